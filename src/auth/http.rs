@@ -1,0 +1,373 @@
+//! `/auth`: register, log in, refresh, who am I.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use chrono::{DateTime, Utc};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::queries::{self, NewCustomer, NewProvider, NewUser, UserRow};
+use super::{AccessTokens, Caller, Passwords, Role, UserId, password, token};
+use crate::db::{Pooler, Tx};
+use crate::error::{Error, Result, violates};
+use crate::notifications::{self, NewNotification, NotificationType, Notifier};
+use crate::web::extract::Json;
+use crate::web::fields::{self, Fields, LONG_TEXT, SHORT_TEXT};
+use crate::web::money::Cents;
+use crate::web::state::{ApiState, RefreshTokenLifetime};
+
+/// The most ZIP codes a provider may serve.
+const MAX_ZIP_CODES: usize = 200;
+
+/// For this long after its exchange a refresh token still answers: browser tabs refresh in parallel.
+const REPLACED_GRACE: chrono::Duration = chrono::Duration::seconds(30);
+
+/// The routes below `/auth`.
+pub fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(register)).routes(routes!(login)).routes(routes!(refresh)).routes(routes!(me))
+}
+
+/// Who registers, as what.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct RegisterRequest {
+    email: Option<String>,
+    /// A US phone number, in any notation.
+    phone_number: Option<String>,
+    /// 8 characters at least.
+    #[schema(value_type = Option<String>)]
+    password: Option<SecretString>,
+    first_name: Option<String>,
+    last_name: Option<String>,
+    /// `customer` or `service_provider` (also `CUSTOMER`, `PROVIDER`).
+    role: Option<String>,
+    /// Customers: street address.
+    address: Option<String>,
+    /// The region, by which LSMs are assigned.
+    region: Option<String>,
+    zipcode: Option<String>,
+    city: Option<String>,
+    state: Option<String>,
+    /// Providers: name of the business.
+    business_name: Option<String>,
+    service_type: Option<String>,
+    /// Years.
+    experience: Option<i32>,
+    experience_level: Option<String>,
+    description: Option<String>,
+    location: Option<String>,
+    website_url: Option<String>,
+    /// Providers: the ZIP codes served, the primary one first.
+    zip_codes: Option<Vec<String>>,
+    min_price: Option<Cents>,
+    max_price: Option<Cents>,
+    area: Option<String>,
+    /// Providers: must be true.
+    accepted_terms: Option<bool>,
+}
+
+/// A user and the tokens of this login.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct SessionView {
+    user: UserView,
+    access_token: String,
+    refresh_token: String,
+}
+
+/// A user, as shown to the user.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct UserView {
+    id: UserId,
+    email: String,
+    first_name: String,
+    last_name: String,
+    role: Role,
+}
+
+impl From<UserRow> for UserView {
+    fn from(row: UserRow) -> Self {
+        Self { id: row.id, email: row.email, first_name: row.first_name, last_name: row.last_name, role: row.role }
+    }
+}
+
+enum Profile {
+    Customer(NewCustomer),
+    Provider(NewProvider),
+}
+
+struct Registration {
+    email: String,
+    phone_number: String,
+    password: SecretString,
+    first_name: String,
+    last_name: String,
+    profile: Profile,
+}
+
+/// Registers a customer, or a provider who then waits for the region's LSM.
+///
+/// # Errors
+/// 400 a field breaks a rule, or no active LSM serves the provider's region. 409 the e-mail address is taken.
+#[utoipa::path(post, path = "/register", tag = "auth", request_body = RegisterRequest,
+    responses((status = 201, body = SessionView), (status = 400, description = "A field breaks a rule, or no active LSM serves the region"), (status = 409, description = "The e-mail address is taken")))]
+async fn register(
+    State(pooler): State<Pooler>,
+    State(passwords): State<Passwords>,
+    State(access_tokens): State<Arc<AccessTokens>>,
+    State(lifetime): State<RefreshTokenLifetime>,
+    State(notifier): State<Notifier>,
+    Json(request): Json<RegisterRequest>,
+) -> Result<(StatusCode, Json<SessionView>)> {
+    let registration = request.check()?;
+    let now = Utc::now();
+    let user = NewUser {
+        email: registration.email,
+        phone_number: registration.phone_number,
+        password_hash: passwords.hash(registration.password).await?,
+        first_name: registration.first_name,
+        last_name: registration.last_name,
+        role: registration.profile.role(),
+    };
+
+    let mut tx = pooler.write().await?;
+    let id = match queries::insert_user(&mut tx, &user).await {
+        Err(error) if violates(&error, "users_email_key") => {
+            return Err(Error::Conflict("email_taken", "an account with this e-mail address exists already".into()));
+        }
+        inserted => inserted?,
+    };
+    let created = match registration.profile {
+        Profile::Customer(customer) => {
+            queries::insert_customer(&mut tx, id, &customer).await?;
+            None
+        }
+        Profile::Provider(provider) => Some(insert_provider(&mut tx, id, &provider, now).await?),
+    };
+    let refresh_token = open_family(&mut tx, id, now + lifetime.0).await?;
+    tx.commit().await?;
+    notifier.tell(created);
+
+    let access_token = access_tokens.issue(id, user.email.clone(), user.role, now)?;
+    let user = UserView { id, email: user.email, first_name: user.first_name, last_name: user.last_name, role: user.role };
+    Ok((StatusCode::CREATED, Json(SessionView { user, access_token, refresh_token })))
+}
+
+/// Attaches the provider to its region's LSM, and tells the LSM.
+async fn insert_provider(tx: &mut Tx<Pooler>, user_id: UserId, provider: &NewProvider, now: DateTime<Utc>) -> Result<notifications::Created> {
+    let lsm = queries::find_lsm(tx, &provider.region, provider.area.as_deref()).await?;
+    let lsm = lsm.ok_or_else(|| Error::Refused("no_lsm_in_region", format!("no active LSM serves the region {}", provider.region)))?;
+    queries::insert_provider(tx, user_id, lsm.id, provider, now).await?;
+    let notification = NewNotification {
+        recipient_id: lsm.user_id,
+        kind: NotificationType::System,
+        title: "New provider".into(),
+        message: format!("{} has registered and waits for your approval", provider.business_name),
+        metadata: serde_json::json!({"providerUserId": user_id}),
+    };
+    Ok(notifications::queries::insert(tx, notification).await?)
+}
+
+/// Begins a family of refresh tokens: one login on one device.
+async fn open_family(tx: &mut Tx<Pooler>, user_id: UserId, expires_at: DateTime<Utc>) -> sqlx::Result<String> {
+    let (token, digest) = token::new_refresh_token();
+    queries::insert_refresh_token(tx, &digest, Uuid::now_v7(), user_id, expires_at).await?;
+    Ok(token)
+}
+
+/// Who logs in.
+#[derive(Deserialize, ToSchema)]
+struct LoginRequest {
+    email: Option<String>,
+    #[schema(value_type = Option<String>)]
+    password: Option<SecretString>,
+}
+
+/// Logs in.
+///
+/// # Errors
+/// 401 no such e-mail address and password. 403 banned.
+#[utoipa::path(post, path = "/login", tag = "auth", request_body = LoginRequest,
+    responses((status = 200, body = SessionView), (status = 401, description = "No such e-mail address and password"), (status = 403, description = "Banned")))]
+async fn login(
+    State(pooler): State<Pooler>,
+    State(passwords): State<Passwords>,
+    State(access_tokens): State<Arc<AccessTokens>>,
+    State(lifetime): State<RefreshTokenLifetime>,
+    Json(request): Json<LoginRequest>,
+) -> Result<Json<SessionView>> {
+    let mut rules = Fields::new();
+    rules.check("email", request.email.is_some(), "must not be empty");
+    rules.check("password", request.password.is_some(), "must not be empty");
+    rules.finish()?;
+    let (email, password) = (request.email.unwrap_or_default(), request.password.unwrap_or_default());
+
+    let found = match fields::email(&email) {
+        Some(email) => queries::find_login(&pooler, &email).await?,
+        None => None,
+    };
+    let hash = found.as_ref().and_then(|login| login.password_hash.clone());
+    let matches = password::acceptable_length(&password) && passwords.verify(password, hash).await?;
+    let Some(login) = found.filter(|_| matches) else {
+        return Err(Error::Unauthorized("e-mail address or password is wrong"));
+    };
+    if login.is_banned {
+        return Err(Error::Forbidden("banned", "this account is banned"));
+    }
+
+    let now = Utc::now();
+    let mut tx = pooler.write().await?;
+    let refresh_token = open_family(&mut tx, login.user.id, now + lifetime.0).await?;
+    tx.commit().await?;
+    let access_token = access_tokens.issue(login.user.id, login.user.email.clone(), login.user.role, now)?;
+    Ok(Json(SessionView { user: login.user.into(), access_token, refresh_token }))
+}
+
+/// A refresh token.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct RefreshRequest {
+    refresh_token: Option<String>,
+}
+
+/// A new pair of tokens.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct TokensView {
+    access_token: String,
+    refresh_token: String,
+}
+
+/// Exchanges a refresh token for a new pair. The old one still answers for 30 seconds; after that its
+/// return means that it was stolen, and revokes the whole login.
+///
+/// # Errors
+/// 401 unknown, expired, revoked or reused. 403 banned.
+#[utoipa::path(post, path = "/refresh", tag = "auth", request_body = RefreshRequest,
+    responses((status = 200, body = TokensView), (status = 401, description = "Unknown, expired, revoked or reused"), (status = 403, description = "Banned")))]
+async fn refresh(
+    State(pooler): State<Pooler>,
+    State(access_tokens): State<Arc<AccessTokens>>,
+    State(lifetime): State<RefreshTokenLifetime>,
+    Json(request): Json<RefreshRequest>,
+) -> Result<Json<TokensView>> {
+    const REFUSED: Error = Error::Unauthorized("the refresh token is invalid or has expired: log in again");
+
+    let presented = request.refresh_token.filter(|token| !token.is_empty()).ok_or_else(|| crate::error::invalid("refreshToken", "must not be empty"))?;
+    let digest = token::refresh_token_digest(&presented);
+    let now = Utc::now();
+    let mut tx = pooler.write().await?;
+    let row = queries::lock_refresh_token(&mut tx, &digest).await?.ok_or(REFUSED)?;
+    if row.revoked_at.is_some() || row.expires_at <= now {
+        return Err(REFUSED);
+    }
+    if row.replaced_at.is_some_and(|replaced_at| now - replaced_at > REPLACED_GRACE) {
+        queries::set_family_revoked(&mut tx, row.family_id, now).await?;
+        tx.commit().await?;
+        return Err(REFUSED);
+    }
+    if row.is_banned {
+        return Err(Error::Forbidden("banned", "this account is banned"));
+    }
+    queries::set_replaced(&mut tx, &digest, now).await?;
+    let (refresh_token, digest) = token::new_refresh_token();
+    queries::insert_refresh_token(&mut tx, &digest, row.family_id, row.user.id, now + lifetime.0).await?;
+    tx.commit().await?;
+    let access_token = access_tokens.issue(row.user.id, row.user.email, row.user.role, now)?;
+    Ok(Json(TokensView { access_token, refresh_token }))
+}
+
+/// Who is calling.
+///
+/// # Errors
+/// 401 no good token, or its user is banned or gone.
+#[utoipa::path(get, path = "/me", tag = "auth", security(("access_token" = [])), responses((status = 200, body = UserView), (status = 401, description = "No good access token")))]
+async fn me(State(pooler): State<Pooler>, who: Caller) -> Result<Json<UserView>> {
+    let user = queries::find_user(&pooler, who.user_id).await?;
+    let user = user.ok_or(Error::Unauthorized("this account cannot be used any more"))?;
+    Ok(Json(user.into()))
+}
+
+impl Profile {
+    const fn role(&self) -> Role {
+        match self {
+            Self::Customer(_) => Role::Customer,
+            Self::Provider(_) => Role::ServiceProvider,
+        }
+    }
+}
+
+impl RegisterRequest {
+    fn check(self) -> Result<Registration> {
+        let mut rules = Fields::new();
+        let email = self.email.as_deref().and_then(fields::email).unwrap_or_default();
+        rules.check("email", !email.is_empty(), "must be an e-mail address");
+        let phone_number = self.phone_number.as_deref().and_then(fields::us_phone_number).unwrap_or_default();
+        rules.check("phoneNumber", !phone_number.is_empty(), "must be a US phone number");
+        let password = self.password.unwrap_or_default();
+        rules.check("password", password::acceptable_length(&password), "must be at least 8 characters, and at most 256 bytes");
+        let first_name = rules.text("firstName", self.first_name, SHORT_TEXT);
+        let last_name = rules.text("lastName", self.last_name, SHORT_TEXT);
+        let region = rules.text("region", self.region, SHORT_TEXT);
+
+        let profile = match self.role.as_deref() {
+            Some("customer" | "CUSTOMER") => Profile::Customer(NewCustomer {
+                address: rules.text("address", self.address, SHORT_TEXT),
+                region,
+                zipcode: self.zipcode.filter(|zip| !zip.trim().is_empty()).map(|zip| rules.zip_code("zipcode", Some(&zip))),
+                city: rules.optional_text("city", self.city, SHORT_TEXT),
+                state: rules.optional_text("state", self.state, SHORT_TEXT),
+            }),
+            Some("service_provider" | "PROVIDER") => {
+                let website_url = rules.optional_text("websiteUrl", self.website_url, 2000);
+                if let Some(website_url) = &website_url {
+                    rules.web_url("websiteUrl", website_url);
+                }
+                rules.check("acceptedTerms", self.accepted_terms == Some(true), "must be true");
+                rules.check("experience", self.experience.is_none_or(|years| (0..=100).contains(&years)), "must be 0 to 100 years");
+                let (min_price, max_price) = (self.min_price, self.max_price);
+                rules.check("minPrice", min_price.zip(max_price).is_none_or(|(min, max)| min <= max), "must not be above maxPrice");
+                Profile::Provider(NewProvider {
+                    business_name: rules.text("businessName", self.business_name, SHORT_TEXT),
+                    service_type: rules.optional_text("serviceType", self.service_type, SHORT_TEXT),
+                    experience_years: self.experience,
+                    experience_level: rules.optional_text("experienceLevel", self.experience_level, SHORT_TEXT),
+                    description: rules.optional_text("description", self.description, LONG_TEXT),
+                    location: rules.optional_text("location", self.location, SHORT_TEXT),
+                    website_url,
+                    zip_codes: zip_codes(&mut rules, self.zip_codes.unwrap_or_default()),
+                    min_price_cents: min_price.map(|price| price.0),
+                    max_price_cents: max_price.map(|price| price.0),
+                    region,
+                    area: rules.optional_text("area", self.area, SHORT_TEXT),
+                })
+            }
+            _ => {
+                rules.refuse("role", "must be customer or service_provider");
+                return Err(rules.finish().err().unwrap_or(Error::Malformed("role".into())));
+            }
+        };
+        rules.finish()?;
+        Ok(Registration { email, phone_number, password, first_name, last_name, profile })
+    }
+}
+
+/// Each ZIP code once, in the order given.
+fn zip_codes(rules: &mut Fields, given: Vec<String>) -> Vec<String> {
+    rules.check("zipCodes", (1..=MAX_ZIP_CODES).contains(&given.len()), "must hold 1 to 200 ZIP codes");
+    let mut zip_codes: Vec<String> = Vec::new();
+    for (index, given) in given.iter().take(MAX_ZIP_CODES).enumerate() {
+        let zip = rules.zip_code(format!("zipCodes[{index}]"), Some(given));
+        if !zip_codes.contains(&zip) {
+            zip_codes.push(zip);
+        }
+    }
+    zip_codes
+}

@@ -1,0 +1,318 @@
+//! Users, their roles' rows, and refresh tokens.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{Role, UserId};
+use crate::db::{Pooler, Tx};
+
+/// A user, as shown to the user.
+#[derive(Debug)]
+pub struct UserRow {
+    /// Id.
+    pub id: UserId,
+    /// Lower-case e-mail address.
+    pub email: String,
+    /// First name.
+    pub first_name: String,
+    /// Last name.
+    pub last_name: String,
+    /// Role.
+    pub role: Role,
+}
+
+/// What a login needs to know.
+#[derive(Debug)]
+pub struct Login {
+    /// The user.
+    pub user: UserRow,
+    /// PHC string; `None` if only Supabase Auth knows the user.
+    pub password_hash: Option<String>,
+    /// Banned?
+    pub is_banned: bool,
+}
+
+/// A user to be created.
+#[derive(Debug)]
+pub struct NewUser {
+    /// Lower-case e-mail address.
+    pub email: String,
+    /// E.164.
+    pub phone_number: String,
+    /// PHC string.
+    pub password_hash: String,
+    /// First name.
+    pub first_name: String,
+    /// Last name.
+    pub last_name: String,
+    /// Role.
+    pub role: Role,
+}
+
+/// A customer's own row.
+#[derive(Debug)]
+pub struct NewCustomer {
+    /// Street address.
+    pub address: String,
+    /// Region, as LSMs are assigned.
+    pub region: String,
+    /// Five digits.
+    pub zipcode: Option<String>,
+    /// City.
+    pub city: Option<String>,
+    /// State.
+    pub state: Option<String>,
+}
+
+/// A provider's own row.
+#[derive(Debug)]
+pub struct NewProvider {
+    /// Name of the business.
+    pub business_name: String,
+    /// Trade, in the provider's words.
+    pub service_type: Option<String>,
+    /// Years of experience.
+    pub experience_years: Option<i32>,
+    /// Level of experience, in the provider's words.
+    pub experience_level: Option<String>,
+    /// About the business.
+    pub description: Option<String>,
+    /// Where the business is.
+    pub location: Option<String>,
+    /// Website.
+    pub website_url: Option<String>,
+    /// ZIP codes served; the first is the primary one.
+    pub zip_codes: Vec<String>,
+    /// Lowest price, in cents.
+    pub min_price_cents: Option<i64>,
+    /// Highest price, in cents.
+    pub max_price_cents: Option<i64>,
+    /// Region, which decides the LSM.
+    pub region: String,
+    /// Area within the region.
+    pub area: Option<String>,
+}
+
+/// A local service manager who can take on a provider.
+#[derive(Debug)]
+pub struct Lsm {
+    /// `stm.local_service_managers.id`.
+    pub id: i64,
+    /// The LSM's user.
+    pub user_id: UserId,
+}
+
+/// Inserts a user. A taken e-mail address violates `users_email_key`.
+///
+/// # Errors
+/// Those of the database.
+pub async fn insert_user(tx: &mut Tx<Pooler>, user: &NewUser) -> sqlx::Result<UserId> {
+    sqlx::query_scalar!(
+        r#"insert into stm.users (email, phone_number, password_hash, first_name, last_name, role)
+           values ($1, $2, $3, $4, $5, $6)
+           returning id as "id: UserId""#,
+        user.email,
+        user.phone_number,
+        user.password_hash,
+        user.first_name,
+        user.last_name,
+        user.role.as_str(),
+    )
+    .fetch_one(tx)
+    .await
+}
+
+/// Inserts a customer's row.
+///
+/// # Errors
+/// Those of the database.
+pub async fn insert_customer(tx: &mut Tx<Pooler>, user_id: UserId, customer: &NewCustomer) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into stm.customers (user_id, address, region, zipcode, city, state) values ($1, $2, $3, $4, $5, $6)",
+        user_id.0,
+        customer.address,
+        customer.region,
+        customer.zipcode,
+        customer.city,
+        customer.state,
+    )
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
+/// The oldest active LSM of a region, and of an area within it where both sides name one.
+///
+/// # Errors
+/// Those of the database.
+pub async fn find_lsm(tx: &mut Tx<Pooler>, region: &str, area: Option<&str>) -> sqlx::Result<Option<Lsm>> {
+    sqlx::query_as!(
+        Lsm,
+        r#"select id, user_id as "user_id: UserId"
+           from stm.local_service_managers
+           where status = 'active'
+             and lower(region) = lower($1)
+             and (area is null or $2::text is null or lower(area) = lower($2))
+           order by area is null, created_at, id
+           limit 1"#,
+        region,
+        area,
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// Inserts a pending provider and its ZIP codes.
+///
+/// # Errors
+/// Those of the database.
+pub async fn insert_provider(tx: &mut Tx<Pooler>, user_id: UserId, lsm_id: i64, provider: &NewProvider, now: DateTime<Utc>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "with provider as (
+             insert into stm.providers (
+                 user_id, lsm_id, business_name, service_type, experience_years, experience_level, description,
+                 location, website_url, region, area, min_price_cents, max_price_cents, terms_accepted_at)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+             returning id)
+         insert into stm.provider_zip_codes (provider_id, zip_code, position)
+         select provider.id, zip.code, zip.position
+         from provider, unnest($15::text[]) with ordinality as zip (code, position)",
+        user_id.0,
+        lsm_id,
+        provider.business_name,
+        provider.service_type,
+        provider.experience_years,
+        provider.experience_level,
+        provider.description,
+        provider.location,
+        provider.website_url,
+        provider.region,
+        provider.area,
+        provider.min_price_cents,
+        provider.max_price_cents,
+        now,
+        &provider.zip_codes,
+    )
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
+/// What a login with this lower-case e-mail address needs.
+///
+/// # Errors
+/// Those of the database.
+pub async fn find_login(pooler: &Pooler, email: &str) -> sqlx::Result<Option<Login>> {
+    let row = sqlx::query!(
+        r#"select id as "id: UserId", email, first_name, last_name, role as "role: Role", password_hash,
+                  banned_at is not null as "is_banned!"
+           from stm.users
+           where email = $1"#,
+        email,
+    )
+    .fetch_optional(pooler)
+    .await?;
+    Ok(row.map(|row| Login {
+        user: UserRow { id: row.id, email: row.email, first_name: row.first_name, last_name: row.last_name, role: row.role },
+        password_hash: row.password_hash,
+        is_banned: row.is_banned,
+    }))
+}
+
+/// A user who is not banned.
+///
+/// # Errors
+/// Those of the database.
+pub async fn find_user(pooler: &Pooler, id: UserId) -> sqlx::Result<Option<UserRow>> {
+    sqlx::query_as!(
+        UserRow,
+        r#"select id as "id: UserId", email, first_name, last_name, role as "role: Role"
+           from stm.users
+           where id = $1 and banned_at is null"#,
+        id.0,
+    )
+    .fetch_optional(pooler)
+    .await
+}
+
+/// Stores a refresh token's digest.
+///
+/// # Errors
+/// Those of the database.
+pub async fn insert_refresh_token(tx: &mut Tx<Pooler>, digest: &[u8; 32], family_id: Uuid, user_id: UserId, expires_at: DateTime<Utc>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into stm.refresh_tokens (token_digest, family_id, user_id, expires_at) values ($1, $2, $3, $4)",
+        &digest[..],
+        family_id,
+        user_id.0,
+        expires_at,
+    )
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
+/// A refresh token that somebody presents.
+#[derive(Debug)]
+pub struct RefreshTokenRow {
+    /// The login it descends from.
+    pub family_id: Uuid,
+    /// When it stops working.
+    pub expires_at: DateTime<Utc>,
+    /// When it was first exchanged.
+    pub replaced_at: Option<DateTime<Utc>>,
+    /// When its family was revoked.
+    pub revoked_at: Option<DateTime<Utc>>,
+    /// Whose it is.
+    pub user: UserRow,
+    /// Banned?
+    pub is_banned: bool,
+}
+
+/// Locks a refresh token until the transaction ends.
+///
+/// # Errors
+/// Those of the database.
+pub async fn lock_refresh_token(tx: &mut Tx<Pooler>, digest: &[u8; 32]) -> sqlx::Result<Option<RefreshTokenRow>> {
+    let row = sqlx::query!(
+        r#"select t.family_id, t.expires_at, t.replaced_at, t.revoked_at, u.banned_at is not null as "is_banned!",
+                  u.id as "id: UserId", u.email, u.first_name, u.last_name, u.role as "role: Role"
+           from stm.refresh_tokens t
+           join stm.users u on u.id = t.user_id
+           where t.token_digest = $1
+           for no key update of t"#,
+        &digest[..],
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(row.map(|row| RefreshTokenRow {
+        family_id: row.family_id,
+        expires_at: row.expires_at,
+        replaced_at: row.replaced_at,
+        revoked_at: row.revoked_at,
+        user: UserRow { id: row.id, email: row.email, first_name: row.first_name, last_name: row.last_name, role: row.role },
+        is_banned: row.is_banned,
+    }))
+}
+
+/// Marks a refresh token as exchanged, once.
+///
+/// # Errors
+/// Those of the database.
+pub async fn set_replaced(tx: &mut Tx<Pooler>, digest: &[u8; 32], now: DateTime<Utc>) -> sqlx::Result<()> {
+    sqlx::query!("update stm.refresh_tokens set replaced_at = $2 where token_digest = $1 and replaced_at is null", &digest[..], now)
+        .execute(tx)
+        .await
+        .map(drop)
+}
+
+/// Revokes every token of a login.
+///
+/// # Errors
+/// Those of the database.
+pub async fn set_family_revoked(tx: &mut Tx<Pooler>, family_id: Uuid, now: DateTime<Utc>) -> sqlx::Result<()> {
+    sqlx::query!("update stm.refresh_tokens set revoked_at = $2 where family_id = $1 and revoked_at is null", family_id, now)
+        .execute(tx)
+        .await
+        .map(drop)
+}

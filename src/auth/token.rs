@@ -1,0 +1,149 @@
+//! Access tokens (JWT, RFC 7519) and refresh tokens (opaque).
+
+use std::fmt;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{Role, UserId};
+
+/// The longest token that is looked at, in bytes.
+const MAX_BYTES: usize = 4096;
+
+/// Makes and checks access tokens.
+pub struct AccessTokens {
+    encoding: EncodingKey,
+    decoding: DecodingKey,
+    validation: Validation,
+    expires_in: Duration,
+}
+
+impl fmt::Debug for AccessTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessTokens").field("expires_in", &self.expires_in).finish_non_exhaustive()
+    }
+}
+
+/// What an access token says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    /// The user.
+    pub sub: UserId,
+    /// The user's e-mail address.
+    pub email: String,
+    /// The user's role.
+    pub role: Role,
+    /// Always `access`.
+    pub typ: TokenType,
+    /// Issued at, in seconds since 1970.
+    pub iat: i64,
+    /// Expires at, in seconds since 1970.
+    pub exp: i64,
+}
+
+/// What a token is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenType {
+    /// To call the API and to connect to the chat.
+    Access,
+}
+
+impl AccessTokens {
+    /// Tokens signed with `secret` (HS256).
+    #[must_use]
+    pub fn new(secret: &SecretString, expires_in: Duration) -> Self {
+        let secret = secret.expose_secret().as_bytes();
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.leeway = 0;
+        validation.set_required_spec_claims(&["exp", "sub"]);
+        Self { encoding: EncodingKey::from_secret(secret), decoding: DecodingKey::from_secret(secret), validation, expires_in }
+    }
+
+    /// A token for a user.
+    ///
+    /// # Errors
+    /// Only when signing itself fails.
+    pub fn issue(&self, sub: UserId, email: String, role: Role, now: DateTime<Utc>) -> anyhow::Result<String> {
+        let iat = now.timestamp();
+        let exp = iat.saturating_add_unsigned(self.expires_in.as_secs());
+        let claims = Claims { sub, email, role, typ: TokenType::Access, iat, exp };
+        Ok(jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)?)
+    }
+
+    /// What a good token says; `None` for any other.
+    #[must_use]
+    pub fn verify(&self, token: &str) -> Option<Claims> {
+        if token.len() > MAX_BYTES {
+            return None;
+        }
+        Some(jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation).ok()?.claims)
+    }
+}
+
+/// A new refresh token: 256 random bits. Only its digest is stored.
+#[must_use]
+pub fn new_refresh_token() -> (String, [u8; 32]) {
+    let token = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
+    let digest = refresh_token_digest(&token);
+    (token, digest)
+}
+
+/// The digest under which a refresh token is stored.
+#[must_use]
+pub fn refresh_token_digest(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+    fn tokens(secret: &str) -> AccessTokens {
+        AccessTokens::new(&SecretString::from(secret), Duration::from_secs(60))
+    }
+
+    fn issue(tokens: &AccessTokens, now: DateTime<Utc>) -> String {
+        tokens.issue(UserId(7), "ann@example.com".into(), Role::Customer, now).unwrap()
+    }
+
+    #[test]
+    fn says_who_it_was_made_for() {
+        let tokens = tokens(SECRET);
+        let claims = tokens.verify(&issue(&tokens, Utc::now())).unwrap();
+        assert_eq!((claims.sub, claims.role, claims.exp - claims.iat), (UserId(7), Role::Customer, 60));
+    }
+
+    #[test]
+    fn refuses_what_is_expired_forged_or_of_another_kind() {
+        let ours = tokens(SECRET);
+        let good = issue(&ours, Utc::now());
+        assert!(ours.verify(&issue(&ours, Utc::now() - chrono::Duration::seconds(61))).is_none());
+        assert!(ours.verify(&issue(&tokens("another secret of thirty-two bytes"), Utc::now())).is_none());
+        assert!(ours.verify(&good[..good.len() - 2]).is_none());
+        assert!(ours.verify("").is_none());
+        assert!(ours.verify(&"a.".repeat(5000)).is_none());
+
+        let sign = |header: &Header, claims: serde_json::Value| jsonwebtoken::encode(header, &claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap();
+        let exp = Utc::now().timestamp() + 60;
+        let claims = |typ: &str, role: &str, exp: serde_json::Value| serde_json::json!({"sub": 7, "email": "a@b.c", "role": role, "typ": typ, "iat": 0, "exp": exp});
+        let hs256 = Header::new(Algorithm::HS256);
+        assert!(ours.verify(&sign(&hs256, claims("access", "customer", exp.into()))).is_some());
+        assert!(ours.verify(&sign(&hs256, claims("refresh", "customer", exp.into()))).is_none());
+        assert!(ours.verify(&sign(&hs256, claims("access", "root", exp.into()))).is_none());
+        assert!(ours.verify(&sign(&hs256, claims("access", "customer", serde_json::Value::Null))).is_none());
+        assert!(ours.verify(&sign(&Header::new(Algorithm::HS384), claims("access", "customer", exp.into()))).is_none());
+
+        let unsigned = format!("{}.{}.", URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#), good.split('.').nth(1).unwrap());
+        assert!(ours.verify(&unsigned).is_none());
+    }
+}

@@ -1,0 +1,101 @@
+//! The application as an ordinary process: configured by the environment, or by `Secrets.dev.toml` or
+//! `Secrets.toml` in the working directory; listens on HOST and PORT; drains on SIGTERM and SIGINT.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use axum::serve::ListenerExt as _;
+use stm_backend::{App, Config};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+/// How long draining may take as a whole.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(9);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx::postgres::notice=off"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_target(false).init();
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> anyhow::Result<()> {
+    // From here on a signal ends the process in order, also while it starts.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stopping = CancellationToken::new();
+    let stop = stopping.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stop.cancel();
+    });
+
+    let secrets = read_secrets()?;
+    let lookup = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty()).or_else(|| secrets.get(name).cloned());
+    let config = Config::from_lookup(lookup)?;
+    let host: IpAddr = lookup("HOST").unwrap_or_else(|| "0.0.0.0".into()).parse().map_err(|_| anyhow!("HOST must be an IP address, such as 127.0.0.1 or 0.0.0.0."))?;
+    let port: u16 = lookup("PORT").unwrap_or_else(|| "8000".into()).parse().map_err(|_| anyhow!("PORT must be a port number."))?;
+
+    let app = tokio::select! {
+        started = stm_backend::start(config) => started?,
+        () = stopping.cancelled() => return Ok(()),
+    };
+    let listener = TcpListener::bind((host, port)).await.with_context(|| format!("HOST and PORT: cannot listen at {host}:{port}"))?;
+    let port = listener.local_addr()?.port();
+    // Chat packets are small and must not wait for each other (Nagle's algorithm).
+    let listener = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY");
+        }
+    });
+    tracing::info!("STM Backend running at port {port}");
+    serve(listener, app, stopping).await
+}
+
+async fn serve<L>(listener: L, app: App, stopping: CancellationToken) -> anyhow::Result<()>
+where
+    L: axum::serve::Listener,
+    L::Addr: std::fmt::Debug,
+{
+    let served = axum::serve(listener, app.router.clone()).with_graceful_shutdown(stopping.clone().cancelled_owned());
+    let server = tokio::spawn(served.into_future());
+    stopping.cancelled().await;
+    tracing::info!("draining");
+    let drained = async {
+        app.drain().await;
+        server.await
+    };
+    match tokio::time::timeout(DRAIN_TIMEOUT, drained).await {
+        Ok(served) => served??,
+        Err(_) => tracing::warn!("some connections did not end in time"),
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The first of `Secrets.dev.toml` and `Secrets.toml` that exists; none is fine too.
+fn read_secrets() -> anyhow::Result<HashMap<String, String>> {
+    for file in ["Secrets.dev.toml", "Secrets.toml"] {
+        match std::fs::read_to_string(file) {
+            // The parser's message may quote the line, which may hold a secret: only its place is told.
+            Ok(text) => return toml::from_str(&text).map_err(|error| anyhow!("{file} is not a table of strings (byte {}).", error.span().map_or(0, |span| span.start))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error).with_context(|| format!("{file} cannot be read")),
+        }
+    }
+    Ok(HashMap::new())
+}

@@ -1,0 +1,62 @@
+//! `/chat`: history.
+
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::queries::{self, Window};
+use super::{ChatId, MessageView};
+use crate::auth::Caller;
+use crate::db::Pooler;
+use crate::error::{Error, Result};
+use crate::web::extract::{Json, Path, Query};
+use crate::web::fields::Fields;
+use crate::web::state::ApiState;
+
+/// The most messages in one answer, and the default.
+const MAX_MESSAGES: i64 = 100;
+
+/// The routes below `/chat`.
+pub fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(messages))
+}
+
+/// Which messages: without parameters the newest 100.
+#[derive(Deserialize, IntoParams)]
+struct MessagesQuery {
+    /// At most so many, 1 to 100.
+    limit: Option<i64>,
+    /// Only messages before this `seq`: the newest of them.
+    before: Option<i64>,
+    /// Only messages after this `seq`: the oldest of them.
+    after: Option<i64>,
+}
+
+/// A part of a chat's history.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct MessagesView {
+    chat_id: ChatId,
+    /// Oldest first.
+    messages: Vec<MessageView>,
+}
+
+/// A chat's history, for its members.
+///
+/// # Errors
+/// 400 a parameter is out of range. 404 no such chat, or the caller is not a member.
+#[utoipa::path(get, path = "/{id}/messages", tag = "chat", security(("access_token" = [])), params(("id" = ChatId, Path), MessagesQuery),
+    responses((status = 200, body = MessagesView), (status = 400, description = "A parameter is out of range"), (status = 404, description = "No such chat, or not a member")))]
+async fn messages(State(pooler): State<Pooler>, who: Caller, Path(id): Path<ChatId>, Query(query): Query<MessagesQuery>) -> Result<Json<MessagesView>> {
+    let limit = query.limit.unwrap_or(MAX_MESSAGES);
+    let mut rules = Fields::new();
+    rules.check("limit", (1..=MAX_MESSAGES).contains(&limit), "must be 1 to 100");
+    rules.check("before", query.before.is_none_or(|seq| seq >= 1), "must be at least 1");
+    rules.check("after", query.after.is_none_or(|seq| seq >= 0), "must be at least 0");
+    rules.finish()?;
+    let window = Window { after: query.after, before: query.before, limit };
+    let messages = queries::list_messages(&pooler, id, who.user_id, window).await?.ok_or(Error::NotFound("chat"))?;
+    Ok(Json(MessagesView { chat_id: id, messages }))
+}

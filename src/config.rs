@@ -1,0 +1,236 @@
+//! Everything that can be set, read once at start from Shuttle's secrets or from the environment.
+
+use std::fmt;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::db::url::{ConnectionString, Secret};
+use crate::web::origin::AllowedOrigins;
+
+/// How statements may travel through the transaction pooler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PoolerStatements {
+    /// Unnamed, inside one transaction: right on every pooler.
+    #[default]
+    Unnamed,
+    /// Named and cached: only where the pooler is proven to track prepared statements.
+    Named,
+}
+
+/// The configuration. Each field names its secret, unit and default.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `DATABASE_URL`: the transaction pooler, for REST. Required.
+    pub database_url: ConnectionString,
+    /// `DIRECT_URL`: a direct connection or a session pooler, for Socket.IO and migrations. Required.
+    pub direct_url: ConnectionString,
+    /// `JWT_SECRET`: signs access tokens (HS256), at least 32 bytes. Required.
+    pub jwt_secret: SecretString,
+    /// `POOLER_STATEMENTS`: `unnamed` (default) or `named`.
+    pub pooler_statements: PoolerStatements,
+    /// `POOLER_MAX_CONNECTIONS`: client connections to the pooler, 1 to 500, default 32.
+    pub pooler_max_connections: u32,
+    /// `DIRECT_MAX_CONNECTIONS`: this process's direct connections, 4 to 15, default 15.
+    pub direct_max_connections: u32,
+    /// `STATEMENT_TIMEOUT_S`: the longest a statement may run, in seconds, 1 to 60, default 5.
+    pub statement_timeout: Duration,
+    /// `ACCESS_TOKEN_EXPIRES_IN_S`: lifetime of an access token, in seconds, 60 to 86400, default 3600.
+    pub access_token_expires_in: Duration,
+    /// `REFRESH_TOKEN_EXPIRES_IN_S`: lifetime of a refresh token, in seconds, default 30 days.
+    pub refresh_token_expires_in: Duration,
+    /// `ALLOWED_ORIGINS`: comma-separated origins of browser clients; exact, or `https://*.suffix`. Default: none.
+    pub allowed_origins: AllowedOrigins,
+    /// `DEMO_DATA`: load demo users and services at start; refused unless both databases are on this machine.
+    pub demo_data: bool,
+}
+
+/// All that is wrong with the configuration, at once.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ConfigError(Vec<String>);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads the configuration from `lookup`, which knows a value by its secret's name.
+    /// An empty value counts as missing.
+    ///
+    /// # Errors
+    /// Every missing or malformed value, each named with what to put there. Never a value.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let mut read = Reader { lookup, problems: Vec::new() };
+
+        let database_url = read.connection_string(Secret::DatabaseUrl);
+        let direct_url = read.connection_string(Secret::DirectUrl);
+        if let (Some(database), Some(direct)) = (&database_url, &direct_url)
+            && let Some(problem) = ConnectionString::mixed_up(database, direct)
+        {
+            read.problems.push(problem);
+        }
+        let jwt_secret = read.jwt_secret();
+        let pooler_statements = read.pooler_statements();
+        let pooler_max_connections = read.number("POOLER_MAX_CONNECTIONS", 32, 1, 500);
+        let direct_max_connections = read.number("DIRECT_MAX_CONNECTIONS", 15, 4, 15);
+        let statement_timeout_s = read.number("STATEMENT_TIMEOUT_S", 5, 1, 60);
+        let access_token_expires_in_s = read.number("ACCESS_TOKEN_EXPIRES_IN_S", 3600, 60, 86_400);
+        let refresh_token_expires_in_s = read.number("REFRESH_TOKEN_EXPIRES_IN_S", 30 * 86_400, 3600, 365 * 86_400);
+        let allowed_origins = read.allowed_origins();
+        let demo_data = read.flag("DEMO_DATA");
+        if demo_data && [&database_url, &direct_url].into_iter().flatten().any(|url| !url.is_loopback()) {
+            read.problems.push("DEMO_DATA is for a database on this machine: its passwords are public. Remove it.".into());
+        }
+
+        match (database_url, direct_url, jwt_secret) {
+            (Some(database_url), Some(direct_url), Some(jwt_secret)) if read.problems.is_empty() => Ok(Self {
+                database_url,
+                direct_url,
+                jwt_secret,
+                pooler_statements,
+                pooler_max_connections,
+                direct_max_connections,
+                statement_timeout: Duration::from_secs(statement_timeout_s.into()),
+                access_token_expires_in: Duration::from_secs(access_token_expires_in_s.into()),
+                refresh_token_expires_in: Duration::from_secs(refresh_token_expires_in_s.into()),
+                allowed_origins,
+                demo_data,
+            }),
+            _ => Err(ConfigError(read.problems)),
+        }
+    }
+}
+
+/// Reads values and collects what is wrong with them.
+struct Reader<L> {
+    lookup: L,
+    problems: Vec<String>,
+}
+
+impl<L: Fn(&str) -> Option<String>> Reader<L> {
+    fn get(&self, name: &str) -> Option<String> {
+        (self.lookup)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    fn connection_string(&mut self, secret: Secret) -> Option<ConnectionString> {
+        let parsed = match self.get(secret.name()) {
+            Some(value) => ConnectionString::parse(secret, &value),
+            None => Err(format!("{secret} is missing. {}", secret.what_to_put())),
+        };
+        parsed.map_err(|problem| self.problems.push(problem)).ok()
+    }
+
+    fn jwt_secret(&mut self) -> Option<SecretString> {
+        const ADVICE: &str = "Put at least 32 random bytes there, for example the output of `openssl rand -base64 48`.";
+        match self.get("JWT_SECRET").map(SecretString::from) {
+            Some(value) if value.expose_secret().len() >= 32 => return Some(value),
+            Some(_) => self.problems.push(format!("JWT_SECRET is shorter than 32 bytes. {ADVICE}")),
+            None => self.problems.push(format!("JWT_SECRET is missing. {ADVICE}")),
+        }
+        None
+    }
+
+    fn pooler_statements(&mut self) -> PoolerStatements {
+        match self.get("POOLER_STATEMENTS").as_deref() {
+            None | Some("unnamed") => PoolerStatements::Unnamed,
+            Some("named") => PoolerStatements::Named,
+            Some(_) => {
+                self.problems.push("POOLER_STATEMENTS must be `unnamed` or `named`.".into());
+                PoolerStatements::default()
+            }
+        }
+    }
+
+    fn number(&mut self, name: &str, default: u32, min: u32, max: u32) -> u32 {
+        match self.get(name).map(|value| value.parse::<u32>()) {
+            None => default,
+            Some(Ok(value)) if (min..=max).contains(&value) => value,
+            Some(_) => {
+                self.problems.push(format!("{name} must be a whole number from {min} to {max}. Leave it out for {default}."));
+                default
+            }
+        }
+    }
+
+    fn flag(&mut self, name: &str) -> bool {
+        match self.get(name).as_deref() {
+            None | Some("false" | "0") => false,
+            Some("true" | "1") => true,
+            Some(_) => {
+                self.problems.push(format!("{name} must be `true` or `false`."));
+                false
+            }
+        }
+    }
+
+    fn allowed_origins(&mut self) -> AllowedOrigins {
+        let text = self.get("ALLOWED_ORIGINS").unwrap_or_default();
+        AllowedOrigins::parse(&text).unwrap_or_else(|problem| {
+            self.problems.push(format!("ALLOWED_ORIGINS: {problem}"));
+            AllowedOrigins::default()
+        })
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use super::*;
+
+    const GOOD: [(&str, &str); 3] = [
+        ("DATABASE_URL", "postgres://stm:hunter2@127.0.0.1:6543/stm"),
+        ("DIRECT_URL", "postgres://stm:hunter2@127.0.0.1:5432/stm"),
+        ("JWT_SECRET", "0123456789abcdef0123456789abcdef"),
+    ];
+
+    fn config(changes: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        Config::from_lookup(|name| {
+            let find = |pairs: &[(&str, &str)]| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+            find(changes).or_else(|| find(&GOOD))
+        })
+    }
+
+    #[test]
+    fn defaults() {
+        let config = config(&[]).unwrap();
+        assert_eq!(config.direct_max_connections, 15);
+        assert_eq!(config.pooler_statements, PoolerStatements::Unnamed);
+        assert!(!config.demo_data);
+    }
+
+    #[test]
+    fn names_every_missing_secret_at_once() {
+        let problem = Config::from_lookup(|_| None).unwrap_err().to_string();
+        for name in ["DATABASE_URL is missing", "DIRECT_URL is missing", "JWT_SECRET is missing"] {
+            assert!(problem.contains(name), "{problem}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_out_of_range() {
+        for (name, value) in [
+            ("DIRECT_MAX_CONNECTIONS", "16"),
+            ("DIRECT_MAX_CONNECTIONS", "3"),
+            ("POOLER_MAX_CONNECTIONS", "many"),
+            ("POOLER_STATEMENTS", "prepared"),
+            ("JWT_SECRET", "short"),
+            ("DEMO_DATA", "yes please"),
+            ("ALLOWED_ORIGINS", "*"),
+        ] {
+            let problem = config(&[(name, value)]).unwrap_err().to_string();
+            assert!(problem.contains(name), "{name}={value}: {problem}");
+            assert!(!problem.contains(value) || value.len() < 3 || name == "ALLOWED_ORIGINS", "{problem}");
+        }
+    }
+
+    #[test]
+    fn demo_data_is_for_this_machine_only() {
+        let far = "postgres://stm:hunter2@db.example.com:6543/stm";
+        let problem = config(&[("DEMO_DATA", "true"), ("DATABASE_URL", far)]).unwrap_err().to_string();
+        assert!(problem.contains("DEMO_DATA"), "{problem}");
+    }
+}

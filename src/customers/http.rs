@@ -1,0 +1,123 @@
+//! `/customer` and `/customers`: the same handlers under both, because clients call both.
+
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::queries::{self, ProfileChange, ProfileRow};
+use crate::auth::Customer;
+use crate::db::Pooler;
+use crate::error::{Error, Result};
+use crate::web::MessageView;
+use crate::web::extract::Json;
+use crate::web::fields::{self, Fields, SHORT_TEXT};
+use crate::web::money::Cents;
+use crate::web::state::ApiState;
+
+/// The routes below `/customer` and `/customers`.
+pub fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(profile, set_profile))
+}
+
+/// A customer's profile.
+#[derive(Serialize, ToSchema)]
+struct ProfileView {
+    user: ContactView,
+    address: String,
+    region: String,
+    zipcode: Option<String>,
+    statistics: StatisticsView,
+}
+
+/// How to reach the customer.
+#[derive(Serialize, ToSchema)]
+struct ContactView {
+    /// First and last name.
+    name: String,
+    email: String,
+    phone: Option<String>,
+}
+
+/// The customer's history in numbers.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct StatisticsView {
+    /// Jobs ever requested.
+    total_jobs: i64,
+    /// The prices of paid jobs, in dollars.
+    total_spent: Cents,
+}
+
+impl From<ProfileRow> for ProfileView {
+    fn from(row: ProfileRow) -> Self {
+        Self {
+            user: ContactView { name: format!("{} {}", row.first_name, row.last_name), email: row.email, phone: row.phone_number },
+            address: row.address,
+            region: row.region,
+            zipcode: row.zipcode,
+            statistics: StatisticsView { total_jobs: row.total_jobs, total_spent: Cents(row.total_spent_cents) },
+        }
+    }
+}
+
+/// The calling customer's profile.
+///
+/// # Errors
+/// 404 the account is banned or gone.
+#[utoipa::path(get, path = "/profile", tag = "customers", security(("access_token" = [])), responses((status = 200, body = ProfileView), (status = 403, description = "Not a customer")))]
+async fn profile(State(pooler): State<Pooler>, who: Customer) -> Result<Json<ProfileView>> {
+    let row = queries::find_profile(&pooler, who.user_id).await?;
+    row.map(|row| Json(row.into())).ok_or(Error::NotFound("customer"))
+}
+
+/// What to change; what is left out stays.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct ProfileRequest {
+    first_name: Option<String>,
+    last_name: Option<String>,
+    /// A US phone number, in any notation.
+    phone: Option<String>,
+    address: Option<String>,
+    zipcode: Option<String>,
+    region: Option<String>,
+}
+
+impl ProfileRequest {
+    fn check(self) -> Result<ProfileChange> {
+        let mut rules = Fields::new();
+        let mut text = |field, value: Option<String>| value.map(|value| rules.text(field, Some(value), SHORT_TEXT));
+        let mut change = ProfileChange {
+            first_name: text("firstName", self.first_name),
+            last_name: text("lastName", self.last_name),
+            address: text("address", self.address),
+            region: text("region", self.region),
+            ..ProfileChange::default()
+        };
+        change.zipcode = self.zipcode.map(|zip| rules.zip_code("zipcode", Some(&zip)));
+        if let Some(phone) = self.phone {
+            change.phone_number = fields::us_phone_number(&phone);
+            rules.check("phone", change.phone_number.is_some(), "must be a US phone number");
+        }
+        rules.finish()?;
+        Ok(change)
+    }
+}
+
+/// Changes the calling customer's profile.
+///
+/// # Errors
+/// 400 a field breaks a rule. 404 the account is banned or gone.
+#[utoipa::path(put, path = "/profile", tag = "customers", security(("access_token" = [])), request_body = ProfileRequest,
+    responses((status = 200, body = MessageView), (status = 400, description = "A field breaks a rule"), (status = 403, description = "Not a customer")))]
+async fn set_profile(State(pooler): State<Pooler>, who: Customer, Json(request): Json<ProfileRequest>) -> Result<Json<MessageView>> {
+    let change = request.check()?;
+    let mut tx = pooler.write().await?;
+    if !queries::set_profile(&mut tx, who.user_id, &change).await? {
+        return Err(Error::NotFound("customer"));
+    }
+    tx.commit().await?;
+    Ok(Json(MessageView::new("Profile updated successfully")))
+}

@@ -1,0 +1,126 @@
+//! The direct connection: the door of Socket.IO and of migrations.
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
+use sqlx::{AssertSqlSafe, Connection, Either, Execute, Executor, PgPool, Postgres, SqlStr};
+
+use super::tx::not_available;
+use super::url::ConnectionString;
+use super::{ACQUIRE_TIMEOUT, Door, PING_AFTER_IDLE, Tx};
+
+/// The most direct connections one process may hold, whatever it uses them for: Supabase gives about 15.
+pub const MAX_CONNECTIONS: u32 = 15;
+
+/// Sessions of our own: statements are named and cached, LISTEN and advisory locks work. Cheap to clone.
+///
+/// `&Direct` is an executor for single statements.
+#[derive(Debug, Clone)]
+pub struct Direct {
+    pool: PgPool,
+}
+
+impl Door for Direct {
+    const OWN_SERVER: bool = true;
+}
+
+impl Direct {
+    /// Prepares the pool; connections are made when they are needed, and kept.
+    #[must_use]
+    pub fn new(url: &ConnectionString, max_connections: u32, statement_timeout: Duration) -> Self {
+        // Sent as a statement, because a session pooler refuses the start-up parameter `options`.
+        let limits = std::sync::Arc::<str>::from(format!(
+            "set statement_timeout = {0}; set idle_in_transaction_session_timeout = 10000; set plan_cache_mode = force_generic_plan; set jit = off",
+            statement_timeout.as_millis()
+        ));
+        let pool = PgPoolOptions::new()
+            .max_connections(max_connections.min(MAX_CONNECTIONS))
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .idle_timeout(Duration::from_secs(600))
+            .test_before_acquire(false)
+            .after_connect(move |connection, _| {
+                let limits = limits.clone();
+                Box::pin(async move { connection.execute(sqlx::raw_sql(AssertSqlSafe(limits))).await.map(drop) })
+            })
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for < PING_AFTER_IDLE {
+                        return Ok(true);
+                    }
+                    Ok(connection.ping().await.is_ok())
+                })
+            })
+            .connect_lazy_with(url.options("stm-direct"));
+        Self { pool }
+    }
+
+    /// Opens a transaction. End it with [`Tx::commit`].
+    ///
+    /// Runs in a task of its own, for the same reason as the pooler's.
+    ///
+    /// # Errors
+    /// Those of the database; [`sqlx::Error::PoolTimedOut`] if no connection became free in time.
+    pub async fn write(&self) -> sqlx::Result<Tx<Self>> {
+        let pool = self.pool.clone();
+        let task = tokio::spawn(async move { pool.begin().await.map(|tx| Tx::new(tx, true)) });
+        task.await.map_err(|_| sqlx::Error::WorkerCrashed)?
+    }
+
+    /// Borrows a session, for what needs one: LISTEN, session locks, migrations.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub async fn session(&self) -> sqlx::Result<PoolConnection<Postgres>> {
+        self.pool.acquire().await
+    }
+
+    /// Does the database answer?
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub async fn ping(&self) -> sqlx::Result<()> {
+        sqlx::query!("select 1 as one").fetch_one(self).await.map(drop)
+    }
+
+    /// Closes every connection, waiting for those in use.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+impl<'c> Executor<'c> for &'c Direct {
+    type Database = Postgres;
+
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, sqlx::Result<Either<PgQueryResult, PgRow>>>
+    where
+        'c: 'e,
+        E: Execute<'q, Postgres> + 'q,
+    {
+        self.pool.fetch_many(query)
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, sqlx::Result<Option<PgRow>>>
+    where
+        'c: 'e,
+        E: Execute<'q, Postgres> + 'q,
+    {
+        self.pool.fetch_optional(query)
+    }
+
+    fn prepare_with<'e>(self, _sql: SqlStr, _parameters: &'e [PgTypeInfo]) -> BoxFuture<'e, sqlx::Result<PgStatement>>
+    where
+        'c: 'e,
+    {
+        Box::pin(async { Err(not_available("prepare")) })
+    }
+
+    fn describe<'e>(self, _sql: SqlStr) -> BoxFuture<'e, sqlx::Result<sqlx::Describe<Postgres>>>
+    where
+        'c: 'e,
+    {
+        Box::pin(async { Err(not_available("describe")) })
+    }
+}

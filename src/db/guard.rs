@@ -1,0 +1,230 @@
+//! Which statements may travel through a transaction pooler.
+//!
+//! A statement is refused if it would end the transaction that pins the server (what follows would run on
+//! somebody else's), or leave state behind on a server that others use next. This is a guard against
+//! mistakes, not against an attacker: it reads tokens, it does not parse SQL, and it cannot see into
+//! functions of our own.
+
+/// Statements that neither end a transaction nor, by themselves, leave anything on the server.
+const ALLOWED: [&str; 8] = ["select", "with", "insert", "update", "delete", "merge", "values", "table"];
+
+/// Functions that leave state on the server's session, or hold it beyond the transaction.
+const SESSION_FUNCTIONS: [&str; 14] = [
+    "set_config",
+    "setseed",
+    "pg_advisory_lock",
+    "pg_advisory_lock_shared",
+    "pg_try_advisory_lock",
+    "pg_try_advisory_lock_shared",
+    "pg_advisory_unlock",
+    "pg_advisory_unlock_shared",
+    "pg_advisory_unlock_all",
+    "pg_terminate_backend",
+    "dblink_connect",
+    "dblink_connect_u",
+    "lo_import",
+    "lo_export",
+];
+
+/// Checks a statement.
+///
+/// # Errors
+/// A sentence: what is refused, and what to do instead.
+pub fn check(sql: &str) -> Result<(), String> {
+    let mut tokens = Tokens { rest: sql };
+    let first = tokens.next().unwrap_or_default();
+    if !ALLOWED.contains(&first.as_str()) {
+        return Err(format!(
+            "`{first}` is not allowed through the transaction pooler, because it could end the transaction or change a shared server. \
+             Allowed are {}. Use the direct connection for anything else.",
+            ALLOWED.join(", ")
+        ));
+    }
+    let mut previous = first;
+    for token in tokens {
+        if SESSION_FUNCTIONS.contains(&token.as_str()) {
+            return Err(format!(
+                "`{token}` is not allowed through the transaction pooler, because its effect outlives the transaction on a shared server. \
+                 Use its transaction-scoped form, or the direct connection."
+            ));
+        }
+        if token == "into" && previous != "insert" && previous != "merge" {
+            return Err("`select … into` is not allowed through the transaction pooler, because it creates a table. Use insert.".to_owned());
+        }
+        previous = token;
+    }
+    Ok(())
+}
+
+/// Is this a plain `select`, which PostgreSQL can only read with (but for the functions it calls)?
+/// Anything that could carry a write (`with … insert`) is not.
+#[must_use]
+pub fn is_plain_select(sql: &str) -> bool {
+    Tokens { rest: sql }.next().as_deref() == Some("select")
+}
+
+/// The words of a statement, lower case; strings, comments, numbers and punctuation are passed over.
+struct Tokens<'s> {
+    rest: &'s str,
+}
+
+impl Iterator for Tokens<'_> {
+    type Item = String;
+
+    fn next(&mut self) -> Option<String> {
+        loop {
+            let first = self.rest.chars().next()?;
+            if let Some(comment) = self.rest.strip_prefix("--") {
+                self.rest = comment.split_once('\n').map_or("", |(_, rest)| rest);
+            } else if let Some(comment) = self.rest.strip_prefix("/*") {
+                self.rest = after_block_comment(comment);
+            } else if first == '\'' {
+                self.rest = after_quote(&self.rest[1..], '\'').1;
+            } else if first == '"' {
+                let (name, rest) = after_quote(&self.rest[1..], '"');
+                self.rest = rest;
+                return Some(name.to_lowercase());
+            } else if first == '$' {
+                self.rest = after_dollar(&self.rest[1..]);
+            } else if first.is_alphanumeric() || first == '_' {
+                let end = self.rest.find(|c: char| !c.is_alphanumeric() && c != '_' && c != '$').unwrap_or(self.rest.len());
+                let (word, rest) = self.rest.split_at(end);
+                // E'…' strings escape quotes with a backslash; all other prefixes behave as plain strings.
+                if word.eq_ignore_ascii_case("e") && rest.starts_with('\'') {
+                    self.rest = after_escape_string(&rest[1..]);
+                    continue;
+                }
+                self.rest = rest;
+                if !first.is_numeric() {
+                    return Some(word.to_lowercase());
+                }
+            } else {
+                self.rest = &self.rest[first.len_utf8()..];
+            }
+        }
+    }
+}
+
+/// Block comments nest in PostgreSQL.
+fn after_block_comment(mut text: &str) -> &str {
+    let mut depth = 1;
+    while depth > 0 {
+        match (text.find("/*"), text.find("*/")) {
+            (Some(open), Some(close)) if open < close => {
+                depth += 1;
+                text = &text[open + 2..];
+            }
+            (_, Some(close)) => {
+                depth -= 1;
+                text = &text[close + 2..];
+            }
+            (_, None) => return "",
+        }
+    }
+    text
+}
+
+/// What is quoted, and what follows the closing quote; a doubled quote stands for itself.
+fn after_quote(text: &str, quote: char) -> (&str, &str) {
+    let mut from = 0;
+    while let Some(at) = text[from..].find(quote).map(|at| from + at) {
+        if text[at + 1..].starts_with(quote) {
+            from = at + 2;
+        } else {
+            return (&text[..at], &text[at + 1..]);
+        }
+    }
+    (text, "")
+}
+
+fn after_escape_string(text: &str) -> &str {
+    let mut characters = text.char_indices();
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '\\' => {
+                characters.next();
+            }
+            '\'' => return &text[at + 1..],
+            _ => {}
+        }
+    }
+    ""
+}
+
+/// Passes over `$tag$…$tag$`; a parameter such as `$1` is only its dollar sign.
+fn after_dollar(text: &str) -> &str {
+    let Some(end) = text.find(|c: char| !c.is_alphanumeric() && c != '_') else { return text };
+    if !text[end..].starts_with('$') || text.starts_with(|c: char| c.is_ascii_digit()) {
+        return text;
+    }
+    let tag = format!("${}$", &text[..end]);
+    text[end + 1..].split_once(&tag).map_or("", |(_, rest)| rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lets_queries_through() {
+        for sql in [
+            "select 1",
+            "  -- why\n /* a /* nested */ comment */ SELECT $1::text || 'commit; rollback'",
+            "with x as (insert into stm.jobs (id) values ($1) returning id) select id from x",
+            "insert into t values (1) on conflict do nothing",
+            "merge into t using s on true when matched then do nothing",
+            "update t set a = E'it\\'s into' where b = $tag$ select into $tag$",
+            "select pg_advisory_xact_lock($1)",
+            "select $1::int4 + 1",
+        ] {
+            assert_eq!(check(sql), Ok(()), "{sql}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_ends_the_transaction_or_stays_behind() {
+        for sql in [
+            "",
+            "commit",
+            "COMMIT AND CHAIN",
+            "rollback",
+            "/* x */ end",
+            "abort",
+            "begin",
+            "savepoint s",
+            "prepare transaction 'x'",
+            "set statement_timeout = 0",
+            "reset all",
+            "discard all",
+            "listen x",
+            "unlisten *",
+            "deallocate all",
+            "prepare p as select 1",
+            "execute p",
+            "declare c cursor with hold for select 1",
+            "copy t to stdout",
+            "create temp table t (a int)",
+            "do $$ begin end $$",
+            "call p()",
+            "lock table t",
+            "explain analyze create table t as select 1",
+            "select set_config('a', 'b', false)",
+            "select pg_catalog.\"set_config\"('a', 'b', false)",
+            "select pg_advisory_lock(1)",
+            "select setseed(0.5)",
+            "select 1 into temp t",
+            "with x as (select 1) select * into t from x",
+            "select 'a' --\n, SET_CONFIG('a', 'b', true)",
+        ] {
+            assert!(check(sql).is_err(), "{sql}");
+        }
+    }
+
+    #[test]
+    fn any_text_is_read_to_its_end() {
+        for sql in ["'", "\"", "$a$", "/*", "--", "e'\\", "select 'ä''ö' \"ü\" é $ü$ß", "$1", "$"] {
+            let _verdict = check(sql);
+            assert!(Tokens { rest: sql }.count() <= sql.len());
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! The embedded migrations, applied over the direct connection.
+
+use std::time::Duration;
+
+use sqlx::migrate::MigrateError;
+use sqlx::{AssertSqlSafe, Executor};
+
+use super::Direct;
+
+/// How long to wait for another process that is migrating the same database.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Applies what is missing, under sqlx's advisory lock: of several processes that start at once, one
+/// migrates and the others wait. A database that is *ahead* of this build is accepted, so that an older
+/// process can start again during a rolling deploy.
+///
+/// # Errors
+/// One sentence that names the secret, what failed, and what to do.
+pub async fn migrate(direct: &Direct) -> Result<(), String> {
+    let failed = |why: String| format!("DIRECT_URL: the database could not be migrated: {why}");
+    let mut session = direct.session().await.map_err(|error| failed(error.to_string()))?;
+    // A migration may take its time; waiting for the lock may not last forever.
+    let limits = format!("set statement_timeout = 0; set lock_timeout = {}", LOCK_TIMEOUT.as_millis());
+    session.execute(sqlx::raw_sql(AssertSqlSafe(limits))).await.map_err(|error| failed(error.to_string()))?;
+
+    let mut migrator = sqlx::migrate!();
+    let migrated = migrator.set_ignore_missing(true).run(&mut *session).await;
+    // The session has other limits than its siblings, and after a failure may hold the lock: it does not go back.
+    session.close_on_drop();
+    migrated.map_err(|error| failed(explain(&error)))
+}
+
+fn explain(error: &MigrateError) -> String {
+    match error {
+        MigrateError::VersionMismatch(version) => format!(
+            "migration {version} was changed after it had been applied. Deploy the build that holds the applied one, and put the change into a new migration."
+        ),
+        MigrateError::Dirty(version) => format!("migration {version} was applied only in part. Repair the schema by hand, then remove its row from stm._sqlx_migrations."),
+        MigrateError::ExecuteMigration(error, version) => format!("migration {version} failed ({error}). Put a role there that owns the schema stm, or repair what the message names."),
+        MigrateError::Execute(error) if error.as_database_error().and_then(|error| error.code()).as_deref() == Some("55P03") => {
+            "another process has been migrating for too long. Wait for it, or end it, and start again.".to_owned()
+        }
+        MigrateError::Execute(error) if error.as_database_error().and_then(|error| error.code()).as_deref() == Some("42501") => {
+            format!("the role may not do it ({error}). Put a role there that may create the schema stm.")
+        }
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,74 @@
+//! The two doors to one database.
+//!
+//! | | [`Pooler`] | [`Direct`] |
+//! |---|---|---|
+//! | secret | `DATABASE_URL`, a transaction pooler | `DIRECT_URL`, a session |
+//! | used by | REST | Socket.IO, migrations |
+//! | gives | transactions, and single reading statements | transactions, statements, sessions |
+//! | statements | unnamed (or named, where the pooler is proven to track them) | named, cached |
+//!
+//! Which door a function uses is in its signature, and the two do not mix:
+//!
+//! ```compile_fail,E0308
+//! # async fn f(direct: &stm_backend::db::Direct) -> sqlx::Result<()> {
+//! async fn of_rest(tx: &mut stm_backend::db::Tx<stm_backend::db::Pooler>) {}
+//! let mut tx = direct.write().await?;
+//! of_rest(&mut tx).await; // a socket's transaction where REST's is wanted
+//! # Ok(()) }
+//! ```
+//!
+//! ```compile_fail,E0308
+//! # async fn f(pooler: &stm_backend::db::Pooler) -> sqlx::Result<()> {
+//! async fn of_sockets(direct: &stm_backend::db::Direct) {}
+//! of_sockets(pooler).await; // the pooler where a session is wanted
+//! # Ok(()) }
+//! ```
+//!
+//! The pooler's connections are out of reach, so no statement can travel outside a transaction:
+//!
+//! ```compile_fail,E0616
+//! # async fn f(pooler: &stm_backend::db::Pooler) -> sqlx::Result<()> {
+//! sqlx::query("select 1").execute(&pooler.pool).await?;
+//! # Ok(()) }
+//! ```
+//!
+//! ```compile_fail,E0277
+//! # async fn f(tx: &mut stm_backend::db::Tx<stm_backend::db::Pooler>) -> sqlx::Result<()> {
+//! sqlx::query("select 1").execute(&mut **tx).await?; // no way from the transaction to its connection
+//! # Ok(()) }
+//! ```
+
+pub mod diagnose;
+mod direct;
+mod guard;
+mod migrate;
+mod pooler;
+pub mod probe;
+mod tx;
+mod types;
+pub mod url;
+
+pub use direct::Direct;
+pub use migrate::migrate;
+pub use pooler::Pooler;
+pub use tx::{Door, Tx};
+
+use std::time::Duration;
+
+/// How long a request waits for a connection of either door before it is refused.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Connections that were idle longer than this are pinged before use.
+const PING_AFTER_IDLE: Duration = Duration::from_secs(30);
+
+/// Is `error` the loss of a connection, as opposed to an answer of the database?
+#[must_use]
+pub fn is_connection_loss(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
+        // 57P0x: the server is shutting down or starting up; 08xxx: connection exceptions, among them a
+        // pooler that lost its server.
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| code.starts_with("57P0") || code.starts_with("08")),
+        _ => false,
+    }
+}

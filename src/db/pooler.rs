@@ -1,0 +1,194 @@
+//! The transaction pooler: REST's door.
+//!
+//! Between two transactions the pooler may hand our server to somebody else. So a statement that travels
+//! outside a transaction, or under a name that the next server does not know, can run as *somebody else's
+//! statement*. Here neither can be written: the pool is private, and what it gives out is a transaction
+//! whose every statement is unnamed.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream, StreamExt};
+use sqlx::postgres::{PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
+use sqlx::{AssertSqlSafe, Connection, Either, Execute, Executor, PgPool, Postgres, SqlStr};
+
+use super::tx::{Through, not_available};
+use super::url::ConnectionString;
+use super::{ACQUIRE_TIMEOUT, Door, PING_AFTER_IDLE, Tx, is_connection_loss};
+use crate::config::PoolerStatements;
+
+/// How long a statement waits for a lock before it gives up.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a transaction may sit idle, holding one of the pooler's few servers.
+const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The transaction pooler. Cheap to clone.
+///
+/// `&Pooler` is itself an executor for a *single reading statement*: it runs in a read-only transaction of
+/// its own, so a write is refused by the database, and its rows are collected before they are handed on, so
+/// that a slow reader does not hold a server.
+#[derive(Debug, Clone)]
+pub struct Pooler {
+    pool: PgPool,
+    begin: Arc<Begin>,
+    named: bool,
+    statement_timeout: Duration,
+}
+
+/// The messages that open a transaction; the time limits ride along.
+#[derive(Debug)]
+struct Begin {
+    read: Arc<str>,
+    write: Arc<str>,
+}
+
+impl Door for Pooler {
+    const OWN_SERVER: bool = false;
+}
+
+impl Pooler {
+    /// Prepares the pool; connections are made when they are needed.
+    #[must_use]
+    pub fn new(url: &ConnectionString, max_connections: u32, statement_timeout: Duration, statements: PoolerStatements) -> Self {
+        let named = statements == PoolerStatements::Named;
+        let mut options = url.options("stm-pooler");
+        if !named {
+            options = options.statement_cache_capacity(0);
+        }
+        let pool = PgPoolOptions::new()
+            .max_connections(max_connections)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .idle_timeout(Duration::from_secs(300))
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for < PING_AFTER_IDLE {
+                        return Ok(true);
+                    }
+                    Ok(connection.ping().await.is_ok())
+                })
+            })
+            .connect_lazy_with(options);
+        Self { pool, begin: Arc::new(Begin::new(statement_timeout)), named, statement_timeout }
+    }
+
+    /// Opens a read-only transaction. End it by dropping it: that costs the caller no round trip.
+    ///
+    /// # Errors
+    /// Those of the database; [`sqlx::Error::PoolTimedOut`] if no connection, or none of the pooler's
+    /// servers, became free in time.
+    pub async fn read(&self) -> sqlx::Result<Tx<Self>> {
+        self.begin(self.begin.read.clone()).await
+    }
+
+    /// Opens a transaction that may write. End it with [`Tx::commit`].
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn write(&self) -> sqlx::Result<Tx<Self>> {
+        self.begin(self.begin.write.clone()).await
+    }
+
+    /// Does the pooler, and the database behind it, answer?
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn ping(&self) -> sqlx::Result<()> {
+        sqlx::query!("select 1 as one").fetch_one(self).await.map(drop)
+    }
+
+    /// Without a transaction there is no `set local`: the limit on a statement is kept on this side.
+    async fn within_limit<T>(&self, statement: impl Future<Output = T>) -> sqlx::Result<T> {
+        tokio::time::timeout(self.statement_timeout, statement).await.map_err(|_| sqlx::Error::PoolTimedOut)
+    }
+
+    /// Runs in a task of its own, because a `begin` that is dropped half-way leaves an open transaction to
+    /// the connection's next borrower, whose writes are then never committed
+    /// (<https://github.com/launchbadge/sqlx/issues/4385>; delete when a released sqlx holds the fix).
+    ///
+    /// A connection that turns out to be dead has carried out nothing, so the next one is tried: after a
+    /// restart of the pooler every idle connection is dead.
+    async fn begin(&self, begin: Arc<str>) -> sqlx::Result<Tx<Self>> {
+        let (pool, named) = (self.pool.clone(), self.named);
+        let task = tokio::spawn(async move {
+            let mut dead_connections_left = pool.options().get_max_connections();
+            loop {
+                match pool.begin_with(AssertSqlSafe(begin.clone())).await {
+                    Err(error) if is_connection_loss(&error) && dead_connections_left > 0 => dead_connections_left -= 1,
+                    opened => return opened.map(|tx| Tx::new(tx, named)),
+                }
+            }
+        });
+        match tokio::time::timeout(2 * ACQUIRE_TIMEOUT, task).await {
+            Ok(opened) => opened.map_err(|_| sqlx::Error::WorkerCrashed)?,
+            Err(_) => Err(sqlx::Error::PoolTimedOut),
+        }
+    }
+}
+
+impl Begin {
+    fn new(statement_timeout: Duration) -> Self {
+        let mut limits = String::new();
+        for (name, limit) in [
+            ("statement_timeout", statement_timeout),
+            ("lock_timeout", LOCK_TIMEOUT.min(statement_timeout)),
+            ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
+        ] {
+            let _infallible = write!(limits, "; set local {name} = {}", limit.as_millis());
+        }
+        Self { read: format!("begin read only{limits}").into(), write: format!("begin{limits}").into() }
+    }
+}
+
+impl<'c> Executor<'c> for &'c Pooler {
+    type Database = Postgres;
+
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, sqlx::Result<Either<PgQueryResult, PgRow>>>
+    where
+        'c: 'e,
+        E: Execute<'q, Postgres> + 'q,
+    {
+        let query = Through::new::<Pooler>(query, self.named);
+        let rows = async move {
+            if query.is_named_select() {
+                return self.within_limit(self.pool.fetch_many(query).collect::<Vec<_>>()).await.unwrap_or_else(|error| vec![Err(error)]);
+            }
+            match self.read().await {
+                Ok(mut tx) => tx.fetch_many(query).collect::<Vec<_>>().await,
+                Err(error) => vec![Err(error)],
+            }
+        };
+        Box::pin(stream::once(rows).flat_map(stream::iter))
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, sqlx::Result<Option<PgRow>>>
+    where
+        'c: 'e,
+        E: Execute<'q, Postgres> + 'q,
+    {
+        let query = Through::new::<Pooler>(query, self.named);
+        Box::pin(async move {
+            if query.is_named_select() {
+                return self.within_limit(self.pool.fetch_optional(query)).await?;
+            }
+            self.read().await?.fetch_optional(query).await
+        })
+    }
+
+    fn prepare_with<'e>(self, _sql: SqlStr, _parameters: &'e [PgTypeInfo]) -> BoxFuture<'e, sqlx::Result<PgStatement>>
+    where
+        'c: 'e,
+    {
+        Box::pin(async { Err(not_available("prepare")) })
+    }
+
+    fn describe<'e>(self, _sql: SqlStr) -> BoxFuture<'e, sqlx::Result<sqlx::Describe<Postgres>>>
+    where
+        'c: 'e,
+    {
+        Box::pin(async { Err(not_available("describe")) })
+    }
+}

@@ -1,0 +1,143 @@
+//! A transaction that remembers which door it came through.
+
+use std::marker::PhantomData;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use sqlx::error::BoxDynError;
+use sqlx::postgres::{PgArguments, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
+use sqlx::{Either, Execute, Executor, Postgres, SqlStr, Transaction};
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for crate::db::Pooler {}
+    impl Sealed for crate::db::Direct {}
+}
+
+/// A way to the database: [`Pooler`](crate::db::Pooler) or [`Direct`](crate::db::Direct).
+pub trait Door: sealed::Sealed + Send + Sync + 'static {
+    /// Is the server ours alone, so that any statement may be sent?
+    const OWN_SERVER: bool;
+}
+
+/// An open transaction. Dropped without [`commit`](Self::commit), it is rolled back.
+pub struct Tx<D> {
+    inner: Transaction<'static, Postgres>,
+    named: bool,
+    door: PhantomData<fn() -> D>,
+}
+
+impl<D> std::fmt::Debug for Tx<D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tx")
+    }
+}
+
+impl<D: Door> Tx<D> {
+    pub(super) fn new(inner: Transaction<'static, Postgres>, named: bool) -> Self {
+        Self { inner, named, door: PhantomData }
+    }
+
+    /// Commits. An error leaves the outcome unknown: COMMIT may or may not have been carried out.
+    ///
+    /// Runs to its end even if the caller stops waiting.
+    ///
+    /// # Errors
+    /// Those of the database, among them deferred constraints, and the loss of the connection.
+    pub async fn commit(self) -> sqlx::Result<()> {
+        tokio::spawn(self.inner.commit()).await.map_err(|_| sqlx::Error::WorkerCrashed)?
+    }
+}
+
+/// A query as its door lets it through: the caller's text and arguments, without a statement prepared elsewhere.
+pub(super) struct Through {
+    sql: SqlStr,
+    arguments: Option<Arguments>,
+    named: bool,
+}
+
+type Arguments = Result<Option<PgArguments>, BoxDynError>;
+
+impl Through {
+    pub(super) fn new<'q, D: Door>(mut query: impl Execute<'q, Postgres>, named: bool) -> Self {
+        let named = named && query.persistent();
+        let mut arguments = query.take_arguments();
+        let sql = query.sql();
+        if !D::OWN_SERVER {
+            arguments = arguments.and_then(|arguments| allowed(&sql, arguments));
+        }
+        Self { sql, arguments: Some(arguments), named }
+    }
+
+    /// Is this a named, plain `select`? Where the pooler tracks names, it needs no transaction.
+    pub(super) fn is_named_select(&self) -> bool {
+        self.named && super::guard::is_plain_select(self.sql.as_str())
+    }
+}
+
+fn allowed(sql: &SqlStr, arguments: Option<PgArguments>) -> Arguments {
+    // Without arguments, even empty ones, sqlx would use the simple protocol.
+    if arguments.is_none() {
+        return Err("the simple protocol (raw_sql, or a bare string) is not allowed through the transaction pooler: use sqlx::query".into());
+    }
+    super::guard::check(sql.as_str())?;
+    Ok(arguments)
+}
+
+impl Execute<'_, Postgres> for Through {
+    fn sql(self) -> SqlStr {
+        self.sql
+    }
+
+    fn statement(&self) -> Option<&PgStatement> {
+        None
+    }
+
+    fn take_arguments(&mut self) -> Arguments {
+        self.arguments.take().unwrap_or_else(|| Err("the arguments of a query can be taken once".into()))
+    }
+
+    /// Only a statement that is not persistent travels unnamed; the `query!` macros cannot say so themselves.
+    fn persistent(&self) -> bool {
+        self.named
+    }
+}
+
+impl<'c, D: Door> Executor<'c> for &'c mut Tx<D> {
+    type Database = Postgres;
+
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, sqlx::Result<Either<PgQueryResult, PgRow>>>
+    where
+        'c: 'e,
+        E: Execute<'q, Postgres> + 'q,
+    {
+        (&mut *self.inner).fetch_many(Through::new::<D>(query, self.named))
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, sqlx::Result<Option<PgRow>>>
+    where
+        'c: 'e,
+        E: Execute<'q, Postgres> + 'q,
+    {
+        (&mut *self.inner).fetch_optional(Through::new::<D>(query, self.named))
+    }
+
+    fn prepare_with<'e>(self, _sql: SqlStr, _parameters: &'e [PgTypeInfo]) -> BoxFuture<'e, sqlx::Result<PgStatement>>
+    where
+        'c: 'e,
+    {
+        Box::pin(async { Err(not_available("prepare")) })
+    }
+
+    fn describe<'e>(self, _sql: SqlStr) -> BoxFuture<'e, sqlx::Result<sqlx::Describe<Postgres>>>
+    where
+        'c: 'e,
+    {
+        Box::pin(async { Err(not_available("describe")) })
+    }
+}
+
+/// Statements prepared apart from their execution have no place in the application: `query!` does both.
+pub(super) fn not_available(what: &str) -> sqlx::Error {
+    sqlx::Error::Configuration(format!("{what} is not available: execute the query itself").into())
+}

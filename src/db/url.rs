@@ -1,0 +1,313 @@
+//! Connection strings: read strictly, explained when wrong, never printed.
+
+use std::fmt;
+
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use url::Url;
+
+/// The secret a connection string came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Secret {
+    /// The transaction pooler.
+    DatabaseUrl,
+    /// The direct connection.
+    DirectUrl,
+}
+
+impl Secret {
+    /// The secret's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::DatabaseUrl => "DATABASE_URL",
+            Self::DirectUrl => "DIRECT_URL",
+        }
+    }
+
+    /// What belongs there, as a sentence.
+    #[must_use]
+    pub const fn what_to_put(self) -> &'static str {
+        match self {
+            Self::DatabaseUrl => {
+                "Put the transaction pooler's connection string there, on Supabase: \
+                 postgres://postgres.<project-ref>:<password>@<region>.pooler.supabase.com:6543/postgres"
+            }
+            Self::DirectUrl => {
+                "Put the direct connection string there, on Supabase: \
+                 postgres://postgres:<password>@db.<project-ref>.supabase.co:5432/postgres, \
+                 or where there is no IPv6 the session pooler: \
+                 postgres://postgres.<project-ref>:<password>@<region>.pooler.supabase.com:5432/postgres"
+            }
+        }
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Parameters that Prisma reads from a URL and PostgreSQL does not know.
+const PRISMA_ONLY: [&str; 6] = ["pgbouncer", "connection_limit", "pool_timeout", "statement_cache_size", "schema", "socket_timeout"];
+
+/// A PostgreSQL URL that has been understood. Its `Debug` shows neither user nor password.
+#[derive(Clone)]
+pub struct ConnectionString {
+    secret: Secret,
+    host: String,
+    port: u16,
+    user: String,
+    password: Option<SecretString>,
+    database: String,
+    ssl_mode: PgSslMode,
+    ssl_root_cert: Option<String>,
+    ignored: Vec<String>,
+}
+
+impl fmt::Debug for ConnectionString {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}({}:{})", self.secret, self.host, self.port)
+    }
+}
+
+impl ConnectionString {
+    /// Parses the value of `secret`.
+    ///
+    /// # Errors
+    /// One sentence that names the secret, what is wrong with it, and what to put there; no part of the
+    /// value but host, port and parameter names is repeated.
+    pub fn parse(secret: Secret, value: &str) -> Result<Self, String> {
+        Self::read(secret, value).map_err(|problem| format!("{secret} {problem} {}", secret.what_to_put()))
+    }
+
+    fn read(secret: Secret, value: &str) -> Result<Self, String> {
+        const ENCODE: &str = "Special characters in the password must be percent-encoded (@ as %40, : as %3A, / as %2F, ? as %3F, # as %23).";
+
+        if value.starts_with(['"', '\'']) {
+            return Err("begins with a quotation mark: remove it.".into());
+        }
+        if !value.starts_with("postgres://") && !value.starts_with("postgresql://") {
+            return Err("is not a PostgreSQL URL: it must begin with postgres:// or postgresql://.".into());
+        }
+        if value.contains("[YOUR-PASSWORD]") || value.contains("[YOUR_PASSWORD]") {
+            return Err("still holds the placeholder for the password: put the database password in its place.".into());
+        }
+        let url = Url::parse(value).map_err(|why| format!("is malformed ({why}). {ENCODE}"))?;
+        if url.fragment().is_some() || url.path().trim_start_matches('/').contains(['/', '@', ':']) {
+            return Err(format!("is malformed (the password ends too early). {ENCODE}"));
+        }
+        let decode = |text: &str| {
+            percent_encoding::percent_decode_str(text)
+                .decode_utf8()
+                .map(std::borrow::Cow::into_owned)
+                .map_err(|_| format!("is malformed (a percent-encoded part is not UTF-8). {ENCODE}"))
+        };
+        let host = decode(url.host_str().unwrap_or_default())?.trim_matches(['[', ']']).to_ascii_lowercase();
+        let user = decode(url.username())?;
+        let database = decode(url.path().trim_start_matches('/'))?;
+        for (part, name) in [(&host, "host"), (&user, "user"), (&database, "database name")] {
+            if part.is_empty() {
+                return Err(format!("has no {name}."));
+            }
+        }
+        let password = url.password().map(decode).transpose()?.map(SecretString::from);
+
+        let mut read = Self {
+            secret,
+            host,
+            port: url.port().unwrap_or(5432),
+            user,
+            password,
+            database,
+            ssl_mode: PgSslMode::Prefer,
+            ssl_root_cert: None,
+            ignored: Vec::new(),
+        };
+        let mut ssl_mode = None;
+        for (key, value) in url.query_pairs() {
+            match &*key {
+                "sslmode" => ssl_mode = Some(value.parse().map_err(|_| "has an unknown sslmode: use require or verify-full.".to_owned())?),
+                "sslrootcert" => read.ssl_root_cert = Some(value.into_owned()),
+                _ => read.ignored.push(key.into_owned()),
+            }
+        }
+        read.set_ssl_mode(ssl_mode)?;
+        read.check_supabase()?;
+        Ok(read)
+    }
+
+    /// Over a network the connection is encrypted; on this machine it need not be.
+    fn set_ssl_mode(&mut self, asked: Option<PgSslMode>) -> Result<(), String> {
+        if let Some(path) = &self.ssl_root_cert
+            && let Err(why) = std::fs::metadata(path)
+        {
+            return Err(format!("names an sslrootcert file that cannot be read ({why})."));
+        }
+        self.ssl_mode = match asked {
+            Some(PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer) if !self.is_loopback() => {
+                return Err("has an sslmode that allows an unencrypted connection over a network: use require or verify-full.".into());
+            }
+            Some(asked) => asked,
+            None if self.is_loopback() => PgSslMode::Prefer,
+            None => PgSslMode::Require,
+        };
+        Ok(())
+    }
+
+    /// What people paste wrongly from Supabase's dashboard.
+    fn check_supabase(&self) -> Result<(), String> {
+        if self.host.ends_with(".pooler.supabase.com") && !self.user.contains('.') {
+            return Err("has a user without the project reference: Supabase's poolers need postgres.<project-ref>, not postgres.".into());
+        }
+        if self.secret == Secret::DirectUrl && self.port == 6543 && self.is_supabase() {
+            return Err("points at the transaction pooler (port 6543): Socket.IO and migrations need a session, on port 5432.".into());
+        }
+        Ok(())
+    }
+
+    /// What is wrong with the two together, if anything.
+    #[must_use]
+    pub fn mixed_up(database: &Self, direct: &Self) -> Option<String> {
+        let target = |url: &Self| (url.host.clone(), url.port, url.user.clone(), url.database.clone());
+        if target(database) == target(direct) {
+            return Some(format!(
+                "DATABASE_URL and DIRECT_URL are equal, but they are two ways to the same database. {} {}",
+                Secret::DatabaseUrl.what_to_put(),
+                Secret::DirectUrl.what_to_put()
+            ));
+        }
+        (database.port == 5432 && direct.port == 6543)
+            .then(|| "DATABASE_URL and DIRECT_URL are swapped: DATABASE_URL is the transaction pooler (port 6543), DIRECT_URL the direct connection (port 5432). Exchange their values.".to_owned())
+    }
+
+    /// The secret this came from.
+    #[must_use]
+    pub const fn secret(&self) -> Secret {
+        self.secret
+    }
+
+    /// Host and port, for messages.
+    #[must_use]
+    pub fn address(&self) -> String {
+        if self.host.contains(':') { format!("[{}]:{}", self.host, self.port) } else { format!("{}:{}", self.host, self.port) }
+    }
+
+    /// The host alone.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Is the server on this machine?
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        self.host.starts_with('/') || self.host == "localhost" || self.host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+    }
+
+    /// Is this Supabase's direct host, which answers on IPv6 only?
+    #[must_use]
+    pub fn is_supabase_direct(&self) -> bool {
+        self.host.starts_with("db.") && self.host.ends_with(".supabase.co")
+    }
+
+    fn is_supabase(&self) -> bool {
+        self.is_supabase_direct() || self.host.ends_with(".pooler.supabase.com")
+    }
+
+    /// A warning about parameters that were ignored: one sentence, or `None`.
+    #[must_use]
+    pub fn ignored_parameters(&self) -> Option<String> {
+        if self.ignored.is_empty() {
+            return None;
+        }
+        let names = self.ignored.join(", ");
+        let whose = if self.ignored.iter().all(|name| PRISMA_ONLY.contains(&name.as_str())) { "only Prisma reads them" } else { "they are not known here" };
+        Some(format!("{} has URL parameters that are ignored, because {whose}: {names}. Remove them.", self.secret))
+    }
+
+    /// Options for sqlx that mean what this string says, on any pooler: PgBouncer refuses the start-up
+    /// parameters `extra_float_digits` and `options`, so neither is sent.
+    #[must_use]
+    pub fn options(&self, application_name: &str) -> PgConnectOptions {
+        let mut options = PgConnectOptions::new_without_pgpass()
+            .port(self.port)
+            .username(&self.user)
+            .database(&self.database)
+            .ssl_mode(self.ssl_mode)
+            .application_name(application_name)
+            .extra_float_digits(None);
+        options = if self.host.starts_with('/') { options.socket(&self.host) } else { options.host(&self.host) };
+        if let Some(password) = &self.password {
+            options = options.password(password.expose_secret());
+        }
+        if let Some(path) = &self.ssl_root_cert {
+            options = options.ssl_root_cert(path);
+        }
+        options
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use super::*;
+
+    fn problem(secret: Secret, value: &str) -> String {
+        ConnectionString::parse(secret, value).unwrap_err()
+    }
+
+    #[test]
+    fn understands_what_supabase_shows() {
+        let url = ConnectionString::parse(
+            Secret::DatabaseUrl,
+            "postgresql://postgres.abcdefgh:p%40ss@aws-0-eu-west-1.pooler.supabase.com:6543/postgres?pgbouncer=true&connection_limit=1",
+        )
+        .unwrap();
+        assert_eq!(url.address(), "aws-0-eu-west-1.pooler.supabase.com:6543");
+        assert_eq!(url.password.as_ref().unwrap().expose_secret(), "p@ss");
+        assert!(matches!(url.ssl_mode, PgSslMode::Require));
+        let warning = url.ignored_parameters().unwrap();
+        assert!(warning.contains("pgbouncer, connection_limit") && warning.contains("Prisma"), "{warning}");
+        assert!(!format!("{url:?}").contains("p@ss"));
+    }
+
+    #[test]
+    fn explains_every_mistake_without_repeating_the_password() {
+        for (value, expected) in [
+            ("mysql://u:hunter2@h/db", "must begin with postgres://"),
+            ("\"postgres://u:hunter2@h/db\"", "quotation mark"),
+            ("postgres://u:hunter2#x@127.0.0.1:5432/db", "percent-encoded"),
+            ("postgres://u:hunter2/x@127.0.0.1:5432/db", "percent-encoded"),
+            ("postgres://u:[YOUR-PASSWORD]@h/db", "placeholder"),
+            ("postgres://u:hunter2@/db", "host"),
+            ("postgres://:hunter2@127.0.0.1/db", "no user"),
+            ("postgres://u:hunter2@127.0.0.1", "no database name"),
+            ("postgres://u:hunter2@127.0.0.1:99999/db", "malformed"),
+            ("postgres://u:hunter2@db.example.com/db?sslmode=disable", "unencrypted"),
+            ("postgres://u:hunter2@db.example.com/db?sslmode=maybe", "sslmode"),
+            ("postgres://u:hunter2@127.0.0.1/db?sslrootcert=/no/such/file", "sslrootcert"),
+            ("postgres://postgres:hunter2@aws-0-eu-west-1.pooler.supabase.com:6543/postgres", "postgres.<project-ref>"),
+        ] {
+            let problem = problem(Secret::DatabaseUrl, value);
+            assert!(problem.starts_with("DATABASE_URL ") && problem.contains(expected), "{value}: {problem}");
+            assert!(!problem.contains("hunter2"), "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_direct_url_on_supabase_is_not_port_6543() {
+        let problem = problem(Secret::DirectUrl, "postgres://postgres:x@db.abcdefgh.supabase.co:6543/postgres");
+        assert!(problem.contains("transaction pooler"), "{problem}");
+    }
+
+    #[test]
+    fn tells_equal_and_swapped_urls() {
+        let parse = |secret, port: u16| ConnectionString::parse(secret, &format!("postgres://u:x@127.0.0.1:{port}/db")).unwrap();
+        let both = |database, direct| ConnectionString::mixed_up(&parse(Secret::DatabaseUrl, database), &parse(Secret::DirectUrl, direct));
+        assert!(both(5432, 5432).unwrap().contains("equal"));
+        assert!(both(5432, 6543).unwrap().contains("swapped"));
+        assert_eq!(both(6543, 5432), None);
+    }
+}

@@ -1,0 +1,232 @@
+//! What can go wrong with a request, and how a client is told: RFC 9457 problem details, with the members
+//! that today's clients read.
+
+use std::borrow::Cow;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// The result of a handler.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a request is not fulfilled: a variant per status.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// 400: the request cannot be read.
+    #[error("{0}")]
+    Malformed(String),
+    /// 400: fields break rules, each named.
+    #[error("invalid fields")]
+    Invalid(Vec<FieldError>),
+    /// 400: every field is fine by itself, but the request cannot be carried out. A code and a sentence.
+    #[error("{1}")]
+    Refused(&'static str, String),
+    /// 401: no token, or not a good one.
+    #[error("{0}")]
+    Unauthorized(&'static str),
+    /// 403: known, but not allowed. A code and a sentence.
+    #[error("{1}")]
+    Forbidden(&'static str, &'static str),
+    /// 404: there is no such thing, or it is somebody else's.
+    #[error("{0} not found")]
+    NotFound(&'static str),
+    /// 409: the present state does not allow it. A code and a sentence.
+    #[error("{1}")]
+    Conflict(&'static str, String),
+    /// 429: too much. Seconds to wait.
+    #[error("too many requests")]
+    TooManyRequests(u32),
+    /// 503: a database cannot be reached, or has no connection free.
+    #[error("the service is temporarily unavailable")]
+    Unavailable(#[source] sqlx::Error),
+    /// 500: the database said something unexpected.
+    #[error("internal error")]
+    Database(#[source] sqlx::Error),
+    /// 500: a defect of ours.
+    #[error("internal error")]
+    Internal(#[source] anyhow::Error),
+}
+
+/// A field that breaks a rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FieldError {
+    /// The field's name as in the request, with a path where it is nested: `zipCodes[0]`.
+    pub field: Cow<'static, str>,
+    /// The rule, as a sentence that begins with the field.
+    pub message: String,
+}
+
+/// An error as clients see it: RFC 9457, plus `statusCode`, `message` and `error`, which today's clients read.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Problem)]
+pub struct Problem {
+    /// Always `about:blank`: the code tells more than a page would.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// The status in words.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// What is wrong, as a sentence.
+    detail: String,
+    /// A stable word for programs.
+    code: &'static str,
+    /// The HTTP status once more.
+    status_code: u16,
+    /// The detail, or one sentence per field.
+    message: Message,
+    /// The title once more.
+    error: &'static str,
+    /// The fields that break rules.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldError>,
+    /// The request's id, as in the `x-request-id` header: quote it when you report a problem.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(untagged)]
+enum Message {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Problem {
+    /// A problem that its status alone describes.
+    pub(crate) fn of_status(status: StatusCode) -> Self {
+        let (code, detail) = match status {
+            StatusCode::NOT_FOUND => ("route_not_found", "there is no such route"),
+            StatusCode::METHOD_NOT_ALLOWED => ("method_not_allowed", "this route does not take this method"),
+            StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT => ("timeout", "the request took too long"),
+            StatusCode::PAYLOAD_TOO_LARGE => ("payload_too_large", "the body is too large"),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => ("unsupported_media_type", "the body must be JSON, sent as content-type: application/json"),
+            _ if status.is_server_error() => ("internal_error", "internal error"),
+            _ => ("bad_request", "the request cannot be read"),
+        };
+        Self::new(status, code, detail.to_owned())
+    }
+
+    fn new(status: StatusCode, code: &'static str, detail: String) -> Self {
+        let title = status.canonical_reason().unwrap_or("Error");
+        Self {
+            kind: "about:blank",
+            title,
+            status: status.as_u16(),
+            message: Message::One(detail.clone()),
+            detail,
+            code,
+            status_code: status.as_u16(),
+            error: title,
+            errors: Vec::new(),
+            request_id: None,
+        }
+    }
+
+    fn of_fields(errors: Vec<FieldError>) -> Self {
+        let sentences: Vec<_> = errors.iter().map(|error| error.message.clone()).collect();
+        let mut problem = Self::new(StatusCode::BAD_REQUEST, "validation_failed", sentences.join("; "));
+        problem.message = Message::Many(sentences);
+        problem.errors = errors;
+        problem
+    }
+
+    /// The response, with the id by which its log lines are found.
+    pub(crate) fn into_response(mut self, request_id: Option<String>) -> Response {
+        self.request_id = request_id;
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, axum::Json(self)).into_response();
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        response
+    }
+}
+
+impl Error {
+    /// The stable word for programs, and the sentence for people: what a socket is told.
+    #[must_use]
+    pub fn code_and_message(&self) -> (&'static str, String) {
+        let problem = self.problem();
+        (problem.code, problem.detail)
+    }
+
+    fn problem(&self) -> Problem {
+        let detail = self.to_string();
+        let (status, code) = match self {
+            Self::Invalid(errors) => return Problem::of_fields(errors.clone()),
+            Self::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed"),
+            Self::Refused(code, _) => (StatusCode::BAD_REQUEST, *code),
+            Self::Unauthorized(_) => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Self::Forbidden(code, _) => (StatusCode::FORBIDDEN, *code),
+            Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
+            Self::Conflict(code, _) => (StatusCode::CONFLICT, *code),
+            Self::TooManyRequests(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
+            Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Self::Database(_) | Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
+        };
+        Problem::new(status, code, detail)
+    }
+}
+
+/// Carries the problem and, for defects, its cause to the layer that logs and renders it (`web::layers`).
+#[derive(Clone)]
+pub(crate) struct Told {
+    pub(crate) problem: Problem,
+    pub(crate) cause: Option<std::sync::Arc<Error>>,
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let problem = self.problem();
+        let mut response = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR).into_response();
+        match &self {
+            Self::Unauthorized(_) => {
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            Self::TooManyRequests(wait_s) => {
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(*wait_s));
+            }
+            Self::Unavailable(_) => {
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(1));
+            }
+            _ => {}
+        }
+        let cause = matches!(self, Self::Unavailable(_) | Self::Database(_) | Self::Internal(_)).then(|| std::sync::Arc::new(self));
+        response.extensions_mut().insert(Told { problem, cause });
+        response
+    }
+}
+
+/// Shorthand for a single field that breaks a rule.
+pub(crate) fn invalid(field: impl Into<Cow<'static, str>>, rule: &str) -> Error {
+    let field = field.into();
+    Error::Invalid(vec![FieldError { message: format!("{field} {rule}"), field }])
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        if matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) || crate::db::is_connection_loss(&error) {
+            return Self::Unavailable(error);
+        }
+        match error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() {
+            // Text PostgreSQL cannot hold: NUL, in text or in JSON.
+            Some("22021" | "22P05") => Self::Malformed("text must not contain the character U+0000".into()),
+            // Statement or lock time-out, deadlock, too many connections: try again.
+            Some("57014" | "55P03" | "40P01" | "40001" | "53300") => Self::Unavailable(error),
+            _ => Self::Database(error),
+        }
+    }
+}
+
+impl From<anyhow::Error> for Error {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Internal(error)
+    }
+}
+
+/// Is `error` the violation of this constraint? Uniqueness is the database's to decide.
+pub(crate) fn violates(error: &sqlx::Error, constraint: &str) -> bool {
+    error.as_database_error().and_then(|error| error.constraint()) == Some(constraint)
+}

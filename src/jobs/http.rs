@@ -1,0 +1,253 @@
+//! `/jobs/create` and `/customer/booking`: one handler, two names, because clients call both.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use chrono::{DateTime, Duration, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::queries::{self, CustomerRow, Line, NewJob, OfferRow};
+use super::types::{Booked, FirstMessage, fill_template, parse_date};
+use super::{JobId, JobStatus};
+use crate::auth::Customer;
+use crate::catalog::ServiceId;
+use crate::chat::{ChatId, Side};
+use crate::db::{Pooler, Tx};
+use crate::error::{Error, Result};
+use crate::notifications::{self, NewNotification, NotificationType, Notifier};
+use crate::providers::ProviderId;
+use crate::web::extract::Json;
+use crate::web::fields::{Fields, SHORT_TEXT};
+use crate::web::money::Cents;
+use crate::web::state::ApiState;
+use crate::web::time::Timestamp;
+
+/// The most pictures of a job.
+const MAX_IMAGES: usize = 20;
+
+/// The largest answers to a service's questions, as JSON, in bytes.
+const MAX_ANSWERS_BYTES: usize = 16 * 1024;
+
+/// The routes below `/jobs`.
+pub fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(create))
+}
+
+/// The routes below `/customer`.
+pub fn customer_routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(booking))
+}
+
+/// What is booked, with whom, where and when.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct CreateRequest {
+    service_id: Option<ServiceId>,
+    provider_id: Option<ProviderId>,
+    zipcode: Option<String>,
+    location: Option<String>,
+    /// Answers to the service's questions.
+    #[schema(value_type = Option<Object>)]
+    answers: Option<serde_json::Value>,
+    /// ISO-8601; without a time zone it is UTC.
+    preferred_date: Option<String>,
+    requires_in_person_visit: Option<bool>,
+    in_person_visit_cost: Option<Cents>,
+    customer_budget: Option<Cents>,
+    /// http or https URLs.
+    images: Option<Vec<String>>,
+    project_size_sqft: Option<i32>,
+}
+
+/// A request without faults.
+struct Booking {
+    service_id: ServiceId,
+    provider_id: ProviderId,
+    zipcode: String,
+    location: Option<String>,
+    answers: serde_json::Value,
+    scheduled_at: Option<DateTime<Utc>>,
+    requires_in_person_visit: bool,
+    in_person_visit_cost: Option<Cents>,
+    customer_budget: Option<Cents>,
+    images: Vec<String>,
+    project_size_sqft: Option<i32>,
+}
+
+/// A new job and its chat.
+#[derive(Serialize, ToSchema)]
+struct CreatedView {
+    job: JobView,
+    chat: ChatView,
+    message: &'static str,
+}
+
+/// A new job.
+#[derive(Serialize, ToSchema)]
+struct JobView {
+    id: JobId,
+    status: JobStatus,
+    /// The service's name.
+    service: String,
+    /// Where: in the customer's words, or the ZIP code.
+    location: String,
+    scheduled_at: Option<Timestamp>,
+    /// Until when the provider should answer.
+    response_deadline: Timestamp,
+    created_at: Timestamp,
+}
+
+/// A new chat.
+#[derive(Serialize, ToSchema)]
+struct ChatView {
+    id: ChatId,
+    created_at: Timestamp,
+}
+
+/// Books a provider.
+///
+/// # Errors
+/// 400 a field breaks a rule, or the provider cannot be booked for it. 403 not a customer, or banned.
+/// 404 no such service or provider. 409 another job must be settled first.
+#[utoipa::path(post, path = "/create", tag = "jobs", security(("access_token" = [])), request_body = CreateRequest,
+    responses((status = 201, body = CreatedView), (status = 400, description = "A field breaks a rule, or the provider cannot be booked for it"), (status = 403, description = "Not a customer, or banned"), (status = 404, description = "No such service or provider"), (status = 409, description = "Another job must be settled first")))]
+async fn create(State(pooler): State<Pooler>, State(notifier): State<Notifier>, who: Customer, Json(request): Json<CreateRequest>) -> Result<(StatusCode, Json<CreatedView>)> {
+    let booking = request.check(Utc::now())?;
+
+    let mut tx = pooler.write().await?;
+    let customer = queries::lock_customer(&mut tx, who.user_id).await?.ok_or(Error::NotFound("customer"))?;
+    if customer.is_banned {
+        return Err(Error::Forbidden("banned", "this account is banned"));
+    }
+    let offer = queries::lock_offer(&mut tx, customer.id, booking.service_id, booking.provider_id, &booking.zipcode).await?;
+    let offer = offer.ok_or(Error::NotFound("service or provider"))?;
+    offer.availability.check()?;
+    offer.blocks.check()?;
+    let booked = insert(&mut tx, who, &customer, &offer, &booking).await?;
+    let created = notifications::queries::insert(&mut tx, notification(&customer, &offer, &booked)).await?;
+    tx.commit().await?;
+    notifier.tell([created]);
+
+    Ok((StatusCode::CREATED, Json(CreatedView::new(booked, offer, booking))))
+}
+
+/// Books a provider: the same as POST /jobs/create.
+///
+/// # Errors
+/// As there.
+#[utoipa::path(post, path = "/booking", tag = "jobs", security(("access_token" = [])), request_body = CreateRequest,
+    responses((status = 201, body = CreatedView), (status = 400, description = "A field breaks a rule, or the provider cannot be booked for it"), (status = 403, description = "Not a customer, or banned"), (status = 404, description = "No such service or provider"), (status = 409, description = "Another job must be settled first")))]
+async fn booking(pooler: State<Pooler>, notifier: State<Notifier>, who: Customer, request: Json<CreateRequest>) -> Result<(StatusCode, Json<CreatedView>)> {
+    create(pooler, notifier, who, request).await
+}
+
+async fn insert(tx: &mut Tx<Pooler>, who: Customer, customer: &CustomerRow, offer: &OfferRow, booking: &Booking) -> sqlx::Result<Booked> {
+    let place = booking.place();
+    let first = FirstMessage { service: &offer.service_name, place, scheduled_at: booking.scheduled_at, budget: booking.customer_budget, answers: &booking.answers };
+    let mut lines = vec![Line { sender_id: who.user_id, side: Side::Customer, text: first.text() }];
+    if let Some(template) = &offer.first_message_template {
+        let text = fill_template(template, &customer.name, &offer.service_name, place, booking.scheduled_at);
+        lines.push(Line { sender_id: offer.provider_user_id, side: Side::ServiceProvider, text });
+    }
+    let job = NewJob {
+        customer_id: customer.id,
+        provider_id: booking.provider_id,
+        service_id: booking.service_id,
+        price_cents: booking.customer_budget.map_or(0, |budget| budget.0),
+        customer_budget_cents: booking.customer_budget.map(|budget| budget.0),
+        zipcode: &booking.zipcode,
+        location: booking.location.as_deref(),
+        answers: &booking.answers,
+        images: &booking.images,
+        requires_in_person_visit: booking.requires_in_person_visit,
+        in_person_visit_cost_cents: booking.in_person_visit_cost.map(|cost| cost.0),
+        project_size_sqft: booking.project_size_sqft,
+        scheduled_at: booking.scheduled_at,
+        response_deadline: Utc::now() + Duration::minutes(offer.response_deadline_minutes.into()),
+    };
+    queries::insert(tx, &job, who.user_id, offer.provider_user_id, &lines).await
+}
+
+fn notification(customer: &CustomerRow, offer: &OfferRow, booked: &Booked) -> NewNotification {
+    NewNotification {
+        recipient_id: offer.provider_user_id,
+        kind: NotificationType::Job,
+        title: "New job request".into(),
+        message: format!("{} has requested {}", customer.name, offer.service_name),
+        metadata: serde_json::json!({"jobId": booked.job_id, "chatId": booked.chat_id}),
+    }
+}
+
+impl Booking {
+    /// Where, in the customer's words or as a ZIP code.
+    fn place(&self) -> &str {
+        self.location.as_deref().unwrap_or(&self.zipcode)
+    }
+}
+
+impl CreatedView {
+    fn new(booked: Booked, offer: OfferRow, booking: Booking) -> Self {
+        Self {
+            job: JobView {
+                id: booked.job_id,
+                status: JobStatus::New,
+                service: offer.service_name,
+                location: booking.location.unwrap_or(booking.zipcode),
+                scheduled_at: booking.scheduled_at.map(Timestamp),
+                response_deadline: booked.response_deadline.into(),
+                created_at: booked.created_at.into(),
+            },
+            chat: ChatView { id: booked.chat_id, created_at: booked.created_at.into() },
+            message: "Job request created successfully. The service provider has been notified.",
+        }
+    }
+}
+
+impl CreateRequest {
+    fn check(self, now: DateTime<Utc>) -> Result<Booking> {
+        let mut rules = Fields::new();
+        rules.check("serviceId", self.service_id.is_some(), "must be a service's id");
+        rules.check("providerId", self.provider_id.is_some(), "must be a provider's id");
+        let zipcode = rules.zip_code("zipcode", self.zipcode.as_deref());
+        let location = rules.optional_text("location", self.location, SHORT_TEXT);
+
+        let answers = self.answers.filter(|answers| !answers.is_null()).unwrap_or_else(|| serde_json::json!({}));
+        rules.check("answers", answers.is_object() || answers.is_array(), "must be an object or a list");
+        rules.check("answers", answers.to_string().len() <= MAX_ANSWERS_BYTES, "must be at most 16384 bytes of JSON");
+
+        let preferred_date = self.preferred_date.filter(|text| !text.trim().is_empty());
+        let scheduled_at = preferred_date.as_deref().and_then(parse_date);
+        rules.check("preferredDate", preferred_date.is_none() || scheduled_at.is_some(), "must be an ISO-8601 date");
+        // A day alone is its first moment in UTC, which may have passed while the day has not.
+        let is_past = scheduled_at.is_some_and(|time| time < now - Duration::days(1));
+        let is_far = scheduled_at.is_some_and(|time| time > now + Duration::days(2 * 366));
+        rules.check("preferredDate", !is_past && !is_far, "must be neither in the past nor more than two years ahead");
+
+        let images = self.images.unwrap_or_default();
+        rules.check("images", images.len() <= MAX_IMAGES, "must be at most 20");
+        for (index, image) in images.iter().take(MAX_IMAGES).enumerate() {
+            rules.web_url(format!("images[{index}]"), image);
+        }
+        rules.check("projectSizeSqft", self.project_size_sqft.is_none_or(|size| size > 0), "must be more than 0");
+
+        let (Some(service_id), Some(provider_id)) = (self.service_id, self.provider_id) else {
+            return Err(rules.finish().err().unwrap_or(Error::Malformed("serviceId and providerId".into())));
+        };
+        rules.finish()?;
+        Ok(Booking {
+            service_id,
+            provider_id,
+            zipcode,
+            location,
+            answers,
+            scheduled_at,
+            requires_in_person_visit: self.requires_in_person_visit.unwrap_or(false),
+            in_person_visit_cost: self.in_person_visit_cost,
+            customer_budget: self.customer_budget,
+            images,
+            project_size_sqft: self.project_size_sqft,
+        })
+    }
+}

@@ -1,0 +1,11 @@
+//! Bookings.
+//!
+//! Invariants: a booking is one transaction: job, chat, members, first messages and the provider's
+//! notification are all there or none is; a customer's bookings are decided one after the other.
+
+mod http;
+mod queries;
+mod types;
+
+pub use http::{customer_routes, routes};
+pub use types::{JobId, JobStatus};

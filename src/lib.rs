@@ -1,0 +1,156 @@
+//! STM: a marketplace for home services.
+//!
+//! [`start`] makes the whole application out of a [`Config`]; the binaries only find the configuration and
+//! serve the router. The map of the code is in `ARCHITECTURE.md`.
+
+pub mod auth;
+pub mod catalog;
+pub mod chat;
+pub mod config;
+pub mod customers;
+pub mod db;
+mod demo;
+pub mod error;
+pub mod jobs;
+pub mod notifications;
+pub mod providers;
+pub mod realtime;
+pub mod web;
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow};
+use axum::Router;
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+
+use auth::{AccessTokens, Passwords};
+pub use config::Config;
+use config::PoolerStatements;
+use db::probe::{self, Pooling};
+use db::url::{ConnectionString, Secret};
+use db::{Direct, Pooler, diagnose};
+use notifications::Notifier;
+use realtime::Realtime;
+use web::state::{ApiState, RefreshTokenLifetime};
+
+/// The running application: a router to serve, and what to end after it.
+#[derive(Debug)]
+pub struct App {
+    /// REST, Socket.IO and documentation.
+    pub router: Router,
+    realtime: Realtime,
+    direct: Direct,
+}
+
+impl App {
+    /// Settles the messages that were taken, closes every socket, and gives back the direct connections.
+    pub async fn drain(&self) {
+        self.realtime.drain().await;
+        self.direct.close().await;
+    }
+}
+
+/// Connects both doors, migrates over the direct one, and mounts REST and Socket.IO on one router.
+///
+/// # Errors
+/// A message for the operator: which secret is wrong, in what way, and what to put there. Never a secret.
+pub async fn start(config: Config) -> anyhow::Result<App> {
+    for url in [&config.database_url, &config.direct_url] {
+        if let Some(warning) = url.ignored_parameters() {
+            tracing::warn!("{warning}");
+        }
+    }
+    let (pooler, direct) = connect(&config).await?;
+    db::migrate(&direct).await.map_err(|message| anyhow!(message))?;
+    if config.demo_data {
+        demo::load(&direct).await.context("DEMO_DATA: the demo data could not be loaded")?;
+    }
+
+    let access_tokens = Arc::new(AccessTokens::new(&config.jwt_secret, config.access_token_expires_in));
+    let realtime = Realtime::start(direct.clone(), access_tokens.clone());
+    let state = ApiState {
+        pooler: pooler.clone(),
+        access_tokens,
+        refresh_token_lifetime: RefreshTokenLifetime(chrono::Duration::from_std(config.refresh_token_expires_in)?),
+        passwords: Passwords::default(),
+        notifier: Notifier::new(realtime.io.clone()),
+    };
+    let (routes, api) = routes().with_state(state).merge(web::health::routes().with_state(web::health::Doors { pooler, direct: direct.clone() })).split_for_parts();
+    let router = web::layers::around_routes(routes.merge(web::docs::routes(web::docs::complete(api))))
+        .layer(realtime.layer.clone())
+        .layer(web::layers::cors(config.allowed_origins));
+    Ok(App { router, realtime, direct })
+}
+
+/// Every REST route but those of operations: a feature owns its own.
+fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::with_openapi(web::docs::Frame::openapi())
+        .nest("/auth", auth::routes())
+        .nest("/customer", customers::routes().merge(jobs::customer_routes()))
+        .nest("/customers", customers::routes())
+        .nest("/services", catalog::routes())
+        .nest("/jobs", jobs::routes())
+        .nest("/chat", chat::routes())
+}
+
+/// Probes both connection strings at the same time, then prepares both doors.
+async fn connect(config: &Config) -> anyhow::Result<(Pooler, Direct)> {
+    let (database_url, direct_url) = (&config.database_url, &config.direct_url);
+    let (pooler, direct) = tokio::join!(probe::pooling(database_url), probe::pooling(direct_url));
+    let pooler = pooler.map_err(|error| refusal(database_url, &error));
+    let direct = direct.map_err(|error| refusal(direct_url, &error));
+    // Both told at once: one start less for whoever has two to mend.
+    let (pooler, direct) = match (pooler, direct) {
+        (Err(first), Err(second)) => return Err(anyhow!("{first}\n{second}")),
+        (pooler, direct) => (pooler?, direct?),
+    };
+    check_direct(direct, pooler)?;
+    if pooler == Pooling::Session {
+        tracing::warn!(
+            "DATABASE_URL is not a transaction pooler: each of up to {} connections holds a server of its own. {}",
+            config.pooler_max_connections,
+            Secret::DatabaseUrl.what_to_put()
+        );
+    }
+    if config.pooler_statements == PoolerStatements::Named && pooler == Pooling::Transaction && !probe::tracks_names(database_url).await {
+        return Err(anyhow!(
+            "POOLER_STATEMENTS: `named` needs a transaction pooler that tracks prepared statements, and the one of DATABASE_URL is not proven to: \
+             requests would run each other's statements. Put `unnamed` there, or leave it out."
+        ));
+    }
+
+    let pooler = Pooler::new(database_url, config.pooler_max_connections, config.statement_timeout, config.pooler_statements);
+    let direct = Direct::new(direct_url, config.direct_max_connections, config.statement_timeout);
+    pooler.ping().await.map_err(|error| refusal(database_url, &error))?;
+    tracing::info!("✅ Connected to transaction pooler (REST API)");
+    direct.ping().await.map_err(|error| refusal(direct_url, &error))?;
+    tracing::info!("✅ Connected to direct connection (Real-time/Socket.IO)");
+    Ok((pooler, direct))
+}
+
+fn refusal(url: &ConnectionString, error: &sqlx::Error) -> anyhow::Error {
+    anyhow!(diagnose::connection_failure(url, error))
+}
+
+/// Chat and migrations need a session: a transaction pooler in its place is the commonest mistake.
+fn check_direct(direct: Pooling, pooler: Pooling) -> anyhow::Result<()> {
+    match (direct, pooler) {
+        (Pooling::Session, _) => Ok(()),
+        (Pooling::Transaction, Pooling::Session) => Err(anyhow!(
+            "DATABASE_URL and DIRECT_URL are swapped: DIRECT_URL is a transaction pooler, and DATABASE_URL is not one. Exchange their values."
+        )),
+        (Pooling::Transaction, Pooling::Transaction) => Err(anyhow!(
+            "DIRECT_URL is a transaction pooler, but Socket.IO and migrations need a session. {}",
+            Secret::DirectUrl.what_to_put()
+        )),
+    }
+}
+
+/// The OpenAPI document, for the snapshot.
+#[must_use]
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    let mut api = routes().into_openapi();
+    api.merge(web::health::routes().into_openapi());
+    web::docs::complete(api)
+}

@@ -1,0 +1,11 @@
+//! What users are told.
+//!
+//! Invariants: a notification is written in the same transaction as its cause, and told to its recipient's
+//! sockets, nobody else's, after the commit.
+
+pub mod queries;
+mod socket;
+mod types;
+
+pub use socket::{Notifier, tell};
+pub use types::{Created, NewNotification, NotificationId, NotificationType, NotificationView};

@@ -1,0 +1,82 @@
+//! Notifications as values.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::auth::{Role, UserId};
+use crate::web::time::Timestamp;
+use crate::{id, text_enum};
+
+id! {
+    /// A notification: a UUID, version 7.
+    NotificationId(Uuid)
+}
+
+text_enum! {
+    /// What a notification is about.
+    NotificationType {
+        /// A job changed.
+        Job = "job",
+        /// Money moved.
+        Payment = "payment",
+        /// A chat message arrived while its chat was not open.
+        Message = "message",
+        /// The platform says so.
+        System = "system",
+        /// A review.
+        Feedback = "feedback",
+    }
+}
+
+/// A notification to be written.
+#[derive(Debug)]
+pub struct NewNotification {
+    /// Whom it is for.
+    pub recipient_id: UserId,
+    /// What it is about.
+    pub kind: NotificationType,
+    /// A few words.
+    pub title: Cow<'static, str>,
+    /// A sentence.
+    pub message: String,
+    /// What a client needs to open the right page.
+    pub metadata: serde_json::Value,
+}
+
+/// A notification as its recipient sees it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct NotificationView {
+    /// Id.
+    pub id: NotificationId,
+    /// The recipient's role.
+    pub recipient_type: Role,
+    /// The recipient's user.
+    pub recipient_id: UserId,
+    /// What it is about.
+    #[serde(rename = "type")]
+    pub kind: NotificationType,
+    /// A few words.
+    pub title: String,
+    /// A sentence.
+    pub message: String,
+    /// Has the recipient seen it?
+    pub is_read: bool,
+    /// When its cause happened.
+    pub created_at: Timestamp,
+    /// What a client needs to open the right page.
+    #[schema(value_type = Object)]
+    pub metadata: serde_json::Value,
+}
+
+/// A written notification, to be told after the commit.
+#[derive(Debug, Clone)]
+#[must_use = "tell it after the commit"]
+pub struct Created {
+    /// What its recipient sees.
+    pub notification: NotificationView,
+    /// How many unread notifications the recipient has, this one included.
+    pub total_unread_count: i64,
+}

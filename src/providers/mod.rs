@@ -1,0 +1,5 @@
+//! Providers.
+
+mod types;
+
+pub use types::ProviderId;

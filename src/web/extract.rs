@@ -1,0 +1,90 @@
+//! Bodies, paths and queries, with errors that name the field and the rule.
+
+use std::fmt::Display;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::{StatusCode, header, request::Parts};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, invalid};
+
+/// A JSON body. Unknown fields are ignored; a field of the wrong type is named.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Json<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        if !is_json(request.headers().get(header::CONTENT_TYPE)) {
+            return Err(StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response());
+        }
+        let body = Bytes::from_request(request, state).await.map_err(|rejection| rejection.status().into_response())?;
+        let mut deserializer = serde_json::Deserializer::from_slice(&body);
+        let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+            let path = error.path().to_string();
+            let why = error.into_inner();
+            if why.is_data() && path != "." { invalid(path, &explain(&why)) } else { Error::Malformed(format!("the body is not the expected JSON: {why}")) }.into_response()
+        })?;
+        deserializer.end().map_err(|why| Error::Malformed(format!("the body is not JSON: {why}")).into_response())?;
+        Ok(Self(value))
+    }
+}
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        axum::Json(self.0).into_response()
+    }
+}
+
+fn is_json(content_type: Option<&header::HeaderValue>) -> bool {
+    let essence = content_type.and_then(|value| value.to_str().ok()).and_then(|value| value.split(';').next()).unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+/// "invalid type: string "x", expected u32 at line 1 column 9" without the place, which means nothing to a form.
+fn explain(why: &serde_json::Error) -> String {
+    let text = why.to_string();
+    let text = text.split(" at line ").next().unwrap_or_default();
+    match text.rsplit_once("expected ") {
+        Some((_, expected)) => format!("must be {expected}"),
+        None => format!("is not valid: {text}"),
+    }
+}
+
+/// A path parameter.
+#[derive(Debug, Clone, Copy)]
+pub struct Path<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        match axum::extract::Path::<T>::from_request_parts(parts, state).await {
+            Ok(axum::extract::Path(value)) => Ok(Self(value)),
+            Err(rejection) => Err(malformed("path", &rejection.body_text())),
+        }
+    }
+}
+
+/// A query string.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Query<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Error> {
+        match axum::extract::Query::<T>::try_from_uri(&parts.uri) {
+            Ok(axum::extract::Query(value)) => Ok(Self(value)),
+            Err(rejection) => Err(malformed("query", &rejection.body_text())),
+        }
+    }
+}
+
+fn malformed(part: &str, why: &dyn Display) -> Error {
+    Error::Malformed(format!("the {part} cannot be read: {why}"))
+}

@@ -1,0 +1,167 @@
+//! Rules for fields. All that is wrong with a request is told at once.
+
+use std::borrow::Cow;
+
+use crate::error::{Error, FieldError};
+
+/// The longest a short text (a name, an address) may be, in characters.
+pub const SHORT_TEXT: usize = 200;
+
+/// The longest a long text (a description) may be, in characters.
+pub const LONG_TEXT: usize = 4000;
+
+/// Collects the fields that break rules.
+#[derive(Debug, Default)]
+pub struct Fields(Vec<FieldError>);
+
+impl Fields {
+    /// Begins without a complaint.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Notes that `field` breaks `rule`, which continues a sentence that begins with the field.
+    pub fn refuse(&mut self, field: impl Into<Cow<'static, str>>, rule: &str) {
+        let field = field.into();
+        self.0.push(FieldError { message: format!("{field} {rule}"), field });
+    }
+
+    /// Notes the field unless `ok`.
+    pub fn check(&mut self, field: impl Into<Cow<'static, str>>, ok: bool, rule: &str) {
+        if !ok {
+            self.refuse(field, rule);
+        }
+    }
+
+    /// A text that must be there: trimmed, 1 to `max` characters.
+    pub fn text(&mut self, field: &'static str, value: Option<String>, max: usize) -> String {
+        match self.optional_text(field, value, max) {
+            Some(text) => text,
+            None => {
+                if !self.0.iter().any(|error| error.field == field) {
+                    self.refuse(field, "must not be empty");
+                }
+                String::new()
+            }
+        }
+    }
+
+    /// A text that may be missing: trimmed, at most `max` characters; blank counts as missing.
+    pub fn optional_text(&mut self, field: &'static str, value: Option<String>, max: usize) -> Option<String> {
+        let text = value?.trim().to_owned();
+        if text.is_empty() {
+            return None;
+        }
+        if text.chars().count() > max {
+            self.refuse(field, &format!("must be at most {max} characters"));
+            return None;
+        }
+        if text.contains('\0') {
+            self.refuse(field, "must not contain the character U+0000");
+            return None;
+        }
+        Some(text)
+    }
+
+    /// A five-digit US ZIP code; ZIP+4 is cut to its first five digits.
+    pub fn zip_code(&mut self, field: impl Into<Cow<'static, str>>, value: Option<&str>) -> String {
+        match value.map(str::trim).and_then(five_digits) {
+            Some(zip) => zip,
+            None => {
+                self.refuse(field, "must be a US ZIP code of five digits");
+                String::new()
+            }
+        }
+    }
+
+    /// An http or https URL of at most 2,000 characters. It is never fetched.
+    pub fn web_url(&mut self, field: impl Into<Cow<'static, str>>, value: &str) {
+        let ok = value.len() <= 2000 && url::Url::parse(value).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        self.check(field, ok, "must be an http or https URL");
+    }
+
+    /// Nothing wrong, or everything that is.
+    ///
+    /// # Errors
+    /// 400 with each field named.
+    pub fn finish(self) -> Result<(), Error> {
+        if self.0.is_empty() { Ok(()) } else { Err(Error::Invalid(self.0)) }
+    }
+}
+
+fn five_digits(text: &str) -> Option<String> {
+    let (zip, extension) = text.split_once('-').unwrap_or((text, "0000"));
+    let digits = |text: &str, count| text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
+    (digits(zip, 5) && digits(extension, 4)).then(|| zip.to_owned())
+}
+
+/// Lower-cases an e-mail address and checks its shape: whether it is real, only a message to it can tell.
+#[must_use]
+pub fn email(text: &str) -> Option<String> {
+    let email = text.trim().to_lowercase();
+    let (local, domain) = email.rsplit_once('@')?;
+    let labels = domain.split('.').count() >= 2
+        && domain.split('.').all(|label| !label.is_empty() && !label.starts_with('-') && !label.ends_with('-') && label.chars().all(|c| c.is_alphanumeric() || c == '-'));
+    let local_ok = !local.is_empty() && local.len() <= 64 && !local.chars().any(|c| c.is_whitespace() || c.is_control() || "@<>()[],;:\\\"".contains(c));
+    (labels && local_ok && email.len() <= 254).then_some(email)
+}
+
+/// A US phone number as +1 and ten digits (E.164, North American Numbering Plan), however it was written.
+#[must_use]
+pub fn us_phone_number(text: &str) -> Option<String> {
+    if text.chars().any(|c| !c.is_ascii_digit() && !"+-.() ".contains(c)) {
+        return None;
+    }
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    let national = match digits.len() {
+        10 if !text.trim_start().starts_with('+') => &digits[..],
+        11 => digits.strip_prefix('1')?,
+        _ => return None,
+    };
+    // No area code begins with 0 or 1. Exchange codes are not checked: made-up numbers are in wide use in tests.
+    (national.as_bytes().first()? >= &b'2').then(|| format!("+1{national}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn emails() {
+        assert_eq!(email(" Ann@Example.COM "), Some("ann@example.com".into()));
+        assert_eq!(email("ann+jobs@mail.example.co.uk"), Some("ann+jobs@mail.example.co.uk".into()));
+        for bad in ["", "ann", "@example.com", "ann@", "ann@localhost", "a b@example.com", "ann@exa mple.com", "ann@example..com", "a@b@c.com", "ann@-x.com"] {
+            assert_eq!(email(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn phone_numbers() {
+        for good in ["(212) 555-0123", "212-555-0123", "+1 212 555 0123", "12125550123", "2125550123"] {
+            assert_eq!(us_phone_number(good), Some("+12125550123".into()), "{good}");
+        }
+        for bad in ["", "555-0123", "+44 20 7946 0000", "1125550123", "212555012x", "+2125550123"] {
+            assert_eq!(us_phone_number(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn zip_codes() {
+        assert_eq!(five_digits("10001"), Some("10001".into()));
+        assert_eq!(five_digits("10001-1234"), Some("10001".into()));
+        for bad in ["", "1000", "100011", "1000a", "10001-", "10001-12", "१०००१"] {
+            assert_eq!(five_digits(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn tells_all_that_is_wrong_at_once() {
+        let mut fields = Fields::new();
+        fields.text("firstName", None, 10);
+        fields.text("lastName", Some("x".repeat(11)), 10);
+        fields.zip_code("zipcode", Some("abc"));
+        let Err(Error::Invalid(errors)) = fields.finish() else { panic!("accepted") };
+        assert_eq!(errors.iter().map(|error| &*error.field).collect::<Vec<_>>(), ["firstName", "lastName", "zipcode"]);
+    }
+}

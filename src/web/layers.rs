@@ -1,0 +1,105 @@
+//! What surrounds every route: ids, logs, limits, errors, CORS.
+
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::origin::AllowedOrigins;
+use crate::error::{Problem, Told};
+
+/// The largest body a request may have, in bytes.
+const MAX_BODY_BYTES: usize = 256 * 1024;
+
+/// The longest a request may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Surrounds the REST routes.
+pub fn around_routes(router: Router) -> Router {
+    router
+        .layer(middleware::from_fn(finish_writes))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(CatchPanicLayer::custom(|_panic| StatusCode::INTERNAL_SERVER_ERROR.into_response()))
+        .layer(middleware::from_fn(observe))
+}
+
+/// Browsers of these origins may call with credentials: `Access-Control-Allow-Origin` echoes the origin, never `*`.
+pub fn cors(origins: AllowedOrigins) -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(move |origin, _| origins.allow(origin)))
+        .allow_credentials(true)
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers([REQUEST_ID, header::RETRY_AFTER])
+        .max_age(Duration::from_secs(600))
+}
+
+/// Lets a request that may write run to its end even if its client hangs up: its transaction is whole
+/// either way, but whom it concerns is told only after the commit.
+async fn finish_writes(request: Request, next: Next) -> Response {
+    if request.method().is_safe() {
+        return next.run(request).await;
+    }
+    let task = tokio::spawn(next.run(request).in_current_span());
+    task.await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+}
+
+/// Gives the request an id, a time limit and a span; logs it; renders its error.
+async fn observe(request: Request, next: Next) -> Response {
+    let id = Uuid::now_v7().to_string();
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("", MatchedPath::as_str);
+    let span = tracing::info_span!("request", %id, %method, route);
+    let started = Instant::now();
+
+    let answered = tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).instrument(span.clone()).await;
+    let mut response = answered.unwrap_or_else(|_| StatusCode::GATEWAY_TIMEOUT.into_response());
+    let status = response.status();
+    span.in_scope(|| {
+        if let Some(cause) = response.extensions().get::<Told>().and_then(|told| told.cause.as_ref()) {
+            tracing::error!(error = std::error::Error::source(&**cause).map(tracing::field::display), "{cause}");
+        }
+        tracing::debug!(status = status.as_u16(), elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX), "answered");
+    });
+
+    if status.is_client_error() || status.is_server_error() {
+        response = render_problem(response, &id);
+    }
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // Answers are for the caller alone; only static assets say otherwise.
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Every error is a problem, also those that axum and the layers made. Headers such as `Allow` stay.
+fn render_problem(mut response: Response, id: &str) -> Response {
+    let status = response.status();
+    let is_json = response.headers().get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
+    let problem = match response.extensions_mut().remove::<Told>() {
+        Some(told) => told.problem,
+        // A health check's own report.
+        None if is_json => return response,
+        None => Problem::of_status(status),
+    };
+    let mut rendered = problem.into_response(Some(id.to_owned()));
+    for (name, value) in response.headers() {
+        if name != header::CONTENT_TYPE && name != header::CONTENT_LENGTH {
+            rendered.headers_mut().append(name, value.clone());
+        }
+    }
+    rendered
+}

@@ -1,0 +1,26 @@
+//! What every route shares.
+
+pub mod docs;
+pub mod extract;
+pub mod fields;
+pub mod health;
+pub mod layers;
+pub mod money;
+pub mod origin;
+pub mod state;
+pub mod time;
+
+/// An answer that only says what was done.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub struct MessageView {
+    /// What was done, as a sentence.
+    message: &'static str,
+}
+
+impl MessageView {
+    /// Says `message`.
+    #[must_use]
+    pub const fn new(message: &'static str) -> Self {
+        Self { message }
+    }
+}
