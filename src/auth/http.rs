@@ -30,7 +30,11 @@ const REPLACED_GRACE: chrono::Duration = chrono::Duration::seconds(30);
 
 /// The routes below `/auth`.
 pub fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(register)).routes(routes!(login)).routes(routes!(refresh)).routes(routes!(me))
+    OpenApiRouter::new()
+        .routes(routes!(register))
+        .routes(routes!(login))
+        .routes(routes!(refresh))
+        .routes(routes!(me))
 }
 
 /// Who registers, as what.
@@ -94,7 +98,13 @@ struct UserView {
 
 impl From<UserRow> for UserView {
     fn from(row: UserRow) -> Self {
-        Self { id: row.id, email: row.email, first_name: row.first_name, last_name: row.last_name, role: row.role }
+        Self {
+            id: row.id,
+            email: row.email,
+            first_name: row.first_name,
+            last_name: row.last_name,
+            role: row.role,
+        }
     }
 }
 
@@ -140,7 +150,10 @@ async fn register(
     let mut tx = pooler.write().await?;
     let id = match queries::insert_user(&mut tx, &user).await {
         Err(error) if violates(&error, "users_email_key") => {
-            return Err(Error::Conflict("email_taken", "an account with this e-mail address exists already".into()));
+            return Err(Error::Conflict(
+                "email_taken",
+                "an account with this e-mail address exists already".into(),
+            ));
         }
         inserted => inserted?,
     };
@@ -156,14 +169,37 @@ async fn register(
     notifier.tell(created);
 
     let access_token = access_tokens.issue(id, user.email.clone(), user.role, now)?;
-    let user = UserView { id, email: user.email, first_name: user.first_name, last_name: user.last_name, role: user.role };
-    Ok((StatusCode::CREATED, Json(SessionView { user, access_token, refresh_token })))
+    let user = UserView {
+        id,
+        email: user.email,
+        first_name: user.first_name,
+        last_name: user.last_name,
+        role: user.role,
+    };
+    Ok((
+        StatusCode::CREATED,
+        Json(SessionView {
+            user,
+            access_token,
+            refresh_token,
+        }),
+    ))
 }
 
 /// Attaches the provider to its region's LSM, and tells the LSM.
-async fn insert_provider(tx: &mut Tx<Pooler>, user_id: UserId, provider: &NewProvider, now: DateTime<Utc>) -> Result<notifications::Created> {
+async fn insert_provider(
+    tx: &mut Tx<Pooler>,
+    user_id: UserId,
+    provider: &NewProvider,
+    now: DateTime<Utc>,
+) -> Result<notifications::Created> {
     let lsm = queries::find_lsm(tx, &provider.region, provider.area.as_deref()).await?;
-    let lsm = lsm.ok_or_else(|| Error::Refused("no_lsm_in_region", format!("no active LSM serves the region {}", provider.region)))?;
+    let lsm = lsm.ok_or_else(|| {
+        Error::Refused(
+            "no_lsm_in_region",
+            format!("no active LSM serves the region {}", provider.region),
+        )
+    })?;
     queries::insert_provider(tx, user_id, lsm.id, provider, now).await?;
     let notification = NewNotification {
         recipient_id: lsm.user_id,
@@ -227,7 +263,11 @@ async fn login(
     let refresh_token = open_family(&mut tx, login.user.id, now + lifetime.0).await?;
     tx.commit().await?;
     let access_token = access_tokens.issue(login.user.id, login.user.email.clone(), login.user.role, now)?;
-    Ok(Json(SessionView { user: login.user.into(), access_token, refresh_token }))
+    Ok(Json(SessionView {
+        user: login.user.into(),
+        access_token,
+        refresh_token,
+    }))
 }
 
 /// A refresh token.
@@ -260,7 +300,10 @@ async fn refresh(
 ) -> Result<Json<TokensView>> {
     const REFUSED: Error = Error::Unauthorized("the refresh token is invalid or has expired: log in again");
 
-    let presented = request.refresh_token.filter(|token| !token.is_empty()).ok_or_else(|| crate::error::invalid("refreshToken", "must not be empty"))?;
+    let presented = request
+        .refresh_token
+        .filter(|token| !token.is_empty())
+        .ok_or_else(|| crate::error::invalid("refreshToken", "must not be empty"))?;
     let digest = token::refresh_token_digest(&presented);
     let now = Utc::now();
     let mut tx = pooler.write().await?;
@@ -268,7 +311,10 @@ async fn refresh(
     if row.revoked_at.is_some() || row.expires_at <= now {
         return Err(REFUSED);
     }
-    if row.replaced_at.is_some_and(|replaced_at| now - replaced_at > REPLACED_GRACE) {
+    if row
+        .replaced_at
+        .is_some_and(|replaced_at| now - replaced_at > REPLACED_GRACE)
+    {
         queries::set_family_revoked(&mut tx, row.family_id, now).await?;
         tx.commit().await?;
         return Err(REFUSED);
@@ -281,7 +327,10 @@ async fn refresh(
     queries::insert_refresh_token(&mut tx, &digest, row.family_id, row.user.id, now + lifetime.0).await?;
     tx.commit().await?;
     let access_token = access_tokens.issue(row.user.id, row.user.email, row.user.role, now)?;
-    Ok(Json(TokensView { access_token, refresh_token }))
+    Ok(Json(TokensView {
+        access_token,
+        refresh_token,
+    }))
 }
 
 /// Who is calling.
@@ -309,10 +358,18 @@ impl RegisterRequest {
         let mut rules = Fields::new();
         let email = self.email.as_deref().and_then(fields::email).unwrap_or_default();
         rules.check("email", !email.is_empty(), "must be an e-mail address");
-        let phone_number = self.phone_number.as_deref().and_then(fields::us_phone_number).unwrap_or_default();
+        let phone_number = self
+            .phone_number
+            .as_deref()
+            .and_then(fields::us_phone_number)
+            .unwrap_or_default();
         rules.check("phoneNumber", !phone_number.is_empty(), "must be a US phone number");
         let password = self.password.unwrap_or_default();
-        rules.check("password", password::acceptable_length(&password), "must be at least 8 characters, and at most 256 bytes");
+        rules.check(
+            "password",
+            password::acceptable_length(&password),
+            "must be at least 8 characters, and at most 256 bytes",
+        );
         let first_name = rules.text("firstName", self.first_name, SHORT_TEXT);
         let last_name = rules.text("lastName", self.last_name, SHORT_TEXT);
         let region = rules.text("region", self.region, SHORT_TEXT);
@@ -321,7 +378,10 @@ impl RegisterRequest {
             Some("customer" | "CUSTOMER") => Profile::Customer(NewCustomer {
                 address: rules.text("address", self.address, SHORT_TEXT),
                 region,
-                zipcode: self.zipcode.filter(|zip| !zip.trim().is_empty()).map(|zip| rules.zip_code("zipcode", Some(&zip))),
+                zipcode: self
+                    .zipcode
+                    .filter(|zip| !zip.trim().is_empty())
+                    .map(|zip| rules.zip_code("zipcode", Some(&zip))),
                 city: rules.optional_text("city", self.city, SHORT_TEXT),
                 state: rules.optional_text("state", self.state, SHORT_TEXT),
             }),
@@ -331,9 +391,17 @@ impl RegisterRequest {
                     rules.web_url("websiteUrl", website_url);
                 }
                 rules.check("acceptedTerms", self.accepted_terms == Some(true), "must be true");
-                rules.check("experience", self.experience.is_none_or(|years| (0..=100).contains(&years)), "must be 0 to 100 years");
+                rules.check(
+                    "experience",
+                    self.experience.is_none_or(|years| (0..=100).contains(&years)),
+                    "must be 0 to 100 years",
+                );
                 let (min_price, max_price) = (self.min_price, self.max_price);
-                rules.check("minPrice", min_price.zip(max_price).is_none_or(|(min, max)| min <= max), "must not be above maxPrice");
+                rules.check(
+                    "minPrice",
+                    min_price.zip(max_price).is_none_or(|(min, max)| min <= max),
+                    "must not be above maxPrice",
+                );
                 Profile::Provider(NewProvider {
                     business_name: rules.text("businessName", self.business_name, SHORT_TEXT),
                     service_type: rules.optional_text("serviceType", self.service_type, SHORT_TEXT),
@@ -342,7 +410,7 @@ impl RegisterRequest {
                     description: rules.optional_text("description", self.description, LONG_TEXT),
                     location: rules.optional_text("location", self.location, SHORT_TEXT),
                     website_url,
-                    zip_codes: zip_codes(&mut rules, self.zip_codes.unwrap_or_default()),
+                    zip_codes: zip_codes(&mut rules, &self.zip_codes.unwrap_or_default()),
                     min_price_cents: min_price.map(|price| price.0),
                     max_price_cents: max_price.map(|price| price.0),
                     region,
@@ -355,13 +423,24 @@ impl RegisterRequest {
             }
         };
         rules.finish()?;
-        Ok(Registration { email, phone_number, password, first_name, last_name, profile })
+        Ok(Registration {
+            email,
+            phone_number,
+            password,
+            first_name,
+            last_name,
+            profile,
+        })
     }
 }
 
 /// Each ZIP code once, in the order given.
-fn zip_codes(rules: &mut Fields, given: Vec<String>) -> Vec<String> {
-    rules.check("zipCodes", (1..=MAX_ZIP_CODES).contains(&given.len()), "must hold 1 to 200 ZIP codes");
+fn zip_codes(rules: &mut Fields, given: &[String]) -> Vec<String> {
+    rules.check(
+        "zipCodes",
+        (1..=MAX_ZIP_CODES).contains(&given.len()),
+        "must hold 1 to 200 ZIP codes",
+    );
     let mut zip_codes: Vec<String> = Vec::new();
     for (index, given) in given.iter().take(MAX_ZIP_CODES).enumerate() {
         let zip = rules.zip_code(format!("zipCodes[{index}]"), Some(given));

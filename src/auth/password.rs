@@ -32,7 +32,9 @@ pub struct Passwords {
 impl Default for Passwords {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        Self { at_once: Arc::new(Semaphore::new(cores)) }
+        Self {
+            at_once: Arc::new(Semaphore::new(cores)),
+        }
     }
 }
 
@@ -66,7 +68,10 @@ impl Passwords {
         .await
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T, argon2::password_hash::Error> + Send + 'static) -> anyhow::Result<T> {
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, argon2::password_hash::Error> + Send + 'static,
+    ) -> anyhow::Result<T> {
         let permit = self.at_once.clone().acquire_owned().await?;
         // The permit goes with the work: a caller that stops waiting does not let another in early.
         let done = tokio::task::spawn_blocking(move || {

@@ -166,7 +166,13 @@ pub async fn find_lsm(tx: &mut Tx<Pooler>, region: &str, area: Option<&str>) -> 
 ///
 /// # Errors
 /// Those of the database.
-pub async fn insert_provider(tx: &mut Tx<Pooler>, user_id: UserId, lsm_id: i64, provider: &NewProvider, now: DateTime<Utc>) -> sqlx::Result<()> {
+pub async fn insert_provider(
+    tx: &mut Tx<Pooler>,
+    user_id: UserId,
+    lsm_id: i64,
+    provider: &NewProvider,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "with provider as (
              insert into stm.providers (
@@ -213,7 +219,13 @@ pub async fn find_login(pooler: &Pooler, email: &str) -> sqlx::Result<Option<Log
     .fetch_optional(pooler)
     .await?;
     Ok(row.map(|row| Login {
-        user: UserRow { id: row.id, email: row.email, first_name: row.first_name, last_name: row.last_name, role: row.role },
+        user: UserRow {
+            id: row.id,
+            email: row.email,
+            first_name: row.first_name,
+            last_name: row.last_name,
+            role: row.role,
+        },
         password_hash: row.password_hash,
         is_banned: row.is_banned,
     }))
@@ -239,7 +251,13 @@ pub async fn find_user(pooler: &Pooler, id: UserId) -> sqlx::Result<Option<UserR
 ///
 /// # Errors
 /// Those of the database.
-pub async fn insert_refresh_token(tx: &mut Tx<Pooler>, digest: &[u8; 32], family_id: Uuid, user_id: UserId, expires_at: DateTime<Utc>) -> sqlx::Result<()> {
+pub async fn insert_refresh_token(
+    tx: &mut Tx<Pooler>,
+    digest: &[u8; 32],
+    family_id: Uuid,
+    user_id: UserId,
+    expires_at: DateTime<Utc>,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into stm.refresh_tokens (token_digest, family_id, user_id, expires_at) values ($1, $2, $3, $4)",
         &digest[..],
@@ -290,7 +308,13 @@ pub async fn lock_refresh_token(tx: &mut Tx<Pooler>, digest: &[u8; 32]) -> sqlx:
         expires_at: row.expires_at,
         replaced_at: row.replaced_at,
         revoked_at: row.revoked_at,
-        user: UserRow { id: row.id, email: row.email, first_name: row.first_name, last_name: row.last_name, role: row.role },
+        user: UserRow {
+            id: row.id,
+            email: row.email,
+            first_name: row.first_name,
+            last_name: row.last_name,
+            role: row.role,
+        },
         is_banned: row.is_banned,
     }))
 }
@@ -300,10 +324,14 @@ pub async fn lock_refresh_token(tx: &mut Tx<Pooler>, digest: &[u8; 32]) -> sqlx:
 /// # Errors
 /// Those of the database.
 pub async fn set_replaced(tx: &mut Tx<Pooler>, digest: &[u8; 32], now: DateTime<Utc>) -> sqlx::Result<()> {
-    sqlx::query!("update stm.refresh_tokens set replaced_at = $2 where token_digest = $1 and replaced_at is null", &digest[..], now)
-        .execute(tx)
-        .await
-        .map(drop)
+    sqlx::query!(
+        "update stm.refresh_tokens set replaced_at = $2 where token_digest = $1 and replaced_at is null",
+        &digest[..],
+        now
+    )
+    .execute(tx)
+    .await
+    .map(drop)
 }
 
 /// Revokes every token of a login.
@@ -311,8 +339,12 @@ pub async fn set_replaced(tx: &mut Tx<Pooler>, digest: &[u8; 32], now: DateTime<
 /// # Errors
 /// Those of the database.
 pub async fn set_family_revoked(tx: &mut Tx<Pooler>, family_id: Uuid, now: DateTime<Utc>) -> sqlx::Result<()> {
-    sqlx::query!("update stm.refresh_tokens set revoked_at = $2 where family_id = $1 and revoked_at is null", family_id, now)
-        .execute(tx)
-        .await
-        .map(drop)
+    sqlx::query!(
+        "update stm.refresh_tokens set revoked_at = $2 where family_id = $1 and revoked_at is null",
+        family_id,
+        now
+    )
+    .execute(tx)
+    .await
+    .map(drop)
 }

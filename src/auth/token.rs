@@ -26,7 +26,9 @@ pub struct AccessTokens {
 
 impl fmt::Debug for AccessTokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AccessTokens").field("expires_in", &self.expires_in).finish_non_exhaustive()
+        f.debug_struct("AccessTokens")
+            .field("expires_in", &self.expires_in)
+            .finish_non_exhaustive()
     }
 }
 
@@ -63,7 +65,12 @@ impl AccessTokens {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.leeway = 0;
         validation.set_required_spec_claims(&["exp", "sub"]);
-        Self { encoding: EncodingKey::from_secret(secret), decoding: DecodingKey::from_secret(secret), validation, expires_in }
+        Self {
+            encoding: EncodingKey::from_secret(secret),
+            decoding: DecodingKey::from_secret(secret),
+            validation,
+            expires_in,
+        }
     }
 
     /// A token for a user.
@@ -73,8 +80,19 @@ impl AccessTokens {
     pub fn issue(&self, sub: UserId, email: String, role: Role, now: DateTime<Utc>) -> anyhow::Result<String> {
         let iat = now.timestamp();
         let exp = iat.saturating_add_unsigned(self.expires_in.as_secs());
-        let claims = Claims { sub, email, role, typ: TokenType::Access, iat, exp };
-        Ok(jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)?)
+        let claims = Claims {
+            sub,
+            email,
+            role,
+            typ: TokenType::Access,
+            iat,
+            exp,
+        };
+        Ok(jsonwebtoken::encode(
+            &Header::new(Algorithm::HS256),
+            &claims,
+            &self.encoding,
+        )?)
     }
 
     /// What a good token says; `None` for any other.
@@ -83,7 +101,11 @@ impl AccessTokens {
         if token.len() > MAX_BYTES {
             return None;
         }
-        Some(jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation).ok()?.claims)
+        Some(
+            jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation)
+                .ok()?
+                .claims,
+        )
     }
 }
 
@@ -102,7 +124,6 @@ pub fn refresh_token_digest(token: &str) -> [u8; 32] {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
     use super::*;
 
@@ -113,37 +134,72 @@ mod tests {
     }
 
     fn issue(tokens: &AccessTokens, now: DateTime<Utc>) -> String {
-        tokens.issue(UserId(7), "ann@example.com".into(), Role::Customer, now).unwrap()
+        tokens
+            .issue(UserId(7), "ann@example.com".into(), Role::Customer, now)
+            .unwrap()
     }
 
     #[test]
     fn says_who_it_was_made_for() {
         let tokens = tokens(SECRET);
         let claims = tokens.verify(&issue(&tokens, Utc::now())).unwrap();
-        assert_eq!((claims.sub, claims.role, claims.exp - claims.iat), (UserId(7), Role::Customer, 60));
+        assert_eq!(
+            (claims.sub, claims.role, claims.exp - claims.iat),
+            (UserId(7), Role::Customer, 60)
+        );
     }
 
     #[test]
     fn refuses_what_is_expired_forged_or_of_another_kind() {
         let ours = tokens(SECRET);
         let good = issue(&ours, Utc::now());
-        assert!(ours.verify(&issue(&ours, Utc::now() - chrono::Duration::seconds(61))).is_none());
-        assert!(ours.verify(&issue(&tokens("another secret of thirty-two bytes"), Utc::now())).is_none());
+        assert!(
+            ours.verify(&issue(&ours, Utc::now() - chrono::Duration::seconds(61)))
+                .is_none()
+        );
+        assert!(
+            ours.verify(&issue(&tokens("another secret of thirty-two bytes"), Utc::now()))
+                .is_none()
+        );
         assert!(ours.verify(&good[..good.len() - 2]).is_none());
         assert!(ours.verify("").is_none());
         assert!(ours.verify(&"a.".repeat(5000)).is_none());
 
-        let sign = |header: &Header, claims: serde_json::Value| jsonwebtoken::encode(header, &claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap();
+        let sign = |header: &Header, claims: serde_json::Value| {
+            jsonwebtoken::encode(header, &claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap()
+        };
         let exp = Utc::now().timestamp() + 60;
         let claims = |typ: &str, role: &str, exp: serde_json::Value| serde_json::json!({"sub": 7, "email": "a@b.c", "role": role, "typ": typ, "iat": 0, "exp": exp});
         let hs256 = Header::new(Algorithm::HS256);
-        assert!(ours.verify(&sign(&hs256, claims("access", "customer", exp.into()))).is_some());
-        assert!(ours.verify(&sign(&hs256, claims("refresh", "customer", exp.into()))).is_none());
-        assert!(ours.verify(&sign(&hs256, claims("access", "root", exp.into()))).is_none());
-        assert!(ours.verify(&sign(&hs256, claims("access", "customer", serde_json::Value::Null))).is_none());
-        assert!(ours.verify(&sign(&Header::new(Algorithm::HS384), claims("access", "customer", exp.into()))).is_none());
+        assert!(
+            ours.verify(&sign(&hs256, claims("access", "customer", exp.into())))
+                .is_some()
+        );
+        assert!(
+            ours.verify(&sign(&hs256, claims("refresh", "customer", exp.into())))
+                .is_none()
+        );
+        assert!(
+            ours.verify(&sign(&hs256, claims("access", "root", exp.into())))
+                .is_none()
+        );
+        assert!(
+            ours.verify(&sign(&hs256, claims("access", "customer", serde_json::Value::Null)))
+                .is_none()
+        );
+        assert!(
+            ours.verify(&sign(
+                &Header::new(Algorithm::HS384),
+                claims("access", "customer", exp.into())
+            ))
+            .is_none()
+        );
 
-        let unsigned = format!("{}.{}.", URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#), good.split('.').nth(1).unwrap());
+        let unsigned = format!(
+            "{}.{}.",
+            URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#),
+            good.split('.').nth(1).unwrap()
+        );
         assert!(ours.verify(&unsigned).is_none());
     }
 }

@@ -2,6 +2,7 @@
 //! `Secrets.toml` in the working directory; listens on HOST and PORT; drains on SIGTERM and SIGINT.
 
 use std::collections::HashMap;
+use std::io::IsTerminal as _;
 use std::net::IpAddr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -19,12 +20,17 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(9);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx::postgres::notice=off"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_target(false).init();
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx::postgres::notice=off"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_ansi(std::io::stdout().is_terminal())
+        .init();
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error:#}");
+            eprintln!("STM Backend cannot run:\n{error:#}");
             ExitCode::FAILURE
         }
     }
@@ -45,16 +51,29 @@ async fn run() -> anyhow::Result<()> {
     });
 
     let secrets = read_secrets()?;
-    let lookup = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty()).or_else(|| secrets.get(name).cloned());
+    let lookup = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .filter(|value| !value.is_empty())
+            .or_else(|| secrets.get(name).cloned())
+    };
     let config = Config::from_lookup(lookup)?;
-    let host: IpAddr = lookup("HOST").unwrap_or_else(|| "0.0.0.0".into()).parse().map_err(|_| anyhow!("HOST must be an IP address, such as 127.0.0.1 or 0.0.0.0."))?;
-    let port: u16 = lookup("PORT").unwrap_or_else(|| "8000".into()).parse().map_err(|_| anyhow!("PORT must be a port number."))?;
+    let host: IpAddr = lookup("HOST")
+        .unwrap_or_else(|| "0.0.0.0".into())
+        .parse()
+        .map_err(|_| anyhow!("HOST must be an IP address, such as 127.0.0.1 or 0.0.0.0."))?;
+    let port: u16 = lookup("PORT")
+        .unwrap_or_else(|| "8000".into())
+        .parse()
+        .map_err(|_| anyhow!("PORT must be a port number."))?;
 
     let app = tokio::select! {
         started = stm_backend::start(config) => started?,
         () = stopping.cancelled() => return Ok(()),
     };
-    let listener = TcpListener::bind((host, port)).await.with_context(|| format!("HOST and PORT: cannot listen at {host}:{port}"))?;
+    let listener = TcpListener::bind((host, port))
+        .await
+        .with_context(|| format!("HOST and PORT: cannot listen at {host}:{port}"))?;
     let port = listener.local_addr()?.port();
     // Chat packets are small and must not wait for each other (Nagle's algorithm).
     let listener = listener.tap_io(|connection| {
@@ -92,7 +111,14 @@ fn read_secrets() -> anyhow::Result<HashMap<String, String>> {
     for file in ["Secrets.dev.toml", "Secrets.toml"] {
         match std::fs::read_to_string(file) {
             // The parser's message may quote the line, which may hold a secret: only its place is told.
-            Ok(text) => return toml::from_str(&text).map_err(|error| anyhow!("{file} is not a table of strings (byte {}).", error.span().map_or(0, |span| span.start))),
+            Ok(text) => {
+                return toml::from_str(&text).map_err(|error| {
+                    anyhow!(
+                        "{file} is not a table of strings (byte {}).",
+                        error.span().map_or(0, |span| span.start)
+                    )
+                });
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(error).with_context(|| format!("{file} cannot be read")),
         }

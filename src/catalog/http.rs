@@ -19,7 +19,9 @@ use crate::web::state::ApiState;
 
 /// The routes below `/services`.
 pub fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(services)).routes(routes!(providers))
+    OpenApiRouter::new()
+        .routes(routes!(services))
+        .routes(routes!(providers))
 }
 
 /// A service that can be booked.
@@ -33,7 +35,12 @@ struct ServiceView {
 
 impl From<ServiceRow> for ServiceView {
     fn from(row: ServiceRow) -> Self {
-        Self { id: row.id, name: row.name, description: row.description, category: row.category }
+        Self {
+            id: row.id,
+            name: row.name,
+            description: row.description,
+            category: row.category,
+        }
     }
 }
 
@@ -50,7 +57,10 @@ struct ServicesView {
 #[utoipa::path(get, path = "", tag = "catalog", responses((status = 200, body = ServicesView)))]
 async fn services(State(pooler): State<Pooler>) -> Result<Json<ServicesView>> {
     let (rows, total) = queries::list_services(&pooler).await?;
-    Ok(Json(ServicesView { services: rows.into_iter().map(Into::into).collect(), total }))
+    Ok(Json(ServicesView {
+        services: rows.into_iter().map(Into::into).collect(),
+        total,
+    }))
 }
 
 /// Which providers, in which order.
@@ -114,11 +124,23 @@ impl From<ProviderRow> for ProviderView {
 /// 400 not a ZIP code, or an unknown order. 404 no such service.
 #[utoipa::path(get, path = "/{id}/providers", tag = "catalog", params(("id" = ServiceId, Path), ProvidersQuery),
     responses((status = 200, body = ProvidersView), (status = 400, description = "Not a ZIP code, or an unknown order"), (status = 404, description = "No such service")))]
-async fn providers(State(pooler): State<Pooler>, Path(id): Path<ServiceId>, Query(query): Query<ProvidersQuery>) -> Result<Json<ProvidersView>> {
+async fn providers(
+    State(pooler): State<Pooler>,
+    Path(id): Path<ServiceId>,
+    Query(query): Query<ProvidersQuery>,
+) -> Result<Json<ProvidersView>> {
     let mut rules = Fields::new();
-    let zip_code = query.zipcode.filter(|zip| !zip.trim().is_empty()).map(|zip| rules.zip_code("zipcode", Some(&zip)));
+    let zip_code = query
+        .zipcode
+        .filter(|zip| !zip.trim().is_empty())
+        .map(|zip| rules.zip_code("zipcode", Some(&zip)));
     rules.finish()?;
-    let service = queries::find_service(&pooler, id).await?.ok_or(Error::NotFound("service"))?;
+    let service = queries::find_service(&pooler, id)
+        .await?
+        .ok_or(Error::NotFound("service"))?;
     let rows = queries::list_providers(&pooler, id, zip_code.as_deref(), query.sort_by).await?;
-    Ok(Json(ProvidersView { service: service.into(), providers: rows.into_iter().map(Into::into).collect() }))
+    Ok(Json(ProvidersView {
+        service: service.into(),
+        providers: rows.into_iter().map(Into::into).collect(),
+    }))
 }

@@ -66,7 +66,12 @@ pub async fn list_services(pooler: &Pooler) -> sqlx::Result<(Vec<ServiceRow>, i6
     .fetch_all(pooler)
     .await?;
     let total = rows.first().map_or(0, |row| row.total);
-    let services = rows.into_iter().map(|row| ServiceRow { id: row.id, name: row.name, category: row.category, description: row.description });
+    let services = rows.into_iter().map(|row| ServiceRow {
+        id: row.id,
+        name: row.name,
+        category: row.category,
+        description: row.description,
+    });
     Ok((services.collect(), total))
 }
 
@@ -88,7 +93,12 @@ pub async fn find_service(pooler: &Pooler, id: ServiceId) -> sqlx::Result<Option
 ///
 /// # Errors
 /// Those of the database.
-pub async fn list_providers(pooler: &Pooler, service: ServiceId, zip_code: Option<&str>, sort_by: SortBy) -> sqlx::Result<Vec<ProviderRow>> {
+pub async fn list_providers(
+    pooler: &Pooler,
+    service: ServiceId,
+    zip_code: Option<&str>,
+    sort_by: SortBy,
+) -> sqlx::Result<Vec<ProviderRow>> {
     sqlx::query_as!(
         ProviderRow,
         r#"select p.id as "id: ProviderId", p.business_name, u.first_name, u.last_name, p.description, p.experience_years,

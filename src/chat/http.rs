@@ -49,14 +49,25 @@ struct MessagesView {
 /// 400 a parameter is out of range. 404 no such chat, or the caller is not a member.
 #[utoipa::path(get, path = "/{id}/messages", tag = "chat", security(("access_token" = [])), params(("id" = ChatId, Path), MessagesQuery),
     responses((status = 200, body = MessagesView), (status = 400, description = "A parameter is out of range"), (status = 404, description = "No such chat, or not a member")))]
-async fn messages(State(pooler): State<Pooler>, who: Caller, Path(id): Path<ChatId>, Query(query): Query<MessagesQuery>) -> Result<Json<MessagesView>> {
+async fn messages(
+    State(pooler): State<Pooler>,
+    who: Caller,
+    Path(id): Path<ChatId>,
+    Query(query): Query<MessagesQuery>,
+) -> Result<Json<MessagesView>> {
     let limit = query.limit.unwrap_or(MAX_MESSAGES);
     let mut rules = Fields::new();
     rules.check("limit", (1..=MAX_MESSAGES).contains(&limit), "must be 1 to 100");
     rules.check("before", query.before.is_none_or(|seq| seq >= 1), "must be at least 1");
     rules.check("after", query.after.is_none_or(|seq| seq >= 0), "must be at least 0");
     rules.finish()?;
-    let window = Window { after: query.after, before: query.before, limit };
-    let messages = queries::list_messages(&pooler, id, who.user_id, window).await?.ok_or(Error::NotFound("chat"))?;
+    let window = Window {
+        after: query.after,
+        before: query.before,
+        limit,
+    };
+    let messages = queries::list_messages(&pooler, id, who.user_id, window)
+        .await?
+        .ok_or(Error::NotFound("chat"))?;
     Ok(Json(MessagesView { chat_id: id, messages }))
 }

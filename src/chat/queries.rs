@@ -26,7 +26,12 @@ pub struct Window {
 ///
 /// # Errors
 /// Those of the database.
-pub async fn list_messages(pooler: &Pooler, chat: ChatId, user: UserId, window: Window) -> sqlx::Result<Option<Vec<MessageView>>> {
+pub async fn list_messages(
+    pooler: &Pooler,
+    chat: ChatId,
+    user: UserId,
+    window: Window,
+) -> sqlx::Result<Option<Vec<MessageView>>> {
     let rows = sqlx::query!(
         r#"with member as (
                select from stm.chat_members where chat_id = $1 and user_id = $2 and left_at is null
@@ -83,7 +88,12 @@ pub async fn list_messages(pooler: &Pooler, chat: ChatId, user: UserId, window: 
 /// # Errors
 /// Those of the database.
 pub async fn is_allowed_in(direct: &Direct, user: UserId) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(r#"select exists (select from stm.users where id = $1 and banned_at is null) as "exists!""#, user.0).fetch_one(direct).await
+    sqlx::query_scalar!(
+        r#"select exists (select from stm.users where id = $1 and banned_at is null) as "exists!""#,
+        user.0
+    )
+    .fetch_one(direct)
+    .await
 }
 
 /// Is this user a member of this chat?
@@ -105,7 +115,9 @@ pub async fn is_member(direct: &Direct, chat: ChatId, user: UserId) -> sqlx::Res
 /// # Errors
 /// Those of the database.
 pub async fn last_seq(direct: &Direct, chat: ChatId) -> sqlx::Result<i64> {
-    sqlx::query_scalar!("select last_seq from stm.chats where id = $1", chat.0).fetch_one(direct).await
+    sqlx::query_scalar!("select last_seq from stm.chats where id = $1", chat.0)
+        .fetch_one(direct)
+        .await
 }
 
 /// What a member has missed: at most `limit` messages after `after`, oldest first.
@@ -208,90 +220,27 @@ struct NotificationRow {
 ///
 /// # Errors
 /// Those of the database. After the loss of the connection the outcome is unknown.
-pub async fn insert_messages(direct: &Direct, messages: &[&NewMessage], present: &[Present]) -> sqlx::Result<Vec<Outcome>> {
+pub async fn insert_messages(
+    direct: &Direct,
+    messages: &[&NewMessage],
+    present: &[Present],
+) -> sqlx::Result<Vec<Outcome>> {
     let ids: Vec<_> = messages.iter().map(|message| message.id.0).collect();
     let chats: Vec<_> = messages.iter().map(|message| message.chat_id.0).collect();
     let senders: Vec<_> = messages.iter().map(|message| message.sender_id.0).collect();
-    let client_ids: Vec<_> = messages.iter().map(|message| message.client_message_id.clone()).collect();
+    let client_ids: Vec<_> = messages
+        .iter()
+        .map(|message| message.client_message_id.clone())
+        .collect();
     let texts: Vec<_> = messages.iter().map(|message| message.message.clone()).collect();
-    let types: Vec<_> = messages.iter().map(|message| message.message_type.as_str().to_owned()).collect();
+    let types: Vec<_> = messages
+        .iter()
+        .map(|message| message.message_type.as_str().to_owned())
+        .collect();
     let present_chats: Vec<_> = present.iter().map(|present| present.chat_id.0).collect();
     let present_users: Vec<_> = present.iter().map(|present| present.user_id.0).collect();
-    let rows = sqlx::query!(
-        r#"with input as (
-               select *
-               from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::text[]) with ordinality
-                    as input (id, chat_id, sender_id, client_message_id, message, message_type, position)
-           ), locked as materialized (
-               select id, closed_at from stm.chats where id = any($2::uuid[]) order by id for no key update
-           ), allowed as materialized (
-               select input.*, member.side, locked.closed_at is not null as is_closed, u.first_name || ' ' || u.last_name as sender_name
-               from input
-               join locked on locked.id = input.chat_id
-               join stm.chat_members member
-                    on member.chat_id = input.chat_id and member.user_id = input.sender_id and member.left_at is null
-               join stm.users u on u.id = input.sender_id
-           ), fresh as (
-               select allowed.*, row_number() over (partition by allowed.chat_id order by allowed.position) as place
-               from allowed
-               where not allowed.is_closed
-                 and (allowed.client_message_id is null
-                      or not exists (
-                             select from stm.messages stored
-                             where stored.chat_id = allowed.chat_id and stored.sender_id = allowed.sender_id
-                               and stored.client_message_id = allowed.client_message_id)
-                         and not exists (
-                             select from allowed earlier
-                             where earlier.chat_id = allowed.chat_id and earlier.sender_id = allowed.sender_id
-                               and earlier.client_message_id = allowed.client_message_id
-                               and earlier.position < allowed.position))
-           ), numbered as (
-               update stm.chats chat
-               set last_seq = chat.last_seq + counted.messages
-               from (select chat_id, count(*) as messages from fresh group by chat_id) counted
-               where chat.id = counted.chat_id
-               returning chat.id, chat.last_seq - counted.messages as base
-           ), inserted as (
-               insert into stm.messages (id, chat_id, seq, sender_id, sender_type, client_message_id, message, message_type)
-               select fresh.id, fresh.chat_id, numbered.base + fresh.place, fresh.sender_id, fresh.side,
-                      fresh.client_message_id, fresh.message, fresh.message_type
-               from fresh
-               join numbered on numbered.id = fresh.chat_id
-               returning id, chat_id, seq, sender_id, client_message_id, created_at
-           ), notified as (
-               insert into stm.notifications (recipient_id, type, title, message, metadata)
-               select member.user_id, 'message', 'New message from ' || fresh.sender_name,
-                      case fresh.message_type when 'text' then left(fresh.message, 140) else 'Sent a file' end,
-                      jsonb_build_object('chatId', fresh.chat_id, 'messageId', fresh.id)
-               from fresh
-               join stm.chat_members member
-                    on member.chat_id = fresh.chat_id and member.user_id <> fresh.sender_id and member.left_at is null
-               where not exists (
-                   select from unnest($7::uuid[], $8::bigint[]) as present (chat_id, user_id)
-                   where present.chat_id = member.chat_id and present.user_id = member.user_id)
-               returning id, recipient_id, title, message, metadata, created_at
-           )
-           select allowed.side as "side?: Side", allowed.is_closed as "is_closed?", allowed.sender_name,
-                  coalesce(inserted.id, stored.id) as "id: MessageId",
-                  coalesce(inserted.seq, stored.seq) as seq,
-                  coalesce(inserted.created_at, stored.created_at) as created_at,
-                  coalesce(inserted.id = input.id, false) as "is_new!",
-                  (select jsonb_agg(jsonb_build_object(
-                              'id', notified.id, 'recipient_type', u.role, 'recipient_id', notified.recipient_id,
-                              'title', notified.title, 'message', notified.message, 'metadata', notified.metadata,
-                              'created_at', notified.created_at))
-                   from notified
-                   join stm.users u on u.id = notified.recipient_id
-                   where notified.metadata ->> 'messageId' = input.id::text) as "notifications: Json<Vec<NotificationRow>>"
-           from input
-           left join allowed on allowed.position = input.position
-           left join inserted
-                on inserted.chat_id = input.chat_id and inserted.sender_id = input.sender_id
-                   and (inserted.id = input.id or inserted.client_message_id = input.client_message_id)
-           left join stm.messages stored
-                on allowed.position is not null and stored.chat_id = input.chat_id and stored.sender_id = input.sender_id
-                   and stored.client_message_id = input.client_message_id
-           order by input.position"#,
+    let rows = sqlx::query_file!(
+        "src/chat/insert_messages.sql",
         &ids,
         &chats,
         &senders,
@@ -305,13 +254,27 @@ pub async fn insert_messages(direct: &Direct, messages: &[&NewMessage], present:
     .await?;
 
     let outcomes = rows.into_iter().map(|row| {
-        let (Some(side), Some(sender_name)) = (row.side, row.sender_name) else { return Outcome::Forbidden };
+        let (Some(side), Some(sender_name)) = (row.side, row.sender_name) else {
+            return Outcome::Forbidden;
+        };
         let (Some(id), Some(seq), Some(created_at)) = (row.id, row.seq, row.created_at) else {
-            return if row.is_closed == Some(true) { Outcome::ChatClosed } else { Outcome::Forbidden };
+            return if row.is_closed == Some(true) {
+                Outcome::ChatClosed
+            } else {
+                Outcome::Forbidden
+            };
         };
         let notifications = row.notifications.map(|Json(rows)| rows).unwrap_or_default();
         let notifications = notifications.into_iter().map(Into::into).collect();
-        Outcome::Stored(Stored { id, seq, created_at: created_at.into(), is_new: row.is_new, sender_name, side, notifications })
+        Outcome::Stored(Stored {
+            id,
+            seq,
+            created_at: created_at.into(),
+            is_new: row.is_new,
+            sender_name,
+            side,
+            notifications,
+        })
     });
     Ok(outcomes.collect())
 }

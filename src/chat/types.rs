@@ -83,9 +83,13 @@ pub fn check_message(text: &str, message_type: MessageType) -> Result<(), String
     if text.contains('\0') {
         return Err("message must not contain the character U+0000".into());
     }
-    let is_web_url = || url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let is_web_url =
+        || url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     if message_type != MessageType::Text && !is_web_url() {
-        return Err(format!("message must be an http or https URL when message_type is {}", message_type.as_str()));
+        return Err(format!(
+            "message must be an http or https URL when message_type is {}",
+            message_type.as_str()
+        ));
     }
     Ok(())
 }
@@ -96,7 +100,9 @@ pub fn check_message(text: &str, message_type: MessageType) -> Result<(), String
 /// A sentence that names the field and the rule.
 pub fn check_client_message_id(text: &str) -> Result<(), String> {
     if text.is_empty() || text.len() > MAX_CLIENT_MESSAGE_ID_BYTES || text.contains('\0') {
-        return Err(format!("clientMessageId must be 1 to {MAX_CLIENT_MESSAGE_ID_BYTES} bytes, without the character U+0000"));
+        return Err(format!(
+            "clientMessageId must be 1 to {MAX_CLIENT_MESSAGE_ID_BYTES} bytes, without the character U+0000"
+        ));
     }
     Ok(())
 }
@@ -109,7 +115,10 @@ mod tests {
     fn messages() {
         assert_eq!(check_message("hello", MessageType::Text), Ok(()));
         assert_eq!(check_message(&"é".repeat(MAX_MESSAGE_CHARS), MessageType::Text), Ok(()));
-        assert_eq!(check_message("https://cdn.example.com/a.png", MessageType::Image), Ok(()));
+        assert_eq!(
+            check_message("https://cdn.example.com/a.png", MessageType::Image),
+            Ok(())
+        );
         for (text, message_type) in [
             ("", MessageType::Text),
             (" \n", MessageType::Text),

@@ -53,11 +53,18 @@ struct StatisticsView {
 impl From<ProfileRow> for ProfileView {
     fn from(row: ProfileRow) -> Self {
         Self {
-            user: ContactView { name: format!("{} {}", row.first_name, row.last_name), email: row.email, phone: row.phone_number },
+            user: ContactView {
+                name: format!("{} {}", row.first_name, row.last_name),
+                email: row.email,
+                phone: row.phone_number,
+            },
             address: row.address,
             region: row.region,
             zipcode: row.zipcode,
-            statistics: StatisticsView { total_jobs: row.total_jobs, total_spent: Cents(row.total_spent_cents) },
+            statistics: StatisticsView {
+                total_jobs: row.total_jobs,
+                total_spent: Cents(row.total_spent_cents),
+            },
         }
     }
 }
@@ -112,7 +119,11 @@ impl ProfileRequest {
 /// 400 a field breaks a rule. 404 the account is banned or gone.
 #[utoipa::path(put, path = "/profile", tag = "customers", security(("access_token" = [])), request_body = ProfileRequest,
     responses((status = 200, body = MessageView), (status = 400, description = "A field breaks a rule"), (status = 403, description = "Not a customer")))]
-async fn set_profile(State(pooler): State<Pooler>, who: Customer, Json(request): Json<ProfileRequest>) -> Result<Json<MessageView>> {
+async fn set_profile(
+    State(pooler): State<Pooler>,
+    who: Customer,
+    Json(request): Json<ProfileRequest>,
+) -> Result<Json<MessageView>> {
     let change = request.check()?;
     let mut tx = pooler.write().await?;
     if !queries::set_profile(&mut tx, who.user_id, &change).await? {

@@ -12,9 +12,15 @@ pub fn connection_failure(url: &ConnectionString, error: &sqlx::Error) -> String
     let address = url.address();
     let what = match error {
         sqlx::Error::Io(io) => unreachable_host(url, io),
-        sqlx::Error::PoolTimedOut => format!("the server at {address} did not answer in time: check host and port, and that this machine may reach it."),
-        sqlx::Error::Tls(why) => format!("the encrypted connection to {address} failed ({why}): check sslmode and sslrootcert."),
-        sqlx::Error::Database(refusal) => refused(url, refusal.code().as_deref().unwrap_or_default(), refusal.message()),
+        sqlx::Error::PoolTimedOut => format!(
+            "the server at {address} did not answer in time: check host and port, and that this machine may reach it."
+        ),
+        sqlx::Error::Tls(why) => {
+            format!("the encrypted connection to {address} failed ({why}): check sslmode and sslrootcert.")
+        }
+        sqlx::Error::Database(refusal) => {
+            refused(url, refusal.code().as_deref().unwrap_or_default(), refusal.message())
+        }
         _ => format!("the server at {address} did not answer like PostgreSQL: check host and port."),
     };
     format!("{secret}: {what} {}", secret.what_to_put())
@@ -23,7 +29,10 @@ pub fn connection_failure(url: &ConnectionString, error: &sqlx::Error) -> String
 fn unreachable_host(url: &ConnectionString, io: &std::io::Error) -> String {
     let address = url.address();
     // Where the machine has no IPv6 route, or its resolver drops IPv6 addresses, these are what it says.
-    let no_route = matches!(io.kind(), ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable | ErrorKind::AddrNotAvailable);
+    let no_route = matches!(
+        io.kind(),
+        ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable | ErrorKind::AddrNotAvailable
+    );
     let no_address = io.kind() != ErrorKind::ConnectionRefused && io.raw_os_error().is_none();
     if url.is_supabase_direct() && (no_route || no_address) {
         return format!(
@@ -32,9 +41,15 @@ fn unreachable_host(url: &ConnectionString, io: &std::io::Error) -> String {
         );
     }
     match io.kind() {
-        ErrorKind::ConnectionRefused => format!("nothing listens at {address}: check host and port, and that the server runs."),
-        ErrorKind::TimedOut => format!("the server at {address} did not answer in time: check host and port, and that this machine may reach it."),
-        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset => format!("the server at {address} hung up: check host and port, and that it is PostgreSQL or its pooler."),
+        ErrorKind::ConnectionRefused => {
+            format!("nothing listens at {address}: check host and port, and that the server runs.")
+        }
+        ErrorKind::TimedOut => format!(
+            "the server at {address} did not answer in time: check host and port, and that this machine may reach it."
+        ),
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset => {
+            format!("the server at {address} hung up: check host and port, and that it is PostgreSQL or its pooler.")
+        }
         _ if no_route => format!("there is no way to {address} from this machine: check the host."),
         _ => format!("{address} cannot be reached ({io}): check the host."),
     }
@@ -45,25 +60,35 @@ fn refused(url: &ConnectionString, code: &str, message: &str) -> String {
     let address = url.address();
     let lower = message.to_lowercase();
     if lower.contains("tenant or user not found") || lower.contains("no such user") {
-        return format!("the pooler at {address} does not know the user: on Supabase it must be postgres.<project-ref>, and the host must be that of the project's region.");
+        return format!(
+            "the pooler at {address} does not know the user: on Supabase it must be postgres.<project-ref>, and the host must be that of the project's region."
+        );
     }
     match code {
-        _ if lower.contains("password authentication failed") || code == "28P01" || lower.contains("sasl authentication failed") => {
-            format!("the server at {address} refused the password: check it, and percent-encode its special characters (@ as %40, : as %3A, / as %2F, # as %23).")
+        _ if lower.contains("password authentication failed")
+            || code == "28P01"
+            || lower.contains("sasl authentication failed") =>
+        {
+            format!(
+                "the server at {address} refused the password: check it, and percent-encode its special characters (@ as %40, : as %3A, / as %2F, # as %23)."
+            )
         }
         "28000" => format!("the server at {address} refused the user ({message}): check user, database and sslmode."),
-        "3D000" => format!("the server at {address} has no database of that name: check the part after the last slash."),
+        "3D000" => {
+            format!("the server at {address} has no database of that name: check the part after the last slash.")
+        }
         _ if lower.contains("database") && lower.contains("does not exist") => {
             format!("the server at {address} has no database of that name: check the part after the last slash.")
         }
-        "53300" => format!("the server at {address} has no connection left ({message}): close other clients, or lower DIRECT_MAX_CONNECTIONS."),
+        "53300" => format!(
+            "the server at {address} has no connection left ({message}): close other clients, or lower DIRECT_MAX_CONNECTIONS."
+        ),
         "57P03" => format!("the server at {address} is starting up or shutting down: try again."),
         _ => format!("the server at {address} refused the connection ({message}): check user, password and database."),
     }
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
     use super::*;
     use crate::db::url::Secret;
@@ -74,10 +99,20 @@ mod tests {
 
     #[test]
     fn an_ipv6_only_host_gets_its_own_sentence() {
-        let direct = ConnectionString::parse(Secret::DirectUrl, "postgres://postgres:hunter2@db.abcdefgh.supabase.co:5432/postgres").unwrap();
-        for error in [io(ErrorKind::NetworkUnreachable), sqlx::Error::Io(std::io::Error::other("failed to lookup address information"))] {
+        let direct = ConnectionString::parse(
+            Secret::DirectUrl,
+            "postgres://postgres:hunter2@db.abcdefgh.supabase.co:5432/postgres",
+        )
+        .unwrap();
+        for error in [
+            io(ErrorKind::NetworkUnreachable),
+            sqlx::Error::Io(std::io::Error::other("failed to lookup address information")),
+        ] {
             let sentence = connection_failure(&direct, &error);
-            assert!(sentence.starts_with("DIRECT_URL: ") && sentence.contains("IPv6 only"), "{sentence}");
+            assert!(
+                sentence.starts_with("DIRECT_URL: ") && sentence.contains("IPv6 only"),
+                "{sentence}"
+            );
             assert!(!sentence.contains("hunter2"));
         }
         assert!(!connection_failure(&direct, &io(ErrorKind::ConnectionRefused)).contains("IPv6 only,"));
@@ -86,9 +121,18 @@ mod tests {
     #[test]
     fn every_failure_names_the_secret_and_the_address() {
         let url = ConnectionString::parse(Secret::DatabaseUrl, "postgres://u:hunter2@127.0.0.1:6543/db").unwrap();
-        for error in [io(ErrorKind::ConnectionRefused), io(ErrorKind::TimedOut), io(ErrorKind::UnexpectedEof), sqlx::Error::PoolTimedOut, sqlx::Error::WorkerCrashed] {
+        for error in [
+            io(ErrorKind::ConnectionRefused),
+            io(ErrorKind::TimedOut),
+            io(ErrorKind::UnexpectedEof),
+            sqlx::Error::PoolTimedOut,
+            sqlx::Error::WorkerCrashed,
+        ] {
             let sentence = connection_failure(&url, &error);
-            assert!(sentence.starts_with("DATABASE_URL: ") && sentence.contains("127.0.0.1:6543"), "{sentence}");
+            assert!(
+                sentence.starts_with("DATABASE_URL: ") && sentence.contains("127.0.0.1:6543"),
+                "{sentence}"
+            );
         }
     }
 }

@@ -6,7 +6,9 @@
 //! functions of our own.
 
 /// Statements that neither end a transaction nor, by themselves, leave anything on the server.
-const ALLOWED: [&str; 8] = ["select", "with", "insert", "update", "delete", "merge", "values", "table"];
+const ALLOWED: [&str; 8] = [
+    "select", "with", "insert", "update", "delete", "merge", "values", "table",
+];
 
 /// Functions that leave state on the server's session, or hold it beyond the transaction.
 const SESSION_FUNCTIONS: [&str; 14] = [
@@ -87,7 +89,10 @@ impl Iterator for Tokens<'_> {
             } else if first == '$' {
                 self.rest = after_dollar(&self.rest[1..]);
             } else if first.is_alphanumeric() || first == '_' {
-                let end = self.rest.find(|c: char| !c.is_alphanumeric() && c != '_' && c != '$').unwrap_or(self.rest.len());
+                let end = self
+                    .rest
+                    .find(|c: char| !c.is_alphanumeric() && c != '_' && c != '$')
+                    .unwrap_or(self.rest.len());
                 let (word, rest) = self.rest.split_at(end);
                 // E'…' strings escape quotes with a backslash; all other prefixes behave as plain strings.
                 if word.eq_ignore_ascii_case("e") && rest.starts_with('\'') {
@@ -153,7 +158,9 @@ fn after_escape_string(text: &str) -> &str {
 
 /// Passes over `$tag$…$tag$`; a parameter such as `$1` is only its dollar sign.
 fn after_dollar(text: &str) -> &str {
-    let Some(end) = text.find(|c: char| !c.is_alphanumeric() && c != '_') else { return text };
+    let Some(end) = text.find(|c: char| !c.is_alphanumeric() && c != '_') else {
+        return text;
+    };
     if !text[end..].starts_with('$') || text.starts_with(|c: char| c.is_ascii_digit()) {
         return text;
     }
@@ -222,7 +229,17 @@ mod tests {
 
     #[test]
     fn any_text_is_read_to_its_end() {
-        for sql in ["'", "\"", "$a$", "/*", "--", "e'\\", "select 'ä''ö' \"ü\" é $ü$ß", "$1", "$"] {
+        for sql in [
+            "'",
+            "\"",
+            "$a$",
+            "/*",
+            "--",
+            "e'\\",
+            "select 'ä''ö' \"ü\" é $ü$ß",
+            "$1",
+            "$",
+        ] {
             let _verdict = check(sql);
             assert!(Tokens { rest: sql }.count() <= sql.len());
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
 use sqlx::{AssertSqlSafe, Executor};
 
@@ -20,8 +21,14 @@ pub async fn migrate(direct: &Direct) -> Result<(), String> {
     let failed = |why: String| format!("DIRECT_URL: the database could not be migrated: {why}");
     let mut session = direct.session().await.map_err(|error| failed(error.to_string()))?;
     // A migration may take its time; waiting for the lock may not last forever.
-    let limits = format!("set statement_timeout = 0; set lock_timeout = {}", LOCK_TIMEOUT.as_millis());
-    session.execute(sqlx::raw_sql(AssertSqlSafe(limits))).await.map_err(|error| failed(error.to_string()))?;
+    let limits = format!(
+        "set statement_timeout = 0; set lock_timeout = {}",
+        LOCK_TIMEOUT.as_millis()
+    );
+    session
+        .execute(sqlx::raw_sql(AssertSqlSafe(limits)))
+        .await
+        .map_err(|error| failed(error.to_string()))?;
 
     let mut migrator = sqlx::migrate!();
     let migrated = migrator.set_ignore_missing(true).run(&mut *session).await;
@@ -33,16 +40,26 @@ pub async fn migrate(direct: &Direct) -> Result<(), String> {
 fn explain(error: &MigrateError) -> String {
     match error {
         MigrateError::VersionMismatch(version) => format!(
-            "migration {version} was changed after it had been applied. Deploy the build that holds the applied one, and put the change into a new migration."
+            "migration {version} was changed after it had been applied. Deploy the build that holds the applied one, \
+             and put the change into a new migration."
         ),
-        MigrateError::Dirty(version) => format!("migration {version} was applied only in part. Repair the schema by hand, then remove its row from stm._sqlx_migrations."),
-        MigrateError::ExecuteMigration(error, version) => format!("migration {version} failed ({error}). Put a role there that owns the schema stm, or repair what the message names."),
-        MigrateError::Execute(error) if error.as_database_error().and_then(|error| error.code()).as_deref() == Some("55P03") => {
-            "another process has been migrating for too long. Wait for it, or end it, and start again.".to_owned()
-        }
-        MigrateError::Execute(error) if error.as_database_error().and_then(|error| error.code()).as_deref() == Some("42501") => {
-            format!("the role may not do it ({error}). Put a role there that may create the schema stm.")
-        }
+        MigrateError::Dirty(version) => format!(
+            "migration {version} was applied only in part. Repair the schema by hand, then remove its row from \
+             stm._sqlx_migrations."
+        ),
+        MigrateError::ExecuteMigration(error, version) => format!(
+            "migration {version} failed ({error}). Put a role there that owns the schema stm, or repair what the \
+             message names."
+        ),
+        MigrateError::Execute(error) => match error.as_database_error().and_then(DatabaseError::code).as_deref() {
+            Some("55P03") => {
+                "another process has been migrating for too long. Wait for it, or end it, and start again.".to_owned()
+            }
+            Some("42501") => {
+                format!("the role may not do it ({error}). Put a role there that may create the schema stm.")
+            }
+            _ => error.to_string(),
+        },
         other => other.to_string(),
     }
 }

@@ -68,7 +68,9 @@ pub fn is_connection_loss(error: &sqlx::Error) -> bool {
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
         // 57P0x: the server is shutting down or starting up; 08xxx: connection exceptions, among them a
         // pooler that lost its server.
-        sqlx::Error::Database(error) => error.code().is_some_and(|code| code.starts_with("57P0") || code.starts_with("08")),
+        sqlx::Error::Database(error) => error
+            .code()
+            .is_some_and(|code| code.starts_with("57P0") || code.starts_with("08")),
         _ => false,
     }
 }

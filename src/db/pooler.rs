@@ -52,7 +52,12 @@ impl Door for Pooler {
 impl Pooler {
     /// Prepares the pool; connections are made when they are needed.
     #[must_use]
-    pub fn new(url: &ConnectionString, max_connections: u32, statement_timeout: Duration, statements: PoolerStatements) -> Self {
+    pub fn new(
+        url: &ConnectionString,
+        max_connections: u32,
+        statement_timeout: Duration,
+        statements: PoolerStatements,
+    ) -> Self {
         let named = statements == PoolerStatements::Named;
         let mut options = url.options("stm-pooler");
         if !named {
@@ -72,7 +77,12 @@ impl Pooler {
                 })
             })
             .connect_lazy_with(options);
-        Self { pool, begin: Arc::new(Begin::new(statement_timeout)), named, statement_timeout }
+        Self {
+            pool,
+            begin: Arc::new(Begin::new(statement_timeout)),
+            named,
+            statement_timeout,
+        }
     }
 
     /// Opens a read-only transaction. End it by dropping it: that costs the caller no round trip.
@@ -102,7 +112,9 @@ impl Pooler {
 
     /// Without a transaction there is no `set local`: the limit on a statement is kept on this side.
     async fn within_limit<T>(&self, statement: impl Future<Output = T>) -> sqlx::Result<T> {
-        tokio::time::timeout(self.statement_timeout, statement).await.map_err(|_| sqlx::Error::PoolTimedOut)
+        tokio::time::timeout(self.statement_timeout, statement)
+            .await
+            .map_err(|_| sqlx::Error::PoolTimedOut)
     }
 
     /// Runs in a task of its own, because a `begin` that is dropped half-way leaves an open transaction to
@@ -139,7 +151,10 @@ impl Begin {
         ] {
             let _infallible = write!(limits, "; set local {name} = {}", limit.as_millis());
         }
-        Self { read: format!("begin read only{limits}").into(), write: format!("begin{limits}").into() }
+        Self {
+            read: format!("begin read only{limits}").into(),
+            write: format!("begin{limits}").into(),
+        }
     }
 }
 
@@ -154,7 +169,10 @@ impl<'c> Executor<'c> for &'c Pooler {
         let query = Through::new::<Pooler>(query, self.named);
         let rows = async move {
             if query.is_named_select() {
-                return self.within_limit(self.pool.fetch_many(query).collect::<Vec<_>>()).await.unwrap_or_else(|error| vec![Err(error)]);
+                return self
+                    .within_limit(self.pool.fetch_many(query).collect::<Vec<_>>())
+                    .await
+                    .unwrap_or_else(|error| vec![Err(error)]);
             }
             match self.read().await {
                 Ok(mut tx) => tx.fetch_many(query).collect::<Vec<_>>().await,

@@ -50,7 +50,14 @@ impl fmt::Display for Secret {
 }
 
 /// Parameters that Prisma reads from a URL and PostgreSQL does not know.
-const PRISMA_ONLY: [&str; 6] = ["pgbouncer", "connection_limit", "pool_timeout", "statement_cache_size", "schema", "socket_timeout"];
+const PRISMA_ONLY: [&str; 6] = [
+    "pgbouncer",
+    "connection_limit",
+    "pool_timeout",
+    "statement_cache_size",
+    "schema",
+    "socket_timeout",
+];
 
 /// A PostgreSQL URL that has been understood. Its `Debug` shows neither user nor password.
 #[derive(Clone)]
@@ -104,7 +111,9 @@ impl ConnectionString {
                 .map(std::borrow::Cow::into_owned)
                 .map_err(|_| format!("is malformed (a percent-encoded part is not UTF-8). {ENCODE}"))
         };
-        let host = decode(url.host_str().unwrap_or_default())?.trim_matches(['[', ']']).to_ascii_lowercase();
+        let host = decode(url.host_str().unwrap_or_default())?
+            .trim_matches(['[', ']'])
+            .to_ascii_lowercase();
         let user = decode(url.username())?;
         let database = decode(url.path().trim_start_matches('/'))?;
         for (part, name) in [(&host, "host"), (&user, "user"), (&database, "database name")] {
@@ -128,7 +137,10 @@ impl ConnectionString {
         let mut ssl_mode = None;
         for (key, value) in url.query_pairs() {
             match &*key {
-                "sslmode" => ssl_mode = Some(value.parse().map_err(|_| "has an unknown sslmode: use require or verify-full.".to_owned())?),
+                "sslmode" => {
+                    let unknown = |_| "has an unknown sslmode: use require or verify-full.".to_owned();
+                    ssl_mode = Some(value.parse().map_err(unknown)?);
+                }
                 "sslrootcert" => read.ssl_root_cert = Some(value.into_owned()),
                 _ => read.ignored.push(key.into_owned()),
             }
@@ -147,7 +159,10 @@ impl ConnectionString {
         }
         self.ssl_mode = match asked {
             Some(PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer) if !self.is_loopback() => {
-                return Err("has an sslmode that allows an unencrypted connection over a network: use require or verify-full.".into());
+                return Err(
+                    "has an sslmode that allows an unencrypted connection over a network: use require or verify-full."
+                        .into(),
+                );
             }
             Some(asked) => asked,
             None if self.is_loopback() => PgSslMode::Prefer,
@@ -162,7 +177,10 @@ impl ConnectionString {
             return Err("has a user without the project reference: Supabase's poolers need postgres.<project-ref>, not postgres.".into());
         }
         if self.secret == Secret::DirectUrl && self.port == 6543 && self.is_supabase() {
-            return Err("points at the transaction pooler (port 6543): Socket.IO and migrations need a session, on port 5432.".into());
+            return Err(
+                "points at the transaction pooler (port 6543): Socket.IO and migrations need a session, on port 5432."
+                    .into(),
+            );
         }
         Ok(())
     }
@@ -191,7 +209,11 @@ impl ConnectionString {
     /// Host and port, for messages.
     #[must_use]
     pub fn address(&self) -> String {
-        if self.host.contains(':') { format!("[{}]:{}", self.host, self.port) } else { format!("{}:{}", self.host, self.port) }
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
     }
 
     /// The host alone.
@@ -203,7 +225,9 @@ impl ConnectionString {
     /// Is the server on this machine?
     #[must_use]
     pub fn is_loopback(&self) -> bool {
-        self.host.starts_with('/') || self.host == "localhost" || self.host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+        self.host.starts_with('/')
+            || self.host == "localhost"
+            || self.host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
     }
 
     /// Is this Supabase's direct host, which answers on IPv6 only?
@@ -223,8 +247,15 @@ impl ConnectionString {
             return None;
         }
         let names = self.ignored.join(", ");
-        let whose = if self.ignored.iter().all(|name| PRISMA_ONLY.contains(&name.as_str())) { "only Prisma reads them" } else { "they are not known here" };
-        Some(format!("{} has URL parameters that are ignored, because {whose}: {names}. Remove them.", self.secret))
+        let whose = if self.ignored.iter().all(|name| PRISMA_ONLY.contains(&name.as_str())) {
+            "only Prisma reads them"
+        } else {
+            "they are not known here"
+        };
+        Some(format!(
+            "{} has URL parameters that are ignored, because {whose}: {names}. Remove them.",
+            self.secret
+        ))
     }
 
     /// Options for sqlx that mean what this string says, on any pooler: PgBouncer refuses the start-up
@@ -238,7 +269,11 @@ impl ConnectionString {
             .ssl_mode(self.ssl_mode)
             .application_name(application_name)
             .extra_float_digits(None);
-        options = if self.host.starts_with('/') { options.socket(&self.host) } else { options.host(&self.host) };
+        options = if self.host.starts_with('/') {
+            options.socket(&self.host)
+        } else {
+            options.host(&self.host)
+        };
         if let Some(password) = &self.password {
             options = options.password(password.expose_secret());
         }
@@ -250,7 +285,6 @@ impl ConnectionString {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
     use super::*;
 
@@ -269,7 +303,10 @@ mod tests {
         assert_eq!(url.password.as_ref().unwrap().expose_secret(), "p@ss");
         assert!(matches!(url.ssl_mode, PgSslMode::Require));
         let warning = url.ignored_parameters().unwrap();
-        assert!(warning.contains("pgbouncer, connection_limit") && warning.contains("Prisma"), "{warning}");
+        assert!(
+            warning.contains("pgbouncer, connection_limit") && warning.contains("Prisma"),
+            "{warning}"
+        );
         assert!(!format!("{url:?}").contains("p@ss"));
     }
 
@@ -287,25 +324,41 @@ mod tests {
             ("postgres://u:hunter2@127.0.0.1:99999/db", "malformed"),
             ("postgres://u:hunter2@db.example.com/db?sslmode=disable", "unencrypted"),
             ("postgres://u:hunter2@db.example.com/db?sslmode=maybe", "sslmode"),
-            ("postgres://u:hunter2@127.0.0.1/db?sslrootcert=/no/such/file", "sslrootcert"),
-            ("postgres://postgres:hunter2@aws-0-eu-west-1.pooler.supabase.com:6543/postgres", "postgres.<project-ref>"),
+            (
+                "postgres://u:hunter2@127.0.0.1/db?sslrootcert=/no/such/file",
+                "sslrootcert",
+            ),
+            (
+                "postgres://postgres:hunter2@aws-0-eu-west-1.pooler.supabase.com:6543/postgres",
+                "postgres.<project-ref>",
+            ),
         ] {
             let problem = problem(Secret::DatabaseUrl, value);
-            assert!(problem.starts_with("DATABASE_URL ") && problem.contains(expected), "{value}: {problem}");
+            assert!(
+                problem.starts_with("DATABASE_URL ") && problem.contains(expected),
+                "{value}: {problem}"
+            );
             assert!(!problem.contains("hunter2"), "{problem}");
         }
     }
 
     #[test]
     fn a_direct_url_on_supabase_is_not_port_6543() {
-        let problem = problem(Secret::DirectUrl, "postgres://postgres:x@db.abcdefgh.supabase.co:6543/postgres");
+        let problem = problem(
+            Secret::DirectUrl,
+            "postgres://postgres:x@db.abcdefgh.supabase.co:6543/postgres",
+        );
         assert!(problem.contains("transaction pooler"), "{problem}");
     }
 
     #[test]
     fn tells_equal_and_swapped_urls() {
-        let parse = |secret, port: u16| ConnectionString::parse(secret, &format!("postgres://u:x@127.0.0.1:{port}/db")).unwrap();
-        let both = |database, direct| ConnectionString::mixed_up(&parse(Secret::DatabaseUrl, database), &parse(Secret::DirectUrl, direct));
+        let parse = |secret, port: u16| {
+            ConnectionString::parse(secret, &format!("postgres://u:x@127.0.0.1:{port}/db")).unwrap()
+        };
+        let both = |database, direct| {
+            ConnectionString::mixed_up(&parse(Secret::DatabaseUrl, database), &parse(Secret::DirectUrl, direct))
+        };
         assert!(both(5432, 5432).unwrap().contains("equal"));
         assert!(both(5432, 6543).unwrap().contains("swapped"));
         assert_eq!(both(6543, 5432), None);

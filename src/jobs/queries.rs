@@ -63,7 +63,13 @@ pub struct OfferRow {
 ///
 /// # Errors
 /// Those of the database.
-pub async fn lock_offer(tx: &mut Tx<Pooler>, customer: CustomerId, service: ServiceId, provider: ProviderId, zip_code: &str) -> sqlx::Result<Option<OfferRow>> {
+pub async fn lock_offer(
+    tx: &mut Tx<Pooler>,
+    customer: CustomerId,
+    service: ServiceId,
+    provider: ProviderId,
+    zip_code: &str,
+) -> sqlx::Result<Option<OfferRow>> {
     let row = sqlx::query!(
         r#"select s.name as service_name, p.user_id as "provider_user_id: UserId", p.first_message_template,
                   t.response_deadline_minutes,
@@ -93,7 +99,11 @@ pub async fn lock_offer(tx: &mut Tx<Pooler>, customer: CustomerId, service: Serv
         provider_user_id: row.provider_user_id,
         first_message_template: row.first_message_template,
         response_deadline_minutes: row.response_deadline_minutes,
-        availability: Availability { is_active: row.is_active, offers_service: row.offers_service, serves_zip_code: row.serves_zip_code },
+        availability: Availability {
+            is_active: row.is_active,
+            offers_service: row.offers_service,
+            serves_zip_code: row.serves_zip_code,
+        },
         blocks: Blocks {
             has_unpaid_job: row.has_unpaid_job,
             has_open_job_with_provider: row.has_open_job_with_provider,
@@ -151,7 +161,13 @@ pub struct Line {
 ///
 /// # Errors
 /// Those of the database.
-pub async fn insert(tx: &mut Tx<Pooler>, job: &NewJob<'_>, customer_user: UserId, provider_user: UserId, lines: &[Line]) -> sqlx::Result<Booked> {
+pub async fn insert(
+    tx: &mut Tx<Pooler>,
+    job: &NewJob<'_>,
+    customer_user: UserId,
+    provider_user: UserId,
+    lines: &[Line],
+) -> sqlx::Result<Booked> {
     let senders: Vec<i64> = lines.iter().map(|line| line.sender_id.0).collect();
     let sides: Vec<String> = lines.iter().map(|line| line.side.as_str().to_owned()).collect();
     let texts: Vec<String> = lines.iter().map(|line| line.text.clone()).collect();

@@ -51,13 +51,22 @@ impl Blocks {
     pub fn check(self) -> Result<(), Error> {
         let conflict = |code, message: &str| Err(Error::Conflict(code, message.to_owned()));
         if self.has_unpaid_job {
-            return conflict("unpaid_job", "a completed job has not been paid yet: settle it before booking again");
+            return conflict(
+                "unpaid_job",
+                "a completed job has not been paid yet: settle it before booking again",
+            );
         }
         if self.has_open_job_with_provider {
-            return conflict("open_job_with_provider", "there is an open job with this provider already");
+            return conflict(
+                "open_job_with_provider",
+                "there is an open job with this provider already",
+            );
         }
         if self.has_accepted_job {
-            return conflict("accepted_job_waiting", "a provider has accepted one of your jobs: close that deal or cancel it before booking again");
+            return conflict(
+                "accepted_job_waiting",
+                "a provider has accepted one of your jobs: close that deal or cancel it before booking again",
+            );
         }
         Ok(())
     }
@@ -100,8 +109,18 @@ pub fn parse_date(text: &str) -> Option<DateTime<Utc>> {
     DateTime::parse_from_rfc3339(text)
         .map(|time| time.to_utc())
         .ok()
-        .or_else(|| ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"].iter().find_map(|format| NaiveDateTime::parse_from_str(text, format).ok()).map(|time| time.and_utc()))
-        .or_else(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().and_then(midnight).map(|time| time.and_utc()))
+        .or_else(|| {
+            ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"]
+                .iter()
+                .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
+                .map(|time| time.and_utc())
+        })
+        .or_else(|| {
+            NaiveDate::parse_from_str(text, "%Y-%m-%d")
+                .ok()
+                .and_then(midnight)
+                .map(|time| time.and_utc())
+        })
 }
 
 /// What the chat of a new job begins with, in the customer's name.
@@ -144,7 +163,13 @@ impl FirstMessage<'_> {
 
 /// Fills a provider's template: `[CUSTOMER_NAME]`, `[SERVICE_NAME]`, `[LOCATION]`, `[SCHEDULED_DATE]`.
 #[must_use]
-pub fn fill_template(template: &str, customer: &str, service: &str, place: &str, scheduled_at: Option<DateTime<Utc>>) -> String {
+pub fn fill_template(
+    template: &str,
+    customer: &str,
+    service: &str,
+    place: &str,
+    scheduled_at: Option<DateTime<Utc>>,
+) -> String {
     let date = scheduled_at.map_or_else(|| "a date to be agreed".to_owned(), date_text);
     let mut text = String::with_capacity(template.len());
     let mut rest = template;
@@ -152,8 +177,16 @@ pub fn fill_template(template: &str, customer: &str, service: &str, place: &str,
     while let Some(at) = rest.find('[') {
         text.push_str(&rest[..at]);
         rest = &rest[at..];
-        let variables = [("[CUSTOMER_NAME]", customer), ("[SERVICE_NAME]", service), ("[LOCATION]", place), ("[SCHEDULED_DATE]", date.as_str())];
-        let (variable, value) = variables.into_iter().find(|(variable, _)| rest.starts_with(variable)).unwrap_or(("[", "["));
+        let variables = [
+            ("[CUSTOMER_NAME]", customer),
+            ("[SERVICE_NAME]", service),
+            ("[LOCATION]", place),
+            ("[SCHEDULED_DATE]", date.as_str()),
+        ];
+        let (variable, value) = variables
+            .into_iter()
+            .find(|(variable, _)| rest.starts_with(variable))
+            .unwrap_or(("[", "["));
         text.push_str(value);
         rest = &rest[variable.len()..];
     }
@@ -186,7 +219,6 @@ pub struct Booked {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
     use super::*;
 
@@ -194,18 +226,34 @@ mod tests {
     fn each_block_alone_stops_a_booking() {
         assert!(Blocks::default().check().is_ok());
         let blocks = [
-            Blocks { has_unpaid_job: true, ..Blocks::default() },
-            Blocks { has_open_job_with_provider: true, ..Blocks::default() },
-            Blocks { has_accepted_job: true, ..Blocks::default() },
+            Blocks {
+                has_unpaid_job: true,
+                ..Blocks::default()
+            },
+            Blocks {
+                has_open_job_with_provider: true,
+                ..Blocks::default()
+            },
+            Blocks {
+                has_accepted_job: true,
+                ..Blocks::default()
+            },
         ];
-        let codes: Vec<_> = blocks.iter().map(|blocks| blocks.check().unwrap_err().code_and_message().0).collect();
+        let codes: Vec<_> = blocks
+            .iter()
+            .map(|blocks| blocks.check().unwrap_err().code_and_message().0)
+            .collect();
         assert_eq!(codes, ["unpaid_job", "open_job_with_provider", "accepted_job_waiting"]);
     }
 
     #[test]
     fn each_condition_of_availability_counts() {
         for missing in 0..4 {
-            let availability = Availability { is_active: missing != 0, offers_service: missing != 1, serves_zip_code: missing != 2 };
+            let availability = Availability {
+                is_active: missing != 0,
+                offers_service: missing != 1,
+                serves_zip_code: missing != 2,
+            };
             assert_eq!(availability.check().is_ok(), missing == 3);
         }
     }
@@ -227,7 +275,13 @@ mod tests {
 
     #[test]
     fn templates_are_filled_once() {
-        let text = fill_template("Hi [CUSTOMER_NAME], [SERVICE_NAME] at [LOCATION] [x] [", "[LOCATION]", "Plumbing", "10001", None);
+        let text = fill_template(
+            "Hi [CUSTOMER_NAME], [SERVICE_NAME] at [LOCATION] [x] [",
+            "[LOCATION]",
+            "Plumbing",
+            "10001",
+            None,
+        );
         assert_eq!(text, "Hi [LOCATION], Plumbing at 10001 [x] [");
     }
 
@@ -235,7 +289,14 @@ mod tests {
     fn the_first_message_fits() {
         let answers = serde_json::json!({"Rooms": 3, "Notes": "é".repeat(9000)});
         let budget = Some(Cents(12_050));
-        let text = FirstMessage { service: "Cleaning", place: "10001", scheduled_at: None, budget, answers: &answers }.text();
+        let text = FirstMessage {
+            service: "Cleaning",
+            place: "10001",
+            scheduled_at: None,
+            budget,
+            answers: &answers,
+        }
+        .text();
         assert!(text.contains("Budget: $120.50") && text.chars().count() == crate::chat::MAX_MESSAGE_CHARS);
     }
 }

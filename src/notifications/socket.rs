@@ -36,7 +36,9 @@ impl Notifier {
 
     /// Tells each recipient's sockets. Call it after the commit, never before.
     pub fn tell(&self, created: impl IntoIterator<Item = Created>) {
-        let Some(namespace) = self.io.of(realtime::NAMESPACE) else { return };
+        let Some(namespace) = self.io.of(realtime::NAMESPACE) else {
+            return;
+        };
         for created in created {
             let room = rooms::user(created.notification.recipient_id);
             tell(namespace.clone().to(room), created);
@@ -47,6 +49,16 @@ impl Notifier {
 /// Tells the sockets in `room`, which is the recipient's. One whose buffer is full misses it; the row is
 /// there for the client's next look.
 pub fn tell(room: BroadcastOperators, created: Created) {
-    let Created { notification, total_unread_count } = created;
-    realtime::deliver(room, "notification:created", &NotificationCreated { notification, total_unread_count });
+    let Created {
+        notification,
+        total_unread_count,
+    } = created;
+    realtime::deliver(
+        room,
+        "notification:created",
+        &NotificationCreated {
+            notification,
+            total_unread_count,
+        },
+    );
 }

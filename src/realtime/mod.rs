@@ -21,9 +21,9 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use serde::Serialize;
+use socketioxide::SocketIo;
 use socketioxide::layer::SocketIoLayer;
 use socketioxide::operators::BroadcastOperators;
-use socketioxide::SocketIo;
 
 use crate::auth::AccessTokens;
 use crate::db::Direct;
@@ -74,9 +74,13 @@ impl Realtime {
     /// Starts the message writers and opens the namespace.
     #[must_use]
     pub fn start(direct: Direct, access_tokens: Arc<AccessTokens>) -> Self {
-        let writer = Writer::start(direct.clone());
+        let writer = Writer::start(&direct);
         let (layer, io) = SocketIo::builder()
-            .with_state(SocketState { direct, access_tokens, writer: writer.clone() })
+            .with_state(SocketState {
+                direct,
+                access_tokens,
+                writer: writer.clone(),
+            })
             .ws_max_message_size(MAX_PACKET_BYTES)
             .ws_max_frame_size(MAX_PACKET_BYTES)
             .max_payload(MAX_PACKET_BYTES as u64)

@@ -22,14 +22,23 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
         if !is_json(request.headers().get(header::CONTENT_TYPE)) {
             return Err(StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response());
         }
-        let body = Bytes::from_request(request, state).await.map_err(|rejection| rejection.status().into_response())?;
+        let body = Bytes::from_request(request, state)
+            .await
+            .map_err(|rejection| rejection.status().into_response())?;
         let mut deserializer = serde_json::Deserializer::from_slice(&body);
         let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
             let path = error.path().to_string();
             let why = error.into_inner();
-            if why.is_data() && path != "." { invalid(path, &explain(&why)) } else { Error::Malformed(format!("the body is not the expected JSON: {why}")) }.into_response()
+            if why.is_data() && path != "." {
+                invalid(path, &explain(&why))
+            } else {
+                Error::Malformed(format!("the body is not the expected JSON: {why}"))
+            }
+            .into_response()
         })?;
-        deserializer.end().map_err(|why| Error::Malformed(format!("the body is not JSON: {why}")).into_response())?;
+        deserializer
+            .end()
+            .map_err(|why| Error::Malformed(format!("the body is not JSON: {why}")).into_response())?;
         Ok(Self(value))
     }
 }
@@ -41,7 +50,12 @@ impl<T: Serialize> IntoResponse for Json<T> {
 }
 
 fn is_json(content_type: Option<&header::HeaderValue>) -> bool {
-    let essence = content_type.and_then(|value| value.to_str().ok()).and_then(|value| value.split(';').next()).unwrap_or_default().trim().to_ascii_lowercase();
+    let essence = content_type
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 

@@ -24,7 +24,10 @@ impl Fields {
     /// Notes that `field` breaks `rule`, which continues a sentence that begins with the field.
     pub fn refuse(&mut self, field: impl Into<Cow<'static, str>>, rule: &str) {
         let field = field.into();
-        self.0.push(FieldError { message: format!("{field} {rule}"), field });
+        self.0.push(FieldError {
+            message: format!("{field} {rule}"),
+            field,
+        });
     }
 
     /// Notes the field unless `ok`.
@@ -36,15 +39,12 @@ impl Fields {
 
     /// A text that must be there: trimmed, 1 to `max` characters.
     pub fn text(&mut self, field: &'static str, value: Option<String>, max: usize) -> String {
-        match self.optional_text(field, value, max) {
-            Some(text) => text,
-            None => {
-                if !self.0.iter().any(|error| error.field == field) {
-                    self.refuse(field, "must not be empty");
-                }
-                String::new()
-            }
+        let complaints = self.0.len();
+        let text = self.optional_text(field, value, max);
+        if text.is_none() && self.0.len() == complaints {
+            self.refuse(field, "must not be empty");
         }
+        text.unwrap_or_default()
     }
 
     /// A text that may be missing: trimmed, at most `max` characters; blank counts as missing.
@@ -66,18 +66,15 @@ impl Fields {
 
     /// A five-digit US ZIP code; ZIP+4 is cut to its first five digits.
     pub fn zip_code(&mut self, field: impl Into<Cow<'static, str>>, value: Option<&str>) -> String {
-        match value.map(str::trim).and_then(five_digits) {
-            Some(zip) => zip,
-            None => {
-                self.refuse(field, "must be a US ZIP code of five digits");
-                String::new()
-            }
-        }
+        let zip = value.map(str::trim).and_then(five_digits);
+        self.check(field, zip.is_some(), "must be a US ZIP code of five digits");
+        zip.unwrap_or_default()
     }
 
     /// An http or https URL of at most 2,000 characters. It is never fetched.
     pub fn web_url(&mut self, field: impl Into<Cow<'static, str>>, value: &str) {
-        let ok = value.len() <= 2000 && url::Url::parse(value).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        let ok = value.len() <= 2000
+            && url::Url::parse(value).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         self.check(field, ok, "must be an http or https URL");
     }
 
@@ -86,7 +83,11 @@ impl Fields {
     /// # Errors
     /// 400 with each field named.
     pub fn finish(self) -> Result<(), Error> {
-        if self.0.is_empty() { Ok(()) } else { Err(Error::Invalid(self.0)) }
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Invalid(self.0))
+        }
     }
 }
 
@@ -102,8 +103,17 @@ pub fn email(text: &str) -> Option<String> {
     let email = text.trim().to_lowercase();
     let (local, domain) = email.rsplit_once('@')?;
     let labels = domain.split('.').count() >= 2
-        && domain.split('.').all(|label| !label.is_empty() && !label.starts_with('-') && !label.ends_with('-') && label.chars().all(|c| c.is_alphanumeric() || c == '-'));
-    let local_ok = !local.is_empty() && local.len() <= 64 && !local.chars().any(|c| c.is_whitespace() || c.is_control() || "@<>()[],;:\\\"".contains(c));
+        && domain.split('.').all(|label| {
+            !label.is_empty()
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label.chars().all(|c| c.is_alphanumeric() || c == '-')
+        });
+    let local_ok = !local.is_empty()
+        && local.len() <= 64
+        && !local
+            .chars()
+            .any(|c| c.is_whitespace() || c.is_control() || "@<>()[],;:\\\"".contains(c));
     (labels && local_ok && email.len() <= 254).then_some(email)
 }
 
@@ -130,18 +140,45 @@ mod tests {
     #[test]
     fn emails() {
         assert_eq!(email(" Ann@Example.COM "), Some("ann@example.com".into()));
-        assert_eq!(email("ann+jobs@mail.example.co.uk"), Some("ann+jobs@mail.example.co.uk".into()));
-        for bad in ["", "ann", "@example.com", "ann@", "ann@localhost", "a b@example.com", "ann@exa mple.com", "ann@example..com", "a@b@c.com", "ann@-x.com"] {
+        assert_eq!(
+            email("ann+jobs@mail.example.co.uk"),
+            Some("ann+jobs@mail.example.co.uk".into())
+        );
+        for bad in [
+            "",
+            "ann",
+            "@example.com",
+            "ann@",
+            "ann@localhost",
+            "a b@example.com",
+            "ann@exa mple.com",
+            "ann@example..com",
+            "a@b@c.com",
+            "ann@-x.com",
+        ] {
             assert_eq!(email(bad), None, "{bad}");
         }
     }
 
     #[test]
     fn phone_numbers() {
-        for good in ["(212) 555-0123", "212-555-0123", "+1 212 555 0123", "12125550123", "2125550123"] {
+        for good in [
+            "(212) 555-0123",
+            "212-555-0123",
+            "+1 212 555 0123",
+            "12125550123",
+            "2125550123",
+        ] {
             assert_eq!(us_phone_number(good), Some("+12125550123".into()), "{good}");
         }
-        for bad in ["", "555-0123", "+44 20 7946 0000", "1125550123", "212555012x", "+2125550123"] {
+        for bad in [
+            "",
+            "555-0123",
+            "+44 20 7946 0000",
+            "1125550123",
+            "212555012x",
+            "+2125550123",
+        ] {
             assert_eq!(us_phone_number(bad), None, "{bad}");
         }
     }
@@ -161,7 +198,12 @@ mod tests {
         fields.text("firstName", None, 10);
         fields.text("lastName", Some("x".repeat(11)), 10);
         fields.zip_code("zipcode", Some("abc"));
-        let Err(Error::Invalid(errors)) = fields.finish() else { panic!("accepted") };
-        assert_eq!(errors.iter().map(|error| &*error.field).collect::<Vec<_>>(), ["firstName", "lastName", "zipcode"]);
+        let Err(Error::Invalid(errors)) = fields.finish() else {
+            panic!("accepted")
+        };
+        assert_eq!(
+            errors.iter().map(|error| &*error.field).collect::<Vec<_>>(),
+            ["firstName", "lastName", "zipcode"]
+        );
     }
 }

@@ -30,7 +30,10 @@ pub struct Doors {
 
 /// `/health`, `/livez`, `/readyz`.
 pub fn routes() -> OpenApiRouter<Doors> {
-    OpenApiRouter::new().routes(routes!(health)).routes(routes!(livez)).routes(routes!(readyz))
+    OpenApiRouter::new()
+        .routes(routes!(health))
+        .routes(routes!(livez))
+        .routes(routes!(readyz))
 }
 
 /// That the service runs.
@@ -47,7 +50,12 @@ struct HealthView {
 /// Tells that the service runs, without looking at the databases.
 #[utoipa::path(get, path = "/health", tag = "operations", responses((status = 200, body = HealthView)))]
 async fn health() -> Json<HealthView> {
-    Json(HealthView { status: "ok", timestamp: Utc::now().into(), service: "STM Backend", version: env!("CARGO_PKG_VERSION") })
+    Json(HealthView {
+        status: "ok",
+        timestamp: Utc::now().into(),
+        service: "STM Backend",
+        version: env!("CARGO_PKG_VERSION"),
+    })
 }
 
 /// Liveness: answers as long as the process serves requests.
@@ -78,6 +86,18 @@ async fn readyz(State(doors): State<Doors>) -> Response {
     let (pooler, direct) = tokio::join!(pooler, direct);
     let word = |ok: bool| if ok { "ok" } else { "unavailable" };
     let (pooler, direct) = (matches!(pooler, Ok(Ok(()))), matches!(direct, Ok(Ok(()))));
-    let status = if pooler && direct { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(ReadyView { status: word(pooler && direct), pooler: word(pooler), direct: word(direct) })).into_response()
+    let status = if pooler && direct {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (
+        status,
+        Json(ReadyView {
+            status: word(pooler && direct),
+            pooler: word(pooler),
+            direct: word(direct),
+        }),
+    )
+        .into_response()
 }

@@ -14,12 +14,20 @@ pub const MAX: Cents = Cents(1_000_000_000);
 impl Serialize for Cents {
     #[expect(clippy::cast_precision_loss, reason = "amounts are far below 2^53 cents")]
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self.0 % 100 == 0 { serializer.serialize_i64(self.0 / 100) } else { serializer.serialize_f64(self.0 as f64 / 100.0) }
+        if self.0 % 100 == 0 {
+            serializer.serialize_i64(self.0 / 100)
+        } else {
+            serializer.serialize_f64(self.0 as f64 / 100.0)
+        }
     }
 }
 
 impl<'de> Deserialize<'de> for Cents {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "checked against MAX first")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "checked against MAX first"
+    )]
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let dollars = f64::deserialize(deserializer).map_err(|_| D::Error::custom("expected a number of dollars"))?;
         let cents = dollars * 100.0;
@@ -35,7 +43,6 @@ impl<'de> Deserialize<'de> for Cents {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
     use super::*;
 

@@ -20,51 +20,75 @@ impl AllowedOrigins {
     /// # Errors
     /// A sentence naming the entry that is neither an origin nor an `https://*.suffix` pattern.
     pub fn parse(text: &str) -> Result<Self, String> {
-        text.split(',').map(str::trim).filter(|entry| !entry.is_empty()).map(Pattern::parse).collect::<Result<_, _>>().map(Self)
+        text.split(',')
+            .map(str::trim)
+            .filter(|entry| !entry.is_empty())
+            .map(Pattern::parse)
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 
     /// Does `origin`, as a browser sends it, match an entry?
     #[must_use]
     pub fn allow(&self, origin: &HeaderValue) -> bool {
-        origin.to_str().is_ok_and(|origin| self.0.iter().any(|pattern| pattern.matches(origin)))
+        origin
+            .to_str()
+            .is_ok_and(|origin| self.0.iter().any(|pattern| pattern.matches(origin)))
     }
 }
 
 impl Pattern {
     fn parse(entry: &str) -> Result<Self, String> {
-        let malformed = || format!("`{entry}` is neither an origin such as https://app.example.com nor a pattern such as https://*.example.com");
+        let malformed = || {
+            format!(
+                "`{entry}` is neither an origin such as https://app.example.com nor a pattern such as https://*.example.com"
+            )
+        };
         if let Some(suffix) = entry.strip_prefix("https://*.") {
             let host = Url::parse(&format!("https://{suffix}")).map_err(|_| malformed())?;
             let bare = host.host_str() == Some(suffix) && suffix.contains('.');
-            return if bare { Ok(Self::Below(format!(".{suffix}"))) } else { Err(malformed()) };
+            return if bare {
+                Ok(Self::Below(format!(".{suffix}")))
+            } else {
+                Err(malformed())
+            };
         }
         let url = Url::parse(entry).map_err(|_| malformed())?;
         let origin = url.origin().ascii_serialization();
         let web = matches!(url.scheme(), "http" | "https");
-        if web && entry.trim_end_matches('/') == origin { Ok(Self::Exact(origin)) } else { Err(malformed()) }
+        if web && entry.trim_end_matches('/') == origin {
+            Ok(Self::Exact(origin))
+        } else {
+            Err(malformed())
+        }
     }
 
     fn matches(&self, origin: &str) -> bool {
         match self {
             Self::Exact(exact) => exact == origin,
-            Self::Below(suffix) => origin.strip_prefix("https://").and_then(|host| host.strip_suffix(suffix.as_str())).is_some_and(is_labels),
+            Self::Below(suffix) => origin
+                .strip_prefix("https://")
+                .and_then(|host| host.strip_suffix(suffix.as_str()))
+                .is_some_and(is_labels),
         }
     }
 }
 
 /// One or more DNS labels: nothing that could smuggle in another host, a port or a path.
 fn is_labels(text: &str) -> bool {
-    text.split('.').all(|label| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))
+    text.split('.')
+        .all(|label| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
     use super::*;
 
     #[test]
     fn matches_exactly_or_below_a_suffix() {
-        let allowed = AllowedOrigins::parse("http://localhost:3000, https://stm.example.com,https://*.preview.example.com").unwrap();
+        let allowed =
+            AllowedOrigins::parse("http://localhost:3000, https://stm.example.com,https://*.preview.example.com")
+                .unwrap();
         for (origin, expected) in [
             ("http://localhost:3000", true),
             ("https://stm.example.com", true),
@@ -86,7 +110,14 @@ mod tests {
 
     #[test]
     fn refuses_wildcards_and_paths() {
-        for entry in ["*", "https://*", "https://*.com", "https://a.example.com/path", "app.example.com", "https://*.example.com:1"] {
+        for entry in [
+            "*",
+            "https://*",
+            "https://*.com",
+            "https://a.example.com/path",
+            "app.example.com",
+            "https://*.example.com:1",
+        ] {
             assert!(AllowedOrigins::parse(entry).is_err(), "{entry}");
         }
     }
