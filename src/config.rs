@@ -241,7 +241,7 @@ mod tests {
             ("DIRECT_MAX_CONNECTIONS", "3"),
             ("POOLER_MAX_CONNECTIONS", "many"),
             ("POOLER_STATEMENTS", "prepared"),
-            ("JWT_SECRET", "short"),
+            ("JWT_SECRET", "hunter2"),
             ("DEMO_DATA", "yes please"),
             ("ALLOWED_ORIGINS", "*"),
         ] {

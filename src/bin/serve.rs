@@ -98,9 +98,10 @@ where
         app.drain().await;
         server.await
     };
-    match tokio::time::timeout(DRAIN_TIMEOUT, drained).await {
-        Ok(served) => served??,
-        Err(_) => tracing::warn!("some connections did not end in time"),
+    if let Ok(served) = tokio::time::timeout(DRAIN_TIMEOUT, drained).await {
+        served??;
+    } else {
+        tracing::warn!("some connections did not end in time");
     }
     tracing::info!("stopped");
     Ok(())

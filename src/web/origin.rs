@@ -55,7 +55,7 @@ impl Pattern {
         }
         let url = Url::parse(entry).map_err(|_| malformed())?;
         let origin = url.origin().ascii_serialization();
-        let web = matches!(url.scheme(), "http" | "https");
+        let web = matches!(url.scheme(), "http" | "https") && !entry.contains('*');
         if web && entry.trim_end_matches('/') == origin {
             Ok(Self::Exact(origin))
         } else {

@@ -1,0 +1,29 @@
+# The whole interface of the project: what a newcomer, a developer and CI type.
+
+.PHONY: run test check bench openapi prepare stack-down
+
+# Brings up the local database stack, and serves with demo data on port 8000.
+run:
+	scripts/run
+
+# Every test, on a database stack of its own. Installs what is missing.
+test:
+	scripts/test
+
+# Format, lints, the committed query data, licences and bans.
+check:
+	scripts/check
+
+# Ratios against pgbench, CPU per request, start-up time, memory; in one run.
+bench:
+	scripts/bench
+
+# Writes the snapshots that the tests compare with: the OpenAPI document and the query data.
+openapi:
+	UPDATE_SNAPSHOTS=1 cargo test --quiet --test api docs::snapshot
+
+prepare:
+	scripts/prepare
+
+stack-down:
+	scripts/stack down

@@ -1,0 +1,192 @@
+//! Who may call what. Every operation of the OpenAPI document has a row here; one without fails the test.
+
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::harness::{Provider, User, World, booking};
+
+/// Who may call an operation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Who {
+    /// Anybody, without a token.
+    Public,
+    /// Anybody with a token.
+    Anyone,
+    /// Customers only.
+    Customer,
+}
+
+/// What the caller of somebody else's object gets, where the path or body names one.
+#[derive(Clone, Copy)]
+enum Others {
+    /// The operation names no object, or only public ones.
+    None,
+    /// 404, as if it did not exist.
+    NotFound,
+}
+
+/// One operation: method, path, who may call it, and somebody else's object.
+type Row = (&'static str, &'static str, Who, Others);
+
+#[rustfmt::skip]
+const ACCESS: &[Row] = &[
+    ("post", "/auth/register",          Who::Public,   Others::None),
+    ("post", "/auth/login",             Who::Public,   Others::None),
+    ("post", "/auth/refresh",           Who::Public,   Others::None),
+    ("get",  "/auth/me",                Who::Anyone,   Others::None),
+    ("get",  "/customer/profile",       Who::Customer, Others::None),
+    ("put",  "/customer/profile",       Who::Customer, Others::None),
+    ("post", "/customer/booking",       Who::Customer, Others::None),
+    ("get",  "/customers/profile",      Who::Customer, Others::None),
+    ("put",  "/customers/profile",      Who::Customer, Others::None),
+    ("get",  "/services",               Who::Public,   Others::None),
+    ("get",  "/services/{id}/providers", Who::Public,  Others::None),
+    ("post", "/jobs/create",            Who::Customer, Others::None),
+    ("get",  "/chat/{id}/messages",     Who::Anyone,   Others::NotFound),
+    ("get",  "/health",                 Who::Public,   Others::None),
+    ("get",  "/livez",                  Who::Public,   Others::None),
+    ("get",  "/readyz",                 Who::Public,   Others::None),
+];
+
+/// The operations of the document.
+fn operations(document: &Value) -> BTreeSet<(String, String)> {
+    let paths = document["paths"].as_object().expect("paths");
+    let of_path = |(path, methods): (&String, &Value)| {
+        methods
+            .as_object()
+            .expect("methods")
+            .keys()
+            .map(|method| (method.clone(), path.clone()))
+            .collect::<Vec<_>>()
+    };
+    paths.iter().flat_map(of_path).collect()
+}
+
+struct Scene {
+    world: World,
+    customer: User,
+    provider: Provider,
+    lsm: User,
+    /// Another customer's chat.
+    chat_of_another: String,
+}
+
+impl Scene {
+    async fn start() -> Self {
+        let world = World::start().await;
+        let (customer, another, provider) = (
+            world.customer().await,
+            world.customer().await,
+            world.provider("Plumbing").await,
+        );
+        let third = world.provider("House cleaning").await;
+        let booked = world.book(&another, &third).await;
+        let tokens = stm_backend::auth::AccessTokens::new(
+            &crate::harness::JWT_SECRET.into(),
+            std::time::Duration::from_secs(600),
+        );
+        let id = world
+            .number("select id from stm.users where email = 'lsm@example.com'")
+            .await;
+        let role = stm_backend::auth::Role::LocalServiceManager;
+        let token = tokens
+            .issue(
+                stm_backend::auth::UserId(id),
+                "lsm@example.com".into(),
+                role,
+                chrono::Utc::now(),
+            )
+            .expect("a token");
+        let lsm = User {
+            id,
+            email: "lsm@example.com".into(),
+            token,
+            refresh_token: String::new(),
+        };
+        let chat_of_another = booked["chat"]["id"].as_str().expect("an id").to_owned();
+        Self {
+            world,
+            customer,
+            provider,
+            lsm,
+            chat_of_another,
+        }
+    }
+
+    async fn call(&self, (method, path, ..): &Row, token: Option<&str>) -> u16 {
+        let path = match *path {
+            "/services/{id}/providers" => format!("/services/{}/providers", self.provider.service_id),
+            "/chat/{id}/messages" => format!("/chat/{}/messages", self.chat_of_another),
+            fixed => fixed.to_owned(),
+        };
+        let body = match path.as_str() {
+            "/customer/booking" | "/jobs/create" => Some(booking(&self.provider)),
+            _ if matches!(*method, "post" | "put") => Some(json!({})),
+            _ => None,
+        };
+        let method: Method = method.to_uppercase().parse().expect("a method");
+        self.world
+            .request(method, &path, token, body.as_ref())
+            .await
+            .status
+            .as_u16()
+    }
+}
+
+#[tokio::test]
+async fn every_operation_has_a_row_and_every_row_holds() {
+    let scene = Scene::start().await;
+    let document: Value = serde_json::from_str(&stm_backend::openapi().to_json().expect("JSON")).expect("JSON");
+    let documented = operations(&document);
+    let in_table: BTreeSet<_> = ACCESS
+        .iter()
+        .map(|(method, path, ..)| ((*method).to_owned(), (*path).to_owned()))
+        .collect();
+    let missing: Vec<_> = documented.symmetric_difference(&in_table).collect();
+    assert!(
+        missing.is_empty(),
+        "in the document or in the access table, but not in both: {missing:?}"
+    );
+
+    for row in ACCESS {
+        let (method, path, who, others) = row;
+        let place = format!("{method} {path}");
+        let secured = document["paths"][path][method]["security"]
+            .as_array()
+            .is_some_and(|schemes| !schemes.is_empty());
+        assert_eq!(
+            secured,
+            *who != Who::Public,
+            "{place}: what the document says of tokens"
+        );
+
+        let nobody = scene.call(row, None).await;
+        let forged = scene.call(row, Some("a.b.c")).await;
+        if *who == Who::Public {
+            assert!(
+                nobody != 401 || *path == "/auth/login",
+                "{place} is public, but answers {nobody}"
+            );
+            continue;
+        }
+        assert_eq!((nobody, forged), (401, 401), "{place} without a good token");
+
+        let wrong_roles = match who {
+            Who::Customer => vec![&scene.provider.user, &scene.lsm],
+            Who::Anyone | Who::Public => vec![],
+        };
+        for user in wrong_roles {
+            assert_eq!(scene.call(row, Some(&user.token)).await, 403, "{place} in a wrong role");
+        }
+        let answer = scene.call(row, Some(&scene.customer.token)).await;
+        match others {
+            Others::NotFound => assert_eq!(answer, 404, "{place} of somebody else's object"),
+            Others::None => assert!(
+                !matches!(answer, 401 | 403 | 404) && answer < 500,
+                "{place} in the right role: {answer}"
+            ),
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The OpenAPI document and its page.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::harness::World;
+
+const SNAPSHOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
+
+/// The committed document is what the routes declare: its diff is the review of the API.
+/// `make openapi` writes it anew.
+#[test]
+fn snapshot() {
+    let mut now = stm_backend::openapi().to_pretty_json().expect("JSON");
+    now.push('\n');
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+        std::fs::write(SNAPSHOT, &now).expect("openapi.json");
+    }
+    let committed = std::fs::read_to_string(SNAPSHOT).expect("openapi.json");
+    assert!(
+        committed == now,
+        "openapi.json differs from what the routes declare: run `make openapi`, and read the diff"
+    );
+}
+
+#[tokio::test]
+async fn the_served_document_is_complete() {
+    let world = World::start().await;
+    let served = world.get("/openapi.json").await.expect(200);
+    let committed: Value =
+        serde_json::from_str(&std::fs::read_to_string(Path::new(SNAPSHOT)).expect("openapi.json")).expect("JSON");
+    assert_eq!(served, committed);
+    assert_eq!(served["openapi"], "3.1.0");
+    let mut ids = HashSet::new();
+    for (path, methods) in served["paths"].as_object().expect("paths") {
+        for (method, operation) in methods.as_object().expect("methods") {
+            let place = format!("{method} {path}");
+            assert!(
+                operation["summary"].is_string() || operation["description"].is_string(),
+                "{place} says nothing"
+            );
+            assert!(
+                ids.insert(operation["operationId"].as_str().expect("an id").to_owned()),
+                "{place}: its id is not its own"
+            );
+            assert!(
+                operation["responses"]["default"].is_object(),
+                "{place} does not document errors"
+            );
+        }
+    }
+}
+
+/// The page works without any other host: its assets are in the binary.
+#[tokio::test]
+async fn the_page_needs_nothing_from_elsewhere() {
+    let world = World::start().await;
+    let page = world.get("/docs/").await;
+    let html = page.body.as_str().expect("a page").to_owned();
+    assert_eq!(page.status, 200);
+    let sources = html
+        .split(['"', '\''])
+        .filter(|text| text.ends_with(".js") || text.ends_with(".css") || text.ends_with(".png"));
+    let mut assets = 0;
+    for source in sources {
+        assert!(!source.starts_with("http") && !source.starts_with("//"), "{source}");
+        let asset = world.get(&format!("/docs/{}", source.trim_start_matches("./"))).await;
+        assert_eq!(asset.status, 200, "{source}");
+        assets += 1;
+    }
+    assert!(assets >= 3, "{html}");
+    let initializer = world.get("/docs/swagger-initializer.js").await;
+    assert!(initializer.body.as_str().expect("a script").contains("/openapi.json"));
+}

@@ -1,0 +1,472 @@
+//! A database, a server process and an HTTP client per test; all of them gone afterwards.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+
+/// How long anything that should happen soon may take on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+pub const JWT_SECRET: &str = "a secret of the tests, thirty-two bytes";
+
+/// A database of this test alone.
+pub struct Database {
+    name: String,
+}
+
+impl Database {
+    pub async fn create() -> Self {
+        let name = format!("stm_test_{:016x}", rand::random::<u64>());
+        let mut admin = PgConnection::connect(&url("DIRECT_URL"))
+            .await
+            .expect("PostgreSQL at DIRECT_URL");
+        execute(&mut admin, &format!("create database {name}")).await;
+        Self { name }
+    }
+
+    /// Through PgBouncer.
+    pub fn database_url(&self) -> String {
+        self.on("DATABASE_URL")
+    }
+
+    /// Straight to PostgreSQL.
+    pub fn direct_url(&self) -> String {
+        self.on("DIRECT_URL")
+    }
+
+    fn on(&self, server: &str) -> String {
+        let url = url(server);
+        let (server, _) = url.rsplit_once('/').expect("a URL with a database");
+        format!("{server}/{}", self.name)
+    }
+
+    /// A session for looking and preparing, beside the service.
+    pub async fn session(&self) -> PgConnection {
+        PgConnection::connect(&self.direct_url()).await.expect("a session")
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let name = self.name.clone();
+        // Not in the test's own runtime, which may be unwinding.
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
+            runtime.block_on(async {
+                let mut admin = PgConnection::connect(&url("DIRECT_URL")).await?;
+                sqlx::raw_sql(AssertSqlSafe(format!("drop database if exists {name} with (force)")))
+                    .execute(&mut admin)
+                    .await
+            })
+        });
+        let _best_effort = dropped.join();
+    }
+}
+
+/// A secret of the local stack.
+pub fn url(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run the tests with `make test`"))
+}
+
+pub async fn execute(session: &mut PgConnection, sql: &str) {
+    sqlx::raw_sql(AssertSqlSafe(sql))
+        .execute(session)
+        .await
+        .unwrap_or_else(|error| panic!("{sql}: {error}"));
+}
+
+/// A child process whose output is collected. Killed when dropped.
+struct Process {
+    child: Child,
+    output: Arc<Mutex<String>>,
+    readers: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Process {
+    fn spawn(command: &mut Command) -> Self {
+        let command = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let output = Arc::new(Mutex::new(String::new()));
+        let readers = vec![
+            collect(child.stdout.take().expect("stdout"), &output),
+            collect(child.stderr.take().expect("stderr"), &output),
+        ];
+        Self { child, output, readers }
+    }
+
+    fn output(&self) -> String {
+        self.output.lock().expect("output").clone()
+    }
+
+    fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("wait")
+    }
+
+    /// Waits for the process to end by itself; gives its status and all that it printed.
+    fn wait(&mut self, patience: Duration) -> (ExitStatus, String) {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.has_ended() {
+                self.readers
+                    .drain(..)
+                    .for_each(|reader| reader.join().expect("a reader"));
+                return (status, self.output());
+            }
+            assert!(
+                started.elapsed() < patience,
+                "the process does not end: {}",
+                self.output()
+            );
+            nap();
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _gone_already = self.child.kill();
+        let _status = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- process {} printed:\n{}", self.child.id(), self.output());
+        }
+    }
+}
+
+fn collect(from: impl std::io::Read + Send + 'static, into: &Arc<Mutex<String>>) -> std::thread::JoinHandle<()> {
+    let into = into.clone();
+    std::thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            let mut output = into.lock().expect("output");
+            output.push_str(&line);
+            output.push('\n');
+        }
+    })
+}
+
+/// The `serve` process. Killed when dropped.
+pub struct Server {
+    process: Process,
+    pub port: u16,
+}
+
+/// What the process is told; later entries win.
+pub type Environment = Vec<(String, String)>;
+
+pub fn environment(database: &Database, more: &[(&str, &str)]) -> Environment {
+    let mut environment = vec![
+        ("DATABASE_URL".to_owned(), database.database_url()),
+        ("DIRECT_URL".to_owned(), database.direct_url()),
+        ("JWT_SECRET".to_owned(), JWT_SECRET.to_owned()),
+    ];
+    environment.extend(
+        more.iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+    );
+    environment
+}
+
+impl Server {
+    /// Starts the process and waits until it listens.
+    pub fn start(environment: &Environment) -> Self {
+        Self::spawn(environment, tempfile::tempdir().expect("a directory").path()).until_it_listens()
+    }
+
+    /// Starts the process in a directory that holds its secrets.
+    pub fn start_in(directory: &tempfile::TempDir) -> Self {
+        Self::spawn(&Vec::new(), directory.path()).until_it_listens()
+    }
+
+    /// Runs the process to its end, which must come by itself.
+    pub fn run_to_exit(environment: &Environment) -> (ExitStatus, String) {
+        Self::spawn(environment, tempfile::tempdir().expect("a directory").path())
+            .process
+            .wait(PATIENCE)
+    }
+
+    /// As [`run_to_exit`](Self::run_to_exit), in a directory that holds secrets.
+    pub fn run_in_to_exit(directory: &tempfile::TempDir) -> (ExitStatus, String) {
+        Self::spawn(&Vec::new(), directory.path()).process.wait(PATIENCE)
+    }
+
+    fn spawn(environment: &Environment, directory: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_serve"));
+        command.current_dir(directory).env_clear();
+        if !environment.is_empty() {
+            command.env("PORT", "0").env("HOST", "127.0.0.1");
+        }
+        if let Ok(filter) = std::env::var("RUST_LOG") {
+            command.env("RUST_LOG", filter);
+        }
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
+        Self {
+            process: Process::spawn(&mut command),
+            port: 0,
+        }
+    }
+
+    fn until_it_listens(mut self) -> Self {
+        let started = Instant::now();
+        loop {
+            let output = self.output();
+            if let Some((_, port)) = output.rsplit_once("STM Backend running at port ") {
+                self.port = port
+                    .split_whitespace()
+                    .next()
+                    .and_then(|port| port.parse().ok())
+                    .expect("a port");
+                return self;
+            }
+            if let Some(status) = self.process.has_ended() {
+                panic!("the server ended with {status}: {output}");
+            }
+            assert!(started.elapsed() < PATIENCE, "the server does not listen: {output}");
+            nap();
+        }
+    }
+
+    /// All that the process has printed.
+    pub fn output(&self) -> String {
+        self.process.output()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.child.id()
+    }
+
+    pub fn base_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Waits for the process to end by itself.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.process.wait(PATIENCE).0
+    }
+}
+
+fn nap() {
+    std::thread::sleep(Duration::from_millis(10));
+}
+
+/// A service with a database, ready to be used.
+pub struct World {
+    pub server: Server,
+    pub database: Database,
+    http: reqwest::Client,
+}
+
+/// Somebody who is logged in.
+#[derive(Clone)]
+pub struct User {
+    pub id: i64,
+    pub email: String,
+    pub token: String,
+    pub refresh_token: String,
+}
+
+/// A provider who can be booked.
+#[derive(Clone)]
+pub struct Provider {
+    pub user: User,
+    pub id: i64,
+    pub service_id: i64,
+}
+
+/// An answer.
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: reqwest::header::HeaderMap,
+    pub body: Value,
+}
+
+impl Answer {
+    /// The body of an answer that must have this status.
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{}", self.body);
+        self.body
+    }
+}
+
+pub const REGION: &str = "New York";
+pub const ZIP_CODE: &str = "10001";
+pub const PASSWORD: &str = "correct horse battery staple";
+
+impl World {
+    pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    pub async fn start_with(more: &[(&str, &str)]) -> Self {
+        let database = Database::create().await;
+        let server = Server::start(&environment(&database, more));
+        let world = Self {
+            server,
+            database,
+            http: reqwest::Client::builder().no_proxy().build().expect("an HTTP client"),
+        };
+        world
+            .sql(&format!(
+                "insert into stm.users (email, first_name, last_name, role) values ('lsm@example.com', 'Lena', 'Local', 'local_service_manager');
+                 insert into stm.local_service_managers (user_id, region) select id, '{REGION}' from stm.users where email = 'lsm@example.com';
+                 insert into stm.services (name, category) values ('Plumbing', 'Repairs'), ('House cleaning', 'Cleaning');"
+            ))
+            .await;
+        world
+    }
+
+    pub async fn sql(&self, sql: &str) {
+        execute(&mut self.database.session().await, sql).await;
+    }
+
+    /// A number that a query gives.
+    pub async fn number(&self, sql: &str) -> i64 {
+        sqlx::query_scalar(AssertSqlSafe(sql))
+            .fetch_one(&mut self.database.session().await)
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    pub async fn request(&self, method: Method, path: &str, token: Option<&str>, body: Option<&Value>) -> Answer {
+        let mut request = self.http.request(method, format!("{}{path}", self.server.base_url()));
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        Self::answer(request).await
+    }
+
+    pub fn raw(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.server.base_url()))
+    }
+
+    pub async fn answer(request: reqwest::RequestBuilder) -> Answer {
+        let response = request.timeout(PATIENCE).send().await.expect("an answer");
+        let (status, headers) = (response.status(), response.headers().clone());
+        let text = response.text().await.expect("a body");
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Answer { status, headers, body }
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.request(Method::GET, path, None, None).await
+    }
+
+    pub async fn get_as(&self, who: &User, path: &str) -> Answer {
+        self.request(Method::GET, path, Some(&who.token), None).await
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.request(Method::POST, path, None, Some(body)).await
+    }
+
+    pub async fn post_as(&self, who: &User, path: &str, body: &Value) -> Answer {
+        self.request(Method::POST, path, Some(&who.token), Some(body)).await
+    }
+
+    pub async fn put_as(&self, who: &User, path: &str, body: &Value) -> Answer {
+        self.request(Method::PUT, path, Some(&who.token), Some(body)).await
+    }
+
+    /// Registers a customer.
+    pub async fn customer(&self) -> User {
+        self.register(&customer_registration(&unique_email("customer"))).await
+    }
+
+    /// Registers a provider, and approves it as its LSM would.
+    pub async fn provider(&self, service: &str) -> Provider {
+        let user = self.register(&provider_registration(&unique_email("provider"))).await;
+        self.sql(&format!(
+            "update stm.providers set status = 'active' where user_id = {0};
+             insert into stm.provider_services (provider_id, service_id)
+             select p.id, s.id from stm.providers p, stm.services s where p.user_id = {0} and s.name = '{service}';",
+            user.id
+        ))
+        .await;
+        let id = self
+            .number(&format!("select id from stm.providers where user_id = {}", user.id))
+            .await;
+        let service_id = self
+            .number(&format!("select id from stm.services where name = '{service}'"))
+            .await;
+        Provider { user, id, service_id }
+    }
+
+    async fn register(&self, registration: &Value) -> User {
+        let session = self.post("/auth/register", registration).await.expect(201);
+        let text = |value: &Value| value.as_str().expect("a string").to_owned();
+        User {
+            id: session["user"]["id"].as_i64().expect("an id"),
+            email: text(&session["user"]["email"]),
+            token: text(&session["accessToken"]),
+            refresh_token: text(&session["refreshToken"]),
+        }
+    }
+
+    /// Books, and gives the answer's body.
+    pub async fn book(&self, customer: &User, provider: &Provider) -> Value {
+        self.post_as(customer, "/customer/booking", &booking(provider))
+            .await
+            .expect(201)
+    }
+
+    /// Runs a script of `tests/clients` with the real socket.io-client; gives its last line, which is JSON.
+    pub async fn client(&self, script: &str, arguments: &Value) -> Value {
+        let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
+        assert!(
+            directory.join("node_modules").is_dir(),
+            "run `npm ci` in tests/clients first: `make test` does"
+        );
+        let mut command = Command::new("node");
+        command
+            .current_dir(directory)
+            .arg(script)
+            .arg(arguments.to_string())
+            .env("BASE_URL", self.server.base_url());
+        let script = script.to_owned();
+        let finished = tokio::task::spawn_blocking(move || Process::spawn(&mut command).wait(4 * PATIENCE)).await;
+        let (status, output) = finished.unwrap_or_else(|error| panic!("{script}: {error}"));
+        assert!(status.success(), "{script} failed\n{output}");
+        let report = output.lines().last().unwrap_or_default();
+        serde_json::from_str(report).unwrap_or_else(|error| panic!("{script}: {error}\n{output}"))
+    }
+}
+
+pub fn unique_email(who: &str) -> String {
+    format!("{who}-{:016x}@example.com", rand::random::<u64>())
+}
+
+pub fn customer_registration(email: &str) -> Value {
+    json!({
+        "email": email, "password": PASSWORD, "phoneNumber": "(212) 555-0123", "firstName": "Ann", "lastName": "Archer",
+        "role": "customer", "address": "1 Main Street", "region": REGION, "zipcode": ZIP_CODE,
+    })
+}
+
+pub fn provider_registration(email: &str) -> Value {
+    json!({
+        "email": email, "password": PASSWORD, "phoneNumber": "+1 212 555 0124", "firstName": "Pete", "lastName": "Pipes",
+        "role": "PROVIDER", "businessName": "Pete's Pipes", "zipCodes": [ZIP_CODE, "10002"], "minPrice": 80, "maxPrice": 250.5,
+        "region": REGION, "acceptedTerms": true,
+    })
+}
+
+pub fn booking(provider: &Provider) -> Value {
+    json!({
+        "serviceId": provider.service_id, "providerId": provider.id, "zipcode": ZIP_CODE, "location": "1 Main Street",
+        "answers": {"Rooms": "3"}, "customerBudget": 120.5,
+    })
+}

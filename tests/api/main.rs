@@ -1,0 +1,18 @@
+//! The service as its clients see it: the real `serve` process, on real PostgreSQL, the REST door through a
+//! real PgBouncer in transaction mode. DATABASE_URL and DIRECT_URL say where they are; every test makes a
+//! database of its own there. `make test` sets all of that up.
+
+mod access;
+mod auth;
+mod booking;
+mod catalog;
+mod chat;
+mod connections;
+mod customers;
+mod docs;
+mod doors;
+mod errors;
+mod harness;
+mod main_job;
+mod schema;
+mod startup;

@@ -1,0 +1,390 @@
+//! How the process starts, and how it tells its operator that it cannot.
+
+use std::io::Read as _;
+use std::net::TcpListener;
+
+use serde_json::json;
+
+use crate::harness::{Database, Server, World, environment, execute};
+
+const PASSWORD_OF_THE_STACK: &str = "stm-local-password";
+
+/// Runs the process with something wrong; it must end by itself, say what is expected, and keep the secret.
+#[track_caller]
+fn refuses(database: &Database, changes: &[(&str, &str)], expected: &[&str]) {
+    let (status, output) = Server::run_to_exit(&environment(database, changes));
+    assert_eq!(status.code(), Some(1), "{changes:?}: {output}");
+    for expected in expected {
+        assert!(
+            output.contains(expected),
+            "{changes:?} does not say `{expected}`: {output}"
+        );
+    }
+    for secret in [PASSWORD_OF_THE_STACK, "hunter2", crate::harness::JWT_SECRET] {
+        assert!(!output.contains(secret), "{changes:?} tells a secret: {output}");
+    }
+    assert!(!output.contains("running at port"), "{output}");
+}
+
+#[tokio::test]
+async fn says_what_is_ready_in_order() {
+    let world = World::start_with(&[]).await;
+    let output = world.server.output();
+    let at = |line: &str| {
+        output
+            .find(line)
+            .unwrap_or_else(|| panic!("`{line}` is missing: {output}"))
+    };
+    let pooler = at("✅ Connected to transaction pooler (REST API)");
+    let direct = at("✅ Connected to direct connection (Real-time/Socket.IO)");
+    let running = at(&format!("STM Backend running at port {}", world.server.port));
+    assert!(pooler < direct && direct < running, "{output}");
+    assert!(!output.contains("WARN"), "{output}");
+    world.get("/readyz").await.expect(200);
+}
+
+#[tokio::test]
+async fn names_every_missing_secret() {
+    let database = Database::create().await;
+    refuses(
+        &database,
+        &[("DATABASE_URL", "")],
+        &["DATABASE_URL is missing", ":6543/postgres"],
+    );
+    refuses(
+        &database,
+        &[("DIRECT_URL", "")],
+        &["DIRECT_URL is missing", ":5432/postgres"],
+    );
+    let all = [("DATABASE_URL", ""), ("DIRECT_URL", ""), ("JWT_SECRET", " ")];
+    refuses(
+        &database,
+        &all,
+        &[
+            "DATABASE_URL is missing",
+            "DIRECT_URL is missing",
+            "JWT_SECRET is missing",
+        ],
+    );
+}
+
+#[tokio::test]
+async fn names_a_malformed_secret() {
+    let database = Database::create().await;
+    for secret in ["DATABASE_URL", "DIRECT_URL"] {
+        for (value, expected) in [
+            ("localhost:5432", "must begin with postgres://"),
+            ("postgres://stm:hunter2#@127.0.0.1:5432/stm", "percent-encoded"),
+            ("postgres://stm:hunter2@127.0.0.1:5432", "no database name"),
+            ("postgres://stm:[YOUR-PASSWORD]@127.0.0.1:5432/stm", "placeholder"),
+            (
+                "postgres://stm:hunter2@db.example.com:5432/stm?sslmode=disable",
+                "sslmode",
+            ),
+            (
+                "postgres://postgres:hunter2@aws-0-us-east-1.pooler.supabase.com:5432/postgres",
+                "postgres.<project-ref>",
+            ),
+        ] {
+            refuses(&database, &[(secret, value)], &[secret, expected]);
+        }
+    }
+    refuses(&database, &[("PORT", "eighty")], &["PORT"]);
+    refuses(&database, &[("HOST", "localhost")], &["HOST"]);
+}
+
+#[tokio::test]
+async fn tells_swapped_and_equal_urls() {
+    let database = Database::create().await;
+    let (pooled, direct) = (database.database_url(), database.direct_url());
+    refuses(
+        &database,
+        &[("DATABASE_URL", &direct), ("DIRECT_URL", &pooled)],
+        &["swapped", "Exchange"],
+    );
+    refuses(&database, &[("DIRECT_URL", &pooled)], &["equal"]);
+    refuses(&database, &[("DATABASE_URL", &direct)], &["equal"]);
+}
+
+#[tokio::test]
+async fn refuses_a_transaction_pooler_as_direct_url() {
+    let database = Database::create().await;
+    // Another name of the same pooler, so that the two are not equal.
+    let pooled = database.database_url().replace("127.0.0.1", "localhost");
+    refuses(
+        &database,
+        &[("DIRECT_URL", &pooled)],
+        &["DIRECT_URL is a transaction pooler", ":5432/postgres"],
+    );
+}
+
+#[tokio::test]
+async fn warns_when_database_url_is_no_transaction_pooler() {
+    let direct = |database: &Database| database.direct_url().replace("127.0.0.1", "localhost");
+    let database = Database::create().await;
+    let url = direct(&database);
+    let server = Server::start(&environment(&database, &[("DATABASE_URL", &url)]));
+    assert!(
+        server
+            .output()
+            .contains("WARN DATABASE_URL is not a transaction pooler"),
+        "{}",
+        server.output()
+    );
+}
+
+#[tokio::test]
+async fn warns_of_parameters_that_only_prisma_reads() {
+    let database = Database::create().await;
+    let url = format!(
+        "{}?pgbouncer=true&connection_limit=1&pool_timeout=0&schema=public",
+        database.database_url()
+    );
+    let server = Server::start(&environment(&database, &[("DATABASE_URL", &url)]));
+    let output = server.output();
+    assert!(
+        output.contains("DATABASE_URL has URL parameters that are ignored"),
+        "{output}"
+    );
+    assert!(
+        output.contains("pgbouncer, connection_limit, pool_timeout, schema"),
+        "{output}"
+    );
+}
+
+#[tokio::test]
+async fn refuses_named_statements_where_names_are_not_tracked() {
+    let database = Database::create().await;
+    refuses(
+        &database,
+        &[("POOLER_STATEMENTS", "named")],
+        &["POOLER_STATEMENTS", "unnamed"],
+    );
+}
+
+#[tokio::test]
+async fn names_a_server_that_cannot_be_reached() {
+    let database = Database::create().await;
+    // Bound but not listening any more: nothing answers there.
+    let closed = TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a port")
+        .port();
+    let hangs_up = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let hangs_up_at = hangs_up.local_addr().expect("an address").port();
+    std::thread::spawn(move || {
+        for connection in hangs_up.incoming().map_while(Result::ok) {
+            let _first_bytes = (&connection).read(&mut [0; 64]);
+        }
+    });
+    for secret in ["DATABASE_URL", "DIRECT_URL"] {
+        let at = |port: u16| format!("postgres://stm:hunter2@127.0.0.1:{port}/stm");
+        refuses(
+            &database,
+            &[(secret, &at(closed))],
+            &[secret, &format!("nothing listens at 127.0.0.1:{closed}")],
+        );
+        refuses(
+            &database,
+            &[(secret, &at(hangs_up_at))],
+            &[
+                secret,
+                &format!("the server at 127.0.0.1:{hangs_up_at}"),
+                "check host and port",
+            ],
+        );
+    }
+    let both = [
+        ("DATABASE_URL", format!("postgres://stm:hunter2@127.0.0.1:{closed}/stm")),
+        ("DIRECT_URL", format!("postgres://stm:hunter2@localhost:{closed}/stm")),
+    ];
+    let both: Vec<_> = both.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    refuses(
+        &database,
+        &both,
+        &["DATABASE_URL: nothing listens", "DIRECT_URL: nothing listens"],
+    );
+}
+
+#[tokio::test]
+async fn names_a_server_that_does_not_answer() {
+    let database = Database::create().await;
+    // The kernel accepts; nobody reads.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!(
+        "postgres://stm:hunter2@{}/stm",
+        silent.local_addr().expect("an address")
+    );
+    refuses(
+        &database,
+        &[("DIRECT_URL", &url)],
+        &["DIRECT_URL", "did not answer in time"],
+    );
+}
+
+#[tokio::test]
+async fn names_what_a_server_refuses() {
+    let database = Database::create().await;
+    for secret in ["DATABASE_URL", "DIRECT_URL"] {
+        let good = if secret == "DATABASE_URL" {
+            database.database_url()
+        } else {
+            database.direct_url()
+        };
+        let wrong_password = good.replace(PASSWORD_OF_THE_STACK, "hunter2");
+        refuses(
+            &database,
+            &[(secret, &wrong_password)],
+            &[secret, "refused the password"],
+        );
+        let (server, _) = good.rsplit_once('/').expect("a URL");
+        refuses(
+            &database,
+            &[(secret, &format!("{server}/no_such_database"))],
+            &[secret, "no database of that name"],
+        );
+        refuses(
+            &database,
+            &[(secret, &format!("{good}?sslmode=require"))],
+            &[secret, "sslmode"],
+        );
+    }
+}
+
+#[tokio::test]
+async fn names_a_migration_that_fails() {
+    let database = Database::create().await;
+    execute(
+        &mut database.session().await,
+        "create schema stm; create table stm.users (id int)",
+    )
+    .await;
+    refuses(
+        &database,
+        &[],
+        &["DIRECT_URL", "migration 1 failed", "\"users\" already exists"],
+    );
+    let tables = "select count(*) from pg_tables where schemaname = 'stm' and tablename <> '_sqlx_migrations'";
+    let left: i64 = sqlx::query_scalar(tables)
+        .fetch_one(&mut database.session().await)
+        .await
+        .expect("tables");
+    assert_eq!(left, 1, "a failed migration leaves nothing behind");
+}
+
+#[tokio::test]
+async fn names_a_migration_that_was_changed() {
+    let database = Database::create().await;
+    drop(Server::start(&environment(&database, &[])));
+    execute(
+        &mut database.session().await,
+        "update stm._sqlx_migrations set checksum = '\\x00' where version = 2",
+    )
+    .await;
+    refuses(&database, &[], &["DIRECT_URL", "migration 2 was changed"]);
+}
+
+/// A rolling deploy: the old build starts again on the schema of the new one.
+#[tokio::test]
+async fn accepts_a_database_that_is_ahead() {
+    let database = Database::create().await;
+    drop(Server::start(&environment(&database, &[])));
+    let future = "insert into stm._sqlx_migrations (version, description, success, checksum, execution_time)
+                  values (9999, 'of a later build', true, '\\x00', 0)";
+    execute(&mut database.session().await, future).await;
+    drop(Server::start(&environment(&database, &[])));
+}
+
+#[tokio::test]
+async fn two_processes_start_at_once_on_an_empty_database() {
+    let database = Database::create().await;
+    let start = || {
+        let environment = environment(&database, &[]);
+        tokio::task::spawn_blocking(move || Server::start(&environment))
+    };
+    let (first, second) = tokio::join!(start(), start());
+    let servers = [first.expect("the first starts"), second.expect("the second starts")];
+    let rows: Vec<(i64, i64)> = sqlx::query_as(
+        "select version, count(*) from stm._sqlx_migrations where success group by version order by version",
+    )
+    .fetch_all(&mut database.session().await)
+    .await
+    .expect("migrations");
+    let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations"))
+        .expect("migrations")
+        .count();
+    assert_eq!(rows.len(), files);
+    assert!(rows.iter().all(|(_, applied)| *applied == 1), "{rows:?}");
+    for server in &servers {
+        let answer = reqwest::get(format!("{}/services", server.base_url()))
+            .await
+            .expect("an answer");
+        assert_eq!(answer.status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn reads_secrets_from_a_file() {
+    let database = Database::create().await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let lines: Vec<_> = environment(&database, &[("PORT", "0"), ("HOST", "127.0.0.1")])
+        .into_iter()
+        .map(|(name, value)| format!("{name} = {value:?}\n"))
+        .collect();
+    std::fs::write(directory.path().join("Secrets.toml"), lines.concat()).expect("a file");
+    let server = Server::start_in(&directory);
+    assert_eq!(
+        reqwest::get(format!("{}/readyz", server.base_url()))
+            .await
+            .expect("an answer")
+            .status(),
+        200
+    );
+
+    std::fs::write(
+        directory.path().join("Secrets.dev.toml"),
+        "DATABASE_URL = \"postgres://stm:hunter2\n",
+    )
+    .expect("a file");
+    let (status, output) = Server::run_in_to_exit(&directory);
+    assert_eq!(status.code(), Some(1));
+    assert!(
+        output.contains("Secrets.dev.toml is not a table of strings") && !output.contains("hunter2"),
+        "{output}"
+    );
+}
+
+/// SIGTERM: what was taken is settled, sockets are closed so that clients reconnect, and the process ends
+/// with success although connections are open.
+#[tokio::test(flavor = "multi_thread")]
+async fn drains_on_sigterm() {
+    for signal in ["-TERM", "-INT"] {
+        let mut world = World::start().await;
+        let customer = world.customer().await;
+        let provider = world.provider("Plumbing").await;
+        let booked = world.book(&customer, &provider).await;
+        let arguments = json!({"token": customer.token, "chatId": booked["chat"]["id"], "pid": world.server.pid(), "signal": signal});
+        let report = world.client("drain.mjs", &arguments).await;
+        let status = world.server.wait();
+        assert_eq!(status.code(), Some(0), "{}", world.server.output());
+        assert!(world.server.output().contains("stopped"), "{}", world.server.output());
+        let stored = world
+            .number("select count(*) from stm.messages where client_message_id is not null")
+            .await;
+        let acked = report["acked"].as_i64().expect("a number");
+        assert!(acked > 0 && stored >= acked, "{acked} acknowledged, {stored} stored");
+        assert_eq!(
+            report["reason"], "transport close",
+            "a client that is told to reconnect"
+        );
+    }
+}
+
+/// A port that is taken.
+#[tokio::test]
+async fn names_a_port_that_is_taken() {
+    let database = Database::create().await;
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port().to_string();
+    refuses(&database, &[("PORT", &port)], &["HOST and PORT", &port]);
+}

@@ -1,0 +1,81 @@
+// What the client scripts share: plain HTTP, sockets whose events can be awaited, and a time limit on everything.
+import { io } from "socket.io-client";
+
+export const baseUrl = process.env.BASE_URL;
+const patienceMs = 20_000;
+
+export function check(condition, what, seen) {
+  if (!condition) throw new Error(`${what}: ${JSON.stringify(seen)}`);
+}
+
+/** Sends a request; fails unless it is answered with `status`. */
+export async function http(method, path, status, { token, body } = {}) {
+  const headers = { "content-type": "application/json" };
+  if (token) headers.authorization = `Bearer ${token}`;
+  const response = await fetch(baseUrl + path, { method, headers, body: body && JSON.stringify(body), signal: AbortSignal.timeout(patienceMs) });
+  const answer = await response.json();
+  check(response.status === status, `${method} ${path} answers ${response.status}`, answer);
+  return answer;
+}
+
+/** A socket that remembers every event, so that none is missed between two waits. */
+export class Client {
+  #seen = [];
+  #taken = new Set();
+  #wake = new Set();
+
+  constructor(token, options = {}) {
+    this.socket = io(`${baseUrl}/chat`, { auth: { token }, forceNew: true, reconnection: false, ...options });
+    this.socket.onAny((event, payload) => this.#note(event, payload));
+    this.socket.on("connect_error", (error) => this.#note("connect_error", { message: error.message }));
+  }
+
+  #note(event, payload) {
+    this.#seen.push({ event, payload });
+    for (const wake of this.#wake) wake();
+  }
+
+  /** The next event of this name that was not taken yet. */
+  async next(event) {
+    const deadline = Date.now() + patienceMs;
+    for (;;) {
+      const at = this.#seen.findIndex((seen, index) => seen.event === event && !this.#taken.has(index));
+      if (at >= 0) {
+        this.#taken.add(at);
+        return this.#seen[at].payload;
+      }
+      check(Date.now() < deadline, `no ${event} among`, this.#seen.slice(-20));
+      await new Promise((resolve) => {
+        const wake = () => (clearTimeout(timer), this.#wake.delete(wake), resolve());
+        const timer = setTimeout(wake, 250);
+        this.#wake.add(wake);
+      });
+    }
+  }
+
+  /** All payloads of an event so far. */
+  all(event) {
+    return this.#seen.filter((seen) => seen.event === event).map((seen) => seen.payload);
+  }
+
+  /** Emits, and waits for the acknowledgement. */
+  ask(event, payload) {
+    return this.socket.timeout(patienceMs).emitWithAck(event, payload);
+  }
+
+  close() {
+    this.socket.disconnect();
+  }
+}
+
+/** Runs a script's main function; the last line of its output is its report, as JSON. */
+export async function run(main) {
+  try {
+    const report = await main(JSON.parse(process.argv[2] ?? "{}"));
+    console.log(JSON.stringify(report));
+    process.exit(0);
+  } catch (error) {
+    console.error(error);
+    process.exit(1);
+  }
+}
