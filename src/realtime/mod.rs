@@ -37,6 +37,10 @@ pub const NAMESPACE: &str = "/chat";
 /// The largest packet a client may send, in bytes.
 const MAX_PACKET_BYTES: usize = 64 * 1024;
 
+/// How many packets may wait for a socket whose client reads slowly; more are dropped. Larger than what the
+/// writers can settle at once for one socket, so that acknowledgements fit.
+const MAX_BUFFERED_PACKETS: usize = 1024;
+
 /// How long a connection may take to enter the namespace, and so how long one with a bad token is kept.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -84,6 +88,7 @@ impl Realtime {
             .ws_max_message_size(MAX_PACKET_BYTES)
             .ws_max_frame_size(MAX_PACKET_BYTES)
             .max_payload(MAX_PACKET_BYTES as u64)
+            .max_buffer_size(MAX_BUFFERED_PACKETS)
             .connect_timeout(CONNECT_TIMEOUT)
             .build_layer();
         handshake::open_namespace(&io);

@@ -25,6 +25,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
         let body = Bytes::from_request(request, state)
             .await
             .map_err(|rejection| rejection.status().into_response())?;
+        // serde would also take a list for an object, by position.
+        if body.trim_ascii_start().first() != Some(&b'{') {
+            return Err(Error::Malformed("the body must be a JSON object".into()).into_response());
+        }
         let mut deserializer = serde_json::Deserializer::from_slice(&body);
         let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
             let path = error.path().to_string();

@@ -1,4 +1,4 @@
-// Many sockets at once, each sending messages one after the other while the same users call the REST API.
+// Many sockets at once, each sending messages one after the other, while some of the users call the REST API.
 import { Client, check, http, run } from "./lib.mjs";
 
 await run(async ({ senders, messagesEach }) => {
@@ -12,7 +12,7 @@ await run(async ({ senders, messagesEach }) => {
       for (let n = 0; n < messagesEach; n += 1) {
         const ack = await client.ask("send_message", { chatId, message: `message ${n}`, clientMessageId: `${index}-${n}` });
         check(ack.seq > 0, "acknowledgement", ack);
-        if (n % 5 === 0) await http("GET", `/chat/${chatId}/messages?limit=5`, 200, { token });
+        if (index % 10 === 0 && n % 5 === 0) await http("GET", `/chat/${chatId}/messages?limit=5`, 200, { token });
       }
       return messagesEach;
     }),
