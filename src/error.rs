@@ -227,11 +227,7 @@ impl From<sqlx::Error> for Error {
         {
             return Self::Unavailable(error);
         }
-        match error
-            .as_database_error()
-            .and_then(sqlx::error::DatabaseError::code)
-            .as_deref()
-        {
+        match crate::db::sqlstate(&error).as_deref() {
             // Text PostgreSQL cannot hold: NUL, in text or in JSON.
             Some("22021" | "22P05") => Self::Malformed("text must not contain the character U+0000".into()),
             // Statement or lock time-out, deadlock, too many connections: try again.

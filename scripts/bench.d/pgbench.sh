@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2001,SC2015,SC2034,SC2154
 # Part of scripts/bench: pgbench scripts that do what the service does for a request.
 #
 # The statements are the service's own, out of `.sqlx`. The limits of db/pooler.rs ride along with BEGIN in

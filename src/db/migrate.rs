@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
 use sqlx::{AssertSqlSafe, Executor};
 
-use super::Direct;
+use super::{Direct, sqlstate};
 
 /// How long to wait for another process that is migrating the same database.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(120);
@@ -51,7 +50,7 @@ fn explain(error: &MigrateError) -> String {
             "migration {version} failed ({error}). Put a role there that owns the schema stm, or repair what the \
              message names."
         ),
-        MigrateError::Execute(error) => match error.as_database_error().and_then(DatabaseError::code).as_deref() {
+        MigrateError::Execute(error) => match sqlstate(error).as_deref() {
             Some("55P03") => {
                 "another process has been migrating for too long. Wait for it, or end it, and start again.".to_owned()
             }

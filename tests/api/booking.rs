@@ -199,7 +199,14 @@ async fn open_and_unpaid_jobs_stand_in_the_way() {
     book_other().await.expect(201);
 
     let set = async |state: &str| {
-        scene.world.sql(&format!("delete from stm.chats where job_id <> 1; delete from stm.jobs where id <> 1; update stm.jobs set {state}")).await
+        scene
+            .world
+            .sql(&format!(
+                "delete from stm.chats where job_id <> 1;
+                     delete from stm.jobs where id <> 1;
+                     update stm.jobs set {state}"
+            ))
+            .await;
     };
     set("status = 'in_progress'").await;
     assert_eq!(scene.book_with(&[]).await.expect(409)["code"], "open_job_with_provider");

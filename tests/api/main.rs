@@ -1,6 +1,8 @@
 //! The service as its clients see it: the real `serve` process, on real PostgreSQL, the REST door through a
-//! real PgBouncer in transaction mode. DATABASE_URL and DIRECT_URL say where they are; every test makes a
+//! real PgBouncer in transaction mode. `DATABASE_URL` and `DIRECT_URL` say where they are; every test makes a
 //! database of its own there. `make test` sets all of that up.
+
+#![allow(clippy::expect_used, clippy::missing_panics_doc, reason = "tests fail by panicking")]
 
 mod access;
 mod auth;

@@ -1,6 +1,8 @@
 //! What every table owes: nothing in the schema `stm` is reachable through Supabase's Data API, and no
 //! foreign key makes a delete scan a table.
 
+use stm_backend::db::sqlstate;
+
 use crate::harness::{Database, Server, environment, execute};
 
 #[tokio::test]
@@ -54,10 +56,7 @@ async fn every_table_is_private_and_every_foreign_key_indexed() {
             .fetch_all(&mut session)
             .await
             .expect_err("private");
-        assert_eq!(
-            denied.as_database_error().and_then(|error| error.code()).as_deref(),
-            Some("42501")
-        );
+        assert_eq!(sqlstate(&denied).as_deref(), Some("42501"));
         execute(&mut session, "reset role").await;
     }
 }
