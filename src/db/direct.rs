@@ -1,16 +1,17 @@
 //! The direct connection: the door of Socket.IO and of migrations.
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use futures_util::future::BoxFuture;
-use futures_util::stream::BoxStream;
+use futures_util::future::{BoxFuture, TryFutureExt as _};
+use futures_util::stream::{BoxStream, TryStreamExt as _};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
 use sqlx::{AssertSqlSafe, Connection, Either, Execute, Executor, PgPool, Postgres, SqlStr};
 
 use super::tx::not_available;
 use super::url::ConnectionString;
-use super::{ACQUIRE_TIMEOUT, Door, PING_AFTER_IDLE, Tx};
+use super::{ACQUIRE_TIMEOUT, Door, PING_AFTER_IDLE, Tx, is_connection_loss};
 
 /// The most direct connections one process may hold, whatever it uses them for: Supabase gives about 15.
 pub const MAX_CONNECTIONS: u32 = 15;
@@ -21,6 +22,24 @@ pub const MAX_CONNECTIONS: u32 = 15;
 #[derive(Debug, Clone)]
 pub struct Direct {
     pool: PgPool,
+    last_loss: LastLoss,
+}
+
+/// When a connection was last found dead. All that are older are suspect: a restart of the server kills every
+/// one, and each would fail one statement.
+#[derive(Debug, Clone, Default)]
+struct LastLoss(Arc<Mutex<Option<Instant>>>);
+
+impl LastLoss {
+    fn note(&self, error: &sqlx::Error) {
+        if is_connection_loss(error) {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
+    }
+
+    fn is_after(&self, made: Instant) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|lost| lost >= made)
+    }
 }
 
 impl Door for Direct {
@@ -36,6 +55,8 @@ impl Direct {
             "set statement_timeout = {0}; set idle_in_transaction_session_timeout = 10000; set plan_cache_mode = force_generic_plan; set jit = off",
             statement_timeout.as_millis()
         ));
+        let last_loss = LastLoss::default();
+        let suspicion = last_loss.clone();
         let pool = PgPoolOptions::new()
             .max_connections(max_connections.min(MAX_CONNECTIONS))
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -45,16 +66,17 @@ impl Direct {
                 let limits = limits.clone();
                 Box::pin(async move { connection.execute(sqlx::raw_sql(AssertSqlSafe(limits))).await.map(drop) })
             })
-            .before_acquire(|connection, meta| {
+            .before_acquire(move |connection, meta| {
+                let is_suspect = Instant::now().checked_sub(meta.age).is_some_and(|made| suspicion.is_after(made));
                 Box::pin(async move {
-                    if meta.idle_for < PING_AFTER_IDLE {
+                    if meta.idle_for < PING_AFTER_IDLE && !is_suspect {
                         return Ok(true);
                     }
                     Ok(connection.ping().await.is_ok())
                 })
             })
             .connect_lazy_with(url.options("stm-direct"));
-        Self { pool }
+        Self { pool, last_loss }
     }
 
     /// Opens a transaction. End it with [`Tx::commit`].
@@ -82,7 +104,12 @@ impl Direct {
     /// # Errors
     /// As [`write`](Self::write).
     pub async fn ping(&self) -> sqlx::Result<()> {
-        sqlx::query!("select 1 as one").fetch_one(self).await.map(drop)
+        let ask = async || sqlx::query!("select 1 as one").fetch_one(self).await.map(drop);
+        match ask().await {
+            // It said that the server was restarted, not that it is away.
+            Err(error) if is_connection_loss(&error) => ask().await,
+            answered => answered,
+        }
     }
 
     /// Closes every connection, waiting for those in use.
@@ -99,7 +126,7 @@ impl<'c> Executor<'c> for &'c Direct {
         'c: 'e,
         E: Execute<'q, Postgres> + 'q,
     {
-        self.pool.fetch_many(query)
+        Box::pin(self.pool.fetch_many(query).inspect_err(|error| self.last_loss.note(error)))
     }
 
     fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, sqlx::Result<Option<PgRow>>>
@@ -107,7 +134,7 @@ impl<'c> Executor<'c> for &'c Direct {
         'c: 'e,
         E: Execute<'q, Postgres> + 'q,
     {
-        self.pool.fetch_optional(query)
+        Box::pin(self.pool.fetch_optional(query).inspect_err(|error| self.last_loss.note(error)))
     }
 
     fn prepare_with<'e>(self, _sql: SqlStr, _parameters: &'e [PgTypeInfo]) -> BoxFuture<'e, sqlx::Result<PgStatement>>

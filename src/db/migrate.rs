@@ -30,7 +30,9 @@ pub async fn migrate(direct: &Direct) -> Result<(), String> {
         .map_err(|error| failed(error.to_string()))?;
 
     let mut migrator = sqlx::migrate!();
-    let migrated = migrator.set_ignore_missing(true).run(&mut *session).await;
+    // `run` is generic over what it acquires, so this future could not be proven `Send`, as Shuttle asks;
+    // `run_direct` is the same without that.
+    let migrated = migrator.set_ignore_missing(true).run_direct(None, &mut *session, false).await;
     // The session has other limits than its siblings, and after a failure may hold the lock: it does not go back.
     session.close_on_drop();
     migrated.map_err(|error| failed(explain(&error)))
