@@ -64,10 +64,7 @@ impl Config {
     /// # Errors
     /// Every missing or malformed value, each named with what to put there. Never a value.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let mut read = Reader {
-            lookup,
-            problems: Vec::new(),
-        };
+        let mut read = Reader { lookup, problems: Vec::new() };
 
         let database_url = read.connection_string(Secret::DatabaseUrl);
         let direct_url = read.connection_string(Secret::DirectUrl);
@@ -85,12 +82,7 @@ impl Config {
         let refresh_token_expires_in_s = read.number("REFRESH_TOKEN_EXPIRES_IN_S", 30 * 86_400, 3600, 365 * 86_400);
         let allowed_origins = read.allowed_origins();
         let demo_data = read.flag("DEMO_DATA");
-        if demo_data
-            && [&database_url, &direct_url]
-                .into_iter()
-                .flatten()
-                .any(|url| !url.is_loopback())
-        {
+        if demo_data && [&database_url, &direct_url].into_iter().flatten().any(|url| !url.is_loopback()) {
             read.problems
                 .push("DEMO_DATA is for a database on this machine: its passwords are public. Remove it.".into());
         }
@@ -122,9 +114,7 @@ struct Reader<L> {
 
 impl<L: Fn(&str) -> Option<String>> Reader<L> {
     fn get(&self, name: &str) -> Option<String> {
-        (self.lookup)(name)
-            .map(|value| value.trim().to_owned())
-            .filter(|value| !value.is_empty())
+        (self.lookup)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     }
 
     fn connection_string(&mut self, secret: Secret) -> Option<ConnectionString> {
@@ -139,9 +129,7 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         const ADVICE: &str = "Put at least 32 random bytes there, for example the output of `openssl rand -base64 48`.";
         match self.get("JWT_SECRET").map(SecretString::from) {
             Some(value) if value.expose_secret().len() >= 32 => return Some(value),
-            Some(_) => self
-                .problems
-                .push(format!("JWT_SECRET is shorter than 32 bytes. {ADVICE}")),
+            Some(_) => self.problems.push(format!("JWT_SECRET is shorter than 32 bytes. {ADVICE}")),
             None => self.problems.push(format!("JWT_SECRET is missing. {ADVICE}")),
         }
         None
@@ -152,8 +140,7 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
             None | Some("unnamed") => PoolerStatements::Unnamed,
             Some("named") => PoolerStatements::Named,
             Some(_) => {
-                self.problems
-                    .push("POOLER_STATEMENTS must be `unnamed` or `named`.".into());
+                self.problems.push("POOLER_STATEMENTS must be `unnamed` or `named`.".into());
                 PoolerStatements::default()
             }
         }
@@ -164,9 +151,8 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
             None => default,
             Some(Ok(value)) if (min..=max).contains(&value) => value,
             Some(_) => {
-                self.problems.push(format!(
-                    "{name} must be a whole number from {min} to {max}. Leave it out for {default}."
-                ));
+                self.problems
+                    .push(format!("{name} must be a whole number from {min} to {max}. Leave it out for {default}."));
                 default
             }
         }
@@ -205,10 +191,7 @@ mod tests {
     fn config(changes: &[(&str, &str)]) -> Result<Config, ConfigError> {
         Config::from_lookup(|name| {
             let find = |pairs: &[(&str, &str)]| {
-                pairs
-                    .iter()
-                    .find(|(key, _)| *key == name)
-                    .map(|(_, value)| (*value).to_owned())
+                pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
             };
             find(changes).or_else(|| find(&GOOD))
         })
@@ -225,11 +208,7 @@ mod tests {
     #[test]
     fn names_every_missing_secret_at_once() {
         let problem = Config::from_lookup(|_| None).unwrap_err().to_string();
-        for name in [
-            "DATABASE_URL is missing",
-            "DIRECT_URL is missing",
-            "JWT_SECRET is missing",
-        ] {
+        for name in ["DATABASE_URL is missing", "DIRECT_URL is missing", "JWT_SECRET is missing"] {
             assert!(problem.contains(name), "{problem}");
         }
     }
@@ -247,19 +226,14 @@ mod tests {
         ] {
             let problem = config(&[(name, value)]).unwrap_err().to_string();
             assert!(problem.contains(name), "{name}={value}: {problem}");
-            assert!(
-                !problem.contains(value) || value.len() < 3 || name == "ALLOWED_ORIGINS",
-                "{problem}"
-            );
+            assert!(!problem.contains(value) || value.len() < 3 || name == "ALLOWED_ORIGINS", "{problem}");
         }
     }
 
     #[test]
     fn demo_data_is_for_this_machine_only() {
         let far = "postgres://stm:hunter2@db.example.com:6543/stm";
-        let problem = config(&[("DEMO_DATA", "true"), ("DATABASE_URL", far)])
-            .unwrap_err()
-            .to_string();
+        let problem = config(&[("DEMO_DATA", "true"), ("DATABASE_URL", far)]).unwrap_err().to_string();
         assert!(problem.contains("DEMO_DATA"), "{problem}");
     }
 }

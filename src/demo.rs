@@ -10,11 +10,7 @@ use crate::db::Direct;
 /// Those of the database.
 pub async fn load(direct: &Direct) -> sqlx::Result<()> {
     // One simple-protocol message is one transaction.
-    direct
-        .session()
-        .await?
-        .execute(sqlx::raw_sql(include_str!("demo.sql")))
-        .await?;
+    direct.session().await?.execute(sqlx::raw_sql(include_str!("demo.sql"))).await?;
     tracing::info!("demo users, all with the password `demo-password`:");
     tracing::info!("  customers  ann@demo.example, bob@demo.example");
     tracing::info!(

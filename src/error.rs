@@ -103,10 +103,9 @@ impl Problem {
             StatusCode::METHOD_NOT_ALLOWED => ("method_not_allowed", "this route does not take this method"),
             StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT => ("timeout", "the request took too long"),
             StatusCode::PAYLOAD_TOO_LARGE => ("payload_too_large", "the body is too large"),
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => (
-                "unsupported_media_type",
-                "the body must be JSON, sent as content-type: application/json",
-            ),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                ("unsupported_media_type", "the body must be JSON, sent as content-type: application/json")
+            }
             _ if status.is_server_error() => ("internal_error", "internal error"),
             _ => ("bad_request", "the request cannot be read"),
         };
@@ -142,10 +141,7 @@ impl Problem {
         self.request_id = request_id;
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, axum::Json(self)).into_response();
-        response.headers_mut().insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         response
     }
 }
@@ -186,19 +182,14 @@ pub(crate) struct Told {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let problem = self.problem();
-        let mut response = StatusCode::from_u16(problem.status)
-            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
-            .into_response();
+        let mut response =
+            StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR).into_response();
         match &self {
             Self::Unauthorized(_) => {
-                response
-                    .headers_mut()
-                    .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             Self::TooManyRequests(wait_s) => {
-                response
-                    .headers_mut()
-                    .insert(header::RETRY_AFTER, HeaderValue::from(*wait_s));
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(*wait_s));
             }
             Self::Unavailable(_) => {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(1));
@@ -215,10 +206,7 @@ impl IntoResponse for Error {
 /// Shorthand for a single field that breaks a rule.
 pub(crate) fn invalid(field: impl Into<Cow<'static, str>>, rule: &str) -> Error {
     let field = field.into();
-    Error::Invalid(vec![FieldError {
-        message: format!("{field} {rule}"),
-        field,
-    }])
+    Error::Invalid(vec![FieldError { message: format!("{field} {rule}"), field }])
 }
 
 impl From<sqlx::Error> for Error {

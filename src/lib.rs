@@ -64,9 +64,7 @@ pub async fn start(config: Config) -> anyhow::Result<App> {
     let (pooler, direct) = connect(&config).await?;
     db::migrate(&direct).await.map_err(|message| anyhow!(message))?;
     if config.demo_data {
-        demo::load(&direct)
-            .await
-            .context("DEMO_DATA: the demo data could not be loaded")?;
+        demo::load(&direct).await.context("DEMO_DATA: the demo data could not be loaded")?;
     }
 
     let access_tokens = Arc::new(AccessTokens::new(&config.jwt_secret, config.access_token_expires_in));
@@ -80,19 +78,12 @@ pub async fn start(config: Config) -> anyhow::Result<App> {
     };
     let (routes, api) = routes()
         .with_state(state)
-        .merge(web::health::routes().with_state(web::health::Doors {
-            pooler,
-            direct: direct.clone(),
-        }))
+        .merge(web::health::routes().with_state(web::health::Doors { pooler, direct: direct.clone() }))
         .split_for_parts();
     let router = web::layers::around_routes(routes.merge(web::docs::routes(web::docs::complete(api))))
         .layer(realtime.layer.clone())
         .layer(web::layers::cors(config.allowed_origins));
-    Ok(App {
-        router,
-        realtime,
-        direct,
-    })
+    Ok(App { router, realtime, direct })
 }
 
 /// Every REST route but those of operations: a feature owns its own.
@@ -135,12 +126,8 @@ async fn connect(config: &Config) -> anyhow::Result<(Pooler, Direct)> {
         ));
     }
 
-    let pooler = Pooler::new(
-        database_url,
-        config.pooler_max_connections,
-        config.statement_timeout,
-        config.pooler_statements,
-    );
+    let pooler =
+        Pooler::new(database_url, config.pooler_max_connections, config.statement_timeout, config.pooler_statements);
     let direct = Direct::new(direct_url, config.direct_max_connections, config.statement_timeout);
     pooler.ping().await.map_err(|error| refusal(database_url, &error))?;
     tracing::info!("✅ Connected to transaction pooler (REST API)");

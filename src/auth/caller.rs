@@ -32,16 +32,12 @@ where
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
-        let token = bearer(&parts.headers).ok_or(Error::Unauthorized(
-            "an access token is required: Authorization: Bearer <token>",
-        ))?;
+        let token = bearer(&parts.headers)
+            .ok_or(Error::Unauthorized("an access token is required: Authorization: Bearer <token>"))?;
         let claims = Arc::<AccessTokens>::from_ref(state)
             .verify(token)
             .ok_or(Error::Unauthorized("the access token is invalid or has expired"))?;
-        Ok(Self {
-            user_id: claims.sub,
-            role: claims.role,
-        })
+        Ok(Self { user_id: claims.sub, role: claims.role })
     }
 }
 
@@ -55,9 +51,7 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         let caller = Caller::from_request_parts(parts, state).await?;
         if caller.role == Role::Customer {
-            Ok(Self {
-                user_id: caller.user_id,
-            })
+            Ok(Self { user_id: caller.user_id })
         } else {
             Err(Error::Forbidden("wrong_role", "this is for customers only"))
         }
@@ -67,11 +61,6 @@ where
 /// The token of an `Authorization: Bearer` header (RFC 6750, section 2.1); the scheme's case does not matter.
 #[must_use]
 pub fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers
-        .get(header::AUTHORIZATION)?
-        .to_str()
-        .ok()?
-        .trim()
-        .split_once(' ')?;
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

@@ -30,11 +30,7 @@ const REPLACED_GRACE: chrono::Duration = chrono::Duration::seconds(30);
 
 /// The routes below `/auth`.
 pub fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new()
-        .routes(routes!(register))
-        .routes(routes!(login))
-        .routes(routes!(refresh))
-        .routes(routes!(me))
+    OpenApiRouter::new().routes(routes!(register)).routes(routes!(login)).routes(routes!(refresh)).routes(routes!(me))
 }
 
 /// Who registers, as what.
@@ -98,13 +94,7 @@ struct UserView {
 
 impl From<UserRow> for UserView {
     fn from(row: UserRow) -> Self {
-        Self {
-            id: row.id,
-            email: row.email,
-            first_name: row.first_name,
-            last_name: row.last_name,
-            role: row.role,
-        }
+        Self { id: row.id, email: row.email, first_name: row.first_name, last_name: row.last_name, role: row.role }
     }
 }
 
@@ -150,10 +140,7 @@ async fn register(
     let mut tx = pooler.write().await?;
     let id = match queries::insert_user(&mut tx, &user).await {
         Err(error) if violates(&error, "users_email_key") => {
-            return Err(Error::Conflict(
-                "email_taken",
-                "an account with this e-mail address exists already".into(),
-            ));
+            return Err(Error::Conflict("email_taken", "an account with this e-mail address exists already".into()));
         }
         inserted => inserted?,
     };
@@ -169,21 +156,9 @@ async fn register(
     notifier.tell(created);
 
     let access_token = access_tokens.issue(id, user.email.clone(), user.role, now)?;
-    let user = UserView {
-        id,
-        email: user.email,
-        first_name: user.first_name,
-        last_name: user.last_name,
-        role: user.role,
-    };
-    Ok((
-        StatusCode::CREATED,
-        Json(SessionView {
-            user,
-            access_token,
-            refresh_token,
-        }),
-    ))
+    let user =
+        UserView { id, email: user.email, first_name: user.first_name, last_name: user.last_name, role: user.role };
+    Ok((StatusCode::CREATED, Json(SessionView { user, access_token, refresh_token })))
 }
 
 /// Attaches the provider to its region's LSM, and tells the LSM.
@@ -195,10 +170,7 @@ async fn insert_provider(
 ) -> Result<notifications::Created> {
     let lsm = queries::find_lsm(tx, &provider.region, provider.area.as_deref()).await?;
     let lsm = lsm.ok_or_else(|| {
-        Error::Refused(
-            "no_lsm_in_region",
-            format!("no active LSM serves the region {}", provider.region),
-        )
+        Error::Refused("no_lsm_in_region", format!("no active LSM serves the region {}", provider.region))
     })?;
     queries::insert_provider(tx, user_id, lsm.id, provider, now).await?;
     let notification = NewNotification {
@@ -263,11 +235,7 @@ async fn login(
     let refresh_token = open_family(&mut tx, login.user.id, now + lifetime.0).await?;
     tx.commit().await?;
     let access_token = access_tokens.issue(login.user.id, login.user.email.clone(), login.user.role, now)?;
-    Ok(Json(SessionView {
-        user: login.user.into(),
-        access_token,
-        refresh_token,
-    }))
+    Ok(Json(SessionView { user: login.user.into(), access_token, refresh_token }))
 }
 
 /// A refresh token.
@@ -311,10 +279,7 @@ async fn refresh(
     if row.revoked_at.is_some() || row.expires_at <= now {
         return Err(REFUSED);
     }
-    if row
-        .replaced_at
-        .is_some_and(|replaced_at| now - replaced_at > REPLACED_GRACE)
-    {
+    if row.replaced_at.is_some_and(|replaced_at| now - replaced_at > REPLACED_GRACE) {
         queries::set_family_revoked(&mut tx, row.family_id, now).await?;
         tx.commit().await?;
         return Err(REFUSED);
@@ -327,10 +292,7 @@ async fn refresh(
     queries::insert_refresh_token(&mut tx, &digest, row.family_id, row.user.id, now + lifetime.0).await?;
     tx.commit().await?;
     let access_token = access_tokens.issue(row.user.id, row.user.email, row.user.role, now)?;
-    Ok(Json(TokensView {
-        access_token,
-        refresh_token,
-    }))
+    Ok(Json(TokensView { access_token, refresh_token }))
 }
 
 /// Who is calling.
@@ -358,11 +320,7 @@ impl RegisterRequest {
         let mut rules = Fields::new();
         let email = self.email.as_deref().and_then(fields::email).unwrap_or_default();
         rules.check("email", !email.is_empty(), "must be an e-mail address");
-        let phone_number = self
-            .phone_number
-            .as_deref()
-            .and_then(fields::us_phone_number)
-            .unwrap_or_default();
+        let phone_number = self.phone_number.as_deref().and_then(fields::us_phone_number).unwrap_or_default();
         rules.check("phoneNumber", !phone_number.is_empty(), "must be a US phone number");
         let password = self.password.unwrap_or_default();
         rules.check(
@@ -423,24 +381,13 @@ impl RegisterRequest {
             }
         };
         rules.finish()?;
-        Ok(Registration {
-            email,
-            phone_number,
-            password,
-            first_name,
-            last_name,
-            profile,
-        })
+        Ok(Registration { email, phone_number, password, first_name, last_name, profile })
     }
 }
 
 /// Each ZIP code once, in the order given.
 fn zip_codes(rules: &mut Fields, given: &[String]) -> Vec<String> {
-    rules.check(
-        "zipCodes",
-        (1..=MAX_ZIP_CODES).contains(&given.len()),
-        "must hold 1 to 200 ZIP codes",
-    );
+    rules.check("zipCodes", (1..=MAX_ZIP_CODES).contains(&given.len()), "must hold 1 to 200 ZIP codes");
     let mut zip_codes: Vec<String> = Vec::new();
     for (index, given) in given.iter().take(MAX_ZIP_CODES).enumerate() {
         let zip = rules.zip_code(format!("zipCodes[{index}]"), Some(given));

@@ -32,9 +32,7 @@ pub struct Passwords {
 impl Default for Passwords {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        Self {
-            at_once: Arc::new(Semaphore::new(cores)),
-        }
+        Self { at_once: Arc::new(Semaphore::new(cores)) }
     }
 }
 

@@ -26,9 +26,7 @@ pub struct AccessTokens {
 
 impl fmt::Debug for AccessTokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AccessTokens")
-            .field("expires_in", &self.expires_in)
-            .finish_non_exhaustive()
+        f.debug_struct("AccessTokens").field("expires_in", &self.expires_in).finish_non_exhaustive()
     }
 }
 
@@ -81,19 +79,8 @@ impl AccessTokens {
     pub fn issue(&self, sub: UserId, email: String, role: Role, now: DateTime<Utc>) -> anyhow::Result<String> {
         let iat = now.timestamp();
         let exp = iat.saturating_add_unsigned(self.expires_in.as_secs());
-        let claims = Claims {
-            sub,
-            email,
-            role,
-            typ: TokenType::Access,
-            iat,
-            exp,
-        };
-        Ok(jsonwebtoken::encode(
-            &Header::new(Algorithm::HS256),
-            &claims,
-            &self.encoding,
-        )?)
+        let claims = Claims { sub, email, role, typ: TokenType::Access, iat, exp };
+        Ok(jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)?)
     }
 
     /// What a good token says; `None` for any other.
@@ -102,11 +89,7 @@ impl AccessTokens {
         if token.len() > MAX_BYTES {
             return None;
         }
-        Some(
-            jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation)
-                .ok()?
-                .claims,
-        )
+        Some(jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation).ok()?.claims)
     }
 }
 
@@ -135,33 +118,22 @@ mod tests {
     }
 
     fn issue(tokens: &AccessTokens, now: DateTime<Utc>) -> String {
-        tokens
-            .issue(UserId(7), "ann@example.com".into(), Role::Customer, now)
-            .unwrap()
+        tokens.issue(UserId(7), "ann@example.com".into(), Role::Customer, now).unwrap()
     }
 
     #[test]
     fn says_who_it_was_made_for() {
         let tokens = tokens(SECRET);
         let claims = tokens.verify(&issue(&tokens, Utc::now())).unwrap();
-        assert_eq!(
-            (claims.sub, claims.role, claims.exp - claims.iat),
-            (UserId(7), Role::Customer, 60)
-        );
+        assert_eq!((claims.sub, claims.role, claims.exp - claims.iat), (UserId(7), Role::Customer, 60));
     }
 
     #[test]
     fn refuses_what_is_expired_forged_or_of_another_kind() {
         let ours = tokens(SECRET);
         let good = issue(&ours, Utc::now());
-        assert!(
-            ours.verify(&issue(&ours, Utc::now() - chrono::Duration::seconds(61)))
-                .is_none()
-        );
-        assert!(
-            ours.verify(&issue(&tokens("another secret of thirty-two bytes"), Utc::now()))
-                .is_none()
-        );
+        assert!(ours.verify(&issue(&ours, Utc::now() - chrono::Duration::seconds(61))).is_none());
+        assert!(ours.verify(&issue(&tokens("another secret of thirty-two bytes"), Utc::now())).is_none());
         assert!(ours.verify(&good[..good.len() - 2]).is_none());
         assert!(ours.verify("").is_none());
         assert!(ours.verify(&"a.".repeat(5000)).is_none());
@@ -172,35 +144,13 @@ mod tests {
         let exp = Utc::now().timestamp() + 60;
         let claims = |typ: &str, role: &str, exp: serde_json::Value| serde_json::json!({"sub": 7, "email": "a@b.c", "role": role, "typ": typ, "iat": 0, "exp": exp});
         let hs256 = Header::new(Algorithm::HS256);
-        assert!(
-            ours.verify(&sign(&hs256, claims("access", "customer", exp.into())))
-                .is_some()
-        );
-        assert!(
-            ours.verify(&sign(&hs256, claims("refresh", "customer", exp.into())))
-                .is_none()
-        );
-        assert!(
-            ours.verify(&sign(&hs256, claims("access", "root", exp.into())))
-                .is_none()
-        );
-        assert!(
-            ours.verify(&sign(&hs256, claims("access", "customer", serde_json::Value::Null)))
-                .is_none()
-        );
-        assert!(
-            ours.verify(&sign(
-                &Header::new(Algorithm::HS384),
-                claims("access", "customer", exp.into())
-            ))
-            .is_none()
-        );
+        assert!(ours.verify(&sign(&hs256, claims("access", "customer", exp.into()))).is_some());
+        assert!(ours.verify(&sign(&hs256, claims("refresh", "customer", exp.into()))).is_none());
+        assert!(ours.verify(&sign(&hs256, claims("access", "root", exp.into()))).is_none());
+        assert!(ours.verify(&sign(&hs256, claims("access", "customer", serde_json::Value::Null))).is_none());
+        assert!(ours.verify(&sign(&Header::new(Algorithm::HS384), claims("access", "customer", exp.into()))).is_none());
 
-        let unsigned = format!(
-            "{}.{}.",
-            URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#),
-            good.split('.').nth(1).unwrap()
-        );
+        let unsigned = format!("{}.{}.", URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#), good.split('.').nth(1).unwrap());
         assert!(ours.verify(&unsigned).is_none());
     }
 }

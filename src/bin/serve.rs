@@ -51,21 +51,15 @@ async fn run() -> anyhow::Result<()> {
     });
 
     let secrets = read_secrets()?;
-    let lookup = |name: &str| {
-        std::env::var(name)
-            .ok()
-            .filter(|value| !value.is_empty())
-            .or_else(|| secrets.get(name).cloned())
-    };
+    let lookup =
+        |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty()).or_else(|| secrets.get(name).cloned());
     let config = Config::from_lookup(lookup)?;
     let host: IpAddr = lookup("HOST")
         .unwrap_or_else(|| "0.0.0.0".into())
         .parse()
         .map_err(|_| anyhow!("HOST must be an IP address, such as 127.0.0.1 or 0.0.0.0."))?;
-    let port: u16 = lookup("PORT")
-        .unwrap_or_else(|| "8000".into())
-        .parse()
-        .map_err(|_| anyhow!("PORT must be a port number."))?;
+    let port: u16 =
+        lookup("PORT").unwrap_or_else(|| "8000".into()).parse().map_err(|_| anyhow!("PORT must be a port number."))?;
 
     let app = tokio::select! {
         started = stm_backend::start(config) => started?,
@@ -114,10 +108,7 @@ fn read_secrets() -> anyhow::Result<HashMap<String, String>> {
             // The parser's message may quote the line, which may hold a secret: only its place is told.
             Ok(text) => {
                 return toml::from_str(&text).map_err(|error| {
-                    anyhow!(
-                        "{file} is not a table of strings (byte {}).",
-                        error.span().map_or(0, |span| span.start)
-                    )
+                    anyhow!("{file} is not a table of strings (byte {}).", error.span().map_or(0, |span| span.start))
                 });
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}

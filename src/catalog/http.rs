@@ -19,9 +19,7 @@ use crate::web::state::ApiState;
 
 /// The routes below `/services`.
 pub fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new()
-        .routes(routes!(services))
-        .routes(routes!(providers))
+    OpenApiRouter::new().routes(routes!(services)).routes(routes!(providers))
 }
 
 /// A service that can be booked.
@@ -35,12 +33,7 @@ struct ServiceView {
 
 impl From<ServiceRow> for ServiceView {
     fn from(row: ServiceRow) -> Self {
-        Self {
-            id: row.id,
-            name: row.name,
-            description: row.description,
-            category: row.category,
-        }
+        Self { id: row.id, name: row.name, description: row.description, category: row.category }
     }
 }
 
@@ -57,10 +50,7 @@ struct ServicesView {
 #[utoipa::path(get, path = "", tag = "catalog", responses((status = 200, body = ServicesView)))]
 async fn services(State(pooler): State<Pooler>) -> Result<Json<ServicesView>> {
     let (rows, total) = queries::list_services(&pooler).await?;
-    Ok(Json(ServicesView {
-        services: rows.into_iter().map(Into::into).collect(),
-        total,
-    }))
+    Ok(Json(ServicesView { services: rows.into_iter().map(Into::into).collect(), total }))
 }
 
 /// Which providers, in which order.
@@ -130,17 +120,9 @@ async fn providers(
     Query(query): Query<ProvidersQuery>,
 ) -> Result<Json<ProvidersView>> {
     let mut rules = Fields::new();
-    let zip_code = query
-        .zipcode
-        .filter(|zip| !zip.trim().is_empty())
-        .map(|zip| rules.zip_code("zipcode", Some(&zip)));
+    let zip_code = query.zipcode.filter(|zip| !zip.trim().is_empty()).map(|zip| rules.zip_code("zipcode", Some(&zip)));
     rules.finish()?;
-    let service = queries::find_service(&pooler, id)
-        .await?
-        .ok_or(Error::NotFound("service"))?;
+    let service = queries::find_service(&pooler, id).await?.ok_or(Error::NotFound("service"))?;
     let rows = queries::list_providers(&pooler, id, zip_code.as_deref(), query.sort_by).await?;
-    Ok(Json(ProvidersView {
-        service: service.into(),
-        providers: rows.into_iter().map(Into::into).collect(),
-    }))
+    Ok(Json(ProvidersView { service: service.into(), providers: rows.into_iter().map(Into::into).collect() }))
 }

@@ -61,13 +61,7 @@ async fn messages(
     rules.check("before", query.before.is_none_or(|seq| seq >= 1), "must be at least 1");
     rules.check("after", query.after.is_none_or(|seq| seq >= 0), "must be at least 0");
     rules.finish()?;
-    let window = Window {
-        after: query.after,
-        before: query.before,
-        limit,
-    };
-    let messages = queries::list_messages(&pooler, id, who.user_id, window)
-        .await?
-        .ok_or(Error::NotFound("chat"))?;
+    let window = Window { after: query.after, before: query.before, limit };
+    let messages = queries::list_messages(&pooler, id, who.user_id, window).await?.ok_or(Error::NotFound("chat"))?;
     Ok(Json(MessagesView { chat_id: id, messages }))
 }

@@ -115,9 +115,7 @@ pub async fn is_member(direct: &Direct, chat: ChatId, user: UserId) -> sqlx::Res
 /// # Errors
 /// Those of the database.
 pub async fn last_seq(direct: &Direct, chat: ChatId) -> sqlx::Result<i64> {
-    sqlx::query_scalar!("select last_seq from stm.chats where id = $1", chat.0)
-        .fetch_one(direct)
-        .await
+    sqlx::query_scalar!("select last_seq from stm.chats where id = $1", chat.0).fetch_one(direct).await
 }
 
 /// What a member has missed: at most `limit` messages after `after`, oldest first.
@@ -228,15 +226,9 @@ pub async fn insert_messages(
     let ids: Vec<_> = messages.iter().map(|message| message.id.0).collect();
     let chats: Vec<_> = messages.iter().map(|message| message.chat_id.0).collect();
     let senders: Vec<_> = messages.iter().map(|message| message.sender_id.0).collect();
-    let client_ids: Vec<_> = messages
-        .iter()
-        .map(|message| message.client_message_id.clone())
-        .collect();
+    let client_ids: Vec<_> = messages.iter().map(|message| message.client_message_id.clone()).collect();
     let texts: Vec<_> = messages.iter().map(|message| message.message.clone()).collect();
-    let types: Vec<_> = messages
-        .iter()
-        .map(|message| message.message_type.as_str().to_owned())
-        .collect();
+    let types: Vec<_> = messages.iter().map(|message| message.message_type.as_str().to_owned()).collect();
     let present_chats: Vec<_> = present.iter().map(|present| present.chat_id.0).collect();
     let present_users: Vec<_> = present.iter().map(|present| present.user_id.0).collect();
     let rows = sqlx::query_file!(
@@ -258,11 +250,7 @@ pub async fn insert_messages(
             return Outcome::Forbidden;
         };
         let (Some(id), Some(seq), Some(created_at)) = (row.id, row.seq, row.created_at) else {
-            return if row.is_closed == Some(true) {
-                Outcome::ChatClosed
-            } else {
-                Outcome::Forbidden
-            };
+            return if row.is_closed == Some(true) { Outcome::ChatClosed } else { Outcome::Forbidden };
         };
         let notifications = row.notifications.map(|Json(rows)| rows).unwrap_or_default();
         let notifications = notifications.into_iter().map(Into::into).collect();

@@ -20,40 +20,24 @@ const MAX_MISSED: i64 = 200;
 
 /// Makes a socket listen to the chat's events.
 pub fn listen(socket: &SocketRef) {
-    socket.on(
-        "join_chat",
-        async |reply: Reply, data: TryData<JoinChat>, state: State<SocketState>| {
-            answer("join_chat", reply, join_chat, data, state).await;
-        },
-    );
-    socket.on(
-        "leave_chat",
-        async |reply: Reply, data: TryData<LeaveChat>, state: State<SocketState>| {
-            answer("leave_chat", reply, leave_chat, data, state).await;
-        },
-    );
-    socket.on(
-        "typing",
-        async |reply: Reply, data: TryData<Typing>, state: State<SocketState>| {
-            answer("typing", reply, typing, data, state).await;
-        },
-    );
+    socket.on("join_chat", async |reply: Reply, data: TryData<JoinChat>, state: State<SocketState>| {
+        answer("join_chat", reply, join_chat, data, state).await;
+    });
+    socket.on("leave_chat", async |reply: Reply, data: TryData<LeaveChat>, state: State<SocketState>| {
+        answer("leave_chat", reply, leave_chat, data, state).await;
+    });
+    socket.on("typing", async |reply: Reply, data: TryData<Typing>, state: State<SocketState>| {
+        answer("typing", reply, typing, data, state).await;
+    });
     // Not an async closure: its body runs where the socket's packets are read, one after the other, whereas
     // futures run in tasks of their own that overtake each other. So messages are queued in the order sent.
-    socket.on(
-        SEND_MESSAGE,
-        |reply: Reply, data: TryData<SendMessage>, State(state): State<SocketState>| {
-            match valid(data).and_then(|data| data.check(reply.socket())) {
-                Ok(message) => state.writer.send(Outgoing {
-                    message,
-                    reply,
-                    received_at: Instant::now(),
-                }),
-                Err(refusal) => reply.refuse(SEND_MESSAGE, &refusal),
-            }
-            std::future::ready(())
-        },
-    );
+    socket.on(SEND_MESSAGE, |reply: Reply, data: TryData<SendMessage>, State(state): State<SocketState>| {
+        match valid(data).and_then(|data| data.check(reply.socket())) {
+            Ok(message) => state.writer.send(Outgoing { message, reply, received_at: Instant::now() }),
+            Err(refusal) => reply.refuse(SEND_MESSAGE, &refusal),
+        }
+        std::future::ready(())
+    });
 }
 
 /// Runs a handler and answers its event.
@@ -79,11 +63,7 @@ fn valid<D>(TryData(data): TryData<D>) -> Result<D, Refusal> {
 }
 
 fn user_of(socket: &SocketRef) -> Result<UserId, Refusal> {
-    socket
-        .extensions
-        .get::<SocketUser>()
-        .map(|user| user.id)
-        .ok_or(Refusal::Forbidden)
+    socket.extensions.get::<SocketUser>().map(|user| user.id).ok_or(Refusal::Forbidden)
 }
 
 fn is_in_room(socket: &SocketRef, chat: ChatId) -> bool {
@@ -137,13 +117,7 @@ async fn join_chat(socket: SocketRef, data: JoinChat, state: &SocketState) -> Re
     socket.join(rooms::chat(chat_id));
 
     let last_seq = queries::last_seq(&state.direct, chat_id).await?;
-    let mut joined = JoinedChat {
-        chat_id,
-        message: "Joined chat",
-        last_seq,
-        messages: None,
-        has_more: None,
-    };
+    let mut joined = JoinedChat { chat_id, message: "Joined chat", last_seq, messages: None, has_more: None };
     if let Some(after_seq) = after_seq {
         let messages = queries::list_missed(&state.direct, chat_id, after_seq, MAX_MISSED).await?;
         let last_read = messages.last().map_or(after_seq, |message| message.seq);
@@ -153,11 +127,7 @@ async fn join_chat(socket: SocketRef, data: JoinChat, state: &SocketState) -> Re
     }
     emit(&socket, "joined_chat", &joined);
     if is_new_here {
-        deliver(
-            socket.to(rooms::chat(chat_id)),
-            "user_joined",
-            &UserInChat { user_id, chat_id },
-        );
+        deliver(socket.to(rooms::chat(chat_id)), "user_joined", &UserInChat { user_id, chat_id });
     }
     Ok(joined)
 }
@@ -186,16 +156,9 @@ async fn leave_chat(
     if !is_in_room(&socket, chat_id) {
         return Err(Refusal::Forbidden);
     }
-    deliver(
-        socket.to(rooms::chat(chat_id)),
-        "user_left",
-        &UserInChat { user_id, chat_id },
-    );
+    deliver(socket.to(rooms::chat(chat_id)), "user_left", &UserInChat { user_id, chat_id });
     socket.leave(rooms::chat(chat_id));
-    let left = LeftChat {
-        chat_id,
-        message: "Left chat",
-    };
+    let left = LeftChat { chat_id, message: "Left chat" };
     emit(&socket, "left_chat", &left);
     Ok(left)
 }
@@ -227,11 +190,7 @@ async fn typing(
     if !is_in_room(&socket, chat_id) {
         return Err(Refusal::Forbidden);
     }
-    let typing = UserTyping {
-        user_id,
-        is_typing,
-        chat_id,
-    };
+    let typing = UserTyping { user_id, is_typing, chat_id };
     deliver(socket.to(rooms::chat(chat_id)).volatile(), "user_typing", &typing);
     Ok(typing)
 }

@@ -86,10 +86,7 @@ pub fn check_message(text: &str, message_type: MessageType) -> Result<(), String
     let is_web_url =
         || url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     if message_type != MessageType::Text && !is_web_url() {
-        return Err(format!(
-            "message must be an http or https URL when message_type is {}",
-            message_type.as_str()
-        ));
+        return Err(format!("message must be an http or https URL when message_type is {}", message_type.as_str()));
     }
     Ok(())
 }
@@ -115,10 +112,7 @@ mod tests {
     fn messages() {
         assert_eq!(check_message("hello", MessageType::Text), Ok(()));
         assert_eq!(check_message(&"é".repeat(MAX_MESSAGE_CHARS), MessageType::Text), Ok(()));
-        assert_eq!(
-            check_message("https://cdn.example.com/a.png", MessageType::Image),
-            Ok(())
-        );
+        assert_eq!(check_message("https://cdn.example.com/a.png", MessageType::Image), Ok(()));
         for (text, message_type) in [
             ("", MessageType::Text),
             (" \n", MessageType::Text),

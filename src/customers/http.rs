@@ -61,10 +61,7 @@ impl From<ProfileRow> for ProfileView {
             address: row.address,
             region: row.region,
             zipcode: row.zipcode,
-            statistics: StatisticsView {
-                total_jobs: row.total_jobs,
-                total_spent: Cents(row.total_spent_cents),
-            },
+            statistics: StatisticsView { total_jobs: row.total_jobs, total_spent: Cents(row.total_spent_cents) },
         }
     }
 }

@@ -29,10 +29,8 @@ pub fn connection_failure(url: &ConnectionString, error: &sqlx::Error) -> String
 fn unreachable_host(url: &ConnectionString, io: &std::io::Error) -> String {
     let address = url.address();
     // Where the machine has no IPv6 route, or its resolver drops IPv6 addresses, these are what it says.
-    let no_route = matches!(
-        io.kind(),
-        ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable | ErrorKind::AddrNotAvailable
-    );
+    let no_route =
+        matches!(io.kind(), ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable | ErrorKind::AddrNotAvailable);
     let no_address = io.kind() != ErrorKind::ConnectionRefused && io.raw_os_error().is_none();
     if url.is_supabase_direct() && (no_route || no_address) {
         return format!(
@@ -109,10 +107,7 @@ mod tests {
             sqlx::Error::Io(std::io::Error::other("failed to lookup address information")),
         ] {
             let sentence = connection_failure(&direct, &error);
-            assert!(
-                sentence.starts_with("DIRECT_URL: ") && sentence.contains("IPv6 only"),
-                "{sentence}"
-            );
+            assert!(sentence.starts_with("DIRECT_URL: ") && sentence.contains("IPv6 only"), "{sentence}");
             assert!(!sentence.contains("hunter2"));
         }
         assert!(!connection_failure(&direct, &io(ErrorKind::ConnectionRefused)).contains("IPv6 only,"));
@@ -129,10 +124,7 @@ mod tests {
             sqlx::Error::WorkerCrashed,
         ] {
             let sentence = connection_failure(&url, &error);
-            assert!(
-                sentence.starts_with("DATABASE_URL: ") && sentence.contains("127.0.0.1:6543"),
-                "{sentence}"
-            );
+            assert!(sentence.starts_with("DATABASE_URL: ") && sentence.contains("127.0.0.1:6543"), "{sentence}");
         }
     }
 }

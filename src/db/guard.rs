@@ -6,9 +6,7 @@
 //! functions of our own.
 
 /// Statements that neither end a transaction nor, by themselves, leave anything on the server.
-const ALLOWED: [&str; 8] = [
-    "select", "with", "insert", "update", "delete", "merge", "values", "table",
-];
+const ALLOWED: [&str; 8] = ["select", "with", "insert", "update", "delete", "merge", "values", "table"];
 
 /// Functions that leave state on the server's session, or hold it beyond the transaction.
 const SESSION_FUNCTIONS: [&str; 14] = [
@@ -89,10 +87,8 @@ impl Iterator for Tokens<'_> {
             } else if first == '$' {
                 self.rest = after_dollar(&self.rest[1..]);
             } else if first.is_alphanumeric() || first == '_' {
-                let end = self
-                    .rest
-                    .find(|c: char| !c.is_alphanumeric() && c != '_' && c != '$')
-                    .unwrap_or(self.rest.len());
+                let end =
+                    self.rest.find(|c: char| !c.is_alphanumeric() && c != '_' && c != '$').unwrap_or(self.rest.len());
                 let (word, rest) = self.rest.split_at(end);
                 // E'…' strings escape quotes with a backslash; all other prefixes behave as plain strings.
                 if word.eq_ignore_ascii_case("e") && rest.starts_with('\'') {
@@ -229,17 +225,7 @@ mod tests {
 
     #[test]
     fn any_text_is_read_to_its_end() {
-        for sql in [
-            "'",
-            "\"",
-            "$a$",
-            "/*",
-            "--",
-            "e'\\",
-            "select 'ä''ö' \"ü\" é $ü$ß",
-            "$1",
-            "$",
-        ] {
+        for sql in ["'", "\"", "$a$", "/*", "--", "e'\\", "select 'ä''ö' \"ü\" é $ü$ß", "$1", "$"] {
             let _verdict = check(sql);
             assert!(Tokens { rest: sql }.count() <= sql.len());
         }

@@ -20,14 +20,8 @@ pub async fn migrate(direct: &Direct) -> Result<(), String> {
     let failed = |why: String| format!("DIRECT_URL: the database could not be migrated: {why}");
     let mut session = direct.session().await.map_err(|error| failed(error.to_string()))?;
     // A migration may take its time; waiting for the lock may not last forever.
-    let limits = format!(
-        "set statement_timeout = 0; set lock_timeout = {}",
-        LOCK_TIMEOUT.as_millis()
-    );
-    session
-        .execute(sqlx::raw_sql(AssertSqlSafe(limits)))
-        .await
-        .map_err(|error| failed(error.to_string()))?;
+    let limits = format!("set statement_timeout = 0; set lock_timeout = {}", LOCK_TIMEOUT.as_millis());
+    session.execute(sqlx::raw_sql(AssertSqlSafe(limits))).await.map_err(|error| failed(error.to_string()))?;
 
     let mut migrator = sqlx::migrate!();
     // `run` is generic over what it acquires, so this future could not be proven `Send`, as Shuttle asks;

@@ -77,12 +77,7 @@ impl Pooler {
                 })
             })
             .connect_lazy_with(options);
-        Self {
-            pool,
-            begin: Arc::new(Begin::new(statement_timeout)),
-            named,
-            statement_timeout,
-        }
+        Self { pool, begin: Arc::new(Begin::new(statement_timeout)), named, statement_timeout }
     }
 
     /// Opens a read-only transaction. End it by dropping it: that costs the caller no round trip.
@@ -112,9 +107,7 @@ impl Pooler {
 
     /// Without a transaction there is no `set local`: the limit on a statement is kept on this side.
     async fn within_limit<T>(&self, statement: impl Future<Output = T>) -> sqlx::Result<T> {
-        tokio::time::timeout(self.statement_timeout, statement)
-            .await
-            .map_err(|_| sqlx::Error::PoolTimedOut)
+        tokio::time::timeout(self.statement_timeout, statement).await.map_err(|_| sqlx::Error::PoolTimedOut)
     }
 
     /// Runs in a task of its own, because a `begin` that is dropped half-way leaves an open transaction to
@@ -151,10 +144,7 @@ impl Begin {
         ] {
             let _infallible = write!(limits, "; set local {name} = {}", limit.as_millis());
         }
-        Self {
-            read: format!("begin read only{limits}").into(),
-            write: format!("begin{limits}").into(),
-        }
+        Self { read: format!("begin read only{limits}").into(), write: format!("begin{limits}").into() }
     }
 }
 

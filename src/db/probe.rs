@@ -100,10 +100,7 @@ async fn renames_statements(options: &PgConnectOptions) -> sqlx::Result<bool> {
     );
     let names = simple(&mut session, &named).await?;
     let renamed = !names.is_empty()
-        && names.iter().all(|row| {
-            row.try_get::<String, _>(0)
-                .is_ok_and(|name| !name.starts_with("sqlx_s_"))
-        });
+        && names.iter().all(|row| row.try_get::<String, _>(0).is_ok_and(|name| !name.starts_with("sqlx_s_")));
     // Leaves nothing behind, while still on the server that it was prepared on.
     within(session.clear_cached_statements()).await?;
     simple(&mut session, "rollback").await?;
@@ -148,12 +145,9 @@ async fn backend(session: &mut PgConnection) -> sqlx::Result<i32> {
 }
 
 async fn ask_backend(session: &mut PgConnection) -> sqlx::Result<i32> {
-    let row = sqlx::raw_sql("select pg_backend_pid()::text")
-        .fetch_one(session)
-        .await?;
+    let row = sqlx::raw_sql("select pg_backend_pid()::text").fetch_one(session).await?;
     let pid: String = row.try_get(0)?;
-    pid.parse()
-        .map_err(|_| sqlx::Error::Protocol("pg_backend_pid() is not a number".into()))
+    pid.parse().map_err(|_| sqlx::Error::Protocol("pg_backend_pid() is not a number".into()))
 }
 
 /// The simple protocol is one message: right on any pooler.
@@ -162,7 +156,5 @@ async fn simple(session: &mut PgConnection, sql: &str) -> sqlx::Result<Vec<PgRow
 }
 
 async fn within<T>(step: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-    tokio::time::timeout(STEP_TIMEOUT, step)
-        .await
-        .unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    tokio::time::timeout(STEP_TIMEOUT, step).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }

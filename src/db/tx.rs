@@ -35,11 +35,7 @@ impl<D> std::fmt::Debug for Tx<D> {
 
 impl<D: Door> Tx<D> {
     pub(super) fn new(inner: Transaction<'static, Postgres>, named: bool) -> Self {
-        Self {
-            inner,
-            named,
-            door: PhantomData,
-        }
+        Self { inner, named, door: PhantomData }
     }
 
     /// Commits. An error leaves the outcome unknown: COMMIT may or may not have been carried out.
@@ -49,9 +45,7 @@ impl<D: Door> Tx<D> {
     /// # Errors
     /// Those of the database, among them deferred constraints, and the loss of the connection.
     pub async fn commit(self) -> sqlx::Result<()> {
-        tokio::spawn(self.inner.commit())
-            .await
-            .map_err(|_| sqlx::Error::WorkerCrashed)?
+        tokio::spawn(self.inner.commit()).await.map_err(|_| sqlx::Error::WorkerCrashed)?
     }
 }
 
@@ -72,11 +66,7 @@ impl Through {
         if !D::OWN_SERVER {
             arguments = arguments.and_then(|arguments| allowed(&sql, arguments));
         }
-        Self {
-            sql,
-            arguments: Some(arguments),
-            named,
-        }
+        Self { sql, arguments: Some(arguments), named }
     }
 
     /// Is this a named, plain `select`? Where the pooler tracks names, it needs no transaction.
@@ -104,9 +94,7 @@ impl Execute<'_, Postgres> for Through {
     }
 
     fn take_arguments(&mut self) -> Arguments {
-        self.arguments
-            .take()
-            .unwrap_or_else(|| Err("the arguments of a query can be taken once".into()))
+        self.arguments.take().unwrap_or_else(|| Err("the arguments of a query can be taken once".into()))
     }
 
     /// Only a statement that is not persistent travels unnamed; the `query!` macros cannot say so themselves.

@@ -50,14 +50,8 @@ impl fmt::Display for Secret {
 }
 
 /// Parameters that Prisma reads from a URL and PostgreSQL does not know.
-const PRISMA_ONLY: [&str; 6] = [
-    "pgbouncer",
-    "connection_limit",
-    "pool_timeout",
-    "statement_cache_size",
-    "schema",
-    "socket_timeout",
-];
+const PRISMA_ONLY: [&str; 6] =
+    ["pgbouncer", "connection_limit", "pool_timeout", "statement_cache_size", "schema", "socket_timeout"];
 
 /// A PostgreSQL URL that has been understood. Its `Debug` shows neither user nor password.
 #[derive(Clone)]
@@ -111,9 +105,7 @@ impl ConnectionString {
                 .map(std::borrow::Cow::into_owned)
                 .map_err(|_| format!("is malformed (a percent-encoded part is not UTF-8). {ENCODE}"))
         };
-        let host = decode(url.host_str().unwrap_or_default())?
-            .trim_matches(['[', ']'])
-            .to_ascii_lowercase();
+        let host = decode(url.host_str().unwrap_or_default())?.trim_matches(['[', ']']).to_ascii_lowercase();
         let user = decode(url.username())?;
         let database = decode(url.path().trim_start_matches('/'))?;
         for (part, name) in [(&host, "host"), (&user, "user"), (&database, "database name")] {
@@ -252,10 +244,7 @@ impl ConnectionString {
         } else {
             "they are not known here"
         };
-        Some(format!(
-            "{} has URL parameters that are ignored, because {whose}: {names}. Remove them.",
-            self.secret
-        ))
+        Some(format!("{} has URL parameters that are ignored, because {whose}: {names}. Remove them.", self.secret))
     }
 
     /// Options for sqlx that mean what this string says, on any pooler: PgBouncer refuses the start-up
@@ -269,11 +258,7 @@ impl ConnectionString {
             .ssl_mode(self.ssl_mode)
             .application_name(application_name)
             .extra_float_digits(None);
-        options = if self.host.starts_with('/') {
-            options.socket(&self.host)
-        } else {
-            options.host(&self.host)
-        };
+        options = if self.host.starts_with('/') { options.socket(&self.host) } else { options.host(&self.host) };
         if let Some(password) = &self.password {
             options = options.password(password.expose_secret());
         }
@@ -303,10 +288,7 @@ mod tests {
         assert_eq!(url.password.as_ref().unwrap().expose_secret(), "p@ss");
         assert!(matches!(url.ssl_mode, PgSslMode::Require));
         let warning = url.ignored_parameters().unwrap();
-        assert!(
-            warning.contains("pgbouncer, connection_limit") && warning.contains("Prisma"),
-            "{warning}"
-        );
+        assert!(warning.contains("pgbouncer, connection_limit") && warning.contains("Prisma"), "{warning}");
         assert!(!format!("{url:?}").contains("p@ss"));
     }
 
@@ -324,30 +306,18 @@ mod tests {
             ("postgres://u:hunter2@127.0.0.1:99999/db", "malformed"),
             ("postgres://u:hunter2@db.example.com/db?sslmode=disable", "unencrypted"),
             ("postgres://u:hunter2@db.example.com/db?sslmode=maybe", "sslmode"),
-            (
-                "postgres://u:hunter2@127.0.0.1/db?sslrootcert=/no/such/file",
-                "sslrootcert",
-            ),
-            (
-                "postgres://postgres:hunter2@aws-0-eu-west-1.pooler.supabase.com:6543/postgres",
-                "postgres.<project-ref>",
-            ),
+            ("postgres://u:hunter2@127.0.0.1/db?sslrootcert=/no/such/file", "sslrootcert"),
+            ("postgres://postgres:hunter2@aws-0-eu-west-1.pooler.supabase.com:6543/postgres", "postgres.<project-ref>"),
         ] {
             let problem = problem(Secret::DatabaseUrl, value);
-            assert!(
-                problem.starts_with("DATABASE_URL ") && problem.contains(expected),
-                "{value}: {problem}"
-            );
+            assert!(problem.starts_with("DATABASE_URL ") && problem.contains(expected), "{value}: {problem}");
             assert!(!problem.contains("hunter2"), "{problem}");
         }
     }
 
     #[test]
     fn a_direct_url_on_supabase_is_not_port_6543() {
-        let problem = problem(
-            Secret::DirectUrl,
-            "postgres://postgres:x@db.abcdefgh.supabase.co:6543/postgres",
-        );
+        let problem = problem(Secret::DirectUrl, "postgres://postgres:x@db.abcdefgh.supabase.co:6543/postgres");
         assert!(problem.contains("transaction pooler"), "{problem}");
     }
 

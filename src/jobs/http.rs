@@ -122,20 +122,12 @@ async fn create(
     let booking = request.check(Utc::now())?;
 
     let mut tx = pooler.write().await?;
-    let customer = queries::lock_customer(&mut tx, who.user_id)
-        .await?
-        .ok_or(Error::NotFound("customer"))?;
+    let customer = queries::lock_customer(&mut tx, who.user_id).await?.ok_or(Error::NotFound("customer"))?;
     if customer.is_banned {
         return Err(Error::Forbidden("banned", "this account is banned"));
     }
-    let offer = queries::lock_offer(
-        &mut tx,
-        customer.id,
-        booking.service_id,
-        booking.provider_id,
-        &booking.zipcode,
-    )
-    .await?;
+    let offer =
+        queries::lock_offer(&mut tx, customer.id, booking.service_id, booking.provider_id, &booking.zipcode).await?;
     let offer = offer.ok_or(Error::NotFound("service or provider"))?;
     offer.availability.check()?;
     offer.blocks.check()?;
@@ -177,24 +169,10 @@ async fn insert(
         budget: booking.customer_budget,
         answers: &booking.answers,
     };
-    let mut lines = vec![Line {
-        sender_id: who.user_id,
-        side: Side::Customer,
-        text: first.text(),
-    }];
+    let mut lines = vec![Line { sender_id: who.user_id, side: Side::Customer, text: first.text() }];
     if let Some(template) = &offer.first_message_template {
-        let text = fill_template(
-            template,
-            &customer.name,
-            &offer.service_name,
-            place,
-            booking.scheduled_at,
-        );
-        lines.push(Line {
-            sender_id: offer.provider_user_id,
-            side: Side::ServiceProvider,
-            text,
-        });
+        let text = fill_template(template, &customer.name, &offer.service_name, place, booking.scheduled_at);
+        lines.push(Line { sender_id: offer.provider_user_id, side: Side::ServiceProvider, text });
     }
     let job = NewJob {
         customer_id: customer.id,
@@ -244,10 +222,7 @@ impl CreatedView {
                 response_deadline: booked.response_deadline.into(),
                 created_at: booked.created_at.into(),
             },
-            chat: ChatView {
-                id: booked.chat_id,
-                created_at: booked.created_at.into(),
-            },
+            chat: ChatView { id: booked.chat_id, created_at: booked.created_at.into() },
             message: "Job request created successfully. The service provider has been notified.",
         }
     }
@@ -261,53 +236,27 @@ impl CreateRequest {
         let zipcode = rules.zip_code("zipcode", self.zipcode.as_deref());
         let location = rules.optional_text("location", self.location, SHORT_TEXT);
 
-        let answers = self
-            .answers
-            .filter(|answers| !answers.is_null())
-            .unwrap_or_else(|| serde_json::json!({}));
-        rules.check(
-            "answers",
-            answers.is_object() || answers.is_array(),
-            "must be an object or a list",
-        );
-        rules.check(
-            "answers",
-            answers.to_string().len() <= MAX_ANSWERS_BYTES,
-            "must be at most 16384 bytes of JSON",
-        );
+        let answers = self.answers.filter(|answers| !answers.is_null()).unwrap_or_else(|| serde_json::json!({}));
+        rules.check("answers", answers.is_object() || answers.is_array(), "must be an object or a list");
+        rules.check("answers", answers.to_string().len() <= MAX_ANSWERS_BYTES, "must be at most 16384 bytes of JSON");
 
         let preferred_date = self.preferred_date.filter(|text| !text.trim().is_empty());
         let scheduled_at = preferred_date.as_deref().and_then(parse_date);
-        rules.check(
-            "preferredDate",
-            preferred_date.is_none() || scheduled_at.is_some(),
-            "must be an ISO-8601 date",
-        );
+        rules.check("preferredDate", preferred_date.is_none() || scheduled_at.is_some(), "must be an ISO-8601 date");
         // A day alone is its first moment in UTC, which may have passed while the day has not.
         let is_past = scheduled_at.is_some_and(|time| time < now - Duration::days(1));
         let is_far = scheduled_at.is_some_and(|time| time > now + Duration::days(2 * 366));
-        rules.check(
-            "preferredDate",
-            !is_past && !is_far,
-            "must be neither in the past nor more than two years ahead",
-        );
+        rules.check("preferredDate", !is_past && !is_far, "must be neither in the past nor more than two years ahead");
 
         let images = self.images.unwrap_or_default();
         rules.check("images", images.len() <= MAX_IMAGES, "must be at most 20");
         for (index, image) in images.iter().take(MAX_IMAGES).enumerate() {
             rules.web_url(format!("images[{index}]"), image);
         }
-        rules.check(
-            "projectSizeSqft",
-            self.project_size_sqft.is_none_or(|size| size > 0),
-            "must be more than 0",
-        );
+        rules.check("projectSizeSqft", self.project_size_sqft.is_none_or(|size| size > 0), "must be more than 0");
 
         let (Some(service_id), Some(provider_id)) = (self.service_id, self.provider_id) else {
-            return Err(rules
-                .finish()
-                .err()
-                .unwrap_or(Error::Malformed("serviceId and providerId".into())));
+            return Err(rules.finish().err().unwrap_or(Error::Malformed("serviceId and providerId".into())));
         };
         rules.finish()?;
         Ok(Booking {

@@ -51,16 +51,10 @@ impl Blocks {
     pub fn check(self) -> Result<(), Error> {
         let conflict = |code, message: &str| Err(Error::Conflict(code, message.to_owned()));
         if self.has_unpaid_job {
-            return conflict(
-                "unpaid_job",
-                "a completed job has not been paid yet: settle it before booking again",
-            );
+            return conflict("unpaid_job", "a completed job has not been paid yet: settle it before booking again");
         }
         if self.has_open_job_with_provider {
-            return conflict(
-                "open_job_with_provider",
-                "there is an open job with this provider already",
-            );
+            return conflict("open_job_with_provider", "there is an open job with this provider already");
         }
         if self.has_accepted_job {
             return conflict(
@@ -115,12 +109,7 @@ pub fn parse_date(text: &str) -> Option<DateTime<Utc>> {
                 .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
                 .map(|time| time.and_utc())
         })
-        .or_else(|| {
-            NaiveDate::parse_from_str(text, "%Y-%m-%d")
-                .ok()
-                .and_then(midnight)
-                .map(|time| time.and_utc())
-        })
+        .or_else(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().and_then(midnight).map(|time| time.and_utc()))
 }
 
 /// What the chat of a new job begins with, in the customer's name.
@@ -183,10 +172,8 @@ pub fn fill_template(
             ("[LOCATION]", place),
             ("[SCHEDULED_DATE]", date.as_str()),
         ];
-        let (variable, value) = variables
-            .into_iter()
-            .find(|(variable, _)| rest.starts_with(variable))
-            .unwrap_or(("[", "["));
+        let (variable, value) =
+            variables.into_iter().find(|(variable, _)| rest.starts_with(variable)).unwrap_or(("[", "["));
         text.push_str(value);
         rest = &rest[variable.len()..];
     }
@@ -226,34 +213,19 @@ mod tests {
     fn each_block_alone_stops_a_booking() {
         assert!(Blocks::default().check().is_ok());
         let blocks = [
-            Blocks {
-                has_unpaid_job: true,
-                ..Blocks::default()
-            },
-            Blocks {
-                has_open_job_with_provider: true,
-                ..Blocks::default()
-            },
-            Blocks {
-                has_accepted_job: true,
-                ..Blocks::default()
-            },
+            Blocks { has_unpaid_job: true, ..Blocks::default() },
+            Blocks { has_open_job_with_provider: true, ..Blocks::default() },
+            Blocks { has_accepted_job: true, ..Blocks::default() },
         ];
-        let codes: Vec<_> = blocks
-            .iter()
-            .map(|blocks| blocks.check().unwrap_err().code_and_message().0)
-            .collect();
+        let codes: Vec<_> = blocks.iter().map(|blocks| blocks.check().unwrap_err().code_and_message().0).collect();
         assert_eq!(codes, ["unpaid_job", "open_job_with_provider", "accepted_job_waiting"]);
     }
 
     #[test]
     fn each_condition_of_availability_counts() {
         for missing in 0..4 {
-            let availability = Availability {
-                is_active: missing != 0,
-                offers_service: missing != 1,
-                serves_zip_code: missing != 2,
-            };
+            let availability =
+                Availability { is_active: missing != 0, offers_service: missing != 1, serves_zip_code: missing != 2 };
             assert_eq!(availability.check().is_ok(), missing == 3);
         }
     }
@@ -289,14 +261,8 @@ mod tests {
     fn the_first_message_fits() {
         let answers = serde_json::json!({"Rooms": 3, "Notes": "é".repeat(9000)});
         let budget = Some(Cents(12_050));
-        let text = FirstMessage {
-            service: "Cleaning",
-            place: "10001",
-            scheduled_at: None,
-            budget,
-            answers: &answers,
-        }
-        .text();
+        let text =
+            FirstMessage { service: "Cleaning", place: "10001", scheduled_at: None, budget, answers: &answers }.text();
         assert!(text.contains("Budget: $120.50") && text.chars().count() == crate::chat::MAX_MESSAGE_CHARS);
     }
 }

@@ -40,10 +40,7 @@ pub async fn insert(tx: &mut Tx<Pooler>, new: NewNotification) -> sqlx::Result<C
         created_at: row.created_at.into(),
         metadata: new.metadata,
     };
-    Ok(Created {
-        notification,
-        total_unread_count: row.total_unread_count,
-    })
+    Ok(Created { notification, total_unread_count: row.total_unread_count })
 }
 
 /// How many unread notifications each of these users has; somebody without any is not in it.

@@ -49,16 +49,6 @@ impl Notifier {
 /// Tells the sockets in `room`, which is the recipient's. One whose buffer is full misses it; the row is
 /// there for the client's next look.
 pub fn tell(room: BroadcastOperators, created: Created) {
-    let Created {
-        notification,
-        total_unread_count,
-    } = created;
-    realtime::deliver(
-        room,
-        "notification:created",
-        &NotificationCreated {
-            notification,
-            total_unread_count,
-        },
-    );
+    let Created { notification, total_unread_count } = created;
+    realtime::deliver(room, "notification:created", &NotificationCreated { notification, total_unread_count });
 }

@@ -49,18 +49,11 @@ async fn admit(
 ) -> Result<(), Refused> {
     let handshake = handshake.unwrap_or_default();
     let from_header = caller::bearer(&socket.req_parts().headers);
-    let token = handshake
-        .token
-        .as_deref()
-        .map(|token| token.strip_prefix("Bearer ").unwrap_or(token))
-        .or(from_header);
-    let token = token.ok_or(Refused(
-        "unauthorized: an access token is required, as auth.token or in the Authorization header",
-    ))?;
-    let claims = state
-        .access_tokens
-        .verify(token)
-        .ok_or(Refused("unauthorized: the access token is invalid or has expired"))?;
+    let token = handshake.token.as_deref().map(|token| token.strip_prefix("Bearer ").unwrap_or(token)).or(from_header);
+    let token = token
+        .ok_or(Refused("unauthorized: an access token is required, as auth.token or in the Authorization header"))?;
+    let claims =
+        state.access_tokens.verify(token).ok_or(Refused("unauthorized: the access token is invalid or has expired"))?;
     match chat::socket::is_allowed_in(&state.direct, claims.sub).await {
         Ok(true) => {}
         Ok(false) => return Err(Refused("unauthorized: this account cannot be used any more")),

@@ -80,11 +80,7 @@ impl Realtime {
     pub fn start(direct: Direct, access_tokens: Arc<AccessTokens>) -> Self {
         let writer = Writer::start(&direct);
         let (layer, io) = SocketIo::builder()
-            .with_state(SocketState {
-                direct,
-                access_tokens,
-                writer: writer.clone(),
-            })
+            .with_state(SocketState { direct, access_tokens, writer: writer.clone() })
             .ws_max_message_size(MAX_PACKET_BYTES)
             .ws_max_frame_size(MAX_PACKET_BYTES)
             .max_payload(MAX_PACKET_BYTES as u64)

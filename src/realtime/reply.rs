@@ -87,11 +87,7 @@ impl FromMessageParts<socketioxide::adapter::LocalAdapter> for Reply {
     fn from_message_parts(socket: &Arc<Socket>, value: &mut Value, ack_id: &Option<i64>) -> Result<Self, Infallible> {
         let Ok(ack) = AckSender::from_message_parts(socket, value, ack_id);
         let Ok(socket_ref) = SocketRef::from_message_parts(socket, value, ack_id);
-        Ok(Self {
-            socket: socket_ref,
-            ack,
-            wants_ack: ack_id.is_some(),
-        })
+        Ok(Self { socket: socket_ref, ack, wants_ack: ack_id.is_some() })
     }
 }
 
@@ -113,9 +109,7 @@ impl Reply {
     pub fn refuse(self, event: &str, refusal: &Refusal) {
         let (message, code) = (refusal.to_string(), refusal.code());
         let sent = if self.wants_ack {
-            self.ack.send(&AckError {
-                error: ErrorBody { message, code },
-            })
+            self.ack.send(&AckError { error: ErrorBody { message, code } })
         } else {
             self.socket.emit("error", &ErrorEvent { message, code, event })
         };

@@ -24,9 +24,5 @@ pub fn chat(id: ChatId) -> String {
 /// Who is in a room of this process.
 #[must_use]
 pub fn users_in(room: BroadcastOperators) -> HashSet<UserId> {
-    room.sockets()
-        .iter()
-        .filter_map(|socket| socket.extensions.get::<SocketUser>())
-        .map(|user| user.id)
-        .collect()
+    room.sockets().iter().filter_map(|socket| socket.extensions.get::<SocketUser>()).map(|user| user.id).collect()
 }

@@ -85,11 +85,7 @@ impl Writer {
                 (queue, tokio::spawn(write(direct.clone(), messages, closing.clone())))
             })
             .unzip();
-        Self {
-            queues: queues.into(),
-            tasks: Arc::new(Mutex::new(tasks)),
-            closing,
-        }
+        Self { queues: queues.into(), tasks: Arc::new(Mutex::new(tasks)), closing }
     }
 
     /// Queues a message for its chat's writer, or refuses it at once.
@@ -133,9 +129,8 @@ async fn write(direct: Direct, mut messages: mpsc::Receiver<Outgoing>, closing: 
 
 /// Stores a batch and answers every message in it.
 async fn settle(direct: &Direct, batch: Vec<Outgoing>) {
-    let (batch, expired): (Vec<_>, Vec<_>) = batch
-        .into_iter()
-        .partition(|outgoing| outgoing.received_at.elapsed() < SETTLE_TIMEOUT);
+    let (batch, expired): (Vec<_>, Vec<_>) =
+        batch.into_iter().partition(|outgoing| outgoing.received_at.elapsed() < SETTLE_TIMEOUT);
     for outgoing in expired {
         outgoing.reply.refuse(SEND_MESSAGE, &Refusal::Unavailable);
     }
@@ -178,9 +173,7 @@ async fn store(direct: &Direct, batch: &[Outgoing]) -> sqlx::Result<Vec<Outcome>
             stored => stored,
         }
     };
-    tokio::time::timeout(SETTLE_TIMEOUT, attempt)
-        .await
-        .unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    tokio::time::timeout(SETTLE_TIMEOUT, attempt).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
 /// Who is looking at the chats of a batch right now: they need no notification.
@@ -191,9 +184,7 @@ fn present(batch: &[Outgoing]) -> Vec<Present> {
         .flat_map(|outgoing| {
             let chat_id = outgoing.message.chat_id;
             let room = outgoing.reply.socket().within(rooms::chat(chat_id));
-            rooms::users_in(room)
-                .into_iter()
-                .map(move |user_id| Present { chat_id, user_id })
+            rooms::users_in(room).into_iter().map(move |user_id| Present { chat_id, user_id })
         })
         .collect()
 }
@@ -208,15 +199,7 @@ async fn announce(direct: &Direct, batch: Vec<Outgoing>, outcomes: Vec<Outcome>)
             Outcome::Forbidden => reply.refuse(SEND_MESSAGE, &Refusal::Forbidden),
             Outcome::ChatClosed => reply.refuse(SEND_MESSAGE, &Refusal::ChatClosed),
             Outcome::Stored(stored) => {
-                let Stored {
-                    id,
-                    seq,
-                    created_at,
-                    is_new,
-                    sender_name,
-                    side,
-                    notifications,
-                } = stored;
+                let Stored { id, seq, created_at, is_new, sender_name, side, notifications } = stored;
                 let socket = reply.socket().clone();
                 reply.ok(&Ack { id, seq, created_at });
                 told.extend(notifications);
@@ -231,13 +214,7 @@ async fn announce(direct: &Direct, batch: Vec<Outgoing>, outcomes: Vec<Outcome>)
                         message_type: message.message_type,
                         created_at,
                     };
-                    new.push((
-                        socket.clone(),
-                        NewMessageEvent {
-                            chat_id: message.chat_id,
-                            message: view,
-                        },
-                    ));
+                    new.push((socket.clone(), NewMessageEvent { chat_id: message.chat_id, message: view }));
                 }
                 any_socket = Some(socket);
             }
@@ -274,13 +251,7 @@ async fn tell(direct: &Direct, socket: &SocketRef, notifications: Vec<Notificati
     for notification in notifications {
         let recipient = notification.recipient_id;
         if let Some(&total_unread_count) = unread.get(&recipient) {
-            notifications::tell(
-                socket.within(rooms::user(recipient)),
-                Created {
-                    notification,
-                    total_unread_count,
-                },
-            );
+            notifications::tell(socket.within(rooms::user(recipient)), Created { notification, total_unread_count });
         }
     }
 }

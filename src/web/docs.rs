@@ -29,33 +29,20 @@ pub struct Frame;
 /// and path, and the shape of errors.
 #[must_use]
 pub fn complete(mut api: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
-    let scheme = HttpBuilder::new()
-        .scheme(HttpAuthScheme::Bearer)
-        .bearer_format("JWT")
-        .build();
-    api.components
-        .get_or_insert_default()
-        .add_security_scheme("access_token", SecurityScheme::Http(scheme));
+    let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
+    api.components.get_or_insert_default().add_security_scheme("access_token", SecurityScheme::Http(scheme));
     let problem = ResponseBuilder::new()
         .description("Any error: RFC 9457 problem details")
         .content(
             "application/problem+json",
-            ContentBuilder::new()
-                .schema(Some(Ref::from_schema_name("Problem")))
-                .build(),
+            ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build(),
         )
         .build();
     for (path, item) in &mut api.paths.paths {
         for (method, operation) in operations(item) {
-            let words: Vec<_> = path
-                .split(|c: char| !c.is_alphanumeric())
-                .filter(|word| !word.is_empty())
-                .collect();
+            let words: Vec<_> = path.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
             operation.operation_id = Some(format!("{method}_{}", words.join("_")));
-            operation
-                .responses
-                .responses
-                .insert("default".into(), problem.clone().into());
+            operation.responses.responses.insert("default".into(), problem.clone().into());
         }
     }
     api

@@ -22,9 +22,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
         if !is_json(request.headers().get(header::CONTENT_TYPE)) {
             return Err(StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response());
         }
-        let body = Bytes::from_request(request, state)
-            .await
-            .map_err(|rejection| rejection.status().into_response())?;
+        let body = Bytes::from_request(request, state).await.map_err(|rejection| rejection.status().into_response())?;
         // serde would also take a list for an object, by position.
         if body.trim_ascii_start().first() != Some(&b'{') {
             return Err(Error::Malformed("the body must be a JSON object".into()).into_response());
@@ -40,9 +38,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
             }
             .into_response()
         })?;
-        deserializer
-            .end()
-            .map_err(|why| Error::Malformed(format!("the body is not JSON: {why}")).into_response())?;
+        deserializer.end().map_err(|why| Error::Malformed(format!("the body is not JSON: {why}")).into_response())?;
         Ok(Self(value))
     }
 }

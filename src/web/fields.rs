@@ -24,10 +24,7 @@ impl Fields {
     /// Notes that `field` breaks `rule`, which continues a sentence that begins with the field.
     pub fn refuse(&mut self, field: impl Into<Cow<'static, str>>, rule: &str) {
         let field = field.into();
-        self.0.push(FieldError {
-            message: format!("{field} {rule}"),
-            field,
-        });
+        self.0.push(FieldError { message: format!("{field} {rule}"), field });
     }
 
     /// Notes the field unless `ok`.
@@ -83,11 +80,7 @@ impl Fields {
     /// # Errors
     /// 400 with each field named.
     pub fn finish(self) -> Result<(), Error> {
-        if self.0.is_empty() {
-            Ok(())
-        } else {
-            Err(Error::Invalid(self.0))
-        }
+        if self.0.is_empty() { Ok(()) } else { Err(Error::Invalid(self.0)) }
     }
 }
 
@@ -111,9 +104,7 @@ pub fn email(text: &str) -> Option<String> {
         });
     let local_ok = !local.is_empty()
         && local.len() <= 64
-        && !local
-            .chars()
-            .any(|c| c.is_whitespace() || c.is_control() || "@<>()[],;:\\\"".contains(c));
+        && !local.chars().any(|c| c.is_whitespace() || c.is_control() || "@<>()[],;:\\\"".contains(c));
     (labels && local_ok && email.len() <= 254).then_some(email)
 }
 
@@ -140,10 +131,7 @@ mod tests {
     #[test]
     fn emails() {
         assert_eq!(email(" Ann@Example.COM "), Some("ann@example.com".into()));
-        assert_eq!(
-            email("ann+jobs@mail.example.co.uk"),
-            Some("ann+jobs@mail.example.co.uk".into())
-        );
+        assert_eq!(email("ann+jobs@mail.example.co.uk"), Some("ann+jobs@mail.example.co.uk".into()));
         for bad in [
             "",
             "ann",
@@ -162,23 +150,10 @@ mod tests {
 
     #[test]
     fn phone_numbers() {
-        for good in [
-            "(212) 555-0123",
-            "212-555-0123",
-            "+1 212 555 0123",
-            "12125550123",
-            "2125550123",
-        ] {
+        for good in ["(212) 555-0123", "212-555-0123", "+1 212 555 0123", "12125550123", "2125550123"] {
             assert_eq!(us_phone_number(good), Some("+12125550123".into()), "{good}");
         }
-        for bad in [
-            "",
-            "555-0123",
-            "+44 20 7946 0000",
-            "1125550123",
-            "212555012x",
-            "+2125550123",
-        ] {
+        for bad in ["", "555-0123", "+44 20 7946 0000", "1125550123", "212555012x", "+2125550123"] {
             assert_eq!(us_phone_number(bad), None, "{bad}");
         }
     }
@@ -198,12 +173,7 @@ mod tests {
         fields.text("firstName", None, 10);
         fields.text("lastName", Some("x".repeat(11)), 10);
         fields.zip_code("zipcode", Some("abc"));
-        let Err(Error::Invalid(errors)) = fields.finish() else {
-            panic!("accepted")
-        };
-        assert_eq!(
-            errors.iter().map(|error| &*error.field).collect::<Vec<_>>(),
-            ["firstName", "lastName", "zipcode"]
-        );
+        let Err(Error::Invalid(errors)) = fields.finish() else { panic!("accepted") };
+        assert_eq!(errors.iter().map(|error| &*error.field).collect::<Vec<_>>(), ["firstName", "lastName", "zipcode"]);
     }
 }

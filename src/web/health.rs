@@ -30,10 +30,7 @@ pub struct Doors {
 
 /// `/health`, `/livez`, `/readyz`.
 pub fn routes() -> OpenApiRouter<Doors> {
-    OpenApiRouter::new()
-        .routes(routes!(health))
-        .routes(routes!(livez))
-        .routes(routes!(readyz))
+    OpenApiRouter::new().routes(routes!(health)).routes(routes!(livez)).routes(routes!(readyz))
 }
 
 /// That the service runs.
@@ -86,18 +83,7 @@ async fn readyz(State(doors): State<Doors>) -> Response {
     let (pooler, direct) = tokio::join!(pooler, direct);
     let word = |ok: bool| if ok { "ok" } else { "unavailable" };
     let (pooler, direct) = (matches!(pooler, Ok(Ok(()))), matches!(direct, Ok(Ok(()))));
-    let status = if pooler && direct {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
-    (
-        status,
-        Json(ReadyView {
-            status: word(pooler && direct),
-            pooler: word(pooler),
-            direct: word(direct),
-        }),
-    )
+    let status = if pooler && direct { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(ReadyView { status: word(pooler && direct), pooler: word(pooler), direct: word(direct) }))
         .into_response()
 }

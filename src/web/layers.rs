@@ -28,9 +28,7 @@ pub fn around_routes(router: Router) -> Router {
     router
         .layer(middleware::from_fn(finish_writes))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(CatchPanicLayer::custom(|_panic| {
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }))
+        .layer(CatchPanicLayer::custom(|_panic| StatusCode::INTERNAL_SERVER_ERROR.into_response()))
         .layer(middleware::from_fn(observe))
 }
 
@@ -52,8 +50,7 @@ async fn finish_writes(request: Request, next: Next) -> Response {
         return next.run(request).await;
     }
     let task = tokio::spawn(next.run(request).in_current_span());
-    task.await
-        .unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+    task.await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
 }
 
 /// Gives the request an id, a time limit and a span; logs it; renders its error.
@@ -65,17 +62,12 @@ async fn observe(request: Request, next: Next) -> Response {
     let span = tracing::info_span!("request", %id, %method, route);
     let started = Instant::now();
 
-    let answered = tokio::time::timeout(REQUEST_TIMEOUT, next.run(request))
-        .instrument(span.clone())
-        .await;
+    let answered = tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).instrument(span.clone()).await;
     let mut response = answered.unwrap_or_else(|_| StatusCode::GATEWAY_TIMEOUT.into_response());
     let status = response.status();
     span.in_scope(|| {
         if let Some(cause) = response.extensions().get::<Told>().and_then(|told| told.cause.as_ref()) {
-            tracing::error!(
-                error = std::error::Error::source(&**cause).map(tracing::field::display),
-                "{cause}"
-            );
+            tracing::error!(error = std::error::Error::source(&**cause).map(tracing::field::display), "{cause}");
         }
         tracing::debug!(
             status = status.as_u16(),
@@ -93,9 +85,7 @@ async fn observe(request: Request, next: Next) -> Response {
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     // Answers are for the caller alone; only static assets say otherwise.
-    headers
-        .entry(header::CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-store"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
 

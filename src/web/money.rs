@@ -23,11 +23,7 @@ impl Serialize for Cents {
 }
 
 impl<'de> Deserialize<'de> for Cents {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_precision_loss,
-        reason = "checked against MAX first"
-    )]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "checked against MAX first")]
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let dollars = f64::deserialize(deserializer).map_err(|_| D::Error::custom("expected a number of dollars"))?;
         let cents = dollars * 100.0;

@@ -31,9 +31,7 @@ impl AllowedOrigins {
     /// Does `origin`, as a browser sends it, match an entry?
     #[must_use]
     pub fn allow(&self, origin: &HeaderValue) -> bool {
-        origin
-            .to_str()
-            .is_ok_and(|origin| self.0.iter().any(|pattern| pattern.matches(origin)))
+        origin.to_str().is_ok_and(|origin| self.0.iter().any(|pattern| pattern.matches(origin)))
     }
 }
 
@@ -47,20 +45,12 @@ impl Pattern {
         if let Some(suffix) = entry.strip_prefix("https://*.") {
             let host = Url::parse(&format!("https://{suffix}")).map_err(|_| malformed())?;
             let bare = host.host_str() == Some(suffix) && suffix.contains('.');
-            return if bare {
-                Ok(Self::Below(format!(".{suffix}")))
-            } else {
-                Err(malformed())
-            };
+            return if bare { Ok(Self::Below(format!(".{suffix}"))) } else { Err(malformed()) };
         }
         let url = Url::parse(entry).map_err(|_| malformed())?;
         let origin = url.origin().ascii_serialization();
         let web = matches!(url.scheme(), "http" | "https") && !entry.contains('*');
-        if web && entry.trim_end_matches('/') == origin {
-            Ok(Self::Exact(origin))
-        } else {
-            Err(malformed())
-        }
+        if web && entry.trim_end_matches('/') == origin { Ok(Self::Exact(origin)) } else { Err(malformed()) }
     }
 
     fn matches(&self, origin: &str) -> bool {
@@ -76,8 +66,7 @@ impl Pattern {
 
 /// One or more DNS labels: nothing that could smuggle in another host, a port or a path.
 fn is_labels(text: &str) -> bool {
-    text.split('.')
-        .all(|label| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))
+    text.split('.').all(|label| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))
 }
 
 #[cfg(test)]

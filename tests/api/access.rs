@@ -54,12 +54,7 @@ const ACCESS: &[Row] = &[
 fn operations(document: &Value) -> BTreeSet<(String, String)> {
     let paths = document["paths"].as_object().expect("paths");
     let of_path = |(path, methods): (&String, &Value)| {
-        methods
-            .as_object()
-            .expect("methods")
-            .keys()
-            .map(|method| (method.clone(), path.clone()))
-            .collect::<Vec<_>>()
+        methods.as_object().expect("methods").keys().map(|method| (method.clone(), path.clone())).collect::<Vec<_>>()
     };
     paths.iter().flat_map(of_path).collect()
 }
@@ -76,43 +71,22 @@ struct Scene {
 impl Scene {
     async fn start() -> Self {
         let world = World::start().await;
-        let (customer, another, provider) = (
-            world.customer().await,
-            world.customer().await,
-            world.provider("Plumbing").await,
-        );
+        let (customer, another, provider) =
+            (world.customer().await, world.customer().await, world.provider("Plumbing").await);
         let third = world.provider("House cleaning").await;
         let booked = world.book(&another, &third).await;
         let tokens = stm_backend::auth::AccessTokens::new(
             &crate::harness::JWT_SECRET.into(),
             std::time::Duration::from_secs(600),
         );
-        let id = world
-            .number("select id from stm.users where email = 'lsm@example.com'")
-            .await;
+        let id = world.number("select id from stm.users where email = 'lsm@example.com'").await;
         let role = stm_backend::auth::Role::LocalServiceManager;
         let token = tokens
-            .issue(
-                stm_backend::auth::UserId(id),
-                "lsm@example.com".into(),
-                role,
-                chrono::Utc::now(),
-            )
+            .issue(stm_backend::auth::UserId(id), "lsm@example.com".into(), role, chrono::Utc::now())
             .expect("a token");
-        let lsm = User {
-            id,
-            email: "lsm@example.com".into(),
-            token,
-            refresh_token: String::new(),
-        };
+        let lsm = User { id, email: "lsm@example.com".into(), token, refresh_token: String::new() };
         let chat_of_another = booked["chat"]["id"].as_str().expect("an id").to_owned();
-        Self {
-            world,
-            customer,
-            provider,
-            lsm,
-            chat_of_another,
-        }
+        Self { world, customer, provider, lsm, chat_of_another }
     }
 
     async fn call(&self, (method, path, ..): &Row, token: Option<&str>) -> u16 {
@@ -127,11 +101,7 @@ impl Scene {
             _ => None,
         };
         let method: Method = method.to_uppercase().parse().expect("a method");
-        self.world
-            .request(method, &path, token, body.as_ref())
-            .await
-            .status
-            .as_u16()
+        self.world.request(method, &path, token, body.as_ref()).await.status.as_u16()
     }
 }
 
@@ -140,35 +110,21 @@ async fn every_operation_has_a_row_and_every_row_holds() {
     let scene = Scene::start().await;
     let document: Value = serde_json::from_str(&stm_backend::openapi().to_json().expect("JSON")).expect("JSON");
     let documented = operations(&document);
-    let in_table: BTreeSet<_> = ACCESS
-        .iter()
-        .map(|(method, path, ..)| ((*method).to_owned(), (*path).to_owned()))
-        .collect();
+    let in_table: BTreeSet<_> =
+        ACCESS.iter().map(|(method, path, ..)| ((*method).to_owned(), (*path).to_owned())).collect();
     let missing: Vec<_> = documented.symmetric_difference(&in_table).collect();
-    assert!(
-        missing.is_empty(),
-        "in the document or in the access table, but not in both: {missing:?}"
-    );
+    assert!(missing.is_empty(), "in the document or in the access table, but not in both: {missing:?}");
 
     for row in ACCESS {
         let (method, path, who, others) = row;
         let place = format!("{method} {path}");
-        let secured = document["paths"][path][method]["security"]
-            .as_array()
-            .is_some_and(|schemes| !schemes.is_empty());
-        assert_eq!(
-            secured,
-            *who != Who::Public,
-            "{place}: what the document says of tokens"
-        );
+        let secured = document["paths"][path][method]["security"].as_array().is_some_and(|schemes| !schemes.is_empty());
+        assert_eq!(secured, *who != Who::Public, "{place}: what the document says of tokens");
 
         let nobody = scene.call(row, None).await;
         let forged = scene.call(row, Some("a.b.c")).await;
         if *who == Who::Public {
-            assert!(
-                nobody != 401 || *path == "/auth/login",
-                "{place} is public, but answers {nobody}"
-            );
+            assert!(nobody != 401 || *path == "/auth/login", "{place} is public, but answers {nobody}");
             continue;
         }
         assert_eq!((nobody, forged), (401, 401), "{place} without a good token");
@@ -183,10 +139,9 @@ async fn every_operation_has_a_row_and_every_row_holds() {
         let answer = scene.call(row, Some(&scene.customer.token)).await;
         match others {
             Others::NotFound => assert_eq!(answer, 404, "{place} of somebody else's object"),
-            Others::None => assert!(
-                !matches!(answer, 401 | 403 | 404) && answer < 500,
-                "{place} in the right role: {answer}"
-            ),
+            Others::None => {
+                assert!(!matches!(answer, 401 | 403 | 404) && answer < 500, "{place} in the right role: {answer}")
+            }
         }
     }
 }

@@ -16,37 +16,22 @@ async fn a_customer_registers_and_logs_in() {
     let email = unique_email("ann");
     let registration = with(customer_registration(&email.to_uppercase()), "role", json!("CUSTOMER"));
     let session = world.post("/auth/register", &registration).await.expect(201);
-    assert_eq!(
-        session["user"]["email"],
-        json!(email),
-        "e-mail addresses are lower-cased"
-    );
+    assert_eq!(session["user"]["email"], json!(email), "e-mail addresses are lower-cased");
     assert_eq!(session["user"]["role"], "customer");
     for key in ["accessToken", "refreshToken"] {
         assert!(session[key].as_str().is_some_and(|token| token.len() > 20));
     }
     assert_eq!(
-        session["user"]
-            .as_object()
-            .expect("a user")
-            .keys()
-            .map(String::as_str)
-            .collect::<Vec<_>>(),
+        session["user"].as_object().expect("a user").keys().map(String::as_str).collect::<Vec<_>>(),
         ["email", "firstName", "id", "lastName", "role"]
     );
 
-    let login = world
-        .post(
-            "/auth/login",
-            &json!({"email": format!(" {email} "), "password": PASSWORD}),
-        )
-        .await
-        .expect(200);
+    let login =
+        world.post("/auth/login", &json!({"email": format!(" {email} "), "password": PASSWORD})).await.expect(200);
     assert_eq!(login["user"], session["user"]);
-    let me = world.raw(reqwest::Method::GET, "/auth/me").header(
-        "authorization",
-        format!("bearer {}", login["accessToken"].as_str().expect("a token")),
-    );
+    let me = world
+        .raw(reqwest::Method::GET, "/auth/me")
+        .header("authorization", format!("bearer {}", login["accessToken"].as_str().expect("a token")));
     assert_eq!(World::answer(me).await.expect(200), session["user"]);
 
     let stored: String = sqlx::query_scalar("select password_hash from stm.users where email = $1")
@@ -56,12 +41,7 @@ async fn a_customer_registers_and_logs_in() {
         .expect("a hash");
     assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
     let taken = world.post("/auth/register", &customer_registration(&email)).await;
-    assert_eq!(
-        (taken.status.as_u16(), &taken.body["code"]),
-        (409, &json!("email_taken")),
-        "{}",
-        taken.body
-    );
+    assert_eq!((taken.status.as_u16(), &taken.body["code"]), (409, &json!("email_taken")), "{}", taken.body);
     assert_eq!(
         world
             .number(&format!(
@@ -113,12 +93,7 @@ async fn a_provider_registers_with_its_regions_lsm() {
         "the one of the whole region"
     );
     assert_eq!(world.number("select count(*) from stm.notifications n join stm.users u on u.id = n.recipient_id where u.email = 'lsm3@example.com' and n.type = 'system'").await, 2);
-    assert_eq!(
-        world
-            .number("select count(*) from stm.providers where status = 'pending'")
-            .await,
-        3
-    );
+    assert_eq!(world.number("select count(*) from stm.providers where status = 'pending'").await, 3);
     let zip_codes: Vec<String> =
         sqlx::query_scalar("select distinct zip_code from stm.provider_zip_codes where position = 1")
             .fetch_all(&mut world.database.session().await)
@@ -126,21 +101,11 @@ async fn a_provider_registers_with_its_regions_lsm() {
             .expect("ZIP codes");
     assert_eq!(zip_codes, ["10001"], "the first is the primary one");
 
-    let nobody = world
-        .post("/auth/register", &with(registration(), "region", json!("Alaska")))
-        .await;
-    assert!(
-        nobody.body["message"]
-            .as_str()
-            .is_some_and(|message| message.contains("LSM")),
-        "{}",
-        nobody.body
-    );
+    let nobody = world.post("/auth/register", &with(registration(), "region", json!("Alaska"))).await;
+    assert!(nobody.body["message"].as_str().is_some_and(|message| message.contains("LSM")), "{}", nobody.body);
     assert_eq!(nobody.status, 400);
     assert_eq!(
-        world
-            .number("select count(*) from stm.users where role = 'service_provider'")
-            .await,
+        world.number("select count(*) from stm.users where role = 'service_provider'").await,
         3,
         "nothing is left of the refused one"
     );
@@ -152,59 +117,26 @@ async fn every_bad_field_is_named() {
     let refused = async |registration: &Value| -> Vec<String> {
         let answer = world.post("/auth/register", registration).await;
         assert_eq!(answer.status, 400, "{}", answer.body);
-        let errors = answer.body["errors"]
-            .as_array()
-            .unwrap_or_else(|| panic!("{}", answer.body))
-            .clone();
-        assert_eq!(
-            answer.body["message"].as_array().expect("sentences").len(),
-            errors.len()
-        );
-        errors
-            .iter()
-            .map(|error| error["field"].as_str().expect("a field").to_owned())
-            .collect()
+        let errors = answer.body["errors"].as_array().unwrap_or_else(|| panic!("{}", answer.body)).clone();
+        assert_eq!(answer.body["message"].as_array().expect("sentences").len(), errors.len());
+        errors.iter().map(|error| error["field"].as_str().expect("a field").to_owned()).collect()
     };
     assert_eq!(
         refused(&json!({})).await,
-        [
-            "email",
-            "phoneNumber",
-            "password",
-            "firstName",
-            "lastName",
-            "region",
-            "role"
-        ]
+        ["email", "phoneNumber", "password", "firstName", "lastName", "region", "role"]
     );
     let customer = || customer_registration(&unique_email("ann"));
     for (field, values) in [
-        (
-            "email",
-            vec![json!("ann"), json!("ann@localhost"), json!(""), json!(null)],
-        ),
+        ("email", vec![json!("ann"), json!("ann@localhost"), json!(""), json!(null)]),
         ("phoneNumber", vec![json!("12345"), json!("+44 20 7946 0000")]),
         ("password", vec![json!("1234567"), json!("x".repeat(257))]),
         ("firstName", vec![json!(" "), json!("x".repeat(201)), json!("a\u{0}")]),
-        (
-            "role",
-            vec![
-                json!("LSM"),
-                json!("ADMIN"),
-                json!("admin"),
-                json!("local_service_manager"),
-                json!("Customer"),
-            ],
-        ),
+        ("role", vec![json!("LSM"), json!("ADMIN"), json!("admin"), json!("local_service_manager"), json!("Customer")]),
         ("zipcode", vec![json!("1000"), json!("ABCDE")]),
         ("address", vec![json!("")]),
     ] {
         for value in values {
-            assert_eq!(
-                refused(&with(customer(), field, value.clone())).await,
-                [field],
-                "{value}"
-            );
+            assert_eq!(refused(&with(customer(), field, value.clone())).await, [field], "{value}");
         }
     }
     let provider = || provider_registration(&unique_email("pete"));
@@ -219,17 +151,9 @@ async fn every_bad_field_is_named() {
         ("websiteUrl", json!("javascript:alert(1)"), "websiteUrl"),
         ("experience", json!(-1), "experience"),
     ] {
-        assert_eq!(
-            refused(&with(provider(), field, value.clone())).await,
-            [named],
-            "{value}"
-        );
+        assert_eq!(refused(&with(provider(), field, value.clone())).await, [named], "{value}");
     }
-    assert_eq!(
-        world.number("select count(*) from stm.users").await,
-        1,
-        "only the LSM of the preparation"
-    );
+    assert_eq!(world.number("select count(*) from stm.users").await, 1, "only the LSM of the preparation");
 }
 
 /// Fields that only the service may set have no effect.
@@ -260,9 +184,7 @@ async fn a_wrong_login_says_nothing_about_the_account() {
     let world = World::start().await;
     let user = world.customer().await;
     let login = async |email: &str, password: &str| {
-        world
-            .post("/auth/login", &json!({"email": email, "password": password}))
-            .await
+        world.post("/auth/login", &json!({"email": email, "password": password})).await
     };
     let wrong_password = login(&user.email, "not the password").await.expect(401);
     let nobody = login("nobody@example.com", PASSWORD).await.expect(401);
@@ -271,25 +193,14 @@ async fn a_wrong_login_says_nothing_about_the_account() {
     }
     login("nonsense", PASSWORD).await.expect(401);
     login(&user.email, "short").await.expect(401);
-    world
-        .post("/auth/login", &json!({"email": user.email}))
-        .await
-        .expect(400);
+    world.post("/auth/login", &json!({"email": user.email})).await.expect(400);
 
-    world
-        .sql(&format!(
-            "update stm.users set banned_at = now() where id = {}",
-            user.id
-        ))
-        .await;
+    world.sql(&format!("update stm.users set banned_at = now() where id = {}", user.id)).await;
     login(&user.email, "not the password").await.expect(401);
     assert_eq!(login(&user.email, PASSWORD).await.expect(403)["code"], "banned");
     world.get_as(&user, "/auth/me").await.expect(401);
     world.get_as(&user, "/customer/profile").await.expect(404);
-    world
-        .post("/auth/refresh", &json!({"refreshToken": user.refresh_token}))
-        .await
-        .expect(403);
+    world.post("/auth/refresh", &json!({"refreshToken": user.refresh_token})).await.expect(403);
 }
 
 #[tokio::test]
@@ -302,18 +213,10 @@ async fn refresh_tokens_rotate_and_a_stolen_one_ends_the_login() {
     assert_ne!(second["refreshToken"], token);
     let tab = refresh(&token).await.expect(200);
     assert_ne!(tab["refreshToken"], second["refreshToken"], "tabs refresh in parallel");
-    world
-        .request(reqwest::Method::GET, "/auth/me", second["accessToken"].as_str(), None)
-        .await
-        .expect(200);
+    world.request(reqwest::Method::GET, "/auth/me", second["accessToken"].as_str(), None).await.expect(200);
 
-    let other_login = world
-        .post("/auth/login", &json!({"email": user.email, "password": PASSWORD}))
-        .await
-        .expect(200);
-    world
-        .sql("update stm.refresh_tokens set replaced_at = replaced_at - interval '31 seconds'")
-        .await;
+    let other_login = world.post("/auth/login", &json!({"email": user.email, "password": PASSWORD})).await.expect(200);
+    world.sql("update stm.refresh_tokens set replaced_at = replaced_at - interval '31 seconds'").await;
     refresh(&token).await.expect(401);
     for descendant in [&second, &tab] {
         refresh(&descendant["refreshToken"]).await.expect(401);

@@ -14,11 +14,7 @@ impl Scene {
     async fn start() -> Self {
         let world = World::start().await;
         let (customer, provider) = (world.customer().await, world.provider("Plumbing").await);
-        Self {
-            world,
-            customer,
-            provider,
-        }
+        Self { world, customer, provider }
     }
 
     async fn book_with(&self, changes: &[(&str, Value)]) -> crate::harness::Answer {
@@ -31,11 +27,7 @@ impl Scene {
 
     async fn nothing_is_booked(&self) {
         for table in ["jobs", "chats", "chat_members", "messages"] {
-            assert_eq!(
-                self.world.number(&format!("select count(*) from stm.{table}")).await,
-                0,
-                "{table}"
-            );
+            assert_eq!(self.world.number(&format!("select count(*) from stm.{table}")).await, 0, "{table}");
         }
     }
 }
@@ -44,9 +36,7 @@ impl Scene {
 async fn a_booking_is_a_job_a_chat_its_members_a_message_and_a_notification() {
     let scene = Scene::start().await;
     scene.world.sql("update stm.providers set first_message_template = 'Hi [CUSTOMER_NAME]: [SERVICE_NAME] at [LOCATION] on [SCHEDULED_DATE]'").await;
-    let date = (chrono::Utc::now() + chrono::Duration::days(7))
-        .format("%Y-%m-%dT10:00:00Z")
-        .to_string();
+    let date = (chrono::Utc::now() + chrono::Duration::days(7)).format("%Y-%m-%dT10:00:00Z").to_string();
     let more = [
         ("preferredDate", json!(date)),
         ("price", json!(1)),
@@ -66,33 +56,22 @@ async fn a_booking_is_a_job_a_chat_its_members_a_message_and_a_notification() {
     let one = async |sql: &str| scene.world.number(sql).await;
     assert_eq!(one("select count(*) from stm.jobs where price_cents = 12050 and customer_budget_cents = 12050 and status = 'new' and not sp_accepted").await, 1);
     assert_eq!(
-        one("select extract(epoch from response_deadline - created_at)::bigint from stm.jobs")
-            .await
-            .div_euclid(10),
+        one("select extract(epoch from response_deadline - created_at)::bigint from stm.jobs").await.div_euclid(10),
         360,
         "an hour"
     );
-    assert_eq!(
-        one("select count(*) from stm.chat_members where left_at is null").await,
-        2
-    );
+    assert_eq!(one("select count(*) from stm.chat_members where left_at is null").await, 2);
     assert_eq!(one("select last_seq from stm.chats").await, 2);
     let history = scene
         .world
-        .get_as(
-            &scene.provider.user,
-            &format!("/chat/{}/messages", body["chat"]["id"].as_str().expect("an id")),
-        )
+        .get_as(&scene.provider.user, &format!("/chat/{}/messages", body["chat"]["id"].as_str().expect("an id")))
         .await
         .expect(200);
     let line = |at: usize| {
         (
             history["messages"][at]["seq"].as_i64(),
             history["messages"][at]["sender_type"].clone(),
-            history["messages"][at]["message"]
-                .as_str()
-                .unwrap_or_default()
-                .to_owned(),
+            history["messages"][at]["message"].as_str().unwrap_or_default().to_owned(),
         )
     };
     let (seq, side, text) = line(0);
@@ -102,10 +81,7 @@ async fn a_booking_is_a_job_a_chat_its_members_a_message_and_a_notification() {
     }
     let (seq, side, text) = line(1);
     assert_eq!((seq, side), (Some(2), json!("service_provider")));
-    assert!(
-        text.starts_with("Hi Ann Archer: Plumbing at 1 Main Street on 20"),
-        "{text}"
-    );
+    assert!(text.starts_with("Hi Ann Archer: Plumbing at 1 Main Street on 20"), "{text}");
     let notified = format!(
         "select count(*) from stm.notifications where recipient_id = {} and type = 'job' and read_at is null",
         scene.provider.user.id
@@ -137,11 +113,7 @@ async fn every_bad_field_is_named() {
     ] {
         let answer = scene.book_with(&[(field, value.clone())]).await;
         assert_eq!(answer.status, 400, "{field} {value}: {}", answer.body);
-        assert_eq!(
-            answer.body["errors"][0]["field"], named,
-            "{field} {value}: {}",
-            answer.body
-        );
+        assert_eq!(answer.body["errors"][0]["field"], named, "{field} {value}: {}", answer.body);
     }
     scene.nothing_is_booked().await;
 }
@@ -149,10 +121,7 @@ async fn every_bad_field_is_named() {
 #[tokio::test]
 async fn a_provider_who_cannot_do_it_is_not_booked() {
     let scene = Scene::start().await;
-    let cleaning = scene
-        .world
-        .number("select id from stm.services where name = 'House cleaning'")
-        .await;
+    let cleaning = scene.world.number("select id from stm.services where name = 'House cleaning'").await;
     for (changes, status, code) in [
         (vec![("serviceId", json!(cleaning))], 400, "service_not_offered"),
         (vec![("zipcode", json!("99999"))], 400, "zip_code_not_served"),
@@ -164,20 +133,10 @@ async fn a_provider_who_cannot_do_it_is_not_booked() {
         assert_eq!(body["code"], code, "{changes:?}");
     }
     for status in ["pending", "inactive", "rejected", "banned"] {
-        scene
-            .world
-            .sql(&format!("update stm.providers set status = '{status}'"))
-            .await;
-        assert_eq!(
-            scene.book_with(&[]).await.expect(400)["code"],
-            "provider_not_active",
-            "{status}"
-        );
+        scene.world.sql(&format!("update stm.providers set status = '{status}'")).await;
+        assert_eq!(scene.book_with(&[]).await.expect(400)["code"], "provider_not_active", "{status}");
     }
-    scene
-        .world
-        .sql("update stm.providers set status = 'active'; update stm.services set status = 'pending'")
-        .await;
+    scene.world.sql("update stm.providers set status = 'active'; update stm.services set status = 'pending'").await;
     scene.book_with(&[]).await.expect(404);
     scene.world.sql("update stm.services set status = 'approved'; update stm.users set banned_at = now() where role = 'customer'").await;
     assert_eq!(scene.book_with(&[]).await.expect(403)["code"], "banned");
@@ -188,12 +147,7 @@ async fn a_provider_who_cannot_do_it_is_not_booked() {
 async fn open_and_unpaid_jobs_stand_in_the_way() {
     let scene = Scene::start().await;
     let other = scene.world.provider("Plumbing").await;
-    let book_other = async || {
-        scene
-            .world
-            .post_as(&scene.customer, "/customer/booking", &booking(&other))
-            .await
-    };
+    let book_other = async || scene.world.post_as(&scene.customer, "/customer/booking", &booking(&other)).await;
     scene.book_with(&[]).await.expect(201);
     assert_eq!(scene.book_with(&[]).await.expect(409)["code"], "open_job_with_provider");
     book_other().await.expect(201);
@@ -219,11 +173,7 @@ async fn open_and_unpaid_jobs_stand_in_the_way() {
         scene.book_with(&[]).await.expect(201);
     }
     let somebody_else = scene.world.customer().await;
-    scene
-        .world
-        .post_as(&somebody_else, "/customer/booking", &booking(&scene.provider))
-        .await
-        .expect(201);
+    scene.world.post_as(&somebody_else, "/customer/booking", &booking(&scene.provider)).await.expect(201);
 }
 
 /// The rules hold when one customer's requests race each other.
@@ -235,12 +185,7 @@ async fn of_racing_bookings_one_wins() {
         let answers = futures_util::future::join_all(attempts).await;
         let won = answers.iter().filter(|answer| answer.status == 201).count();
         let lost = answers.iter().filter(|answer| answer.status == 409).count();
-        assert_eq!(
-            (won, lost),
-            (1, 7),
-            "{:?}",
-            answers.iter().map(|answer| answer.status).collect::<Vec<_>>()
-        );
+        assert_eq!((won, lost), (1, 7), "{:?}", answers.iter().map(|answer| answer.status).collect::<Vec<_>>());
         assert_eq!(scene.world.number("select count(*) from stm.jobs").await, round);
         scene.world.sql("update stm.jobs set status = 'cancelled'").await;
     }

@@ -18,19 +18,12 @@ async fn approved_services_and_active_providers_are_shown() {
         .collect();
     assert_eq!(names, ["House cleaning", "Plumbing"], "by category and name");
     assert_eq!(
-        services["services"][0]
-            .as_object()
-            .expect("a service")
-            .keys()
-            .collect::<Vec<_>>(),
+        services["services"][0].as_object().expect("a service").keys().collect::<Vec<_>>(),
         ["category", "description", "id", "name"]
     );
 
-    let (cheap, dear, away) = (
-        world.provider("Plumbing").await,
-        world.provider("Plumbing").await,
-        world.provider("Plumbing").await,
-    );
+    let (cheap, dear, away) =
+        (world.provider("Plumbing").await, world.provider("Plumbing").await, world.provider("Plumbing").await);
     world
         .sql(&format!(
             "update stm.providers set min_price_cents = 5000, rating = 3.5, total_jobs = 1 where id = {};
@@ -41,10 +34,7 @@ async fn approved_services_and_active_providers_are_shown() {
         ))
         .await;
     let ids = async |query: &str| -> Vec<i64> {
-        let body = world
-            .get(&format!("/services/{}/providers{query}", cheap.service_id))
-            .await
-            .expect(200);
+        let body = world.get(&format!("/services/{}/providers{query}", cheap.service_id)).await.expect(200);
         body["providers"]
             .as_array()
             .expect("providers")
@@ -59,10 +49,7 @@ async fn approved_services_and_active_providers_are_shown() {
     assert_eq!(ids("?zipcode=10001&sortBy=rating").await, [dear.id, cheap.id]);
     assert_eq!(ids("?zipcode=55555").await, [] as [i64; 0]);
 
-    let body = world
-        .get(&format!("/services/{}/providers", cheap.service_id))
-        .await
-        .expect(200);
+    let body = world.get(&format!("/services/{}/providers", cheap.service_id)).await.expect(200);
     assert_eq!(body["service"]["name"], "Plumbing");
     let expected = json!({
         "id": dear.id, "businessName": "Pete's Pipes", "ownerName": "Pete Pipes", "description": null, "experience": null, "rating": 4.75,

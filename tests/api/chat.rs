@@ -7,15 +7,9 @@ use crate::harness::{JWT_SECRET, World};
 #[tokio::test]
 async fn history_is_for_members_in_pages() {
     let world = World::start().await;
-    let (customer, stranger, provider) = (
-        world.customer().await,
-        world.customer().await,
-        world.provider("Plumbing").await,
-    );
-    let chat = world.book(&customer, &provider).await["chat"]["id"]
-        .as_str()
-        .expect("an id")
-        .to_owned();
+    let (customer, stranger, provider) =
+        (world.customer().await, world.customer().await, world.provider("Plumbing").await);
+    let chat = world.book(&customer, &provider).await["chat"]["id"].as_str().expect("an id").to_owned();
     world
         .sql(&format!(
             "insert into stm.messages (chat_id, seq, sender_id, sender_type, message)
@@ -25,10 +19,7 @@ async fn history_is_for_members_in_pages() {
         ))
         .await;
     let seqs = async |query: &str| -> Vec<i64> {
-        let body = world
-            .get_as(&customer, &format!("/chat/{chat}/messages{query}"))
-            .await
-            .expect(200);
+        let body = world.get_as(&customer, &format!("/chat/{chat}/messages{query}")).await.expect(200);
         assert_eq!(body["chatId"], json!(chat));
         body["messages"]
             .as_array()
@@ -46,82 +37,38 @@ async fn history_is_for_members_in_pages() {
     assert_eq!(seqs("?after=10&before=13").await, [11, 12]);
     assert_eq!(seqs("?after=250").await, [] as [i64; 0]);
 
-    let first = world
-        .get_as(&provider.user, &format!("/chat/{chat}/messages?after=0&limit=1"))
-        .await
-        .expect(200);
+    let first = world.get_as(&provider.user, &format!("/chat/{chat}/messages?after=0&limit=1")).await.expect(200);
     let message = &first["messages"][0];
-    assert_eq!(
-        (&message["sender_type"], &message["sender_id"]),
-        (&json!("customer"), &json!(customer.id))
-    );
-    assert_eq!(
-        (&message["sender_name"], &message["message_type"]),
-        (&json!("Ann Archer"), &json!("text"))
-    );
-    assert!(
-        message["created_at"]
-            .as_str()
-            .is_some_and(|time| time.len() == 24 && time.ends_with('Z')),
-        "{message}"
-    );
+    assert_eq!((&message["sender_type"], &message["sender_id"]), (&json!("customer"), &json!(customer.id)));
+    assert_eq!((&message["sender_name"], &message["message_type"]), (&json!("Ann Archer"), &json!("text")));
+    assert!(message["created_at"].as_str().is_some_and(|time| time.len() == 24 && time.ends_with('Z')), "{message}");
 
     for query in ["?limit=0", "?limit=101", "?before=0", "?after=-1", "?limit=x"] {
-        world
-            .get_as(&customer, &format!("/chat/{chat}/messages{query}"))
-            .await
-            .expect(400);
+        world.get_as(&customer, &format!("/chat/{chat}/messages{query}")).await.expect(400);
     }
-    let not_mine = world
-        .get_as(&stranger, &format!("/chat/{chat}/messages"))
-        .await
-        .expect(404);
-    let not_there = world
-        .get_as(&stranger, "/chat/019b0000-0000-7000-8000-000000000000/messages")
-        .await
-        .expect(404);
-    assert_eq!(
-        not_mine["detail"], not_there["detail"],
-        "whether it exists makes no difference"
-    );
+    let not_mine = world.get_as(&stranger, &format!("/chat/{chat}/messages")).await.expect(404);
+    let not_there = world.get_as(&stranger, "/chat/019b0000-0000-7000-8000-000000000000/messages").await.expect(404);
+    assert_eq!(not_mine["detail"], not_there["detail"], "whether it exists makes no difference");
     world.get_as(&customer, "/chat/1/messages").await.expect(400);
-    world
-        .sql(&format!(
-            "update stm.chat_members set left_at = now() where user_id = {}",
-            customer.id
-        ))
-        .await;
-    world
-        .get_as(&customer, &format!("/chat/{chat}/messages"))
-        .await
-        .expect(404);
+    world.sql(&format!("update stm.chat_members set left_at = now() where user_id = {}", customer.id)).await;
+    world.get_as(&customer, &format!("/chat/{chat}/messages")).await.expect(404);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sockets_that_misbehave_are_answered_and_learn_nothing() {
     let world = World::start().await;
-    let (customer, stranger, provider) = (
-        world.customer().await,
-        world.customer().await,
-        world.provider("Plumbing").await,
-    );
+    let (customer, stranger, provider) =
+        (world.customer().await, world.customer().await, world.provider("Plumbing").await);
     let chat = world.book(&customer, &provider).await["chat"]["id"].clone();
     let header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::HS256);
     let sign = |claims: &serde_json::Value, secret: &str| {
-        jsonwebtoken::encode(
-            &header,
-            claims,
-            &jsonwebtoken::EncodingKey::from_secret(secret.as_bytes()),
-        )
-        .expect("a token")
+        jsonwebtoken::encode(&header, claims, &jsonwebtoken::EncodingKey::from_secret(secret.as_bytes()))
+            .expect("a token")
     };
     let claims = |sub: i64, exp: i64| json!({"sub": sub, "email": "x@example.com", "role": "customer", "typ": "access", "iat": 0, "exp": exp});
     let later = chrono::Utc::now().timestamp() + 600;
     let forged = [
-        sign(
-            &claims(customer.id, later),
-            "somebody else's secret, just as long as ours",
-        ),
+        sign(&claims(customer.id, later), "somebody else's secret, just as long as ours"),
         sign(&claims(customer.id, 1), JWT_SECRET),
         sign(&claims(999_999, later), JWT_SECRET),
     ];
@@ -152,9 +99,7 @@ async fn a_closed_chat_takes_no_messages() {
     let arguments = |code: &str| json!({"token": customer.token, "chatId": chat, "code": code});
     world.sql("update stm.chats set closed_at = now()").await;
     assert_eq!(world.client("refused.mjs", &arguments("chat_closed")).await["ok"], true);
-    world
-        .sql("update stm.chats set closed_at = null; update stm.chat_members set left_at = now()")
-        .await;
+    world.sql("update stm.chats set closed_at = null; update stm.chat_members set left_at = now()").await;
     assert_eq!(world.client("refused.mjs", &arguments("forbidden")).await["ok"], true);
     assert_eq!(world.number("select count(*) from stm.messages where seq > 1").await, 0);
 }

@@ -31,23 +31,13 @@ async fn budget_of_direct_connections_and_a_door_for_each() {
     let done = Arc::new(AtomicBool::new(false));
     let watched = tokio::spawn(watch(world.database.session().await, done.clone()));
     let servers = tokio::spawn(pooler_servers(world.database.direct_url(), done.clone()));
-    let report = world
-        .client(
-            "many_senders.mjs",
-            &json!({"senders": senders, "messagesEach": MESSAGES_EACH}),
-        )
-        .await;
+    let report = world.client("many_senders.mjs", &json!({"senders": senders, "messagesEach": MESSAGES_EACH})).await;
     done.store(true, Ordering::Relaxed);
     let (most_direct, seen) = watched.await.expect("the watcher");
     let servers = servers.await.expect("the watcher of the pooler");
 
     assert_eq!(report["acked"], SOCKETS * MESSAGES_EACH);
-    assert_eq!(
-        world
-            .number("select count(*) from stm.messages where client_message_id is not null")
-            .await,
-        4000
-    );
+    assert_eq!(world.number("select count(*) from stm.messages where client_message_id is not null").await, 4000);
     println!(
         "at most {most_direct} direct connections; {} different sights; {} pooler servers",
         seen.len(),
@@ -55,39 +45,20 @@ async fn budget_of_direct_connections_and_a_door_for_each() {
     );
     assert!((1..=15).contains(&most_direct), "{most_direct} direct connections");
 
-    let by = |application: &str| {
-        seen.iter()
-            .filter(|seen| seen.application == application)
-            .collect::<Vec<_>>()
-    };
+    let by = |application: &str| seen.iter().filter(|seen| seen.application == application).collect::<Vec<_>>();
     let (pooled, direct) = (by("stm-pooler"), by("stm-direct"));
     let is_batch = |seen: &Seen| seen.query.contains("Stores a batch of messages");
     let is_history = |seen: &Seen| seen.query.contains("with member as");
-    assert!(
-        direct.iter().any(|seen| is_batch(seen)),
-        "the socket's statement was seen"
-    );
-    assert!(
-        pooled.iter().any(|seen| is_history(seen)),
-        "the REST statement was seen"
-    );
-    assert!(
-        !pooled.iter().any(|seen| is_batch(seen)),
-        "messages go by the direct door"
-    );
+    assert!(direct.iter().any(|seen| is_batch(seen)), "the socket's statement was seen");
+    assert!(pooled.iter().any(|seen| is_history(seen)), "the REST statement was seen");
+    assert!(!pooled.iter().any(|seen| is_batch(seen)), "messages go by the direct door");
     assert!(!direct.iter().any(|seen| is_history(seen)), "REST goes by the pooler");
     // Not only by name: the one comes from PgBouncer's own ports, the other does not.
     assert!(
-        pooled
-            .iter()
-            .filter(|seen| is_history(seen))
-            .all(|seen| servers.contains(&seen.port)),
+        pooled.iter().filter(|seen| is_history(seen)).all(|seen| servers.contains(&seen.port)),
         "{servers:?} {pooled:?}"
     );
-    assert!(
-        direct.iter().all(|seen| !servers.contains(&seen.port)),
-        "{servers:?} {direct:?}"
-    );
+    assert!(direct.iter().all(|seen| !servers.contains(&seen.port)), "{servers:?} {direct:?}");
 }
 
 /// As many customers, each with a chat of their own; made by SQL, because hashing 200 passwords takes long.
@@ -119,12 +90,7 @@ async fn senders(world: &World, count: usize) -> Vec<serde_json::Value> {
         .map(|row| {
             let id = stm_backend::auth::UserId(row.get(0));
             let token = tokens
-                .issue(
-                    id,
-                    "sender@example.com".into(),
-                    stm_backend::auth::Role::Customer,
-                    chrono::Utc::now(),
-                )
+                .issue(id, "sender@example.com".into(), stm_backend::auth::Role::Customer, chrono::Utc::now())
                 .expect("a token");
             json!({"token": token, "chatId": row.get::<String, _>(1)})
         })
@@ -140,14 +106,8 @@ async fn watch(mut session: PgConnection, done: Arc<AtomicBool>) -> (usize, Hash
             .fetch_all(&mut session)
             .await
             .expect("pg_stat_activity");
-        let seen: Vec<_> = rows
-            .iter()
-            .map(|row| Seen {
-                application: row.get(0),
-                port: row.get(1),
-                query: row.get(2),
-            })
-            .collect();
+        let seen: Vec<_> =
+            rows.iter().map(|row| Seen { application: row.get(0), port: row.get(1), query: row.get(2) }).collect();
         most = most.max(seen.iter().filter(|seen| seen.application == "stm-direct").count());
         all.extend(seen);
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -159,18 +119,11 @@ async fn watch(mut session: PgConnection, done: Arc<AtomicBool>) -> (usize, Hash
 async fn pooler_servers(direct_url: String, done: Arc<AtomicBool>) -> HashSet<i32> {
     let name = direct_url.rsplit_once('/').expect("a URL").1.to_owned();
     let options: PgConnectOptions = url("DATABASE_URL").parse().expect("a URL");
-    let mut console = options
-        .database("pgbouncer")
-        .extra_float_digits(None)
-        .connect()
-        .await
-        .expect("the admin console");
+    let mut console =
+        options.database("pgbouncer").extra_float_digits(None).connect().await.expect("the admin console");
     let mut ports = HashSet::new();
     while !done.load(Ordering::Relaxed) {
-        let servers = sqlx::raw_sql("show servers")
-            .fetch_all(&mut console)
-            .await
-            .expect("servers");
+        let servers = sqlx::raw_sql("show servers").fetch_all(&mut console).await.expect("servers");
         let ours = servers.iter().filter(|row| row.get::<String, _>("database") == name);
         ports.extend(ours.map(|row| row.get::<i32, _>("local_port")));
         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -21,19 +21,10 @@ async fn the_profile_is_read_and_changed_under_both_names() {
 
     let change = json!({"firstName": " Anna ", "phone": "212.555.0199", "zipcode": "10002-1234", "role": "admin", "status": "x"});
     assert!(world.put_as(&customer, "/customer/profile", &change).await.expect(200)["message"].is_string());
-    world
-        .put_as(&customer, "/customers/profile", &json!({"address": "2 Side Street"}))
-        .await
-        .expect(200);
-    world
-        .put_as(&customer, "/customer/profile", &json!({}))
-        .await
-        .expect(200);
+    world.put_as(&customer, "/customers/profile", &json!({"address": "2 Side Street"})).await.expect(200);
+    world.put_as(&customer, "/customer/profile", &json!({})).await.expect(200);
     let changed = world.get_as(&customer, "/customer/profile").await.expect(200);
-    assert_eq!(
-        changed["user"],
-        json!({"name": "Anna Archer", "email": customer.email, "phone": "+12125550199"})
-    );
+    assert_eq!(changed["user"], json!({"name": "Anna Archer", "email": customer.email, "phone": "+12125550199"}));
     assert_eq!(
         (&changed["address"], &changed["zipcode"], &changed["region"]),
         (&json!("2 Side Street"), &json!("10002"), &json!("New York"))
@@ -44,20 +35,9 @@ async fn the_profile_is_read_and_changed_under_both_names() {
         "nobody else's changed"
     );
 
-    for (field, value) in [
-        ("zipcode", "1"),
-        ("phone", "1"),
-        ("firstName", ""),
-        ("address", "\u{0}"),
-    ] {
-        let answer = world
-            .put_as(
-                &customer,
-                "/customer/profile",
-                &json!({field: value, "lastName": "Other"}),
-            )
-            .await
-            .expect(400);
+    for (field, value) in [("zipcode", "1"), ("phone", "1"), ("firstName", ""), ("address", "\u{0}")] {
+        let answer =
+            world.put_as(&customer, "/customer/profile", &json!({field: value, "lastName": "Other"})).await.expect(400);
         assert_eq!(answer["errors"][0]["field"], field);
     }
     assert_eq!(

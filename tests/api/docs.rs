@@ -37,18 +37,12 @@ async fn the_served_document_is_complete() {
     for (path, methods) in served["paths"].as_object().expect("paths") {
         for (method, operation) in methods.as_object().expect("methods") {
             let place = format!("{method} {path}");
-            assert!(
-                operation["summary"].is_string() || operation["description"].is_string(),
-                "{place} says nothing"
-            );
+            assert!(operation["summary"].is_string() || operation["description"].is_string(), "{place} says nothing");
             assert!(
                 ids.insert(operation["operationId"].as_str().expect("an id").to_owned()),
                 "{place}: its id is not its own"
             );
-            assert!(
-                operation["responses"]["default"].is_object(),
-                "{place} does not document errors"
-            );
+            assert!(operation["responses"]["default"].is_object(), "{place} does not document errors");
         }
     }
 }
@@ -60,9 +54,8 @@ async fn the_page_needs_nothing_from_elsewhere() {
     let page = world.get("/docs/").await;
     let html = page.body.as_str().expect("a page").to_owned();
     assert_eq!(page.status, 200);
-    let sources = html
-        .split(['"', '\''])
-        .filter(|text| [".js", ".css", ".png"].iter().any(|ending| text.ends_with(ending)));
+    let sources =
+        html.split(['"', '\'']).filter(|text| [".js", ".css", ".png"].iter().any(|ending| text.ends_with(ending)));
     let mut assets = 0;
     for source in sources {
         assert!(!source.starts_with("http") && !source.starts_with("//"), "{source}");

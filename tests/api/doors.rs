@@ -27,12 +27,7 @@ fn direct(database: &Database) -> ConnectionString {
 }
 
 fn pooler(database: &Database, connections: u32) -> Pooler {
-    Pooler::new(
-        &pooled(database),
-        connections,
-        STATEMENT_TIMEOUT,
-        PoolerStatements::Unnamed,
-    )
+    Pooler::new(&pooled(database), connections, STATEMENT_TIMEOUT, PoolerStatements::Unnamed)
 }
 
 /// Differently shaped statements whose right answers are known.
@@ -50,53 +45,28 @@ async fn is_right<'e>(executor: impl Executor<'e, Database = Postgres>, shape: u
                 "select $1::int4 + 400000000",
             ][shape];
             let offset = 100_000_000 * i32::try_from(shape + 1).expect("small");
-            sqlx::query(sql)
-                .bind(n)
-                .fetch_one(executor)
-                .await?
-                .try_get::<i32, _>(0)?
-                == n + offset
+            sqlx::query(sql).bind(n).fetch_one(executor).await?.try_get::<i32, _>(0)? == n + offset
         }
         4 => {
-            sqlx::query("select $1::text || 'x'")
-                .bind(&text)
-                .fetch_one(executor)
-                .await?
-                .try_get::<String, _>(0)?
+            sqlx::query("select $1::text || 'x'").bind(&text).fetch_one(executor).await?.try_get::<String, _>(0)?
                 == format!("{text}x")
         }
         5 => {
-            sqlx::query("select 'y' || $1::text")
-                .bind(&text)
-                .fetch_one(executor)
-                .await?
-                .try_get::<String, _>(0)?
+            sqlx::query("select 'y' || $1::text").bind(&text).fetch_one(executor).await?.try_get::<String, _>(0)?
                 == format!("y{text}")
         }
         6 => {
-            sqlx::query("select $1::int8 + 5")
-                .bind(i64::from(n))
-                .fetch_one(executor)
-                .await?
-                .try_get::<i64, _>(0)?
+            sqlx::query("select $1::int8 + 5").bind(i64::from(n)).fetch_one(executor).await?.try_get::<i64, _>(0)?
                 == i64::from(n) + 5
         }
         7 => {
-            let row = sqlx::query("select $1::int4 * 2, $2::text")
-                .bind(n)
-                .bind(&text)
-                .fetch_one(executor)
-                .await?;
+            let row = sqlx::query("select $1::int4 * 2, $2::text").bind(n).bind(&text).fetch_one(executor).await?;
             row.try_get::<i32, _>(0)? == n * 2 && row.try_get::<String, _>(1)? == text
         }
         8 => {
-            let rows = sqlx::query("select i from generate_series($1::int4, $1 + 4) i")
-                .bind(n)
-                .fetch_all(executor)
-                .await?;
-            rows.iter()
-                .map(|row| row.try_get::<i32, _>(0))
-                .collect::<sqlx::Result<Vec<_>>>()?
+            let rows =
+                sqlx::query("select i from generate_series($1::int4, $1 + 4) i").bind(n).fetch_all(executor).await?;
+            rows.iter().map(|row| row.try_get::<i32, _>(0)).collect::<sqlx::Result<Vec<_>>>()?
                 == (n..n + 5).collect::<Vec<_>>()
         }
         9 => {
@@ -109,11 +79,7 @@ async fn is_right<'e>(executor: impl Executor<'e, Database = Postgres>, shape: u
         }
         10 => {
             // A statement that fails on the server must not disturb its neighbours.
-            match sqlx::query("select 1 / ($1::int4 - $1)")
-                .bind(n)
-                .fetch_one(executor)
-                .await
-            {
+            match sqlx::query("select 1 / ($1::int4 - $1)").bind(n).fetch_one(executor).await {
                 Err(error) if sqlstate(&error).as_deref() == Some("22012") => true,
                 answered => return answered.map(|_| false),
             }
@@ -209,39 +175,19 @@ async fn hazard() {
         }
     })
     .await;
-    assert!(
-        ours.errors.is_empty(),
-        "{} errors: {:?}",
-        ours.errors.len(),
-        ours.errors.iter().collect::<HashSet<_>>()
-    );
+    assert!(ours.errors.is_empty(), "{} errors: {:?}", ours.errors.len(), ours.errors.iter().collect::<HashSet<_>>());
     assert_eq!((ours.right, ours.wrong), (OPERATIONS.unsigned_abs(), 0));
-    let written: Vec<i32> = sqlx::query_scalar("select n from hazard")
-        .fetch_all(&mut session)
-        .await
-        .expect("rows");
-    assert_eq!(
-        written.len(),
-        ours.acknowledged.len(),
-        "each acknowledged write is there once"
-    );
+    let written: Vec<i32> = sqlx::query_scalar("select n from hazard").fetch_all(&mut session).await.expect("rows");
+    assert_eq!(written.len(), ours.acknowledged.len(), "each acknowledged write is there once");
     assert_eq!(written.into_iter().collect::<HashSet<_>>(), ours.acknowledged);
 
     let plain: PgPool = PgPoolOptions::new()
         .max_connections(32)
         .acquire_timeout(Duration::from_secs(30))
         .connect_lazy_with(pooled(&database).options("plain-sqlx"));
-    let theirs = load(
-        plain,
-        3000,
-        |pool, shape, n| async move { is_right(&pool, shape, n).await },
-    )
-    .await;
+    let theirs = load(plain, 3000, |pool, shape, n| async move { is_right(&pool, shape, n).await }).await;
     let errors = theirs.errors.len();
-    println!(
-        "plain sqlx: {} right, {} wrong, {errors} errors",
-        theirs.right, theirs.wrong
-    );
+    println!("plain sqlx: {} right, {} wrong, {errors} errors", theirs.right, theirs.wrong);
     assert!(theirs.wrong > 0 || errors > 0, "this load would not notice the hazard");
 }
 
@@ -252,10 +198,7 @@ const OPEN_TRANSACTIONS: &str = "select count(*) from pg_stat_activity where dat
 async fn until_no_transaction_is_open(database: &Database) {
     let mut session = database.session().await;
     for _ in 0..200 {
-        let open: i64 = sqlx::query_scalar(OPEN_TRANSACTIONS)
-            .fetch_one(&mut session)
-            .await
-            .expect("a count");
+        let open: i64 = sqlx::query_scalar(OPEN_TRANSACTIONS).fetch_one(&mut session).await.expect("a count");
         if open == 0 {
             return;
         }
@@ -271,10 +214,7 @@ async fn cancelled_operations_lose_no_acknowledged_write() {
     let mut session = database.session().await;
     execute(&mut session, "create table hazard (n int4)").await;
     for door in ["pooler", "direct"] {
-        let (pooler, direct) = (
-            pooler(&database, 8),
-            Direct::new(&direct(&database), 6, STATEMENT_TIMEOUT),
-        );
+        let (pooler, direct) = (pooler(&database, 8), Direct::new(&direct(&database), 6, STATEMENT_TIMEOUT));
         let tasks: Vec<_> = (0..16)
             .map(|task: i32| {
                 let (pooler, direct) = (pooler.clone(), direct.clone());
@@ -294,11 +234,7 @@ async fn cancelled_operations_lose_no_acknowledged_write() {
                             }
                         };
                         // Half of them are given time enough; the other half is cut somewhere.
-                        let limit = if round % 2 == 0 {
-                            20_000_000
-                        } else {
-                            rand::rng().random_range(0..8000)
-                        };
+                        let limit = if round % 2 == 0 { 20_000_000 } else { rand::rng().random_range(0..8000) };
                         if let Ok(written) = tokio::time::timeout(Duration::from_micros(limit), write).await {
                             written.expect("others are not disturbed");
                             acknowledged.push(n);
@@ -319,11 +255,7 @@ async fn cancelled_operations_lose_no_acknowledged_write() {
             .into_iter()
             .collect();
         let missing: Vec<_> = acknowledged.difference(&written).collect();
-        assert!(
-            acknowledged.len() >= 16 * 75,
-            "the uncut half is acknowledged: {}",
-            acknowledged.len()
-        );
+        assert!(acknowledged.len() >= 16 * 75, "the uncut half is acknowledged: {}", acknowledged.len());
         assert!(missing.is_empty(), "{door}: acknowledged but missing: {missing:?}");
         until_no_transaction_is_open(&database).await;
         execute(&mut session, "truncate hazard").await;
@@ -340,9 +272,7 @@ async fn cancelled_requests_leave_no_open_transaction() {
             .raw(reqwest::Method::PUT, "/customer/profile")
             .bearer_auth(&customer.token)
             .json(&serde_json::json!({"address": format!("{round}")}));
-        let read = world
-            .raw(reqwest::Method::GET, "/customer/profile")
-            .bearer_auth(&customer.token);
+        let read = world.raw(reqwest::Method::GET, "/customer/profile").bearer_auth(&customer.token);
         for request in [write, read] {
             let limit = Duration::from_micros(rand::rng().random_range(100..6000));
             let _usually_cut = tokio::time::timeout(limit, request.send()).await;
@@ -351,10 +281,7 @@ async fn cancelled_requests_leave_no_open_transaction() {
     until_no_transaction_is_open(&world.database).await;
     for round in 0..8 {
         let address = format!("after the storm {round}");
-        world
-            .put_as(&customer, "/customer/profile", &serde_json::json!({"address": address}))
-            .await
-            .expect(200);
+        world.put_as(&customer, "/customer/profile", &serde_json::json!({"address": address})).await.expect(200);
         let stored: String = sqlx::query_scalar("select address from stm.customers where user_id = $1")
             .bind(customer.id)
             .fetch_one(&mut world.database.session().await)
@@ -362,10 +289,7 @@ async fn cancelled_requests_leave_no_open_transaction() {
             .expect("a row");
         assert_eq!(stored, address);
     }
-    world
-        .post_as(&customer, "/customer/booking", &booking(&provider))
-        .await
-        .expect(201);
+    world.post_as(&customer, "/customer/booking", &booking(&provider)).await.expect(201);
 }
 
 #[tokio::test]
@@ -388,61 +312,31 @@ async fn the_pooler_refuses_what_would_harm_a_shared_server() {
         let error = sqlx::query(sql).execute(&mut tx).await.expect_err(sql).to_string();
         assert!(error.contains("transaction pooler"), "{sql}: {error}");
         // Nothing was sent: the transaction is as good as before.
-        sqlx::query("insert into t values (1)")
-            .execute(&mut tx)
-            .await
-            .expect("an insert");
+        sqlx::query("insert into t values (1)").execute(&mut tx).await.expect("an insert");
         tx.commit().await.expect("a commit");
     }
     let mut tx = pooler.write().await.expect("a transaction");
-    for refused in [
-        sqlx::raw_sql("select 1").execute(&mut tx).await,
-        tx.execute("select 1").await,
-    ] {
-        assert!(
-            refused
-                .expect_err("the simple protocol")
-                .to_string()
-                .contains("simple protocol")
-        );
+    for refused in [sqlx::raw_sql("select 1").execute(&mut tx).await, tx.execute("select 1").await] {
+        assert!(refused.expect_err("the simple protocol").to_string().contains("simple protocol"));
     }
 
     // A reading statement or transaction cannot write, whatever the text hides.
     let hidden = "with x as (insert into t values (2) returning n) select n from x";
     let code = |error: sqlx::Error| sqlstate(&error).map(String::from);
-    assert_eq!(
-        code(sqlx::query(hidden).fetch_one(&pooler).await.expect_err("a write")),
-        Some("25006".into())
-    );
+    assert_eq!(code(sqlx::query(hidden).fetch_one(&pooler).await.expect_err("a write")), Some("25006".into()));
     let mut tx = pooler.read().await.expect("a transaction");
-    assert_eq!(
-        code(sqlx::query(hidden).fetch_one(&mut tx).await.expect_err("a write")),
-        Some("25006".into())
-    );
+    assert_eq!(code(sqlx::query(hidden).fetch_one(&mut tx).await.expect_err("a write")), Some("25006".into()));
 }
 
 #[tokio::test]
 async fn time_limits_ride_in_the_begin_message() {
     let database = Database::create().await;
-    let pooler = Pooler::new(
-        &pooled(&database),
-        2,
-        Duration::from_millis(300),
-        PoolerStatements::Unnamed,
-    );
-    let error = sqlx::query("select pg_sleep(5)::text")
-        .fetch_one(&pooler)
-        .await
-        .expect_err("too slow");
+    let pooler = Pooler::new(&pooled(&database), 2, Duration::from_millis(300), PoolerStatements::Unnamed);
+    let error = sqlx::query("select pg_sleep(5)::text").fetch_one(&pooler).await.expect_err("too slow");
     assert_eq!(sqlstate(&error).as_deref(), Some("57014"));
     // They were local to their transactions: whoever gets the server next does not inherit them.
-    let plain = PgPoolOptions::new()
-        .max_connections(1)
-        .connect_lazy_with(pooled(&database).options("plain-sqlx"));
-    let rows = sqlx::raw_sql("select current_setting('statement_timeout')")
-        .fetch_one(&plain)
-        .await
-        .expect("a row");
+    let plain = PgPoolOptions::new().max_connections(1).connect_lazy_with(pooled(&database).options("plain-sqlx"));
+    let rows = sqlx::raw_sql("select current_setting('statement_timeout')").fetch_one(&plain).await.expect("a row");
     assert_eq!(rows.try_get::<String, _>(0).expect("text"), "0");
 }
 
@@ -450,18 +344,9 @@ async fn time_limits_ride_in_the_begin_message() {
 async fn the_probe_tells_a_pooler_from_a_session() {
     let database = Database::create().await;
     for _ in 0..5 {
-        assert_eq!(
-            probe::pooling(&pooled(&database)).await.expect("an answer"),
-            Pooling::Transaction
-        );
-        assert_eq!(
-            probe::pooling(&direct(&database)).await.expect("an answer"),
-            Pooling::Session
-        );
-        assert!(
-            !probe::tracks_names(&pooled(&database)).await,
-            "PgBouncer in this configuration does not track names"
-        );
+        assert_eq!(probe::pooling(&pooled(&database)).await.expect("an answer"), Pooling::Transaction);
+        assert_eq!(probe::pooling(&direct(&database)).await.expect("an answer"), Pooling::Session);
+        assert!(!probe::tracks_names(&pooled(&database)).await, "PgBouncer in this configuration does not track names");
     }
     // Nothing of it stays on any of the pooler's four servers.
     let pooler = pooler(&database, 4);

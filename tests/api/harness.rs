@@ -23,9 +23,7 @@ pub struct Database {
 impl Database {
     pub async fn create() -> Self {
         let name = format!("stm_test_{:016x}", rand::random::<u64>());
-        let mut admin = PgConnection::connect(&url("DIRECT_URL"))
-            .await
-            .expect("PostgreSQL at DIRECT_URL");
+        let mut admin = PgConnection::connect(&url("DIRECT_URL")).await.expect("PostgreSQL at DIRECT_URL");
         execute(&mut admin, &format!("create database {name}")).await;
         Self { name }
     }
@@ -57,10 +55,7 @@ impl Drop for Database {
         let name = self.name.clone();
         // Not in the test's own runtime, which may be unwinding.
         let dropped = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .expect("a runtime");
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
                 let mut admin = PgConnection::connect(&url("DIRECT_URL")).await?;
                 sqlx::raw_sql(AssertSqlSafe(format!("drop database if exists {name} with (force)")))
@@ -78,10 +73,7 @@ pub fn url(name: &str) -> String {
 }
 
 pub async fn execute(session: &mut PgConnection, sql: &str) {
-    sqlx::raw_sql(AssertSqlSafe(sql))
-        .execute(session)
-        .await
-        .unwrap_or_else(|error| panic!("{sql}: {error}"));
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(session).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
 }
 
 /// A child process whose output is collected. Killed when dropped.
@@ -93,10 +85,7 @@ struct Process {
 
 impl Process {
     fn spawn(command: &mut Command) -> Self {
-        let command = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let output = Arc::new(Mutex::new(String::new()));
         let readers = vec![
@@ -119,16 +108,10 @@ impl Process {
         let started = Instant::now();
         loop {
             if let Some(status) = self.has_ended() {
-                self.readers
-                    .drain(..)
-                    .for_each(|reader| reader.join().expect("a reader"));
+                self.readers.drain(..).for_each(|reader| reader.join().expect("a reader"));
                 return (status, self.output());
             }
-            assert!(
-                started.elapsed() < patience,
-                "the process does not end: {}",
-                self.output()
-            );
+            assert!(started.elapsed() < patience, "the process does not end: {}", self.output());
             nap();
         }
     }
@@ -170,10 +153,7 @@ pub fn environment(database: &Database, more: &[(&str, &str)]) -> Environment {
         ("DIRECT_URL".to_owned(), database.direct_url()),
         ("JWT_SECRET".to_owned(), JWT_SECRET.to_owned()),
     ];
-    environment.extend(
-        more.iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
-    );
+    environment.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     environment
 }
 
@@ -190,9 +170,7 @@ impl Server {
 
     /// Runs the process to its end, which must come by itself.
     pub fn run_to_exit(environment: &Environment) -> (ExitStatus, String) {
-        Self::spawn(environment, tempfile::tempdir().expect("a directory").path())
-            .process
-            .wait(PATIENCE)
+        Self::spawn(environment, tempfile::tempdir().expect("a directory").path()).process.wait(PATIENCE)
     }
 
     /// As [`run_to_exit`](Self::run_to_exit), in a directory that holds secrets.
@@ -210,10 +188,7 @@ impl Server {
             command.env("RUST_LOG", filter);
         }
         command.envs(environment.iter().map(|(name, value)| (name, value)));
-        Self {
-            process: Process::spawn(&mut command),
-            port: 0,
-        }
+        Self { process: Process::spawn(&mut command), port: 0 }
     }
 
     fn until_it_listens(mut self) -> Self {
@@ -221,11 +196,7 @@ impl Server {
         loop {
             let output = self.output();
             if let Some((_, port)) = output.rsplit_once("STM Backend running at port ") {
-                self.port = port
-                    .split_whitespace()
-                    .next()
-                    .and_then(|port| port.parse().ok())
-                    .expect("a port");
+                self.port = port.split_whitespace().next().and_then(|port| port.parse().ok()).expect("a port");
                 return self;
             }
             if let Some(status) = self.process.has_ended() {
@@ -311,11 +282,8 @@ impl World {
     pub async fn start_with(more: &[(&str, &str)]) -> Self {
         let database = Database::create().await;
         let server = Server::start(&environment(&database, more));
-        let world = Self {
-            server,
-            database,
-            http: reqwest::Client::builder().no_proxy().build().expect("an HTTP client"),
-        };
+        let world =
+            Self { server, database, http: reqwest::Client::builder().no_proxy().build().expect("an HTTP client") };
         world
             .sql(&format!(
                 "insert into stm.users (email, first_name, last_name, role) values ('lsm@example.com', 'Lena', 'Local', 'local_service_manager');
@@ -396,12 +364,8 @@ impl World {
             user.id
         ))
         .await;
-        let id = self
-            .number(&format!("select id from stm.providers where user_id = {}", user.id))
-            .await;
-        let service_id = self
-            .number(&format!("select id from stm.services where name = '{service}'"))
-            .await;
+        let id = self.number(&format!("select id from stm.providers where user_id = {}", user.id)).await;
+        let service_id = self.number(&format!("select id from stm.services where name = '{service}'")).await;
         Provider { user, id, service_id }
     }
 
@@ -418,24 +382,15 @@ impl World {
 
     /// Books, and gives the answer's body.
     pub async fn book(&self, customer: &User, provider: &Provider) -> Value {
-        self.post_as(customer, "/customer/booking", &booking(provider))
-            .await
-            .expect(201)
+        self.post_as(customer, "/customer/booking", &booking(provider)).await.expect(201)
     }
 
     /// Runs a script of `tests/clients` with the real socket.io-client; gives its last line, which is JSON.
     pub async fn client(&self, script: &str, arguments: &Value) -> Value {
         let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
-        assert!(
-            directory.join("node_modules").is_dir(),
-            "run `npm ci` in tests/clients first: `make test` does"
-        );
+        assert!(directory.join("node_modules").is_dir(), "run `npm ci` in tests/clients first: `make test` does");
         let mut command = Command::new("node");
-        command
-            .current_dir(directory)
-            .arg(script)
-            .arg(arguments.to_string())
-            .env("BASE_URL", self.server.base_url());
+        command.current_dir(directory).arg(script).arg(arguments.to_string()).env("BASE_URL", self.server.base_url());
         let script = script.to_owned();
         let finished = tokio::task::spawn_blocking(move || Process::spawn(&mut command).wait(4 * PATIENCE)).await;
         let (status, output) = finished.unwrap_or_else(|error| panic!("{script}: {error}"));

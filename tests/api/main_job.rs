@@ -19,12 +19,7 @@ async fn a_customer_books_a_provider_and_they_chat() {
         let report = world.client("main_job.mjs", &arguments).await;
         assert_eq!(report["ok"], true, "{transport}: {report}");
     }
-    assert_eq!(
-        world
-            .number("select count(*) from stm.messages where client_message_id = 'first'")
-            .await,
-        2
-    );
+    assert_eq!(world.number("select count(*) from stm.messages where client_message_id = 'first'").await, 2);
     let gaps = "select count(*) from stm.chats c where c.last_seq <> (select count(*) from stm.messages m where m.chat_id = c.id)
                 or c.last_seq <> (select max(seq) from stm.messages m where m.chat_id = c.id)";
     assert_eq!(world.number(gaps).await, 0);

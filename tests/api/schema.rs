@@ -52,10 +52,7 @@ async fn every_table_is_private_and_every_foreign_key_indexed() {
     }
     for role in ["anon", "authenticated"] {
         execute(&mut session, &format!("set role {role}")).await;
-        let denied = sqlx::query("select 1 from stm.users")
-            .fetch_all(&mut session)
-            .await
-            .expect_err("private");
+        let denied = sqlx::query("select 1 from stm.users").fetch_all(&mut session).await.expect_err("private");
         assert_eq!(sqlstate(&denied).as_deref(), Some("42501"));
         execute(&mut session, "reset role").await;
     }

@@ -15,10 +15,7 @@ fn refuses(database: &Database, changes: &[(&str, &str)], expected: &[&str]) {
     let (status, output) = Server::run_to_exit(&environment(database, changes));
     assert_eq!(status.code(), Some(1), "{changes:?}: {output}");
     for expected in expected {
-        assert!(
-            output.contains(expected),
-            "{changes:?} does not say `{expected}`: {output}"
-        );
+        assert!(output.contains(expected), "{changes:?} does not say `{expected}`: {output}");
     }
     for secret in [PASSWORD_OF_THE_STACK, "hunter2", crate::harness::JWT_SECRET] {
         assert!(!output.contains(secret), "{changes:?} tells a secret: {output}");
@@ -30,11 +27,7 @@ fn refuses(database: &Database, changes: &[(&str, &str)], expected: &[&str]) {
 async fn says_what_is_ready_in_order() {
     let world = World::start_with(&[]).await;
     let output = world.server.output();
-    let at = |line: &str| {
-        output
-            .find(line)
-            .unwrap_or_else(|| panic!("`{line}` is missing: {output}"))
-    };
+    let at = |line: &str| output.find(line).unwrap_or_else(|| panic!("`{line}` is missing: {output}"));
     let pooler = at("✅ Connected to transaction pooler (REST API)");
     let direct = at("✅ Connected to direct connection (Real-time/Socket.IO)");
     let running = at(&format!("STM Backend running at port {}", world.server.port));
@@ -46,26 +39,10 @@ async fn says_what_is_ready_in_order() {
 #[tokio::test]
 async fn names_every_missing_secret() {
     let database = Database::create().await;
-    refuses(
-        &database,
-        &[("DATABASE_URL", "")],
-        &["DATABASE_URL is missing", ":6543/postgres"],
-    );
-    refuses(
-        &database,
-        &[("DIRECT_URL", "")],
-        &["DIRECT_URL is missing", ":5432/postgres"],
-    );
+    refuses(&database, &[("DATABASE_URL", "")], &["DATABASE_URL is missing", ":6543/postgres"]);
+    refuses(&database, &[("DIRECT_URL", "")], &["DIRECT_URL is missing", ":5432/postgres"]);
     let all = [("DATABASE_URL", ""), ("DIRECT_URL", ""), ("JWT_SECRET", " ")];
-    refuses(
-        &database,
-        &all,
-        &[
-            "DATABASE_URL is missing",
-            "DIRECT_URL is missing",
-            "JWT_SECRET is missing",
-        ],
-    );
+    refuses(&database, &all, &["DATABASE_URL is missing", "DIRECT_URL is missing", "JWT_SECRET is missing"]);
 }
 
 #[tokio::test]
@@ -77,14 +54,8 @@ async fn names_a_malformed_secret() {
             ("postgres://stm:hunter2#@127.0.0.1:5432/stm", "percent-encoded"),
             ("postgres://stm:hunter2@127.0.0.1:5432", "no database name"),
             ("postgres://stm:[YOUR-PASSWORD]@127.0.0.1:5432/stm", "placeholder"),
-            (
-                "postgres://stm:hunter2@db.example.com:5432/stm?sslmode=disable",
-                "sslmode",
-            ),
-            (
-                "postgres://postgres:hunter2@aws-0-us-east-1.pooler.supabase.com:5432/postgres",
-                "postgres.<project-ref>",
-            ),
+            ("postgres://stm:hunter2@db.example.com:5432/stm?sslmode=disable", "sslmode"),
+            ("postgres://postgres:hunter2@aws-0-us-east-1.pooler.supabase.com:5432/postgres", "postgres.<project-ref>"),
         ] {
             refuses(&database, &[(secret, value)], &[secret, expected]);
         }
@@ -97,11 +68,7 @@ async fn names_a_malformed_secret() {
 async fn tells_swapped_and_equal_urls() {
     let database = Database::create().await;
     let (pooled, direct) = (database.database_url(), database.direct_url());
-    refuses(
-        &database,
-        &[("DATABASE_URL", &direct), ("DIRECT_URL", &pooled)],
-        &["swapped", "Exchange"],
-    );
+    refuses(&database, &[("DATABASE_URL", &direct), ("DIRECT_URL", &pooled)], &["swapped", "Exchange"]);
     refuses(&database, &[("DIRECT_URL", &pooled)], &["equal"]);
     refuses(&database, &[("DATABASE_URL", &direct)], &["equal"]);
 }
@@ -111,11 +78,7 @@ async fn refuses_a_transaction_pooler_as_direct_url() {
     let database = Database::create().await;
     // Another name of the same pooler, so that the two are not equal.
     let pooled = database.database_url().replace("127.0.0.1", "localhost");
-    refuses(
-        &database,
-        &[("DIRECT_URL", &pooled)],
-        &["DIRECT_URL is a transaction pooler", ":5432/postgres"],
-    );
+    refuses(&database, &[("DIRECT_URL", &pooled)], &["DIRECT_URL is a transaction pooler", ":5432/postgres"]);
 }
 
 #[tokio::test]
@@ -124,52 +87,30 @@ async fn warns_when_database_url_is_no_transaction_pooler() {
     let database = Database::create().await;
     let url = direct(&database);
     let server = Server::start(&environment(&database, &[("DATABASE_URL", &url)]));
-    assert!(
-        server
-            .output()
-            .contains("WARN DATABASE_URL is not a transaction pooler"),
-        "{}",
-        server.output()
-    );
+    assert!(server.output().contains("WARN DATABASE_URL is not a transaction pooler"), "{}", server.output());
 }
 
 #[tokio::test]
 async fn warns_of_parameters_that_only_prisma_reads() {
     let database = Database::create().await;
-    let url = format!(
-        "{}?pgbouncer=true&connection_limit=1&pool_timeout=0&schema=public",
-        database.database_url()
-    );
+    let url = format!("{}?pgbouncer=true&connection_limit=1&pool_timeout=0&schema=public", database.database_url());
     let server = Server::start(&environment(&database, &[("DATABASE_URL", &url)]));
     let output = server.output();
-    assert!(
-        output.contains("DATABASE_URL has URL parameters that are ignored"),
-        "{output}"
-    );
-    assert!(
-        output.contains("pgbouncer, connection_limit, pool_timeout, schema"),
-        "{output}"
-    );
+    assert!(output.contains("DATABASE_URL has URL parameters that are ignored"), "{output}");
+    assert!(output.contains("pgbouncer, connection_limit, pool_timeout, schema"), "{output}");
 }
 
 #[tokio::test]
 async fn refuses_named_statements_where_names_are_not_tracked() {
     let database = Database::create().await;
-    refuses(
-        &database,
-        &[("POOLER_STATEMENTS", "named")],
-        &["POOLER_STATEMENTS", "unnamed"],
-    );
+    refuses(&database, &[("POOLER_STATEMENTS", "named")], &["POOLER_STATEMENTS", "unnamed"]);
 }
 
 #[tokio::test]
 async fn names_a_server_that_cannot_be_reached() {
     let database = Database::create().await;
     // Bound but not listening any more: nothing answers there.
-    let closed = TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .expect("a port")
-        .port();
+    let closed = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
     let hangs_up = TcpListener::bind("127.0.0.1:0").expect("a port");
     let hangs_up_at = hangs_up.local_addr().expect("an address").port();
     std::thread::spawn(move || {
@@ -179,19 +120,11 @@ async fn names_a_server_that_cannot_be_reached() {
     });
     for secret in ["DATABASE_URL", "DIRECT_URL"] {
         let at = |port: u16| format!("postgres://stm:hunter2@127.0.0.1:{port}/stm");
-        refuses(
-            &database,
-            &[(secret, &at(closed))],
-            &[secret, &format!("nothing listens at 127.0.0.1:{closed}")],
-        );
+        refuses(&database, &[(secret, &at(closed))], &[secret, &format!("nothing listens at 127.0.0.1:{closed}")]);
         refuses(
             &database,
             &[(secret, &at(hangs_up_at))],
-            &[
-                secret,
-                &format!("the server at 127.0.0.1:{hangs_up_at}"),
-                "check host and port",
-            ],
+            &[secret, &format!("the server at 127.0.0.1:{hangs_up_at}"), "check host and port"],
         );
     }
     let both = [
@@ -199,11 +132,7 @@ async fn names_a_server_that_cannot_be_reached() {
         ("DIRECT_URL", format!("postgres://stm:hunter2@localhost:{closed}/stm")),
     ];
     let both: Vec<_> = both.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    refuses(
-        &database,
-        &both,
-        &["DATABASE_URL: nothing listens", "DIRECT_URL: nothing listens"],
-    );
+    refuses(&database, &both, &["DATABASE_URL: nothing listens", "DIRECT_URL: nothing listens"]);
 }
 
 #[tokio::test]
@@ -211,64 +140,30 @@ async fn names_a_server_that_does_not_answer() {
     let database = Database::create().await;
     // The kernel accepts; nobody reads.
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let url = format!(
-        "postgres://stm:hunter2@{}/stm",
-        silent.local_addr().expect("an address")
-    );
-    refuses(
-        &database,
-        &[("DIRECT_URL", &url)],
-        &["DIRECT_URL", "did not answer in time"],
-    );
+    let url = format!("postgres://stm:hunter2@{}/stm", silent.local_addr().expect("an address"));
+    refuses(&database, &[("DIRECT_URL", &url)], &["DIRECT_URL", "did not answer in time"]);
 }
 
 #[tokio::test]
 async fn names_what_a_server_refuses() {
     let database = Database::create().await;
     for secret in ["DATABASE_URL", "DIRECT_URL"] {
-        let good = if secret == "DATABASE_URL" {
-            database.database_url()
-        } else {
-            database.direct_url()
-        };
+        let good = if secret == "DATABASE_URL" { database.database_url() } else { database.direct_url() };
         let wrong_password = good.replace(PASSWORD_OF_THE_STACK, "hunter2");
-        refuses(
-            &database,
-            &[(secret, &wrong_password)],
-            &[secret, "refused the password"],
-        );
+        refuses(&database, &[(secret, &wrong_password)], &[secret, "refused the password"]);
         let (server, _) = good.rsplit_once('/').expect("a URL");
-        refuses(
-            &database,
-            &[(secret, &format!("{server}/no_such_database"))],
-            &[secret, "no database of that name"],
-        );
-        refuses(
-            &database,
-            &[(secret, &format!("{good}?sslmode=require"))],
-            &[secret, "sslmode"],
-        );
+        refuses(&database, &[(secret, &format!("{server}/no_such_database"))], &[secret, "no database of that name"]);
+        refuses(&database, &[(secret, &format!("{good}?sslmode=require"))], &[secret, "sslmode"]);
     }
 }
 
 #[tokio::test]
 async fn names_a_migration_that_fails() {
     let database = Database::create().await;
-    execute(
-        &mut database.session().await,
-        "create schema stm; create table stm.users (id int)",
-    )
-    .await;
-    refuses(
-        &database,
-        &[],
-        &["DIRECT_URL", "migration 1 failed", "\"users\" already exists"],
-    );
+    execute(&mut database.session().await, "create schema stm; create table stm.users (id int)").await;
+    refuses(&database, &[], &["DIRECT_URL", "migration 1 failed", "\"users\" already exists"]);
     let tables = "select count(*) from pg_tables where schemaname = 'stm' and tablename <> '_sqlx_migrations'";
-    let left: i64 = sqlx::query_scalar(tables)
-        .fetch_one(&mut database.session().await)
-        .await
-        .expect("tables");
+    let left: i64 = sqlx::query_scalar(tables).fetch_one(&mut database.session().await).await.expect("tables");
     assert_eq!(left, 1, "a failed migration leaves nothing behind");
 }
 
@@ -276,11 +171,8 @@ async fn names_a_migration_that_fails() {
 async fn names_a_migration_that_was_changed() {
     let database = Database::create().await;
     drop(Server::start(&environment(&database, &[])));
-    execute(
-        &mut database.session().await,
-        "update stm._sqlx_migrations set checksum = '\\x00' where version = 2",
-    )
-    .await;
+    execute(&mut database.session().await, "update stm._sqlx_migrations set checksum = '\\x00' where version = 2")
+        .await;
     refuses(&database, &[], &["DIRECT_URL", "migration 2 was changed"]);
 }
 
@@ -310,15 +202,11 @@ async fn two_processes_start_at_once_on_an_empty_database() {
     .fetch_all(&mut database.session().await)
     .await
     .expect("migrations");
-    let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations"))
-        .expect("migrations")
-        .count();
+    let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations")).expect("migrations").count();
     assert_eq!(rows.len(), files);
     assert!(rows.iter().all(|(_, applied)| *applied == 1), "{rows:?}");
     for server in &servers {
-        let answer = reqwest::get(format!("{}/services", server.base_url()))
-            .await
-            .expect("an answer");
+        let answer = reqwest::get(format!("{}/services", server.base_url())).await.expect("an answer");
         assert_eq!(answer.status(), 200);
     }
 }
@@ -333,25 +221,13 @@ async fn reads_secrets_from_a_file() {
         .collect();
     std::fs::write(directory.path().join("Secrets.toml"), lines.concat()).expect("a file");
     let server = Server::start_in(&directory);
-    assert_eq!(
-        reqwest::get(format!("{}/readyz", server.base_url()))
-            .await
-            .expect("an answer")
-            .status(),
-        200
-    );
+    assert_eq!(reqwest::get(format!("{}/readyz", server.base_url())).await.expect("an answer").status(), 200);
 
-    std::fs::write(
-        directory.path().join("Secrets.dev.toml"),
-        "DATABASE_URL = \"postgres://stm:hunter2\n",
-    )
-    .expect("a file");
+    std::fs::write(directory.path().join("Secrets.dev.toml"), "DATABASE_URL = \"postgres://stm:hunter2\n")
+        .expect("a file");
     let (status, output) = Server::run_in_to_exit(&directory);
     assert_eq!(status.code(), Some(1));
-    assert!(
-        output.contains("Secrets.dev.toml is not a table of strings") && !output.contains("hunter2"),
-        "{output}"
-    );
+    assert!(output.contains("Secrets.dev.toml is not a table of strings") && !output.contains("hunter2"), "{output}");
 }
 
 /// SIGTERM: what was taken is settled, sockets are closed so that clients reconnect, and the process ends
@@ -368,15 +244,10 @@ async fn drains_on_sigterm() {
         let status = world.server.wait();
         assert_eq!(status.code(), Some(0), "{}", world.server.output());
         assert!(world.server.output().contains("stopped"), "{}", world.server.output());
-        let stored = world
-            .number("select count(*) from stm.messages where client_message_id is not null")
-            .await;
+        let stored = world.number("select count(*) from stm.messages where client_message_id is not null").await;
         let acked = report["acked"].as_i64().expect("a number");
         assert!(acked > 0 && stored >= acked, "{acked} acknowledged, {stored} stored");
-        assert_eq!(
-            report["reason"], "transport close",
-            "a client that is told to reconnect"
-        );
+        assert_eq!(report["reason"], "transport close", "a client that is told to reconnect");
     }
 }
 

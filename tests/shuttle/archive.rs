@@ -17,14 +17,8 @@ use crate::harness;
 
 /// What cargo, rustup, sqlx's macros and Shuttle read, beside the files that the compiler reports.
 /// `.cargo/config.toml` sets `SQLX_OFFLINE`.
-const NEEDED: [&str; 6] = [
-    "Cargo.toml",
-    "Cargo.lock",
-    "rust-toolchain.toml",
-    ".cargo/config.toml",
-    "sqlx.toml",
-    "Shuttle.toml",
-];
+const NEEDED: [&str; 6] =
+    ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", ".cargo/config.toml", "sqlx.toml", "Shuttle.toml"];
 
 /// What lies in a developer's folder and must stay there.
 const PRIVATE: [&str; 9] = [
@@ -67,26 +61,13 @@ fn a_deployment_archive_holds_all_that_an_offline_build_needs() {
 fn needed() -> Files {
     let checkout = Path::new(env!("CARGO_MANIFEST_DIR"));
     let queries = fs::read_dir(checkout.join(".sqlx")).expect("the committed query data");
-    let queries: Files = queries
-        .map(|query| format!(".sqlx/{}", query.expect("a file").file_name().to_string_lossy()))
-        .collect();
+    let queries: Files =
+        queries.map(|query| format!(".sqlx/{}", query.expect("a file").file_name().to_string_lossy())).collect();
     let compiled = compiled_from(checkout);
-    for (what, files) in [
-        (".sqlx/query-", &queries),
-        ("migrations/", &compiled),
-        ("src/demo.sql", &compiled),
-    ] {
-        assert!(
-            files.iter().any(|file| file.starts_with(what)),
-            "{what} is not among {files:?}"
-        );
+    for (what, files) in [(".sqlx/query-", &queries), ("migrations/", &compiled), ("src/demo.sql", &compiled)] {
+        assert!(files.iter().any(|file| file.starts_with(what)), "{what} is not among {files:?}");
     }
-    NEEDED
-        .map(ToOwned::to_owned)
-        .into_iter()
-        .chain(queries)
-        .chain(compiled)
-        .collect()
+    NEEDED.map(ToOwned::to_owned).into_iter().chain(queries).chain(compiled).collect()
 }
 
 /// The files of the checkout that the Shuttle binary was compiled from, out of cargo's dep-info.
@@ -96,9 +77,7 @@ fn compiled_from(checkout: &Path) -> Files {
     // A space inside a path is written with a backslash before it.
     let sources = sources.replace("\\ ", "\0");
     let sources = sources.split(' ').map(|source| source.replace('\0', " "));
-    sources
-        .filter_map(|source| Some(with_slashes(Path::new(&source).strip_prefix(checkout).ok()?)))
-        .collect()
+    sources.filter_map(|source| Some(with_slashes(Path::new(&source).strip_prefix(checkout).ok()?))).collect()
 }
 
 fn with_slashes(path: &Path) -> String {
@@ -113,16 +92,11 @@ struct Project {
 impl Project {
     fn copied() -> Self {
         let scratch = TempDir::new().expect("a scratch folder");
-        git(&["init", "--quiet", "--bare"])
-            .arg(scratch.path().join("reader.git"))
-            .run();
+        git(&["init", "--quiet", "--bare"]).arg(scratch.path().join("reader.git")).run();
         let project = Self { scratch };
         let checkout = Path::new(env!("CARGO_MANIFEST_DIR"));
         for file in project.not_ignored_by(".gitignore", checkout) {
-            put(
-                &project.folder().join(&file),
-                &fs::read(checkout.join(&file)).expect("a file of the project"),
-            );
+            put(&project.folder().join(&file), &fs::read(checkout.join(&file)).expect("a file of the project"));
         }
         for file in PRIVATE {
             put(&project.folder().join(file), b"PRIVATE = \"stays here\"\n");
@@ -140,10 +114,7 @@ impl Project {
         git(&["init", "--quiet"]).current_dir(&folder).run();
         git(&["add", "--all"]).current_dir(&folder).run();
         let somebody = ["-c", "user.name=Test", "-c", "user.email=test@example.com"];
-        git(&somebody)
-            .args(["commit", "--quiet", "--message", "all"])
-            .current_dir(&folder)
-            .run();
+        git(&somebody).args(["commit", "--quiet", "--message", "all"]).current_dir(&folder).run();
     }
 
     fn packed_by_the_rule(&self, in_git: bool) -> Files {
@@ -174,13 +145,7 @@ impl Project {
         let archive = self.scratch.path().join("archive.zip");
         let mut deploy = Command::new("cargo-shuttle");
         deploy
-            .args([
-                "deploy",
-                "--offline",
-                "--id",
-                "proj_00000000000000000000000000",
-                "--output-archive",
-            ])
+            .args(["deploy", "--offline", "--id", "proj_00000000000000000000000000", "--output-archive"])
             .arg(&archive)
             .current_dir(self.folder())
             .env("XDG_CONFIG_HOME", self.scratch.path().join("config"))
@@ -207,9 +172,7 @@ fn git(arguments: &[&str]) -> Command {
     for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
         git.env_remove(variable);
     }
-    git.env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_CONFIG_NOSYSTEM", "1")
-        .args(arguments);
+    git.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1").args(arguments);
     git
 }
 
@@ -220,15 +183,8 @@ trait Run {
 
 impl Run for Command {
     fn run(&mut self) -> String {
-        let output = self
-            .stdin(Stdio::null())
-            .output()
-            .unwrap_or_else(|error| panic!("{self:?}: {error}"));
-        assert!(
-            output.status.success(),
-            "{self:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        let output = self.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{self:?}: {error}"));
+        assert!(output.status.success(), "{self:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("UTF-8")
     }
 }
@@ -238,10 +194,7 @@ impl Run for Command {
 fn names_in_zip(zip: &[u8]) -> Files {
     let number = |at: usize| usize::from(u16::from_le_bytes([zip[at], zip[at + 1]]));
     let end = zip.len() - 22;
-    assert!(
-        zip[end..].starts_with(b"PK\x05\x06"),
-        "not a zip archive without a comment"
-    );
+    assert!(zip[end..].starts_with(b"PK\x05\x06"), "not a zip archive without a comment");
     let mut at = number(end + 16) + (number(end + 18) << 16);
     let mut names = Files::new();
     for _ in 0..number(end + 10) {

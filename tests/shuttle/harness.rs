@@ -32,9 +32,7 @@ pub struct Database {
 impl Database {
     pub async fn create() -> Self {
         let name = format!("stm_shuttle_{}", uuid::Uuid::now_v7().simple());
-        execute_as_admin(&format!("create database {name}"))
-            .await
-            .expect("a new database at DIRECT_URL");
+        execute_as_admin(&format!("create database {name}")).await.expect("a new database at DIRECT_URL");
         Self { name }
     }
 
@@ -91,9 +89,7 @@ pub fn with_password(url: &str, password: &str) -> String {
 /// Builds the Shuttle binary as `cargo shuttle` does, beside the binaries of this test run, so that nothing
 /// is built twice. Gives its path.
 pub fn build() -> PathBuf {
-    let binaries = Path::new(env!("CARGO_BIN_EXE_serve"))
-        .parent()
-        .expect("a folder per profile");
+    let binaries = Path::new(env!("CARGO_BIN_EXE_serve")).parent().expect("a folder per profile");
     let profile = match binaries.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => "dev",
         Some(profile) => profile,
@@ -108,27 +104,13 @@ pub fn build() -> PathBuf {
     }
     let built = build
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args([
-            "build",
-            "--locked",
-            "--no-default-features",
-            "--features",
-            "shuttle",
-            "--bin",
-            "stm-backend",
-        ])
+        .args(["build", "--locked", "--no-default-features", "--features", "shuttle", "--bin", "stm-backend"])
         .args(["--profile", profile, "--target-dir"])
         .arg(binaries.parent().expect("a target folder"))
         .output()
         .expect("cargo");
-    assert!(
-        built.status.success(),
-        "the Shuttle binary was not built:\n{}",
-        String::from_utf8_lossy(&built.stderr)
-    );
-    binaries
-        .join("stm-backend")
-        .with_extension(std::env::consts::EXE_EXTENSION)
+    assert!(built.status.success(), "the Shuttle binary was not built:\n{}", String::from_utf8_lossy(&built.stderr));
+    binaries.join("stm-backend").with_extension(std::env::consts::EXE_EXTENSION)
 }
 
 /// The Shuttle binary as a process. Killed when dropped.
@@ -180,10 +162,7 @@ impl Service {
     pub async fn until_ready(&mut self) {
         let ready = format!("{}/readyz", self.url());
         within(PATIENCE, async {
-            while !reqwest::get(&ready)
-                .await
-                .is_ok_and(|answer| answer.status().is_success())
-            {
+            while !reqwest::get(&ready).await.is_ok_and(|answer| answer.status().is_success()) {
                 assert!(self.has_ended().is_none(), "the service ended");
                 nap().await;
             }

@@ -23,18 +23,11 @@ async fn the_shuttle_binary_serves_a_booking() {
     let mut service = Service::start(&secrets).await;
     service.until_ready().await;
 
-    let api = Api {
-        client: Client::new(),
-        base: service.url(),
-    };
+    let api = Api { client: Client::new(), base: service.url() };
     let access_token = api.log_in().await;
     let (service_id, provider_id) = api.house_cleaning().await;
     let booking = json!({ "serviceId": service_id, "providerId": provider_id, "zipcode": "10001" });
-    let request = api
-        .client
-        .post(api.url("/customer/booking"))
-        .bearer_auth(access_token)
-        .json(&booking);
+    let request = api.client.post(api.url("/customer/booking")).bearer_auth(access_token).json(&booking);
     let booked = request.send().await.expect("an answer to the booking");
     assert_eq!(booked.status(), StatusCode::CREATED);
     let booked: Value = booked.json().await.expect("JSON");
@@ -123,13 +116,7 @@ impl Api {
     /// Logs in as the demo customer; gives the access token.
     async fn log_in(&self) -> String {
         let who = json!({ "email": "ann@demo.example", "password": "demo-password" });
-        let answer = self
-            .client
-            .post(self.url("/auth/login"))
-            .json(&who)
-            .send()
-            .await
-            .expect("an answer to the login");
+        let answer = self.client.post(self.url("/auth/login")).json(&who).send().await.expect("an answer to the login");
         assert_eq!(answer.status(), StatusCode::OK);
         let session: Value = answer.json().await.expect("JSON");
         session["accessToken"].as_str().expect("an access token").to_owned()
@@ -139,10 +126,7 @@ impl Api {
     async fn house_cleaning(&self) -> (Value, Value) {
         let catalog = self.get("/services").await;
         let services = catalog["services"].as_array().expect("services");
-        let service = services
-            .iter()
-            .find(|service| service["name"] == "House cleaning")
-            .expect("the demo service");
+        let service = services.iter().find(|service| service["name"] == "House cleaning").expect("the demo service");
         let offered = self.get(&format!("/services/{}/providers", service["id"])).await;
         (service["id"].clone(), offered["providers"][0]["id"].clone())
     }
