@@ -56,6 +56,11 @@ impl App {
 /// # Errors
 /// A message for the operator: which secret is wrong, in what way, and what to put there. Never a secret.
 pub async fn start(config: Config) -> anyhow::Result<App> {
+    for name in ["PGOPTIONS", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY"] {
+        if std::env::var_os(name).is_some() {
+            tracing::warn!("{name} is set in the environment, and changes how both databases are reached. Unset it.");
+        }
+    }
     for url in [&config.database_url, &config.direct_url] {
         if let Some(warning) = url.ignored_parameters() {
             tracing::warn!("{warning}");
@@ -63,6 +68,7 @@ pub async fn start(config: Config) -> anyhow::Result<App> {
     }
     let (pooler, direct) = connect(&config).await?;
     db::migrate(&direct).await.map_err(|message| anyhow!(message))?;
+    db::check_same_database(&pooler, &direct).await.map_err(|message| anyhow!(message))?;
     if config.demo_data {
         demo::load(&direct).await.context("DEMO_DATA: the demo data could not be loaded")?;
     }
@@ -129,9 +135,10 @@ async fn connect(config: &Config) -> anyhow::Result<(Pooler, Direct)> {
     let pooler =
         Pooler::new(database_url, config.pooler_max_connections, config.statement_timeout, config.pooler_statements);
     let direct = Direct::new(direct_url, config.direct_max_connections, config.statement_timeout);
-    pooler.ping().await.map_err(|error| refusal(database_url, &error))?;
+    let (pooler_answers, direct_answers) = tokio::join!(pooler.ping(), direct.ping());
+    pooler_answers.map_err(|error| refusal(database_url, &error))?;
     tracing::info!("✅ Connected to transaction pooler (REST API)");
-    direct.ping().await.map_err(|error| refusal(direct_url, &error))?;
+    direct_answers.map_err(|error| refusal(direct_url, &error))?;
     tracing::info!("✅ Connected to direct connection (Real-time/Socket.IO)");
     Ok((pooler, direct))
 }

@@ -276,7 +276,7 @@ async fn refresh(
     let now = Utc::now();
     let mut tx = pooler.write().await?;
     let row = queries::lock_refresh_token(&mut tx, &digest).await?.ok_or(REFUSED)?;
-    if row.revoked_at.is_some() || row.expires_at <= now {
+    if row.is_revoked || row.expires_at <= now {
         return Err(REFUSED);
     }
     if row.replaced_at.is_some_and(|replaced_at| now - replaced_at > REPLACED_GRACE) {

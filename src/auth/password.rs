@@ -1,6 +1,7 @@
 //! Passwords: Argon2id (RFC 9106) in PHC strings.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use argon2::Argon2;
@@ -9,11 +10,19 @@ use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
 
+use crate::error::{Error, Result};
+
 /// The shortest password, in characters.
 pub const MIN_CHARS: usize = 8;
 
 /// The longest password, in bytes: hashing more would be work for an attacker's pleasure.
 pub const MAX_BYTES: usize = 256;
+
+/// How long a password waits for its turn; who comes when more wait is told to come back.
+const TURN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// When to come back, in seconds.
+const RETRY_AFTER_S: u32 = 5;
 
 /// Is `password` neither too short nor too long?
 #[must_use]
@@ -40,8 +49,8 @@ impl Passwords {
     /// Hashes a new password with a random salt.
     ///
     /// # Errors
-    /// Only when the machine fails: no memory, no randomness.
-    pub async fn hash(&self, password: SecretString) -> anyhow::Result<String> {
+    /// 429 too many passwords wait. 500 the machine fails: no memory, no randomness.
+    pub async fn hash(&self, password: SecretString) -> Result<String> {
         self.run(move || {
             let hash: PasswordHash = Argon2::default().hash_password(password.expose_secret().as_bytes())?;
             Ok(hash.to_string())
@@ -53,8 +62,8 @@ impl Passwords {
     /// time taken does not tell who has an account.
     ///
     /// # Errors
-    /// Only when the machine fails.
-    pub async fn verify(&self, password: SecretString, hash: Option<String>) -> anyhow::Result<bool> {
+    /// As [`hash`](Self::hash).
+    pub async fn verify(&self, password: SecretString, hash: Option<String>) -> Result<bool> {
         self.run(move || {
             let password = password.expose_secret().as_bytes();
             let Some(hash) = hash.as_deref().and_then(|hash| PasswordHash::new(hash).ok()) else {
@@ -69,13 +78,14 @@ impl Passwords {
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, argon2::password_hash::Error> + Send + 'static,
-    ) -> anyhow::Result<T> {
-        let permit = self.at_once.clone().acquire_owned().await?;
-        // The permit goes with the work: a caller that stops waiting does not let another in early.
+    ) -> Result<T> {
+        let turn = tokio::time::timeout(TURN_TIMEOUT, self.at_once.clone().acquire_owned()).await;
+        let turn = turn.map_err(|_| Error::TooManyRequests(RETRY_AFTER_S))?.context("a turn to hash a password")?;
+        // The turn goes with the work: a caller that stops waiting does not let another in early.
         let done = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
+            let _turn = turn;
             work()
         });
-        done.await?.context("hash a password")
+        Ok(done.await.context("hash a password")?.context("hash a password")?)
     }
 }

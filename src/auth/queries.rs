@@ -153,7 +153,7 @@ pub async fn find_lsm(tx: &mut Tx<Pooler>, region: &str, area: Option<&str>) -> 
            where status = 'active'
              and lower(region) = lower($1)
              and (area is null or $2::text is null or lower(area) = lower($2))
-           order by area is null, created_at, id
+           order by coalesce(lower(area) = lower($2), false) desc, created_at, id
            limit 1"#,
         region,
         area,
@@ -279,8 +279,8 @@ pub struct RefreshTokenRow {
     pub expires_at: DateTime<Utc>,
     /// When it was first exchanged.
     pub replaced_at: Option<DateTime<Utc>>,
-    /// When its family was revoked.
-    pub revoked_at: Option<DateTime<Utc>>,
+    /// Was its family revoked? Any revoked member counts: one that was made meanwhile may have been missed.
+    pub is_revoked: bool,
     /// Whose it is.
     pub user: UserRow,
     /// Banned?
@@ -293,7 +293,10 @@ pub struct RefreshTokenRow {
 /// Those of the database.
 pub async fn lock_refresh_token(tx: &mut Tx<Pooler>, digest: &[u8; 32]) -> sqlx::Result<Option<RefreshTokenRow>> {
     let row = sqlx::query!(
-        r#"select t.family_id, t.expires_at, t.replaced_at, t.revoked_at, u.banned_at is not null as "is_banned!",
+        r#"select t.family_id, t.expires_at, t.replaced_at,
+                  exists (select from stm.refresh_tokens f where f.family_id = t.family_id and f.revoked_at is not null)
+                      as "is_revoked!",
+                  u.banned_at is not null as "is_banned!",
                   u.id as "id: UserId", u.email, u.first_name, u.last_name, u.role as "role: Role"
            from stm.refresh_tokens t
            join stm.users u on u.id = t.user_id
@@ -307,7 +310,7 @@ pub async fn lock_refresh_token(tx: &mut Tx<Pooler>, digest: &[u8; 32]) -> sqlx:
         family_id: row.family_id,
         expires_at: row.expires_at,
         replaced_at: row.replaced_at,
-        revoked_at: row.revoked_at,
+        is_revoked: row.is_revoked,
         user: UserRow {
             id: row.id,
             email: row.email,

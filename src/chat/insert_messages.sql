@@ -19,6 +19,7 @@ with input as (
     select allowed.*, row_number() over (partition by allowed.chat_id order by allowed.position) as place
     from allowed
     where not allowed.is_closed
+      and not exists (select from stm.messages stored where stored.id = allowed.id)
       and (allowed.client_message_id is null
            or not exists (
                   select from stm.messages stored
@@ -56,10 +57,10 @@ with input as (
     returning id, recipient_id, title, message, metadata, created_at
 )
 select allowed.side as "side?: Side", allowed.is_closed as "is_closed?", allowed.sender_name,
-       coalesce(inserted.id, stored.id) as "id: MessageId",
-       coalesce(inserted.seq, stored.seq) as seq,
-       coalesce(inserted.created_at, stored.created_at) as created_at,
-       coalesce(inserted.id = input.id, false) as "is_new!",
+       coalesce(inserted.id, repeated.id, named.id) as "id: MessageId",
+       coalesce(inserted.seq, repeated.seq, named.seq) as seq,
+       coalesce(inserted.created_at, repeated.created_at, named.created_at) as created_at,
+       coalesce(inserted.id = input.id, repeated.id is not null) as "is_new!",
        (select jsonb_agg(jsonb_build_object(
                    'id', notified.id, 'recipient_type', u.role, 'recipient_id', notified.recipient_id,
                    'title', notified.title, 'message', notified.message, 'metadata', notified.metadata,
@@ -72,7 +73,9 @@ left join allowed on allowed.position = input.position
 left join inserted
      on inserted.chat_id = input.chat_id and inserted.sender_id = input.sender_id
         and (inserted.id = input.id or inserted.client_message_id = input.client_message_id)
-left join stm.messages stored
-     on allowed.position is not null and stored.chat_id = input.chat_id and stored.sender_id = input.sender_id
-        and stored.client_message_id = input.client_message_id
+-- A batch whose outcome was unknown is sent again under the same ids: they are new if they are there.
+left join stm.messages repeated on repeated.id = input.id and repeated.sender_id = input.sender_id
+left join stm.messages named
+     on allowed.position is not null and named.chat_id = input.chat_id and named.sender_id = input.sender_id
+        and named.client_message_id = input.client_message_id
 order by input.position

@@ -110,18 +110,24 @@ async fn join_chat(socket: SocketRef, data: JoinChat, state: &SocketState) -> Re
         return Err(Refusal::Invalid("afterSeq must be at least 0".into()));
     }
     let user_id = user_of(&socket)?;
-    if !queries::is_member(&state.direct, chat_id, user_id).await? {
+    if !state.reading(queries::is_member(&state.direct, chat_id, user_id)).await? {
         return Err(Refusal::Forbidden);
     }
     let is_new_here = !is_in_room(&socket, chat_id);
     socket.join(rooms::chat(chat_id));
+    if !socket.connected() {
+        // It went away in between, and nobody else would take it out of the room again.
+        socket.leave_all();
+        return Err(Refusal::Unavailable);
+    }
 
-    let last_seq = queries::last_seq(&state.direct, chat_id).await?;
+    let last_seq = state.reading(queries::last_seq(&state.direct, chat_id)).await?;
     let mut joined = JoinedChat { chat_id, message: "Joined chat", last_seq, messages: None, has_more: None };
     if let Some(after_seq) = after_seq {
-        let messages = queries::list_missed(&state.direct, chat_id, after_seq, MAX_MISSED).await?;
+        let missed = queries::list_missed(&state.direct, chat_id, after_seq, MAX_MISSED);
+        let messages = state.reading(missed).await?;
         let last_read = messages.last().map_or(after_seq, |message| message.seq);
-        joined.last_seq = last_seq.max(last_read);
+        joined.last_seq = last_seq.max(messages.last().map_or(0, |message| message.seq));
         joined.has_more = Some(last_read < last_seq);
         joined.messages = Some(messages);
     }

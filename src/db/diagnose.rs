@@ -31,7 +31,10 @@ fn unreachable_host(url: &ConnectionString, io: &std::io::Error) -> String {
     // Where the machine has no IPv6 route, or its resolver drops IPv6 addresses, these are what it says.
     let no_route =
         matches!(io.kind(), ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable | ErrorKind::AddrNotAvailable);
-    let no_address = io.kind() != ErrorKind::ConnectionRefused && io.raw_os_error().is_none();
+    // A failed look-up has neither a kind of its own nor an OS error.
+    let other_kinds =
+        [ErrorKind::ConnectionRefused, ErrorKind::ConnectionReset, ErrorKind::TimedOut, ErrorKind::UnexpectedEof];
+    let no_address = !other_kinds.contains(&io.kind()) && io.raw_os_error().is_none();
     if url.is_supabase_direct() && (no_route || no_address) {
         return format!(
             "{} answers on IPv6 only, and this machine has no way there: use the session pooler (host <region>.pooler.supabase.com, port 5432, user postgres.<project-ref>) instead.",
@@ -110,7 +113,9 @@ mod tests {
             assert!(sentence.starts_with("DIRECT_URL: ") && sentence.contains("IPv6 only"), "{sentence}");
             assert!(!sentence.contains("hunter2"));
         }
-        assert!(!connection_failure(&direct, &io(ErrorKind::ConnectionRefused)).contains("IPv6 only,"));
+        for error in [io(ErrorKind::ConnectionRefused), io(ErrorKind::UnexpectedEof), io(ErrorKind::TimedOut)] {
+            assert!(!connection_failure(&direct, &error).contains("IPv6 only,"), "{error}");
+        }
     }
 
     #[test]

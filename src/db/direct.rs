@@ -16,6 +16,9 @@ use super::{ACQUIRE_TIMEOUT, Door, PING_AFTER_IDLE, Tx, is_connection_loss};
 /// The most direct connections one process may hold, whatever it uses them for: Supabase gives about 15.
 pub const MAX_CONNECTIONS: u32 = 15;
 
+/// How long a statement waits for a lock: a batch of messages must not wait long for one chat.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Sessions of our own: statements are named and cached, LISTEN and advisory locks work. Cheap to clone.
 ///
 /// `&Direct` is an executor for single statements.
@@ -52,8 +55,10 @@ impl Direct {
     pub fn new(url: &ConnectionString, max_connections: u32, statement_timeout: Duration) -> Self {
         // Sent as a statement, because a session pooler refuses the start-up parameter `options`.
         let limits = std::sync::Arc::<str>::from(format!(
-            "set statement_timeout = {0}; set idle_in_transaction_session_timeout = 10000; set plan_cache_mode = force_generic_plan; set jit = off",
-            statement_timeout.as_millis()
+            "set statement_timeout = {}; set lock_timeout = {}; set idle_in_transaction_session_timeout = 10000; \
+             set plan_cache_mode = force_generic_plan; set jit = off",
+            statement_timeout.as_millis(),
+            LOCK_TIMEOUT.min(statement_timeout).as_millis()
         ));
         let last_loss = LastLoss::default();
         let suspicion = last_loss.clone();
@@ -87,7 +92,9 @@ impl Direct {
     /// Those of the database; [`sqlx::Error::PoolTimedOut`] if no connection became free in time.
     pub async fn write(&self) -> sqlx::Result<Tx<Self>> {
         let pool = self.pool.clone();
-        let task = tokio::spawn(async move { pool.begin().await.map(|tx| Tx::new(tx, true)) });
+        let task = tokio::spawn(async move {
+            Tx::begin(pool.acquire().await?, SqlStr::from_static("begin"), true, ACQUIRE_TIMEOUT).await
+        });
         task.await.map_err(|_| sqlx::Error::WorkerCrashed)?
     }
 
@@ -97,6 +104,12 @@ impl Direct {
     /// As [`write`](Self::write).
     pub async fn session(&self) -> sqlx::Result<PoolConnection<Postgres>> {
         self.pool.acquire().await
+    }
+
+    /// How many connections there may be.
+    #[must_use]
+    pub fn max_connections(&self) -> usize {
+        usize::try_from(self.pool.options().get_max_connections()).unwrap_or_default()
     }
 
     /// Does the database answer?

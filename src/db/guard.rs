@@ -33,7 +33,7 @@ const SESSION_FUNCTIONS: [&str; 14] = [
 pub fn check(sql: &str) -> Result<(), String> {
     let mut tokens = Tokens { rest: sql };
     let first = tokens.next().unwrap_or_default();
-    if !ALLOWED.contains(&first.as_str()) {
+    if !is_one_of(first, &ALLOWED) {
         return Err(format!(
             "`{first}` is not allowed through the transaction pooler, because it could end the transaction or change a shared server. \
              Allowed are {}. Use the direct connection for anything else.",
@@ -42,13 +42,13 @@ pub fn check(sql: &str) -> Result<(), String> {
     }
     let mut previous = first;
     for token in tokens {
-        if SESSION_FUNCTIONS.contains(&token.as_str()) {
+        if is_one_of(token, &SESSION_FUNCTIONS) {
             return Err(format!(
                 "`{token}` is not allowed through the transaction pooler, because its effect outlives the transaction on a shared server. \
                  Use its transaction-scoped form, or the direct connection."
             ));
         }
-        if token == "into" && previous != "insert" && previous != "merge" {
+        if token.eq_ignore_ascii_case("into") && !is_one_of(previous, &["insert", "merge"]) {
             return Err("`select … into` is not allowed through the transaction pooler, because it creates a table. Use insert.".to_owned());
         }
         previous = token;
@@ -60,18 +60,23 @@ pub fn check(sql: &str) -> Result<(), String> {
 /// Anything that could carry a write (`with … insert`) is not.
 #[must_use]
 pub fn is_plain_select(sql: &str) -> bool {
-    Tokens { rest: sql }.next().as_deref() == Some("select")
+    Tokens { rest: sql }.next().is_some_and(|word| word.eq_ignore_ascii_case("select"))
 }
 
-/// The words of a statement, lower case; strings, comments, numbers and punctuation are passed over.
+/// As PostgreSQL compares keywords and unquoted names: only A to Z have a lower case.
+fn is_one_of(word: &str, words: &[&str]) -> bool {
+    words.iter().any(|known| word.eq_ignore_ascii_case(known))
+}
+
+/// The words of a statement; strings, comments, numbers and punctuation are passed over.
 struct Tokens<'s> {
     rest: &'s str,
 }
 
-impl Iterator for Tokens<'_> {
-    type Item = String;
+impl<'s> Iterator for Tokens<'s> {
+    type Item = &'s str;
 
-    fn next(&mut self) -> Option<String> {
+    fn next(&mut self) -> Option<&'s str> {
         loop {
             let first = self.rest.chars().next()?;
             if let Some(comment) = self.rest.strip_prefix("--") {
@@ -83,7 +88,7 @@ impl Iterator for Tokens<'_> {
             } else if first == '"' {
                 let (name, rest) = after_quote(&self.rest[1..], '"');
                 self.rest = rest;
-                return Some(name.to_lowercase());
+                return Some(name);
             } else if first == '$' {
                 self.rest = after_dollar(&self.rest[1..]);
             } else if first.is_alphanumeric() || first == '_' {
@@ -97,7 +102,7 @@ impl Iterator for Tokens<'_> {
                 }
                 self.rest = rest;
                 if !first.is_numeric() {
-                    return Some(word.to_lowercase());
+                    return Some(word);
                 }
             } else {
                 self.rest = &self.rest[first.len_utf8()..];

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use sqlx::migrate::MigrateError;
-use sqlx::{AssertSqlSafe, Executor};
+use sqlx::{AssertSqlSafe, Executor, Postgres};
 
-use super::{Direct, sqlstate};
+use super::{Direct, Pooler, sqlstate};
 
 /// How long to wait for another process that is migrating the same database.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(120);
@@ -30,6 +31,40 @@ pub async fn migrate(direct: &Direct) -> Result<(), String> {
     // The session has other limits than its siblings, and after a failure may hold the lock: it does not go back.
     session.close_on_drop();
     migrated.map_err(|error| failed(explain(&error)))
+}
+
+/// Do both doors lead to the database that was just migrated, and may REST's role use it? Otherwise bookings
+/// would go to one database and their chats to another.
+///
+/// # Errors
+/// One sentence that names the secrets, what is wrong, and what to do.
+pub async fn check_same_database(pooler: &Pooler, direct: &Direct) -> Result<(), String> {
+    let (by_pooler, by_direct) = tokio::join!(identity(pooler), identity(direct));
+    let by_direct = by_direct.map_err(|error| format!("DIRECT_URL: the migrated database cannot be read: {error}."))?;
+    match by_pooler {
+        Ok(by_pooler) if by_pooler == by_direct => Ok(()),
+        Ok(_) => {
+            Err("DATABASE_URL and DIRECT_URL lead to different databases. Put two ways to the same one there.".into())
+        }
+        Err(error) if sqlstate(&error).as_deref() == Some("42P01") || sqlstate(&error).as_deref() == Some("3F000") => {
+            Err("DATABASE_URL leads to another database than DIRECT_URL. Put two ways to the same one there.".into())
+        }
+        Err(error) => Err(format!(
+            "DATABASE_URL: its role may not read what DIRECT_URL has migrated ({error}). Put the same role into both."
+        )),
+    }
+}
+
+/// What tells one migrated database from another: its oid, and when it was migrated.
+async fn identity<'c>(door: impl Executor<'c, Database = Postgres>) -> sqlx::Result<(i64, DateTime<Utc>)> {
+    let row = sqlx::query!(
+        r#"select oid::bigint as "oid!", (select max(installed_on) from stm._sqlx_migrations) as "migrated_at!"
+           from pg_database
+           where datname = current_database()"#
+    )
+    .fetch_one(door)
+    .await?;
+    Ok((row.oid, row.migrated_at))
 }
 
 fn explain(error: &MigrateError) -> String {

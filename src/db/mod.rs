@@ -49,7 +49,7 @@ mod types;
 pub mod url;
 
 pub use direct::Direct;
-pub use migrate::migrate;
+pub use migrate::{check_same_database, migrate};
 pub use pooler::Pooler;
 pub use tx::{Door, Tx};
 

@@ -12,11 +12,11 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use sqlx::postgres::{PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
-use sqlx::{AssertSqlSafe, Connection, Either, Execute, Executor, PgPool, Postgres, SqlStr};
+use sqlx::{AssertSqlSafe, Connection, Either, Execute, Executor, PgPool, Postgres, SqlSafeStr as _, SqlStr};
 
 use super::tx::{Through, not_available};
 use super::url::ConnectionString;
-use super::{ACQUIRE_TIMEOUT, Door, PING_AFTER_IDLE, Tx, is_connection_loss};
+use super::{ACQUIRE_TIMEOUT, Door, PING_AFTER_IDLE, Tx, sqlstate};
 use crate::config::PoolerStatements;
 
 /// How long a statement waits for a lock before it gives up.
@@ -114,24 +114,29 @@ impl Pooler {
     /// the connection's next borrower, whose writes are then never committed
     /// (<https://github.com/launchbadge/sqlx/issues/4385>; delete when a released sqlx holds the fix).
     ///
-    /// A connection that turns out to be dead has carried out nothing, so the next one is tried: after a
-    /// restart of the pooler every idle connection is dead.
+    /// A pooled connection that turns out to be dead has carried out nothing, so the next one is tried: after
+    /// a restart of the pooler every idle connection is dead.
     async fn begin(&self, begin: Arc<str>) -> sqlx::Result<Tx<Self>> {
         let (pool, named) = (self.pool.clone(), self.named);
         let task = tokio::spawn(async move {
             let mut dead_connections_left = pool.options().get_max_connections();
             loop {
-                match pool.begin_with(AssertSqlSafe(begin.clone())).await {
-                    Err(error) if is_connection_loss(&error) && dead_connections_left > 0 => dead_connections_left -= 1,
-                    opened => return opened.map(|tx| Tx::new(tx, named)),
+                let connection = pool.acquire().await?;
+                let begin = AssertSqlSafe(begin.clone()).into_sql_str();
+                match Tx::begin(connection, begin, named, ACQUIRE_TIMEOUT).await {
+                    Err(error) if is_dead(&error) && dead_connections_left > 0 => dead_connections_left -= 1,
+                    opened => return opened,
                 }
             }
         });
-        match tokio::time::timeout(2 * ACQUIRE_TIMEOUT, task).await {
-            Ok(opened) => opened.map_err(|_| sqlx::Error::WorkerCrashed)?,
-            Err(_) => Err(sqlx::Error::PoolTimedOut),
-        }
+        task.await.map_err(|_| sqlx::Error::WorkerCrashed)?
     }
+}
+
+/// Did the connection die before it carried anything out? A pooler's own complaints (08P01) are not that:
+/// trying them again would multiply the load on a database that is in trouble.
+fn is_dead(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(_)) || sqlstate(error).as_deref() == Some("57P01")
 }
 
 impl Begin {

@@ -31,30 +31,27 @@ pub enum Pooling {
 /// Finds out how `url` pools.
 ///
 /// One session is observed while up to three rivals take a server each: if two sessions report the same
-/// backend, if the observed one's backend changes, or if it starves, servers are shared.
+/// backend, if the observed one's backend changes, or if it starves, servers are shared. A rival's own trouble
+/// proves nothing, and is reported as what it is.
 ///
 /// # Errors
-/// Failing to connect, or to get a first answer.
+/// Failing to connect, or to get an answer.
 pub async fn pooling(url: &ConnectionString) -> sqlx::Result<Pooling> {
     let options = url.options(match url.secret() {
         super::url::Secret::DatabaseUrl => "stm-pooler",
         super::url::Secret::DirectUrl => "stm-direct",
     });
     let mut observed = connect(&options).await?;
-    // A busy pooler may be slow to give us a first server; that alone proves nothing.
-    let first_answer = tokio::time::timeout(CONNECT_TIMEOUT, ask_backend(&mut observed));
-    let own = first_answer.await.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
+    let own = patiently(ask_backend(&mut observed)).await?;
     let mut rivals = Vec::with_capacity(RIVALS);
-    let verdict = loop {
-        if rivals.len() == RIVALS {
-            break Pooling::Session;
-        }
+    let mut verdict = Pooling::Session;
+    while verdict == Pooling::Session && rivals.len() < RIVALS {
         let mut rival = connect(&options).await?;
-        if shares_a_server(&mut observed, own, &mut rival).await {
-            break Pooling::Transaction;
+        if shares_a_server(&mut observed, own, &mut rival).await? {
+            verdict = Pooling::Transaction;
         }
         rivals.push(rival);
-    };
+    }
     for session in rivals.into_iter().chain([observed]) {
         // Dropped sockets would also do; a proper end lets the server free its slot at once.
         let _closed = tokio::time::timeout(STEP_TIMEOUT, session.close()).await;
@@ -62,20 +59,23 @@ pub async fn pooling(url: &ConnectionString) -> sqlx::Result<Pooling> {
     Ok(verdict)
 }
 
-async fn shares_a_server(observed: &mut PgConnection, own: i32, rival: &mut PgConnection) -> bool {
-    if !matches!(backend(rival).await, Ok(pid) if pid != own) {
-        return true;
+async fn shares_a_server(observed: &mut PgConnection, own: i32, rival: &mut PgConnection) -> sqlx::Result<bool> {
+    if patiently(ask_backend(rival)).await? == own {
+        return Ok(true);
     }
     // Holds its server until the connection ends.
-    if simple(rival, "begin read only").await.is_err() || !matches!(backend(rival).await, Ok(pid) if pid != own) {
-        return true;
+    patiently(sqlx::raw_sql("begin read only").execute(&mut *rival)).await?;
+    if patiently(ask_backend(rival)).await? == own {
+        return Ok(true);
     }
     for _ in 0..5 {
-        if !matches!(backend(observed).await, Ok(pid) if pid == own) {
-            return true;
+        match backend(observed).await {
+            Ok(pid) if pid == own => {}
+            Ok(_) | Err(sqlx::Error::PoolTimedOut) => return Ok(true),
+            Err(error) => return Err(error),
         }
     }
-    false
+    Ok(false)
 }
 
 /// Does the transaction pooler at `url` track prepared statements?
@@ -134,10 +134,7 @@ async fn survives_a_change_of_server(options: &PgConnectOptions) -> sqlx::Result
 }
 
 async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
-    match tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(options)).await {
-        Ok(connected) => connected,
-        Err(_) => Err(sqlx::Error::PoolTimedOut),
-    }
+    patiently(PgConnection::connect_with(options)).await
 }
 
 async fn backend(session: &mut PgConnection) -> sqlx::Result<i32> {
@@ -153,6 +150,11 @@ async fn ask_backend(session: &mut PgConnection) -> sqlx::Result<i32> {
 /// The simple protocol is one message: right on any pooler.
 async fn simple(session: &mut PgConnection, sql: &str) -> sqlx::Result<Vec<PgRow>> {
     within(sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(session)).await
+}
+
+/// A busy pooler, or a server that has just woken up, may be slow; that alone proves nothing.
+async fn patiently<T>(step: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    tokio::time::timeout(CONNECT_TIMEOUT, step).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
 async fn within<T>(step: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {

@@ -1,12 +1,15 @@
 //! A transaction that remembers which door it came through.
 
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{self, BoxStream};
 use sqlx::error::BoxDynError;
-use sqlx::postgres::{PgArguments, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
-use sqlx::{Either, Execute, Executor, Postgres, SqlStr, Transaction};
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgArguments, PgQueryResult, PgRow, PgStatement, PgTransactionManager, PgTypeInfo};
+use sqlx::{Either, Execute, Executor, PgConnection, Postgres, SqlStr};
+use sqlx_core::transaction::TransactionManager as _;
 
 mod sealed {
     pub trait Sealed {}
@@ -20,9 +23,14 @@ pub trait Door: sealed::Sealed + Send + Sync + 'static {
     const OWN_SERVER: bool;
 }
 
-/// An open transaction. Dropped without [`commit`](Self::commit), it is rolled back.
+/// How long COMMIT may take before the connection is given up, and the outcome with it.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// An open transaction. Dropped without [`commit`](Self::commit), it is rolled back: ROLLBACK is sent when the
+/// connection goes back to its pool, off the caller's path.
 pub struct Tx<D> {
-    inner: Transaction<'static, Postgres>,
+    /// `None` only once it is committed.
+    connection: Option<PoolConnection<Postgres>>,
     named: bool,
     door: PhantomData<fn() -> D>,
 }
@@ -34,8 +42,23 @@ impl<D> std::fmt::Debug for Tx<D> {
 }
 
 impl<D: Door> Tx<D> {
-    pub(super) fn new(inner: Transaction<'static, Postgres>, named: bool) -> Self {
-        Self { inner, named, door: PhantomData }
+    /// Opens a transaction on `connection`. If the answer does not come in time the connection is closed, not
+    /// given back: its transaction may be open.
+    ///
+    /// Not cancel-safe; the doors call it in a task of its own.
+    pub(super) async fn begin(
+        mut connection: PoolConnection<Postgres>,
+        begin: SqlStr,
+        named: bool,
+        limit: Duration,
+    ) -> sqlx::Result<Self> {
+        let begun = tokio::time::timeout(limit, PgTransactionManager::begin(&mut connection, Some(begin))).await;
+        let Ok(begun) = begun else {
+            connection.close_on_drop();
+            return Err(sqlx::Error::PoolTimedOut);
+        };
+        begun?;
+        Ok(Self { connection: Some(connection), named, door: PhantomData })
     }
 
     /// Commits. An error leaves the outcome unknown: COMMIT may or may not have been carried out.
@@ -44,8 +67,28 @@ impl<D: Door> Tx<D> {
     ///
     /// # Errors
     /// Those of the database, among them deferred constraints, and the loss of the connection.
-    pub async fn commit(self) -> sqlx::Result<()> {
-        tokio::spawn(self.inner.commit()).await.map_err(|_| sqlx::Error::WorkerCrashed)?
+    pub async fn commit(mut self) -> sqlx::Result<()> {
+        let Some(mut connection) = self.connection.take() else { return Err(sqlx::Error::WorkerCrashed) };
+        let commit = async move {
+            let committed = tokio::time::timeout(COMMIT_TIMEOUT, PgTransactionManager::commit(&mut connection)).await;
+            if !matches!(committed, Ok(Ok(()))) {
+                connection.close_on_drop();
+            }
+            committed.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+        };
+        tokio::spawn(commit).await.map_err(|_| sqlx::Error::WorkerCrashed)?
+    }
+
+    fn connection(&mut self) -> sqlx::Result<&mut PgConnection> {
+        self.connection.as_deref_mut().ok_or(sqlx::Error::WorkerCrashed)
+    }
+}
+
+impl<D> Drop for Tx<D> {
+    fn drop(&mut self) {
+        if let Some(connection) = &mut self.connection {
+            PgTransactionManager::start_rollback(connection);
+        }
     }
 }
 
@@ -111,7 +154,11 @@ impl<'c, D: Door> Executor<'c> for &'c mut Tx<D> {
         'c: 'e,
         E: Execute<'q, Postgres> + 'q,
     {
-        (&mut *self.inner).fetch_many(Through::new::<D>(query, self.named))
+        let query = Through::new::<D>(query, self.named);
+        match self.connection() {
+            Ok(connection) => connection.fetch_many(query),
+            Err(error) => Box::pin(stream::once(async { Err(error) })),
+        }
     }
 
     fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, sqlx::Result<Option<PgRow>>>
@@ -119,7 +166,11 @@ impl<'c, D: Door> Executor<'c> for &'c mut Tx<D> {
         'c: 'e,
         E: Execute<'q, Postgres> + 'q,
     {
-        (&mut *self.inner).fetch_optional(Through::new::<D>(query, self.named))
+        let query = Through::new::<D>(query, self.named);
+        match self.connection() {
+            Ok(connection) => connection.fetch_optional(query),
+            Err(error) => Box::pin(async { Err(error) }),
+        }
     }
 
     fn prepare_with<'e>(self, _sql: SqlStr, _parameters: &'e [PgTypeInfo]) -> BoxFuture<'e, sqlx::Result<PgStatement>>

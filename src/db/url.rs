@@ -105,7 +105,10 @@ impl ConnectionString {
                 .map(std::borrow::Cow::into_owned)
                 .map_err(|_| format!("is malformed (a percent-encoded part is not UTF-8). {ENCODE}"))
         };
-        let host = decode(url.host_str().unwrap_or_default())?.trim_matches(['[', ']']).to_ascii_lowercase();
+        let mut host = decode(url.host_str().unwrap_or_default())?.trim_matches(['[', ']']).to_owned();
+        if !host.starts_with('/') {
+            host.make_ascii_lowercase();
+        }
         let user = decode(url.username())?;
         let database = decode(url.path().trim_start_matches('/'))?;
         for (part, name) in [(&host, "host"), (&user, "user"), (&database, "database name")] {
@@ -156,6 +159,8 @@ impl ConnectionString {
                         .into(),
                 );
             }
+            // As libpq: a root certificate is there to be checked against.
+            Some(PgSslMode::Require) | None if self.ssl_root_cert.is_some() => PgSslMode::VerifyCa,
             Some(asked) => asked,
             None if self.is_loopback() => PgSslMode::Prefer,
             None => PgSslMode::Require,
@@ -188,7 +193,9 @@ impl ConnectionString {
                 Secret::DirectUrl.what_to_put()
             ));
         }
-        (database.port == 5432 && direct.port == 6543)
+        // Elsewhere the ports may be anything; then the probe tells.
+        let swapped = database.port == 5432 && direct.port == 6543 && (database.is_supabase() || direct.is_supabase());
+        swapped
             .then(|| "DATABASE_URL and DIRECT_URL are swapped: DATABASE_URL is the transaction pooler (port 6543), DIRECT_URL the direct connection (port 5432). Exchange their values.".to_owned())
     }
 

@@ -1,16 +1,21 @@
 //! Who may connect, and what a new connection can do.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::Deserialize;
 use socketioxide::SocketIo;
 use socketioxide::extract::{Event, SocketRef, State, TryData};
 use socketioxide::handler::ConnectHandler as _;
+use tokio::time::Instant;
 
 use super::reply::{Refusal, Reply};
-use super::{NAMESPACE, SocketState, rooms};
+use super::{CONNECT_TIMEOUT, NAMESPACE, SocketState, rooms};
 use crate::auth::{UserId, caller};
 use crate::chat;
+
+/// How long to wait before the database is asked again.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// Who a socket belongs to.
 #[derive(Debug, Clone, Copy)]
@@ -54,13 +59,8 @@ async fn admit(
         .ok_or(Refused("unauthorized: an access token is required, as auth.token or in the Authorization header"))?;
     let claims =
         state.access_tokens.verify(token).ok_or(Refused("unauthorized: the access token is invalid or has expired"))?;
-    match chat::socket::is_allowed_in(&state.direct, claims.sub).await {
-        Ok(true) => {}
-        Ok(false) => return Err(Refused("unauthorized: this account cannot be used any more")),
-        Err(error) => {
-            tracing::error!(%error, "an account could not be checked");
-            return Err(Refused("unavailable: the service is temporarily unavailable"));
-        }
+    if !is_allowed_in(&state, claims.sub).await {
+        return Err(Refused("unauthorized: this account cannot be used any more"));
     }
     let user = SocketUser { id: claims.sub };
     socket.extensions.insert(user);
@@ -68,6 +68,22 @@ async fn admit(
     chat::socket::listen(&socket);
     socket.on_fallback(async |Event(event): Event, reply: Reply| reply.refuse(&event, &Refusal::UnknownEvent));
     Ok(())
+}
+
+/// Is the account good? While the database cannot say, asks again: clients do not come back by themselves
+/// after a refusal, but they do when the connection is closed, which the connect time-out does.
+async fn is_allowed_in(state: &SocketState, user: UserId) -> bool {
+    let deadline = Instant::now() + 2 * CONNECT_TIMEOUT;
+    loop {
+        match state.reading(chat::socket::is_allowed_in(&state.direct, user)).await {
+            Ok(allowed) => return allowed,
+            Err(error) if Instant::now() < deadline => {
+                tracing::warn!(%error, "an account could not be checked: asking again");
+                tokio::time::sleep(ASK_AGAIN_AFTER).await;
+            }
+            Err(_) => return false,
+        }
+    }
 }
 
 async fn connected(socket: SocketRef) {

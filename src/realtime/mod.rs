@@ -24,6 +24,7 @@ use serde::Serialize;
 use socketioxide::SocketIo;
 use socketioxide::layer::SocketIoLayer;
 use socketioxide::operators::BroadcastOperators;
+use tokio::sync::Semaphore;
 
 use crate::auth::AccessTokens;
 use crate::db::Direct;
@@ -44,6 +45,9 @@ const MAX_BUFFERED_PACKETS: usize = 1024;
 /// How long a connection may take to enter the namespace, and so how long one with a bad token is kept.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a handler's reading waits for its turn.
+const READ_TURN_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How long closing all sockets may take: a peer whose TCP connection has stalled never answers.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -56,6 +60,19 @@ pub struct SocketState {
     pub access_tokens: Arc<AccessTokens>,
     /// Stores and emits messages.
     pub writer: Writer,
+    readers: Arc<Semaphore>,
+}
+
+impl SocketState {
+    /// Runs a handler's own reading. So many at a time that the writers always find a connection free.
+    ///
+    /// # Errors
+    /// Those of the reading; [`sqlx::Error::PoolTimedOut`] if its turn does not come in time.
+    pub async fn reading<T>(&self, read: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+        let turn = tokio::time::timeout(READ_TURN_TIMEOUT, self.readers.acquire()).await;
+        let Ok(Ok(_turn)) = turn else { return Err(sqlx::Error::PoolTimedOut) };
+        read.await
+    }
 }
 
 /// The running socket server.
@@ -79,8 +96,10 @@ impl Realtime {
     #[must_use]
     pub fn start(direct: Direct, access_tokens: Arc<AccessTokens>) -> Self {
         let writer = Writer::start(&direct);
+        let readers = direct.max_connections().saturating_sub(writer::WRITERS + 1).max(1);
+        let readers = Arc::new(Semaphore::new(readers));
         let (layer, io) = SocketIo::builder()
-            .with_state(SocketState { direct, access_tokens, writer: writer.clone() })
+            .with_state(SocketState { direct, access_tokens, writer: writer.clone(), readers })
             .ws_max_message_size(MAX_PACKET_BYTES)
             .ws_max_frame_size(MAX_PACKET_BYTES)
             .max_payload(MAX_PACKET_BYTES as u64)

@@ -20,12 +20,12 @@ use tokio_util::sync::CancellationToken;
 use super::reply::{Refusal, Reply};
 use super::{deliver, rooms};
 use crate::chat::{self, ChatId, MessageId, MessageView, NewMessage, Outcome, Present, Stored};
-use crate::db::Direct;
+use crate::db::{Direct, is_connection_loss};
 use crate::notifications::{self, Created, NotificationView};
 use crate::web::time::Timestamp;
 
 /// How many writers there are: each uses at most one direct connection at a time.
-const WRITERS: usize = 2;
+pub(super) const WRITERS: usize = 2;
 
 /// How many messages may wait for a writer; more are refused as `overloaded`.
 const QUEUE_MESSAGES: usize = 1024;
@@ -129,16 +129,11 @@ async fn write(direct: Direct, mut messages: mpsc::Receiver<Outgoing>, closing: 
 
 /// Stores a batch and answers every message in it.
 async fn settle(direct: &Direct, batch: Vec<Outgoing>) {
-    let (batch, expired): (Vec<_>, Vec<_>) =
-        batch.into_iter().partition(|outgoing| outgoing.received_at.elapsed() < SETTLE_TIMEOUT);
-    for outgoing in expired {
-        outgoing.reply.refuse(SEND_MESSAGE, &Refusal::Unavailable);
-    }
     match store(direct, &batch).await {
         Ok(outcomes) => announce(direct, batch, outcomes).await,
         Err(error) if batch.len() > 1 && error.as_database_error().is_some() => {
             // Nothing of it was stored: one bad row must harm only itself.
-            tracing::warn!(%error, messages = batch.len(), "a batch was refused by the database: storing its messages one by one");
+            tracing::warn!(%error, messages = batch.len(), "a batch was refused: storing its messages one by one");
             for outgoing in batch {
                 match store(direct, std::slice::from_ref(&outgoing)).await {
                     Ok(outcomes) => announce(direct, vec![outgoing], outcomes).await,
@@ -157,23 +152,23 @@ fn refuse(outgoing: Outgoing, error: &sqlx::Error) {
     outgoing.reply.refuse(SEND_MESSAGE, &Refusal::Unavailable);
 }
 
-/// One attempt, and a second one if the database refused the first: a concurrent writer in another process
-/// may have stored the same clientMessageId in between.
+/// Stores a batch, again if the first attempt fails: the connection may have been lost, in which case it is
+/// recognised by its ids if it was committed after all, or another process may have stored the same
+/// clientMessageId in between. All before the oldest message's time is up.
 async fn store(direct: &Direct, batch: &[Outgoing]) -> sqlx::Result<Vec<Outcome>> {
-    if batch.is_empty() {
-        return Ok(Vec::new());
-    }
+    let Some(oldest) = batch.iter().map(|outgoing| outgoing.received_at).min() else { return Ok(Vec::new()) };
     let messages: Vec<_> = batch.iter().map(|outgoing| &outgoing.message).collect();
     let present = present(batch);
-    let attempt = async {
+    let attempts = async {
         match chat::insert_messages(direct, &messages, &present).await {
-            Err(error) if error.as_database_error().is_some() => {
+            Err(error) if error.as_database_error().is_some() || is_connection_loss(&error) => {
+                tracing::debug!(%error, "storing a batch again");
                 chat::insert_messages(direct, &messages, &present).await
             }
             stored => stored,
         }
     };
-    tokio::time::timeout(SETTLE_TIMEOUT, attempt).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    tokio::time::timeout_at(oldest + SETTLE_TIMEOUT, attempts).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
 /// Who is looking at the chats of a batch right now: they need no notification.

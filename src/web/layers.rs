@@ -13,7 +13,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::origin::AllowedOrigins;
-use crate::error::{Problem, Told};
+use crate::error::{Error, Problem, Told};
 
 /// The largest body a request may have, in bytes.
 const MAX_BODY_BYTES: usize = 256 * 1024;
@@ -28,7 +28,7 @@ pub fn around_routes(router: Router) -> Router {
     router
         .layer(middleware::from_fn(finish_writes))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(CatchPanicLayer::custom(|_panic| StatusCode::INTERNAL_SERVER_ERROR.into_response()))
+        .layer(CatchPanicLayer::custom(|_panic| panicked().into_response()))
         .layer(middleware::from_fn(observe))
 }
 
@@ -50,7 +50,12 @@ async fn finish_writes(request: Request, next: Next) -> Response {
         return next.run(request).await;
     }
     let task = tokio::spawn(next.run(request).in_current_span());
-    task.await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+    task.await.unwrap_or_else(|_| panicked().into_response())
+}
+
+/// A defect of ours; the panic's own message is on stderr.
+fn panicked() -> Error {
+    Error::Internal(anyhow::anyhow!("a handler panicked"))
 }
 
 /// Gives the request an id, a time limit and a span; logs it; renders its error.

@@ -140,7 +140,7 @@ async fn every_operation_has_a_row_and_every_row_holds() {
         match others {
             Others::NotFound => assert_eq!(answer, 404, "{place} of somebody else's object"),
             Others::None => {
-                assert!(!matches!(answer, 401 | 403 | 404) && answer < 500, "{place} in the right role: {answer}")
+                assert!(!matches!(answer, 401 | 403 | 404) && answer < 500, "{place} in the right role: {answer}");
             }
         }
     }

@@ -158,6 +158,16 @@ async fn names_what_a_server_refuses() {
 }
 
 #[tokio::test]
+async fn refuses_two_different_databases() {
+    let (one, other) = (Database::create().await, Database::create().await);
+    let elsewhere = other.database_url();
+    let expected = "DATABASE_URL leads to another database than DIRECT_URL";
+    refuses(&one, &[("DATABASE_URL", &elsewhere)], &[expected]);
+    drop(Server::start(&environment(&other, &[])));
+    refuses(&one, &[("DATABASE_URL", &elsewhere)], &["DATABASE_URL and DIRECT_URL lead to different databases"]);
+}
+
+#[tokio::test]
 async fn names_a_migration_that_fails() {
     let database = Database::create().await;
     execute(&mut database.session().await, "create schema stm; create table stm.users (id int)").await;
