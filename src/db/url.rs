@@ -173,12 +173,6 @@ impl ConnectionString {
         if self.host.ends_with(".pooler.supabase.com") && !self.user.contains('.') {
             return Err("has a user without the project reference: Supabase's poolers need postgres.<project-ref>, not postgres.".into());
         }
-        if self.secret == Secret::DirectUrl && self.port == 6543 && self.is_supabase() {
-            return Err(
-                "points at the transaction pooler (port 6543): Socket.IO and migrations need a session, on port 5432."
-                    .into(),
-            );
-        }
         Ok(())
     }
 
@@ -194,9 +188,20 @@ impl ConnectionString {
             ));
         }
         // Elsewhere the ports may be anything; then the probe tells.
-        let swapped = database.port == 5432 && direct.port == 6543 && (database.is_supabase() || direct.is_supabase());
-        swapped
-            .then(|| "DATABASE_URL and DIRECT_URL are swapped: DATABASE_URL is the transaction pooler (port 6543), DIRECT_URL the direct connection (port 5432). Exchange their values.".to_owned())
+        if direct.port != 6543 || !direct.is_supabase() {
+            return None;
+        }
+        if database.port == 5432 {
+            return Some(
+                "DATABASE_URL and DIRECT_URL are swapped: DATABASE_URL is the transaction pooler (port 6543), DIRECT_URL \
+                 the direct connection (port 5432). Exchange their values."
+                    .to_owned(),
+            );
+        }
+        Some(format!(
+            "DIRECT_URL points at the transaction pooler (port 6543), but Socket.IO and migrations need a session. {}",
+            Secret::DirectUrl.what_to_put()
+        ))
     }
 
     /// The secret this came from.
@@ -323,21 +328,21 @@ mod tests {
     }
 
     #[test]
-    fn a_direct_url_on_supabase_is_not_port_6543() {
-        let problem = problem(Secret::DirectUrl, "postgres://postgres:x@db.abcdefgh.supabase.co:6543/postgres");
-        assert!(problem.contains("transaction pooler"), "{problem}");
-    }
-
-    #[test]
     fn tells_equal_and_swapped_urls() {
-        let parse = |secret, port: u16| {
-            ConnectionString::parse(secret, &format!("postgres://u:x@127.0.0.1:{port}/db")).unwrap()
-        };
+        let parse =
+            |secret, server: &str| ConnectionString::parse(secret, &format!("postgres://u.ref:x@{server}/db")).unwrap();
         let both = |database, direct| {
             ConnectionString::mixed_up(&parse(Secret::DatabaseUrl, database), &parse(Secret::DirectUrl, direct))
         };
-        assert!(both(5432, 5432).unwrap().contains("equal"));
-        assert!(both(5432, 6543).unwrap().contains("swapped"));
-        assert_eq!(both(6543, 5432), None);
+        let pooler = |port| format!("aws-0-eu-west-1.pooler.supabase.com:{port}");
+        assert!(both("127.0.0.1:5432", "127.0.0.1:5432").unwrap().contains("equal"));
+        assert!(both("db.abcdefgh.supabase.co:5432", &pooler(6543)).unwrap().contains("swapped"));
+        assert!(
+            both(&pooler(6543), "db.abcdefgh.supabase.co:6543")
+                .unwrap()
+                .contains("DIRECT_URL points at the transaction")
+        );
+        assert_eq!(both(&pooler(6543), &pooler(5432)), None);
+        assert_eq!(both("127.0.0.1:5432", "127.0.0.1:6543"), None, "elsewhere ports say nothing");
     }
 }

@@ -77,6 +77,8 @@ fn compiled_from(checkout: &Path) -> Files {
     // A space inside a path is written with a backslash before it.
     let sources = sources.replace("\\ ", "\0");
     let sources = sources.split(' ').map(|source| source.replace('\0', " "));
+    // Folders that the build script watches are among them; their files are, too, each by itself.
+    let sources = sources.filter(|source| !Path::new(source).is_dir());
     sources.filter_map(|source| Some(with_slashes(Path::new(&source).strip_prefix(checkout).ok()?))).collect()
 }
 
