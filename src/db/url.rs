@@ -331,7 +331,7 @@ mod tests {
     fn tells_equal_and_swapped_urls() {
         let parse =
             |secret, server: &str| ConnectionString::parse(secret, &format!("postgres://u.ref:x@{server}/db")).unwrap();
-        let both = |database, direct| {
+        let both = |database: &str, direct: &str| {
             ConnectionString::mixed_up(&parse(Secret::DatabaseUrl, database), &parse(Secret::DirectUrl, direct))
         };
         let pooler = |port| format!("aws-0-eu-west-1.pooler.supabase.com:{port}");
