@@ -6,9 +6,11 @@
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use serde::Serialize;
 use socketioxide::extract::SocketRef;
 use tokio::sync::Mutex;
@@ -121,7 +123,11 @@ async fn write(direct: Direct, mut messages: mpsc::Receiver<Outgoing>, closing: 
                 if received == 0 {
                     return;
                 }
-                settle(&direct, std::mem::take(&mut batch)).await;
+                // A panic costs its batch the answers, not the chats of this writer their future.
+                let settled = AssertUnwindSafe(settle(&direct, std::mem::take(&mut batch))).catch_unwind().await;
+                if settled.is_err() {
+                    tracing::error!("a message writer panicked: its batch was not answered");
+                }
             }
         }
     }

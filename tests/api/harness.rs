@@ -17,31 +17,37 @@ pub const JWT_SECRET: &str = "a secret of the tests, thirty-two bytes";
 
 /// A database of this test alone.
 pub struct Database {
-    name: String,
+    database_url: String,
+    direct_url: String,
+    admin_url: String,
 }
 
 impl Database {
+    /// On the stack that all tests share.
     pub async fn create() -> Self {
+        Self::create_on(&url("DATABASE_URL"), &url("DIRECT_URL")).await
+    }
+
+    /// On another stack.
+    pub async fn create_on(pooler_url: &str, admin_url: &str) -> Self {
         let name = format!("stm_test_{:016x}", rand::random::<u64>());
-        let mut admin = PgConnection::connect(&url("DIRECT_URL")).await.expect("PostgreSQL at DIRECT_URL");
+        let mut admin = PgConnection::connect(admin_url).await.expect("PostgreSQL at DIRECT_URL");
         execute(&mut admin, &format!("create database {name}")).await;
-        Self { name }
+        let on = |server: &str| {
+            let (server, _) = server.rsplit_once('/').expect("a URL with a database");
+            format!("{server}/{name}")
+        };
+        Self { database_url: on(pooler_url), direct_url: on(admin_url), admin_url: admin_url.to_owned() }
     }
 
     /// Through PgBouncer.
     pub fn database_url(&self) -> String {
-        self.on("DATABASE_URL")
+        self.database_url.clone()
     }
 
     /// Straight to PostgreSQL.
     pub fn direct_url(&self) -> String {
-        self.on("DIRECT_URL")
-    }
-
-    fn on(&self, server: &str) -> String {
-        let url = url(server);
-        let (server, _) = url.rsplit_once('/').expect("a URL with a database");
-        format!("{server}/{}", self.name)
+        self.direct_url.clone()
     }
 
     /// A session for looking and preparing, beside the service.
@@ -52,12 +58,13 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        let name = self.name.clone();
+        let admin_url = self.admin_url.clone();
+        let name = self.direct_url.rsplit_once('/').map(|(_, name)| name.to_owned()).unwrap_or_default();
         // Not in the test's own runtime, which may be unwinding.
         let dropped = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
-                let mut admin = PgConnection::connect(&url("DIRECT_URL")).await?;
+                let mut admin = PgConnection::connect(&admin_url).await?;
                 sqlx::raw_sql(AssertSqlSafe(format!("drop database if exists {name} with (force)")))
                     .execute(&mut admin)
                     .await
@@ -280,7 +287,10 @@ impl World {
     }
 
     pub async fn start_with(more: &[(&str, &str)]) -> Self {
-        let database = Database::create().await;
+        Self::start_on(Database::create().await, more).await
+    }
+
+    pub async fn start_on(database: Database, more: &[(&str, &str)]) -> Self {
         let server = Server::start(&environment(&database, more));
         let world =
             Self { server, database, http: reqwest::Client::builder().no_proxy().build().expect("an HTTP client") };

@@ -16,5 +16,6 @@ mod doors;
 mod errors;
 mod harness;
 mod main_job;
+mod outage;
 mod schema;
 mod startup;
