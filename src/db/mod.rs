@@ -32,7 +32,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! ```compile_fail,E0277
+//! ```compile_fail,E0614
 //! # async fn f(tx: &mut stm_backend::db::Tx<stm_backend::db::Pooler>) -> sqlx::Result<()> {
 //! sqlx::query("select 1").execute(&mut **tx).await?; // no way from the transaction to its connection
 //! # Ok(()) }

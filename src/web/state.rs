@@ -1,7 +1,7 @@
 //! What REST handlers can reach. Of the two doors only [`Pooler`]: a handler that wants the sockets' does
 //! not compile.
 //!
-//! ```compile_fail,E0277
+//! ```compile_fail,E0308
 //! use axum::extract::FromRef;
 //! fn reach(state: &stm_backend::web::state::ApiState) -> stm_backend::db::Direct {
 //!     stm_backend::db::Direct::from_ref(state)

@@ -17,9 +17,9 @@ pub const JWT_SECRET: &str = "a secret of the tests, thirty-two bytes";
 
 /// A database of this test alone.
 pub struct Database {
-    database_url: String,
-    direct_url: String,
-    admin_url: String,
+    pooled: String,
+    direct: String,
+    admin: String,
 }
 
 impl Database {
@@ -37,17 +37,17 @@ impl Database {
             let (server, _) = server.rsplit_once('/').expect("a URL with a database");
             format!("{server}/{name}")
         };
-        Self { database_url: on(pooler_url), direct_url: on(admin_url), admin_url: admin_url.to_owned() }
+        Self { pooled: on(pooler_url), direct: on(admin_url), admin: admin_url.to_owned() }
     }
 
     /// Through PgBouncer.
     pub fn database_url(&self) -> String {
-        self.database_url.clone()
+        self.pooled.clone()
     }
 
     /// Straight to PostgreSQL.
     pub fn direct_url(&self) -> String {
-        self.direct_url.clone()
+        self.direct.clone()
     }
 
     /// A session for looking and preparing, beside the service.
@@ -58,15 +58,15 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        let admin_url = self.admin_url.clone();
-        let name = self.direct_url.rsplit_once('/').map(|(_, name)| name.to_owned()).unwrap_or_default();
+        let admin = self.admin.clone();
+        let name = self.direct.rsplit_once('/').map(|(_, name)| name.to_owned()).unwrap_or_default();
         // Not in the test's own runtime, which may be unwinding.
         let dropped = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
-                let mut admin = PgConnection::connect(&admin_url).await?;
+                let mut session = PgConnection::connect(&admin).await?;
                 sqlx::raw_sql(AssertSqlSafe(format!("drop database if exists {name} with (force)")))
-                    .execute(&mut admin)
+                    .execute(&mut session)
                     .await
             })
         });
