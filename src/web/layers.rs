@@ -49,8 +49,13 @@ async fn finish_writes(request: Request, next: Next) -> Response {
     if request.method().is_safe() {
         return next.run(request).await;
     }
-    let task = tokio::spawn(next.run(request).in_current_span());
-    task.await.unwrap_or_else(|_| panicked().into_response())
+    // Bounded all the same: a client could send its body for ever.
+    let run = tokio::time::timeout(2 * REQUEST_TIMEOUT, next.run(request)).in_current_span();
+    match tokio::spawn(run).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_)) => StatusCode::GATEWAY_TIMEOUT.into_response(),
+        Err(_) => panicked().into_response(),
+    }
 }
 
 /// A defect of ours; the panic's own message is on stderr.

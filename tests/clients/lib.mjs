@@ -8,12 +8,16 @@ export function check(condition, what, seen) {
   if (!condition) throw new Error(`${what}: ${JSON.stringify(seen)}`);
 }
 
-/** Sends a request; fails unless it is answered with `status`. */
-export async function http(method, path, status, { token, body } = {}) {
+/** Sends a request; fails unless it is answered with `status`. A busy server's 503 is tried again, as it asks. */
+export async function http(method, path, status, { token, body } = {}, until = Date.now() + patienceMs) {
   const headers = { "content-type": "application/json" };
   if (token) headers.authorization = `Bearer ${token}`;
   const response = await fetch(baseUrl + path, { method, headers, body: body && JSON.stringify(body), signal: AbortSignal.timeout(patienceMs) });
   const answer = await response.json();
+  if (response.status === 503 && Date.now() < until) {
+    await new Promise((resolve) => setTimeout(resolve, 1000 * Number(response.headers.get("retry-after") ?? 1)));
+    return http(method, path, status, { token, body }, until);
+  }
   check(response.status === status, `${method} ${path} answers ${response.status}`, answer);
   return answer;
 }
