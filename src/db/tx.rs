@@ -1,10 +1,11 @@
 //! A transaction that remembers which door it came through.
 
 use std::marker::PhantomData;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
-use futures_util::stream::{self, BoxStream};
+use futures_util::future::{BoxFuture, TryFutureExt as _};
+use futures_util::stream::{self, BoxStream, TryStreamExt as _};
 use sqlx::error::BoxDynError;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgQueryResult, PgRow, PgStatement, PgTransactionManager, PgTypeInfo};
@@ -31,6 +32,8 @@ const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Tx<D> {
     /// `None` only once it is committed.
     connection: Option<PoolConnection<Postgres>>,
+    /// Has the database refused a statement? Then it answers COMMIT with success, and rolls back.
+    is_aborted: AtomicBool,
     named: bool,
     door: PhantomData<fn() -> D>,
 }
@@ -58,7 +61,7 @@ impl<D: Door> Tx<D> {
             return Err(sqlx::Error::PoolTimedOut);
         };
         begun?;
-        Ok(Self { connection: Some(connection), named, door: PhantomData })
+        Ok(Self { connection: Some(connection), is_aborted: AtomicBool::new(false), named, door: PhantomData })
     }
 
     /// Commits. An error leaves the outcome unknown: COMMIT may or may not have been carried out.
@@ -66,8 +69,14 @@ impl<D: Door> Tx<D> {
     /// Runs to its end even if the caller stops waiting.
     ///
     /// # Errors
-    /// Those of the database, among them deferred constraints, and the loss of the connection.
+    /// Those of the database, among them deferred constraints, and the loss of the connection. A transaction
+    /// in which a statement has failed cannot be committed: nothing of it is stored.
     pub async fn commit(mut self) -> sqlx::Result<()> {
+        if *self.is_aborted.get_mut() {
+            return Err(sqlx::Error::Configuration(
+                "a statement of this transaction has failed: nothing is stored".into(),
+            ));
+        }
         let Some(mut connection) = self.connection.take() else { return Err(sqlx::Error::WorkerCrashed) };
         let commit = async move {
             let committed = tokio::time::timeout(COMMIT_TIMEOUT, PgTransactionManager::commit(&mut connection)).await;
@@ -79,8 +88,15 @@ impl<D: Door> Tx<D> {
         tokio::spawn(commit).await.map_err(|_| sqlx::Error::WorkerCrashed)?
     }
 
-    fn connection(&mut self) -> sqlx::Result<&mut PgConnection> {
-        self.connection.as_deref_mut().ok_or(sqlx::Error::WorkerCrashed)
+    /// The connection, and where to note that the database refused a statement.
+    fn parts(&mut self) -> sqlx::Result<(&mut PgConnection, impl Fn(&sqlx::Error))> {
+        let is_aborted = &self.is_aborted;
+        let note = move |error: &sqlx::Error| {
+            if error.as_database_error().is_some() {
+                is_aborted.store(true, Ordering::Relaxed);
+            }
+        };
+        Ok((self.connection.as_deref_mut().ok_or(sqlx::Error::WorkerCrashed)?, note))
     }
 }
 
@@ -155,8 +171,8 @@ impl<'c, D: Door> Executor<'c> for &'c mut Tx<D> {
         E: Execute<'q, Postgres> + 'q,
     {
         let query = Through::new::<D>(query, self.named);
-        match self.connection() {
-            Ok(connection) => connection.fetch_many(query),
+        match self.parts() {
+            Ok((connection, note)) => Box::pin(connection.fetch_many(query).inspect_err(note)),
             Err(error) => Box::pin(stream::once(async { Err(error) })),
         }
     }
@@ -167,8 +183,8 @@ impl<'c, D: Door> Executor<'c> for &'c mut Tx<D> {
         E: Execute<'q, Postgres> + 'q,
     {
         let query = Through::new::<D>(query, self.named);
-        match self.connection() {
-            Ok(connection) => connection.fetch_optional(query),
+        match self.parts() {
+            Ok((connection, note)) => Box::pin(connection.fetch_optional(query).inspect_err(note)),
             Err(error) => Box::pin(async { Err(error) }),
         }
     }

@@ -328,6 +328,25 @@ async fn the_pooler_refuses_what_would_harm_a_shared_server() {
     assert_eq!(code(sqlx::query(hidden).fetch_one(&mut tx).await.expect_err("a write")), Some("25006".into()));
 }
 
+/// PostgreSQL answers the COMMIT of a failed transaction with success, and rolls back: that is not a commit.
+#[tokio::test]
+async fn a_failed_transaction_cannot_be_committed() {
+    let database = Database::create().await;
+    let mut session = database.session().await;
+    execute(&mut session, "create table hazard (n int4)").await;
+    let (pooler, direct) = (pooler(&database, 2), Direct::new(&direct(&database), 4, STATEMENT_TIMEOUT));
+    let mut tx = pooler.write().await.expect("a transaction");
+    assert!(is_right(&mut tx, WRITES, 1).await.expect("an insert"));
+    assert!(sqlx::query("select 1 / 0").fetch_optional(&mut tx).await.is_err());
+    assert!(tx.commit().await.is_err());
+    let mut tx = direct.write().await.expect("a transaction");
+    assert!(is_right(&mut tx, WRITES, 2).await.expect("an insert"));
+    assert!(sqlx::query("select 1 / 0").fetch_all(&mut tx).await.is_err());
+    assert!(tx.commit().await.is_err());
+    let stored: i64 = sqlx::query_scalar("select count(*) from hazard").fetch_one(&mut session).await.expect("a count");
+    assert_eq!(stored, 0);
+}
+
 #[tokio::test]
 async fn time_limits_ride_in_the_begin_message() {
     let database = Database::create().await;
