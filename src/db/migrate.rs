@@ -50,15 +50,16 @@ pub async fn check_same_database(pooler: &Pooler, direct: &Direct) -> Result<(),
             Err("DATABASE_URL leads to another database than DIRECT_URL. Put two ways to the same one there.".into())
         }
         Err(error) => Err(format!(
-            "DATABASE_URL: its role may not read what DIRECT_URL has migrated ({error}). Put the same role into both."
+            "DATABASE_URL: what DIRECT_URL has migrated cannot be read through it ({error}). Put the same role into both."
         )),
     }
 }
 
-/// What tells one migrated database from another: its oid, and when it was migrated.
+/// What tells one migrated database from another: its oid, and when it was first migrated. Not when last: a
+/// newer build may be migrating between the two looks.
 async fn identity<'c>(door: impl Executor<'c, Database = Postgres>) -> sqlx::Result<(i64, DateTime<Utc>)> {
     let row = sqlx::query!(
-        r#"select oid::bigint as "oid!", (select max(installed_on) from stm._sqlx_migrations) as "migrated_at!"
+        r#"select oid::bigint as "oid!", (select min(installed_on) from stm._sqlx_migrations) as "migrated_at!"
            from pg_database
            where datname = current_database()"#
     )
