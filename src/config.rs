@@ -6,6 +6,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::db::url::{ConnectionString, Secret};
+use crate::realtime::Heartbeat;
 use crate::web::origin::AllowedOrigins;
 
 /// How statements may travel through the transaction pooler.
@@ -39,6 +40,9 @@ pub struct Config {
     pub access_token_expires_in: Duration,
     /// `REFRESH_TOKEN_EXPIRES_IN_S`: lifetime of a refresh token, in seconds, default 30 days.
     pub refresh_token_expires_in: Duration,
+    /// `PING_INTERVAL_S`, `PING_TIMEOUT_S`: how often sockets are asked whether they are there, and how long they
+    /// may take to answer, in seconds, 1 to 300 each, default 25 and 20.
+    pub heartbeat: Heartbeat,
     /// `ALLOWED_ORIGINS`: comma-separated origins of browser clients; exact, or `https://*.suffix`. Default: none.
     pub allowed_origins: AllowedOrigins,
     /// `DEMO_DATA`: load demo users and services at start; refused unless both databases are on this machine.
@@ -80,6 +84,8 @@ impl Config {
         let statement_timeout_s = read.number("STATEMENT_TIMEOUT_S", 5, 1, 60);
         let access_token_expires_in_s = read.number("ACCESS_TOKEN_EXPIRES_IN_S", 3600, 60, 86_400);
         let refresh_token_expires_in_s = read.number("REFRESH_TOKEN_EXPIRES_IN_S", 30 * 86_400, 3600, 365 * 86_400);
+        let ping_interval_s = read.number("PING_INTERVAL_S", 25, 1, 300);
+        let ping_timeout_s = read.number("PING_TIMEOUT_S", 20, 1, 300);
         let allowed_origins = read.allowed_origins();
         let demo_data = read.flag("DEMO_DATA");
         if demo_data && [&database_url, &direct_url].into_iter().flatten().any(|url| !url.is_loopback()) {
@@ -98,6 +104,10 @@ impl Config {
                 statement_timeout: Duration::from_secs(statement_timeout_s.into()),
                 access_token_expires_in: Duration::from_secs(access_token_expires_in_s.into()),
                 refresh_token_expires_in: Duration::from_secs(refresh_token_expires_in_s.into()),
+                heartbeat: Heartbeat {
+                    interval: Duration::from_secs(ping_interval_s.into()),
+                    timeout: Duration::from_secs(ping_timeout_s.into()),
+                },
                 allowed_origins,
                 demo_data,
             }),

@@ -74,13 +74,15 @@ pub async fn start(config: Config) -> anyhow::Result<App> {
     }
 
     let access_tokens = Arc::new(AccessTokens::new(&config.jwt_secret, config.access_token_expires_in));
-    let realtime = Realtime::start(direct.clone(), access_tokens.clone());
+    let realtime = Realtime::start(direct.clone(), access_tokens.clone(), config.heartbeat)
+        .await
+        .map_err(|error| refusal(&config.direct_url, &error))?;
     let state = ApiState {
         pooler: pooler.clone(),
         access_tokens,
         refresh_token_lifetime: RefreshTokenLifetime(chrono::Duration::from_std(config.refresh_token_expires_in)?),
         passwords: Passwords::default(),
-        notifier: Notifier::new(realtime.io.clone()),
+        notifier: Notifier::new(realtime.connections.clone()),
     };
     let (routes, api) = routes()
         .with_state(state)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::{HeaderMap, header, request::Parts};
+use uuid::Uuid;
 
 use super::{AccessTokens, Role, UserId};
 use crate::error::Error;
@@ -15,6 +16,8 @@ pub struct Caller {
     pub user_id: UserId,
     /// The user's role.
     pub role: Role,
+    /// The login that the token was issued to; none in a token from before there was one.
+    pub login: Option<Uuid>,
 }
 
 /// A customer.
@@ -37,7 +40,7 @@ where
         let claims = Arc::<AccessTokens>::from_ref(state)
             .verify(token)
             .ok_or(Error::Unauthorized("the access token is invalid or has expired"))?;
-        Ok(Self { user_id: claims.sub, role: claims.role })
+        Ok(Self { user_id: claims.sub, role: claims.role, login: claims.sid })
     }
 }
 

@@ -17,6 +17,7 @@ use super::{AccessTokens, Caller, Passwords, Role, UserId, password, token};
 use crate::db::{Pooler, Tx};
 use crate::error::{Error, Result, violates};
 use crate::notifications::{self, NewNotification, NotificationType, Notifier};
+use crate::web::MessageView;
 use crate::web::extract::Json;
 use crate::web::fields::{self, Fields, LONG_TEXT, SHORT_TEXT};
 use crate::web::money::Cents;
@@ -30,7 +31,12 @@ const REPLACED_GRACE: chrono::Duration = chrono::Duration::seconds(30);
 
 /// The routes below `/auth`.
 pub fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(register)).routes(routes!(login)).routes(routes!(refresh)).routes(routes!(me))
+    OpenApiRouter::new()
+        .routes(routes!(register))
+        .routes(routes!(login))
+        .routes(routes!(refresh))
+        .routes(routes!(logout))
+        .routes(routes!(me))
 }
 
 /// Who registers, as what.
@@ -151,11 +157,11 @@ async fn register(
         }
         Profile::Provider(provider) => Some(insert_provider(&mut tx, id, &provider, now).await?),
     };
-    let refresh_token = open_family(&mut tx, id, now + lifetime.0).await?;
+    let (login, refresh_token) = open_login(&mut tx, id, now + lifetime.0).await?;
     tx.commit().await?;
     notifier.tell(created);
 
-    let access_token = access_tokens.issue(id, user.email.clone(), user.role, now)?;
+    let access_token = access_tokens.issue(id, user.email.clone(), user.role, Some(login), now)?;
     let user =
         UserView { id, email: user.email, first_name: user.first_name, last_name: user.last_name, role: user.role };
     Ok((StatusCode::CREATED, Json(SessionView { user, access_token, refresh_token })))
@@ -184,10 +190,11 @@ async fn insert_provider(
 }
 
 /// Begins a family of refresh tokens: one login on one device.
-async fn open_family(tx: &mut Tx<Pooler>, user_id: UserId, expires_at: DateTime<Utc>) -> sqlx::Result<String> {
+async fn open_login(tx: &mut Tx<Pooler>, user_id: UserId, expires_at: DateTime<Utc>) -> sqlx::Result<(Uuid, String)> {
+    let family_id = Uuid::now_v7();
     let (token, digest) = token::new_refresh_token();
-    queries::insert_refresh_token(tx, &digest, Uuid::now_v7(), user_id, expires_at).await?;
-    Ok(token)
+    queries::insert_refresh_token(tx, &digest, family_id, user_id, expires_at).await?;
+    Ok((family_id, token))
 }
 
 /// Who logs in.
@@ -232,10 +239,11 @@ async fn login(
 
     let now = Utc::now();
     let mut tx = pooler.write().await?;
-    let refresh_token = open_family(&mut tx, login.user.id, now + lifetime.0).await?;
+    let user = login.user;
+    let (login, refresh_token) = open_login(&mut tx, user.id, now + lifetime.0).await?;
     tx.commit().await?;
-    let access_token = access_tokens.issue(login.user.id, login.user.email.clone(), login.user.role, now)?;
-    Ok(Json(SessionView { user: login.user.into(), access_token, refresh_token }))
+    let access_token = access_tokens.issue(user.id, user.email.clone(), user.role, Some(login), now)?;
+    Ok(Json(SessionView { user: user.into(), access_token, refresh_token }))
 }
 
 /// A refresh token.
@@ -291,8 +299,21 @@ async fn refresh(
     let (refresh_token, digest) = token::new_refresh_token();
     queries::insert_refresh_token(&mut tx, &digest, row.family_id, row.user.id, now + lifetime.0).await?;
     tx.commit().await?;
-    let access_token = access_tokens.issue(row.user.id, row.user.email, row.user.role, now)?;
+    let access_token = access_tokens.issue(row.user.id, row.user.email, row.user.role, Some(row.family_id), now)?;
     Ok(Json(TokensView { access_token, refresh_token }))
+}
+
+/// Ends this login: its refresh tokens work no more, and the user's sockets are closed.
+#[utoipa::path(post, path = "/logout", tag = "auth", security(("access_token" = [])),
+    responses((status = 200, body = MessageView), (status = 401, description = "No good access token")))]
+async fn logout(State(pooler): State<Pooler>, who: Caller) -> Result<Json<MessageView>> {
+    // A token from before logins were named in it ends nothing but itself, when it expires.
+    if let Some(login) = who.login {
+        let mut tx = pooler.write().await?;
+        queries::set_family_revoked(&mut tx, login, Utc::now()).await?;
+        tx.commit().await?;
+    }
+    Ok(Json(MessageView::new("Logged out successfully")))
 }
 
 /// Who is calling.

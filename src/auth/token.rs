@@ -10,6 +10,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::{Role, UserId};
 
@@ -41,6 +42,11 @@ pub struct Claims {
     pub role: Role,
     /// Always `access`.
     pub typ: TokenType,
+    /// The login it was issued to, a family of refresh tokens (OpenID
+    /// Connect's `sid`); none in a token from
+    /// before there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sid: Option<Uuid>,
     /// Issued at, in seconds since 1970.
     pub iat: i64,
     /// Expires at, in seconds since 1970.
@@ -76,10 +82,17 @@ impl AccessTokens {
     ///
     /// # Errors
     /// Only when signing itself fails.
-    pub fn issue(&self, sub: UserId, email: String, role: Role, now: DateTime<Utc>) -> anyhow::Result<String> {
+    pub fn issue(
+        &self,
+        sub: UserId,
+        email: String,
+        role: Role,
+        sid: Option<Uuid>,
+        now: DateTime<Utc>,
+    ) -> anyhow::Result<String> {
         let iat = now.timestamp();
         let exp = iat.saturating_add_unsigned(self.expires_in.as_secs());
-        let claims = Claims { sub, email, role, typ: TokenType::Access, iat, exp };
+        let claims = Claims { sub, email, role, typ: TokenType::Access, sid, iat, exp };
         Ok(jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)?)
     }
 
@@ -118,7 +131,7 @@ mod tests {
     }
 
     fn issue(tokens: &AccessTokens, now: DateTime<Utc>) -> String {
-        tokens.issue(UserId(7), "ann@example.com".into(), Role::Customer, now).unwrap()
+        tokens.issue(UserId(7), "ann@example.com".into(), Role::Customer, None, now).unwrap()
     }
 
     #[test]

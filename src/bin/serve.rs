@@ -61,6 +61,7 @@ async fn run() -> anyhow::Result<()> {
     let port: u16 =
         lookup("PORT").unwrap_or_else(|| "8000".into()).parse().map_err(|_| anyhow!("PORT must be a port number."))?;
 
+    let stall_timeout = config.heartbeat.interval + config.heartbeat.timeout;
     let app = tokio::select! {
         started = stm_backend::start(config) => started?,
         () = stopping.cancelled() => return Ok(()),
@@ -69,10 +70,15 @@ async fn run() -> anyhow::Result<()> {
         .await
         .with_context(|| format!("HOST and PORT: cannot listen at {host}:{port}"))?;
     let port = listener.local_addr()?.port();
-    // Chat packets are small and must not wait for each other (Nagle's algorithm).
-    let listener = listener.tap_io(|connection| {
+    let listener = listener.tap_io(move |connection| {
+        // Chat packets are small and must not wait for each other (Nagle's algorithm).
         if let Err(error) = connection.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY");
+        }
+        // Who reads nothing for so long is cut off: socketioxide cannot close a websocket while it writes to it.
+        #[cfg(target_os = "linux")]
+        if let Err(error) = socket2::SockRef::from(&*connection).set_tcp_user_timeout(Some(stall_timeout)) {
+            tracing::debug!(%error, "TCP_USER_TIMEOUT");
         }
     });
     tracing::info!("STM Backend running at port {port}");

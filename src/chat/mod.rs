@@ -4,11 +4,13 @@
 //! tell it from one that does not exist; `seq` counts 1, 2, 3… per chat without gaps; an acknowledged
 //! message is committed.
 
+pub mod events;
 mod http;
+mod live;
 mod queries;
 pub mod socket;
 mod types;
 
 pub use http::routes;
-pub use queries::{NewMessage, Outcome, Present, Stored, insert_messages};
+pub use live::{Marked, NewMessage, Outcome, Present, Stored, insert_messages, is_allowed_in, list_missed, set_read};
 pub use types::{ChatId, MAX_MESSAGE_CHARS, MessageId, MessageType, MessageView, Side};

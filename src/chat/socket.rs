@@ -1,237 +1,224 @@
-//! The chat's events: join, leave, send, typing.
+//! The chat's events: join, leave, send, typing, read.
 
-use serde::{Deserialize, Serialize};
+use std::future::ready;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use serde::de::DeserializeOwned;
 use socketioxide::ParserError;
 use socketioxide::extract::{SocketRef, State, TryData};
+use socketioxide::socket::DisconnectReason;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::events::{JoinChat, JoinedChat, LeaveChat, LeftChat, MarkRead, SendMessage, Typing, UserInChat, UserTyping};
+use super::live::{self, Found};
 use super::types::{check_client_message_id, check_message};
-use super::{ChatId, MessageId, MessageType, MessageView, NewMessage, queries};
+use super::{ChatId, MessageId, MessageType, MessageView, NewMessage};
 use crate::auth::UserId;
+use crate::realtime::reads::Mark;
 use crate::realtime::reply::{Refusal, Reply};
-use crate::realtime::writer::{Outgoing, SEND_MESSAGE};
-use crate::realtime::{SocketState, SocketUser, deliver, rooms};
+use crate::realtime::rooms::{Past, Settled};
+use crate::realtime::writer::Outgoing;
+use crate::realtime::{Encoded, SocketState, emit};
 
-pub use queries::is_allowed_in;
-
-/// The most messages that catching up gives at a time.
+/// The most messages, and bytes of text, that catching up gives at a time.
 const MAX_MISSED: i64 = 200;
+const MAX_MISSED_BYTES: usize = 256 * 1024;
 
 /// Makes a socket listen to the chat's events.
+///
+/// None of these closures is async: their bodies run where the socket's packets are read, one after the other,
+/// whereas futures run in tasks of their own that overtake each other. So events take effect in the order sent.
 pub fn listen(socket: &SocketRef) {
-    socket.on("join_chat", async |reply: Reply, data: TryData<JoinChat>, state: State<SocketState>| {
-        answer("join_chat", reply, join_chat, data, state).await;
-    });
-    socket.on("leave_chat", async |reply: Reply, data: TryData<LeaveChat>, state: State<SocketState>| {
-        answer("leave_chat", reply, leave_chat, data, state).await;
-    });
-    socket.on("typing", async |reply: Reply, data: TryData<Typing>, state: State<SocketState>| {
-        answer("typing", reply, typing, data, state).await;
-    });
-    // Not an async closure: its body runs where the socket's packets are read, one after the other, whereas
-    // futures run in tasks of their own that overtake each other. So messages are queued in the order sent.
-    socket.on(SEND_MESSAGE, |reply: Reply, data: TryData<SendMessage>, State(state): State<SocketState>| {
-        match valid(data).and_then(|data| data.check(reply.socket())) {
-            Ok(message) => state.writer.send(Outgoing { message, reply, received_at: Instant::now() }),
-            Err(refusal) => reply.refuse(SEND_MESSAGE, &refusal),
+    on(socket, "send_message", |reply, data, state| {
+        match check(data, reply.session().user_id) {
+            Ok(message) => send(message, reply, &state),
+            Err(refusal) => reply.refuse("send_message", &refusal),
         }
-        std::future::ready(())
+        ready(()).boxed()
+    });
+    on(socket, "typing", |reply, Typing { chat_id, is_typing }, state| {
+        let user_id = reply.session().user_id;
+        let is_told = state.rooms.tell_typing(chat_id, reply.socket().id, is_typing);
+        let answer = is_told.then_some(UserTyping { user_id, is_typing, chat_id }).ok_or(Refusal::Forbidden);
+        reply.answer("typing", answer);
+        ready(()).boxed()
+    });
+    on(socket, "mark_read", |reply, MarkRead { chat_id, seq }, state| {
+        if seq.is_some_and(|seq| seq < 0) {
+            reply.refuse("mark_read", &Refusal::Invalid("seq must be at least 0".into()));
+        } else {
+            let (user_id, socket) = (reply.session().user_id, reply.socket().id);
+            let answer = Box::new(move |answer| reply.answer("mark_read", answer));
+            state.reads.mark(Mark { chat_id, user_id, seq, socket, answer });
+        }
+        ready(()).boxed()
+    });
+    on(socket, "join_chat", |reply, data, state| {
+        in_turn("join_chat", reply, |reply| join_chat(reply, data, state).boxed())
+    });
+    on(socket, "leave_chat", |reply, data, state| {
+        in_turn("leave_chat", reply, |reply| async move { leave_chat(reply, &data, &state) }.boxed())
     });
 }
 
-/// Runs a handler and answers its event.
-async fn answer<D, R: Serialize>(
-    event: &str,
-    reply: Reply,
-    handler: impl AsyncFn(SocketRef, D, &SocketState) -> Result<R, Refusal>,
-    data: TryData<D>,
-    State(state): State<SocketState>,
+/// Hears one kind of event.
+fn on<D: DeserializeOwned + Send + Sync + 'static>(
+    socket: &SocketRef,
+    event: &'static str,
+    heard: impl Fn(Reply, D, SocketState) -> BoxFuture<'static, ()> + Clone + Send + Sync + 'static,
 ) {
-    let handled = match valid(data) {
-        Ok(data) => handler(reply.socket().clone(), data, &state).await,
-        Err(refusal) => Err(refusal),
-    };
-    match handled {
-        Ok(payload) => reply.ok(&payload),
-        Err(refusal) => reply.refuse(event, &refusal),
+    socket.on(event, move |reply: Reply, TryData(data): TryData<D>, State(state): State<SocketState>| {
+        let Some(reply) = state.hear(event, reply) else { return ready(()).boxed() };
+        match data {
+            Ok(data) => heard(reply, data, state),
+            Err(error) => {
+                let error: ParserError = error;
+                reply.refuse(event, &Refusal::Invalid(format!("the payload is not valid: {error}")));
+                ready(()).boxed()
+            }
+        }
+    });
+}
+
+/// Handles an event after those before it of the same socket.
+fn in_turn(
+    event: &'static str,
+    reply: Reply,
+    handle: impl FnOnce(Reply) -> BoxFuture<'static, ()>,
+) -> BoxFuture<'static, ()> {
+    let session = reply.session().clone();
+    match session.check_turns() {
+        Ok(()) => session.in_turn(handle(reply)),
+        Err(refusal) => {
+            reply.refuse(event, &refusal);
+            ready(()).boxed()
+        }
     }
 }
 
-fn valid<D>(TryData(data): TryData<D>) -> Result<D, Refusal> {
-    data.map_err(|error: ParserError| Refusal::Invalid(format!("the payload is not valid: {error}")))
+async fn join_chat(reply: Reply, JoinChat { chat_id, after_seq }: JoinChat, state: SocketState) {
+    let (socket, session) = (reply.socket().clone(), reply.session().clone());
+    let past = state.rooms.past(chat_id, session.user_id);
+    let found = match find_for_joining(&reply, chat_id, after_seq, past, &state).await {
+        Ok(found) => found,
+        Err(refusal) => {
+            // Who is a member stays where it was.
+            let stays = !matches!(refusal, Refusal::Forbidden | Refusal::ChatClosed);
+            state.rooms.unsettle(chat_id, socket.id, stays);
+            return reply.refuse("join_chat", &refusal);
+        }
+    };
+    let mut joined =
+        JoinedChat { chat_id, message: "Joined chat", last_seq: found.last_seq, messages: None, has_more: None };
+    let mut settled = Settled { cursor: found.last_seq, last_seq: found.last_seq, has_more: false };
+    if let Some(after_seq) = after_seq {
+        let (messages, has_more) = page(found.messages, after_seq, found.last_seq);
+        settled.cursor = messages.last().map_or(after_seq.min(found.last_seq), |message| message.seq);
+        settled.has_more = has_more;
+        joined.messages = Some(messages);
+        joined.has_more = Some(has_more);
+    } else if past != Past::Nothing {
+        settled.cursor = found.resume_after.unwrap_or(found.last_seq);
+    }
+    let encoded = Encoded::new(&joined);
+    let answer = || {
+        emit(&socket, "joined_chat", &encoded);
+        reply.ok(&encoded);
+    };
+    let Some(is_new) = state.rooms.settle(chat_id, socket.id, settled, answer) else {
+        // The membership, the chat or the connection has ended meanwhile.
+        return;
+    };
+    if is_new {
+        let user = UserInChat { user_id: session.user_id, chat_id };
+        state.rooms.tell(chat_id, Some(socket.id), "user_joined", &user);
+    }
+    if !socket.connected() {
+        // It went away before it could be found in the chat.
+        state.rooms.drop_out(socket.id, &session, DisconnectReason::TransportClose);
+    }
 }
 
-fn user_of(socket: &SocketRef) -> Result<UserId, Refusal> {
-    socket.extensions.get::<SocketUser>().map(|user| user.id).ok_or(Refusal::Forbidden)
-}
-
-fn is_in_room(socket: &SocketRef, chat: ChatId) -> bool {
-    let room = rooms::chat(chat);
-    socket.rooms().iter().any(|joined| *joined == room)
-}
-
-/// `join_chat`
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct JoinChat {
+/// Takes a seat, then reads: what is committed before the reading is in it, what is committed later is delivered
+/// to the seat.
+async fn find_for_joining(
+    reply: &Reply,
     chat_id: ChatId,
     after_seq: Option<i64>,
-}
-
-/// `joined_chat`, and the acknowledgement of `join_chat`.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct JoinedChat {
-    chat_id: ChatId,
-    message: &'static str,
-    last_seq: i64,
-    /// With `afterSeq`: what came after it, oldest first.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    messages: Option<Vec<MessageView>>,
-    /// With `afterSeq`: is there more? Join again with the last `seq`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    has_more: Option<bool>,
-}
-
-/// `user_joined`, `user_left`
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct UserInChat {
-    user_id: UserId,
-    chat_id: ChatId,
-}
-
-/// First the room, then the reading: what is committed before the reading is in it, what is committed
-/// later is emitted to the room. Between the two a message may come both ways; its `seq` tells.
-async fn join_chat(socket: SocketRef, data: JoinChat, state: &SocketState) -> Result<JoinedChat, Refusal> {
-    let JoinChat { chat_id, after_seq } = data;
+    past: Past,
+    state: &SocketState,
+) -> Result<Found, Refusal> {
     if after_seq.is_some_and(|seq| seq < 0) {
         return Err(Refusal::Invalid("afterSeq must be at least 0".into()));
     }
-    let user_id = user_of(&socket)?;
-    if !state.reading(queries::is_member(&state.direct, chat_id, user_id)).await? {
-        return Err(Refusal::Forbidden);
+    state.rooms.enter(chat_id, reply.socket(), reply.session())?;
+    let (dropped_at_seq, silent_since) = match past {
+        Past::Dropped { cursor, silent_since } => (Some(cursor), silent_since),
+        Past::Nothing | Past::Unknown => (None, None),
+    };
+    let reading = live::Reading { after: after_seq, limit: MAX_MISSED, dropped_at_seq, silent_since };
+    let user_id = reply.session().user_id;
+    let found =
+        state.readings.run(async |direct| live::find_for_joining(direct, chat_id, user_id, reading).await).await?;
+    match found {
+        None => Err(Refusal::Forbidden),
+        Some(found) if found.is_closed => Err(Refusal::ChatClosed),
+        Some(found) => Ok(found),
     }
-    let is_new_here = !is_in_room(&socket, chat_id);
-    socket.join(rooms::chat(chat_id));
-    if !socket.connected() {
-        // It went away in between, and nobody else would take it out of the room again.
-        socket.leave_all();
-        return Err(Refusal::Unavailable);
-    }
-
-    let last_seq = state.reading(queries::last_seq(&state.direct, chat_id)).await?;
-    let mut joined = JoinedChat { chat_id, message: "Joined chat", last_seq, messages: None, has_more: None };
-    if let Some(after_seq) = after_seq {
-        let missed = queries::list_missed(&state.direct, chat_id, after_seq, MAX_MISSED);
-        let messages = state.reading(missed).await?;
-        let last_read = messages.last().map_or(after_seq, |message| message.seq);
-        joined.last_seq = last_seq.max(messages.last().map_or(0, |message| message.seq));
-        joined.has_more = Some(last_read < last_seq);
-        joined.messages = Some(messages);
-    }
-    emit(&socket, "joined_chat", &joined);
-    if is_new_here {
-        deliver(socket.to(rooms::chat(chat_id)), "user_joined", &UserInChat { user_id, chat_id });
-    }
-    Ok(joined)
 }
 
-/// `leave_chat`
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct LeaveChat {
-    chat_id: ChatId,
+/// Cuts what was missed to a page of at most [`MAX_MISSED_BYTES`], and says whether there is more.
+fn page(mut messages: Vec<MessageView>, after_seq: i64, last_seq: i64) -> (Vec<MessageView>, bool) {
+    let mut bytes = 0;
+    let fits = messages.iter().take_while(|message| {
+        bytes += message.message.len();
+        bytes <= MAX_MISSED_BYTES
+    });
+    let fits = fits.count().max(1);
+    messages.truncate(fits);
+    let last = messages.last().map_or(after_seq, |message| message.seq);
+    (messages, last < last_seq)
 }
 
-/// `left_chat`, and the acknowledgement of `leave_chat`.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct LeftChat {
-    chat_id: ChatId,
-    message: &'static str,
-}
-
-async fn leave_chat(
-    socket: SocketRef,
-    LeaveChat { chat_id }: LeaveChat,
-    _state: &SocketState,
-) -> Result<LeftChat, Refusal> {
-    let user_id = user_of(&socket)?;
-    if !is_in_room(&socket, chat_id) {
-        return Err(Refusal::Forbidden);
+fn leave_chat(reply: Reply, &LeaveChat { chat_id }: &LeaveChat, state: &SocketState) {
+    let (socket, user_id) = (reply.socket().clone(), reply.session().user_id);
+    if !state.rooms.leave(chat_id, socket.id) {
+        return reply.refuse("leave_chat", &Refusal::Forbidden);
     }
-    deliver(socket.to(rooms::chat(chat_id)), "user_left", &UserInChat { user_id, chat_id });
-    socket.leave(rooms::chat(chat_id));
-    let left = LeftChat { chat_id, message: "Left chat" };
+    state.rooms.tell(chat_id, Some(socket.id), "user_left", &UserInChat { user_id, chat_id });
+    let left = Encoded::new(&LeftChat { chat_id, message: "Left chat" });
     emit(&socket, "left_chat", &left);
-    Ok(left)
+    reply.ok(&left);
 }
 
-/// `typing`
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Typing {
-    chat_id: ChatId,
-    is_typing: bool,
+/// Queues a message for its writer.
+fn send(message: NewMessage, reply: Reply, state: &SocketState) {
+    let unacked = match reply.session().wait_for_ack() {
+        Ok(unacked) => unacked,
+        Err(refusal) => return reply.refuse("send_message", &refusal),
+    };
+    let sender = Some(reply.socket().id);
+    let answer = Box::new(move |answer| {
+        drop(unacked);
+        reply.answer("send_message", answer);
+    });
+    state.writer.send(Outgoing { message, sender, answer, received_at: Instant::now() });
 }
 
-/// `user_typing`
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct UserTyping {
-    user_id: UserId,
-    is_typing: bool,
-    chat_id: ChatId,
-}
-
-/// Only the latest counts, so it may be lost: a slow reader's buffer is for messages.
-async fn typing(
-    socket: SocketRef,
-    Typing { chat_id, is_typing }: Typing,
-    _state: &SocketState,
-) -> Result<UserTyping, Refusal> {
-    let user_id = user_of(&socket)?;
-    if !is_in_room(&socket, chat_id) {
-        return Err(Refusal::Forbidden);
+fn check(message: SendMessage, sender_id: UserId) -> Result<NewMessage, Refusal> {
+    let message_type = message.message_type.unwrap_or(MessageType::Text);
+    check_message(&message.message, message_type).map_err(Refusal::Invalid)?;
+    if let Some(client_message_id) = &message.client_message_id {
+        check_client_message_id(client_message_id).map_err(Refusal::Invalid)?;
     }
-    let typing = UserTyping { user_id, is_typing, chat_id };
-    deliver(socket.to(rooms::chat(chat_id)).volatile(), "user_typing", &typing);
-    Ok(typing)
-}
-
-/// `send_message`
-#[derive(Debug, Deserialize)]
-struct SendMessage {
-    #[serde(rename = "chatId")]
-    chat_id: ChatId,
-    message: String,
-    message_type: Option<MessageType>,
-    #[serde(rename = "clientMessageId")]
-    client_message_id: Option<String>,
-}
-
-impl SendMessage {
-    fn check(self, socket: &SocketRef) -> Result<NewMessage, Refusal> {
-        let message_type = self.message_type.unwrap_or(MessageType::Text);
-        check_message(&self.message, message_type).map_err(Refusal::Invalid)?;
-        if let Some(client_message_id) = &self.client_message_id {
-            check_client_message_id(client_message_id).map_err(Refusal::Invalid)?;
-        }
-        Ok(NewMessage {
-            id: MessageId(Uuid::now_v7()),
-            chat_id: self.chat_id,
-            sender_id: user_of(socket)?,
-            client_message_id: self.client_message_id,
-            message: self.message,
-            message_type,
-        })
-    }
-}
-
-fn emit(socket: &SocketRef, event: &str, payload: &impl Serialize) {
-    if let Err(error) = socket.emit(event, payload) {
-        tracing::debug!(event, %error, "not delivered");
-    }
+    Ok(NewMessage {
+        id: MessageId(Uuid::now_v7()),
+        chat_id: message.chat_id,
+        sender_id,
+        client_message_id: message.client_message_id,
+        message: message.message,
+        message_type,
+    })
 }

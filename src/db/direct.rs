@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::{BoxFuture, TryFutureExt as _};
 use futures_util::stream::{BoxStream, TryStreamExt as _};
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
+use sqlx::postgres::{PgListener, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
 use sqlx::{AssertSqlSafe, Connection, Either, Execute, Executor, PgPool, Postgres, SqlStr};
 
 use super::tx::not_available;
@@ -98,7 +98,17 @@ impl Direct {
         task.await.map_err(|_| sqlx::Error::WorkerCrashed)?
     }
 
-    /// Borrows a session, for what needs one: LISTEN, session locks, migrations.
+    /// Listens to a channel, on a connection of its own for as long as the listener lives.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub async fn listen(&self, channel: &str) -> sqlx::Result<PgListener> {
+        let mut listener = PgListener::connect_with(&self.pool).await?;
+        listener.listen(channel).await?;
+        Ok(listener)
+    }
+
+    /// Borrows a session, for what needs one: session locks, migrations.
     ///
     /// # Errors
     /// As [`write`](Self::write).

@@ -7,5 +7,5 @@ pub mod queries;
 mod socket;
 mod types;
 
-pub use socket::{Notifier, tell};
+pub use socket::{NotificationCreated, Notifier, tell};
 pub use types::{Created, NewNotification, NotificationId, NotificationType, NotificationView};

@@ -1,54 +1,43 @@
 //! Tells users, over their sockets, what has been committed.
 
 use serde::Serialize;
-use socketioxide::SocketIo;
-use socketioxide::operators::BroadcastOperators;
+use utoipa::ToSchema;
 
 use super::{Created, NotificationView};
-use crate::realtime::{self, rooms};
+use crate::realtime::Encoded;
+use crate::realtime::connections::Connections;
 
 /// Emits `notification:created`. Cheap to clone; holds no connection to a database.
-#[derive(Clone)]
-pub struct Notifier {
-    io: SocketIo,
-}
+#[derive(Debug, Clone)]
+pub struct Notifier(Connections);
 
-impl std::fmt::Debug for Notifier {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Notifier")
-    }
-}
-
-/// The payload of `notification:created`.
-#[derive(Serialize)]
+/// `notification:created`
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct NotificationCreated {
+pub struct NotificationCreated {
     notification: NotificationView,
+    /// How many unread notifications the recipient has, this one included.
     total_unread_count: i64,
 }
 
 impl Notifier {
-    /// Emits through `io`.
+    /// Emits to the sockets of these users.
     #[must_use]
-    pub const fn new(io: SocketIo) -> Self {
-        Self { io }
+    pub const fn new(connections: Connections) -> Self {
+        Self(connections)
     }
 
     /// Tells each recipient's sockets. Call it after the commit, never before.
     pub fn tell(&self, created: impl IntoIterator<Item = Created>) {
-        let Some(namespace) = self.io.of(realtime::NAMESPACE) else {
-            return;
-        };
-        for created in created {
-            let room = rooms::user(created.notification.recipient_id);
-            tell(namespace.clone().to(room), created);
-        }
+        created.into_iter().for_each(|created| tell(&self.0, created));
     }
 }
 
-/// Tells the sockets in `room`, which is the recipient's. One whose buffer is full misses it; the row is
-/// there for the client's next look.
-pub fn tell(room: BroadcastOperators, created: Created) {
+/// Tells every socket of the recipient. One whose buffer is full misses it; the row is there for the client's
+/// next look.
+pub fn tell(connections: &Connections, created: Created) {
     let Created { notification, total_unread_count } = created;
-    realtime::deliver(room, "notification:created", &NotificationCreated { notification, total_unread_count });
+    let recipient = notification.recipient_id;
+    let payload = Encoded::new(&NotificationCreated { notification, total_unread_count });
+    connections.tell(recipient, "notification:created", &payload);
 }

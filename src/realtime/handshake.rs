@@ -1,28 +1,25 @@
 //! Who may connect, and what a new connection can do.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 use socketioxide::SocketIo;
 use socketioxide::extract::{Event, SocketRef, State, TryData};
 use socketioxide::handler::ConnectHandler as _;
+use socketioxide::socket::DisconnectReason;
 use tokio::time::Instant;
 
 use super::reply::{Refusal, Reply};
-use super::{CONNECT_TIMEOUT, NAMESPACE, SocketState, rooms};
-use crate::auth::{UserId, caller};
+use super::session::Session;
+use super::{CONNECT_TIMEOUT, Encoded, NAMESPACE, SocketState, emit};
+use crate::auth::{caller, token::Claims};
 use crate::chat;
+use crate::chat::events::Connected;
 
 /// How long to wait before the database is asked again.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(500);
-
-/// Who a socket belongs to.
-#[derive(Debug, Clone, Copy)]
-pub struct SocketUser {
-    /// The user.
-    pub id: UserId,
-}
 
 /// What a client sends to connect: `auth: {token}`.
 #[derive(Debug, Default, Deserialize)]
@@ -42,6 +39,11 @@ impl fmt::Display for Refused {
 
 /// Opens the namespace.
 pub fn open_namespace(io: &SocketIo) {
+    // Not an async closure: its body runs before the client's first event can.
+    let connected = |socket: SocketRef, State(state): State<SocketState>| {
+        connected(&socket, &state);
+        std::future::ready(())
+    };
     io.ns(NAMESPACE, connected.with(admit));
 }
 
@@ -59,23 +61,33 @@ async fn admit(
         .ok_or(Refused("unauthorized: an access token is required, as auth.token or in the Authorization header"))?;
     let claims =
         state.access_tokens.verify(token).ok_or(Refused("unauthorized: the access token is invalid or has expired"))?;
-    if !is_allowed_in(&state, claims.sub).await {
+    if !is_allowed_in(&state, &claims).await {
         return Err(Refused("unauthorized: this account cannot be used any more"));
     }
-    let user = SocketUser { id: claims.sub };
-    socket.extensions.insert(user);
-    socket.join(rooms::user(user.id));
+    socket.extensions.insert(Arc::new(Session::new(&claims)));
     chat::socket::listen(&socket);
-    socket.on_fallback(async |Event(event): Event, reply: Reply| reply.refuse(&event, &Refusal::UnknownEvent));
+    socket.on_fallback(|Event(event): Event, reply: Reply, State(state): State<SocketState>| {
+        if let Some(reply) = state.hear(&event, reply) {
+            reply.refuse(&event, &Refusal::UnknownEvent);
+        }
+        std::future::ready(())
+    });
+    socket.on_disconnect(async |socket: SocketRef, reason: DisconnectReason, State(state): State<SocketState>| {
+        if let Some(session) = socket.extensions.get::<Arc<Session>>() {
+            session.end();
+            state.rooms.drop_out(socket.id, &session, reason);
+            state.connections.remove(socket.id, session.user_id);
+        }
+    });
     Ok(())
 }
 
 /// Is the account good? While the database cannot say, asks again: clients do not come back by themselves
 /// after a refusal, but they do when the connection is closed, which the connect time-out does.
-async fn is_allowed_in(state: &SocketState, user: UserId) -> bool {
+async fn is_allowed_in(state: &SocketState, claims: &Claims) -> bool {
     let deadline = Instant::now() + 2 * CONNECT_TIMEOUT;
     loop {
-        match state.reading(chat::socket::is_allowed_in(&state.direct, user)).await {
+        match state.readings.run(async |direct| chat::is_allowed_in(direct, claims.sub, claims.sid).await).await {
             Ok(allowed) => return allowed,
             Err(error) if Instant::now() < deadline => {
                 tracing::warn!(%error, "an account could not be checked: asking again");
@@ -86,11 +98,13 @@ async fn is_allowed_in(state: &SocketState, user: UserId) -> bool {
     }
 }
 
-async fn connected(socket: SocketRef) {
-    if let Some(user) = socket.extensions.get::<SocketUser>() {
-        let welcome = serde_json::json!({"message": "Connected to chat", "userId": user.id});
-        if let Err(error) = socket.emit("connected", &welcome) {
-            tracing::debug!(%error, "the welcome was not delivered");
-        }
+fn connected(socket: &SocketRef, state: &SocketState) {
+    let Some(session) = socket.extensions.get::<Arc<Session>>() else { return };
+    let user_id = session.user_id;
+    state.connections.add(socket.clone(), session.clone());
+    emit(socket, "connected", &Encoded::new(&Connected { message: "Connected to chat", user_id }));
+    if !socket.connected() {
+        // It went away in between, before it could be found.
+        state.connections.remove(socket.id, user_id);
     }
 }

@@ -8,29 +8,42 @@
 //! }
 //! ```
 //!
-//! Every emit to a room goes through [`deliver`], and of messages only the [`writer`] emits: with more than
-//! one process, these are the two places to change.
+//! Everything that is emitted goes to a user's sockets ([`connections`]) or to those in a chat ([`rooms`]): with
+//! more than one process, these are the two places to change.
 
+mod changes;
+pub mod connections;
 mod handshake;
+mod limits;
+mod queries;
+pub mod readings;
+pub mod reads;
+mod records;
 pub mod reply;
 pub mod rooms;
+pub mod session;
 pub mod writer;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use serde_json::value::{RawValue, to_raw_value};
 use socketioxide::SocketIo;
+use socketioxide::extract::SocketRef;
 use socketioxide::layer::SocketIoLayer;
-use socketioxide::operators::BroadcastOperators;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Notify};
+use tokio::task::JoinSet;
 
 use crate::auth::AccessTokens;
 use crate::db::Direct;
+use connections::{Connections, End};
+use limits::{Limits, Verdict};
+use readings::Readings;
+use reads::Reads;
+use reply::{Refusal, Reply};
+use rooms::Rooms;
 use writer::Writer;
-
-pub use handshake::SocketUser;
 
 /// The one namespace.
 pub const NAMESPACE: &str = "/chat";
@@ -38,51 +51,79 @@ pub const NAMESPACE: &str = "/chat";
 /// The largest packet a client may send, in bytes.
 const MAX_PACKET_BYTES: usize = 64 * 1024;
 
-/// How many packets may wait for a socket whose client reads slowly; more are dropped. Larger than what the
-/// writers can settle at once for one socket, so that acknowledgements fit.
+/// How many packets may wait for a socket whose client reads slowly. Larger than what the writers can settle at
+/// once for one socket, so that acknowledgements fit; messages beyond it are fed again later.
 const MAX_BUFFERED_PACKETS: usize = 1024;
 
 /// How long a connection may take to enter the namespace, and so how long one with a bad token is kept.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a handler's reading waits for its turn.
-const READ_TURN_TIMEOUT: Duration = Duration::from_secs(5);
+/// What a heartbeat's interval and time-out may take beyond their sum before a dead connection is noticed.
+const HEARTBEAT_MARGIN: Duration = Duration::from_secs(5);
 
 /// How long closing all sockets may take: a peer whose TCP connection has stalled never answers.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long the last records may take at the end.
+const RECORD_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How often the server asks each client whether it is there, and how long it waits for the answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Heartbeat {
+    /// Between two pings.
+    pub interval: Duration,
+    /// From ping to pong.
+    pub timeout: Duration,
+}
 
 /// What socket handlers can reach.
 #[derive(Debug, Clone)]
 pub struct SocketState {
-    /// The database.
-    pub direct: Direct,
+    /// The database, in turns.
+    pub readings: Readings,
     /// Checks access tokens.
     pub access_tokens: Arc<AccessTokens>,
-    /// Stores and emits messages.
+    /// Stores and delivers messages.
     pub writer: Writer,
-    readers: Arc<Semaphore>,
+    /// Stores read marks.
+    pub reads: Reads,
+    /// The chats of this process.
+    pub rooms: Rooms,
+    /// The connected users.
+    pub connections: Connections,
+    limits: Limits,
 }
 
 impl SocketState {
-    /// Runs a handler's own reading. So many at a time that the writers always find a connection free.
-    ///
-    /// # Errors
-    /// Those of the reading; [`sqlx::Error::PoolTimedOut`] if its turn does not come in time.
-    pub async fn reading<T>(&self, read: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-        let turn = tokio::time::timeout(READ_TURN_TIMEOUT, self.readers.acquire()).await;
-        let Ok(Ok(_turn)) = turn else { return Err(sqlx::Error::PoolTimedOut) };
-        read.await
+    /// Shall this event be heard? Otherwise it has been answered.
+    #[must_use]
+    pub fn hear(&self, event: &str, reply: Reply) -> Option<Reply> {
+        if reply.session().has_ended() {
+            return None;
+        }
+        match self.limits.count(reply.session().user_id) {
+            Verdict::Allowed => return Some(reply),
+            Verdict::TooMany => reply.refuse(event, &Refusal::Overloaded),
+            Verdict::Flood => {
+                self.connections.end_one(End::Flood, reply.socket(), reply.session());
+            }
+        }
+        None
     }
 }
 
 /// The running socket server.
 #[derive(Clone)]
 pub struct Realtime {
-    /// For emits to rooms.
-    pub io: SocketIo,
     /// To be put around the router.
     pub layer: SocketIoLayer,
+    /// The connected users.
+    pub connections: Connections,
+    io: SocketIo,
+    rooms: Rooms,
+    readings: Readings,
     writer: Writer,
+    tasks: Arc<Mutex<JoinSet<()>>>,
 }
 
 impl std::fmt::Debug for Realtime {
@@ -92,22 +133,44 @@ impl std::fmt::Debug for Realtime {
 }
 
 impl Realtime {
-    /// Starts the message writers and opens the namespace.
-    #[must_use]
-    pub fn start(direct: Direct, access_tokens: Arc<AccessTokens>) -> Self {
-        let writer = Writer::start(&direct);
-        let readers = direct.max_connections().saturating_sub(writer::WRITERS + 1).max(1);
-        let readers = Arc::new(Semaphore::new(readers));
+    /// Starts the message writers and what follows the database, and opens the namespace.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn start(direct: Direct, access_tokens: Arc<AccessTokens>, heartbeat: Heartbeat) -> sqlx::Result<Self> {
+        // One more is for the listener.
+        let readings = Readings::new(direct.clone(), writer::WRITERS + 1);
+        readings.run(async |direct| queries::drop_all_connected(direct).await).await?;
+        let rooms = Rooms::new(readings.clone(), heartbeat);
+        let connections = Connections::default();
+        let doubt = Arc::new(Notify::new());
+        let writer = Writer::start(&direct, &rooms, &connections, &doubt);
+        let state = SocketState {
+            readings: readings.clone(),
+            access_tokens,
+            writer: writer.clone(),
+            reads: Reads::start(readings.clone(), rooms.clone()),
+            rooms: rooms.clone(),
+            connections: connections.clone(),
+            limits: Limits::default(),
+        };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(changes::follow(direct, state.clone(), doubt));
+        tasks.spawn(records::keep(state.clone()));
+        tasks.spawn(records::tell_presence(state.clone()));
+        tasks.spawn(end_expired(state.clone()));
         let (layer, io) = SocketIo::builder()
-            .with_state(SocketState { direct, access_tokens, writer: writer.clone(), readers })
+            .with_state(state)
             .ws_max_message_size(MAX_PACKET_BYTES)
             .ws_max_frame_size(MAX_PACKET_BYTES)
             .max_payload(MAX_PACKET_BYTES as u64)
             .max_buffer_size(MAX_BUFFERED_PACKETS)
             .connect_timeout(CONNECT_TIMEOUT)
+            .ping_interval(heartbeat.interval)
+            .ping_timeout(heartbeat.timeout)
             .build_layer();
         handshake::open_namespace(&io);
-        Self { io, layer, writer }
+        Ok(Self { layer, connections, io, rooms, readings, writer, tasks: Arc::new(Mutex::new(tasks)) })
     }
 
     /// Takes no more messages, settles those taken, and closes every socket's transport, so that clients
@@ -117,13 +180,46 @@ impl Realtime {
         if tokio::time::timeout(CLOSE_TIMEOUT, self.io.close()).await.is_err() {
             tracing::warn!("some sockets did not close in time");
         }
+        self.tasks.lock().await.shutdown().await;
+        // Where everybody was, for the process to which they come back.
+        if tokio::time::timeout(RECORD_TIMEOUT, records::record(&self.rooms, &self.readings)).await.is_err() {
+            tracing::warn!("it was not recorded in time who was in which chat");
+        }
     }
 }
 
-/// Emits to rooms of this process. A socket whose buffer is full loses the packet and finds the gap by `seq`.
-pub fn deliver(to: BroadcastOperators, event: &str, payload: &impl Serialize) {
-    // The local adapter is done at the first poll.
-    if let Some(Err(error)) = to.emit(event, payload).now_or_never() {
-        tracing::debug!(event, %error, "not delivered to every socket");
+/// Closes sockets whose token expires.
+async fn end_expired(state: SocketState) {
+    let mut every_second = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        every_second.tick().await;
+        state.connections.end_expired(chrono::Utc::now());
+    }
+}
+
+/// A payload that is serialized once for all its receivers.
+pub struct Encoded(Box<RawValue>);
+
+impl Encoded {
+    /// Serializes a payload.
+    #[must_use]
+    pub fn new(payload: &impl Serialize) -> Self {
+        Self(to_raw_value(payload).unwrap_or_else(|error| {
+            tracing::error!(%error, "a payload could not be serialized");
+            RawValue::NULL.to_owned()
+        }))
+    }
+}
+
+impl Serialize for Encoded {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+/// Emits to one socket. One whose buffer is full loses the packet.
+pub(crate) fn emit(socket: &SocketRef, event: &str, payload: &Encoded) {
+    if let Err(error) = socket.emit(event, payload) {
+        tracing::debug!(event, %error, "not delivered");
     }
 }

@@ -1,6 +1,6 @@
 //! Answers to a client's event: its acknowledgement if it asked for one, an `error` event if it did not.
 
-use std::convert::Infallible;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -8,6 +8,9 @@ use socketioxide::extract::{AckSender, SocketRef};
 use socketioxide::handler::FromMessageParts;
 use socketioxide::handler::Value;
 use socketioxide::socket::Socket;
+use utoipa::ToSchema;
+
+use super::session::Session;
 
 /// Why an event is refused. The codes are stable words for programs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,40 +57,52 @@ impl From<sqlx::Error> for Refusal {
     }
 }
 
-/// `{error: {message, code}}`
-#[derive(Serialize)]
-struct AckError {
+/// The acknowledgement of an event that is refused.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AckError {
     error: ErrorBody,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct ErrorBody {
+    /// A sentence.
     message: String,
+    /// A stable word for programs.
     code: &'static str,
 }
 
-/// `{message, code, event}`
-#[derive(Serialize)]
-struct ErrorEvent<'a> {
-    message: String,
-    code: &'static str,
-    event: &'a str,
+/// `error`: an event without acknowledgement is refused, or the server is about to disconnect the socket.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ErrorEvent {
+    /// A sentence.
+    pub message: String,
+    /// A stable word for programs.
+    pub code: &'static str,
+    /// The event that is refused; `disconnect` before the server disconnects the socket.
+    #[schema(value_type = String)]
+    pub event: Cow<'static, str>,
 }
 
-/// Where the answer to one event goes.
+/// One event of a socket, and where the answer to it goes.
 pub struct Reply {
     socket: SocketRef,
+    session: Arc<Session>,
     ack: AckSender,
     wants_ack: bool,
 }
 
-impl FromMessageParts<socketioxide::adapter::LocalAdapter> for Reply {
-    type Error = Infallible;
+/// The socket was never admitted, so nothing it sends is heard.
+#[derive(Debug, thiserror::Error)]
+#[error("the socket has no session")]
+pub struct NoSession;
 
-    fn from_message_parts(socket: &Arc<Socket>, value: &mut Value, ack_id: &Option<i64>) -> Result<Self, Infallible> {
+impl FromMessageParts<socketioxide::adapter::LocalAdapter> for Reply {
+    type Error = NoSession;
+
+    fn from_message_parts(socket: &Arc<Socket>, value: &mut Value, ack_id: &Option<i64>) -> Result<Self, NoSession> {
         let Ok(ack) = AckSender::from_message_parts(socket, value, ack_id);
-        let Ok(socket_ref) = SocketRef::from_message_parts(socket, value, ack_id);
-        Ok(Self { socket: socket_ref, ack, wants_ack: ack_id.is_some() })
+        let session = socket.extensions.get::<Arc<Session>>().ok_or(NoSession)?;
+        Ok(Self { socket: socket.clone().into(), session, ack, wants_ack: ack_id.is_some() })
     }
 }
 
@@ -96,6 +111,20 @@ impl Reply {
     #[must_use]
     pub const fn socket(&self) -> &SocketRef {
         &self.socket
+    }
+
+    /// Its session.
+    #[must_use]
+    pub const fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+
+    /// Answers the event.
+    pub fn answer(self, event: &str, answer: Result<impl Serialize, Refusal>) {
+        match answer {
+            Ok(payload) => self.ok(&payload),
+            Err(refusal) => self.refuse(event, &refusal),
+        }
     }
 
     /// Acknowledges the event, if that was asked for.
@@ -111,7 +140,7 @@ impl Reply {
         let sent = if self.wants_ack {
             self.ack.send(&AckError { error: ErrorBody { message, code } })
         } else {
-            self.socket.emit("error", &ErrorEvent { message, code, event })
+            self.socket.emit("error", &ErrorEvent { message, code, event: event.to_owned().into() })
         };
         if let Err(error) = sent {
             tracing::debug!(%error, "a refusal was not delivered");

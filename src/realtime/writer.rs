@@ -1,52 +1,61 @@
-//! Stores messages in batches, acknowledges them after the commit, and emits them in `seq` order.
+//! Stores messages in batches, acknowledges them after the commit, and delivers them in `seq` order.
 //!
 //! A chat always belongs to the same writer task, which writes one batch at a time: so messages of one chat
-//! are numbered in the order in which they arrived, and emitted in the order of their numbers. There is no
+//! are numbered in the order in which they arrived, and delivered in the order of their numbers. There is no
 //! artificial delay: a batch is whatever has arrived while the one before it was being committed.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use serde::Serialize;
-use socketioxide::extract::SocketRef;
-use tokio::sync::Mutex;
+use socketioxide::socket::Sid;
 use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::reply::{Refusal, Reply};
-use super::{deliver, rooms};
-use crate::chat::{self, ChatId, MessageId, MessageView, NewMessage, Outcome, Present, Stored};
+use super::Encoded;
+use super::connections::Connections;
+use super::reply::Refusal;
+use super::rooms::{Fresh, Rooms};
+use crate::chat::events::{MessageAck, NewMessageEvent};
+use crate::chat::{self, ChatId, MessageView, NewMessage, Outcome, Present, Stored};
 use crate::db::{Direct, is_connection_loss};
 use crate::notifications::{self, Created, NotificationView};
-use crate::web::time::Timestamp;
 
 /// How many writers there are: each uses at most one direct connection at a time.
-pub(super) const WRITERS: usize = 2;
+pub const WRITERS: usize = 2;
 
-/// How many messages may wait for a writer; more are refused as `overloaded`.
-const QUEUE_MESSAGES: usize = 1024;
+/// How many messages, and bytes of text, may wait for a writer; more are refused as `overloaded`.
+const MAX_QUEUED_MESSAGES: usize = 8192;
+const MAX_QUEUED_BYTES: usize = 16 * 1024 * 1024;
 
-/// The largest batch: larger ones only hurt the slowest acknowledgement.
+/// The largest batch, in messages and bytes of text: larger ones only hurt the slowest acknowledgement.
 const MAX_BATCH_MESSAGES: usize = 256;
+const MAX_BATCH_BYTES: usize = 1024 * 1024;
 
 /// How long a message may wait to be settled before its sender is told `unavailable`.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The event that a client sends.
-pub const SEND_MESSAGE: &str = "send_message";
+/// How many batches of notifications may wait to be told; more are found by the clients' next look.
+const MAX_UNTOLD_BATCHES: usize = 64;
+
+/// Called once, when a message is settled.
+pub type Answer = Box<dyn FnOnce(Result<MessageAck, Refusal>) + Send + Sync>;
 
 /// A message on its way to the database.
 pub struct Outgoing {
     /// What to store.
     pub message: NewMessage,
-    /// Where the acknowledgement goes.
-    pub reply: Reply,
+    /// The socket that sends it, and so is not given it.
+    pub sender: Option<Sid>,
+    /// Is told what became of it.
+    pub answer: Answer,
     /// When it arrived.
     pub received_at: Instant,
 }
@@ -54,40 +63,50 @@ pub struct Outgoing {
 /// Takes messages. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Writer {
-    queues: Arc<[mpsc::Sender<Outgoing>]>,
+    queues: Arc<[Queue]>,
     tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
     closing: CancellationToken,
 }
 
-/// The acknowledgement of a message.
-#[derive(Serialize)]
-struct Ack {
-    id: MessageId,
-    seq: i64,
-    created_at: Timestamp,
+#[derive(Debug)]
+struct Queue {
+    messages: mpsc::Sender<Outgoing>,
+    bytes: Arc<AtomicUsize>,
 }
 
-/// The payload of `new_message`.
-#[derive(Serialize)]
-struct NewMessageEvent {
-    #[serde(rename = "chatId")]
-    chat_id: ChatId,
-    #[serde(flatten)]
-    message: MessageView,
+/// What a writer task works with.
+struct Desk {
+    direct: Direct,
+    rooms: Rooms,
+    connections: Connections,
+    /// Told when it is unknown what was committed.
+    doubt: Arc<Notify>,
+    untold: mpsc::Sender<Vec<NotificationView>>,
 }
 
 impl Writer {
-    /// Starts the writer tasks.
+    /// Starts the writer tasks. `doubt` is notified when a batch may have been committed without being delivered.
     #[must_use]
-    pub fn start(direct: &Direct) -> Self {
+    pub fn start(direct: &Direct, rooms: &Rooms, connections: &Connections, doubt: &Arc<Notify>) -> Self {
         let closing = CancellationToken::new();
-        let (queues, tasks): (Vec<_>, Vec<_>) = (0..WRITERS)
-            .map(|_| {
-                let (queue, messages) = mpsc::channel(QUEUE_MESSAGES);
-                (queue, tokio::spawn(write(direct.clone(), messages, closing.clone())))
-            })
-            .unzip();
-        Self { queues: queues.into(), tasks: Arc::new(Mutex::new(tasks)), closing }
+        let mut tasks = Vec::new();
+        let queues = (0..WRITERS).map(|_| {
+            let (messages, received) = mpsc::channel(MAX_QUEUED_MESSAGES);
+            let (untold, created) = mpsc::channel(MAX_UNTOLD_BATCHES);
+            let bytes = Arc::<AtomicUsize>::default();
+            let desk = Desk {
+                direct: direct.clone(),
+                rooms: rooms.clone(),
+                connections: connections.clone(),
+                doubt: doubt.clone(),
+                untold,
+            };
+            tasks.push(tokio::spawn(desk.write(received, bytes.clone(), closing.clone())));
+            tasks.push(tokio::spawn(tell(direct.clone(), connections.clone(), created)));
+            Queue { messages, bytes }
+        });
+        let queues = queues.collect();
+        Self { queues, tasks: Arc::new(Mutex::new(tasks)), closing }
     }
 
     /// Queues a message for its chat's writer, or refuses it at once.
@@ -95,11 +114,18 @@ impl Writer {
         let mut hasher = DefaultHasher::new();
         outgoing.message.chat_id.hash(&mut hasher);
         let index = usize::try_from(hasher.finish() % WRITERS as u64).unwrap_or_default();
-        match self.queues[index].try_send(outgoing) {
-            Ok(()) => {}
-            Err(TrySendError::Full(outgoing)) => outgoing.reply.refuse(SEND_MESSAGE, &Refusal::Overloaded),
-            Err(TrySendError::Closed(outgoing)) => outgoing.reply.refuse(SEND_MESSAGE, &Refusal::Unavailable),
-        }
+        let Queue { messages, bytes } = &self.queues[index];
+        let size = outgoing.message.message.len();
+        let queued = bytes.fetch_add(size, Ordering::Relaxed);
+        let sent =
+            if queued > MAX_QUEUED_BYTES { Err(TrySendError::Full(outgoing)) } else { messages.try_send(outgoing) };
+        let (outgoing, refusal) = match sent {
+            Ok(()) => return,
+            Err(TrySendError::Full(outgoing)) => (outgoing, Refusal::Overloaded),
+            Err(TrySendError::Closed(outgoing)) => (outgoing, Refusal::Unavailable),
+        };
+        bytes.fetch_sub(size, Ordering::Relaxed);
+        (outgoing.answer)(Err(refusal));
     }
 
     /// Takes no more messages, and settles those that were taken.
@@ -113,146 +139,181 @@ impl Writer {
     }
 }
 
-async fn write(direct: Direct, mut messages: mpsc::Receiver<Outgoing>, closing: CancellationToken) {
-    let mut batch = Vec::with_capacity(MAX_BATCH_MESSAGES);
-    loop {
-        tokio::select! {
-            biased;
-            () = closing.cancelled(), if !messages.is_closed() => messages.close(),
-            received = messages.recv_many(&mut batch, MAX_BATCH_MESSAGES) => {
-                if received == 0 {
-                    return;
-                }
-                // A panic costs its batch the answers, not the chats of this writer their future.
-                let settled = AssertUnwindSafe(settle(&direct, std::mem::take(&mut batch))).catch_unwind().await;
-                if settled.is_err() {
-                    tracing::error!("a message writer panicked: its batch was not answered");
-                }
-            }
-        }
-    }
-}
-
-/// Stores a batch and answers every message in it.
-async fn settle(direct: &Direct, batch: Vec<Outgoing>) {
-    match store(direct, &batch).await {
-        Ok(outcomes) => announce(direct, batch, outcomes).await,
-        Err(error) if batch.len() > 1 && error.as_database_error().is_some() => {
-            // Nothing of it was stored: one bad row must harm only itself.
-            tracing::warn!(%error, messages = batch.len(), "a batch was refused: storing its messages one by one");
-            for outgoing in batch {
-                match store(direct, std::slice::from_ref(&outgoing)).await {
-                    Ok(outcomes) => announce(direct, vec![outgoing], outcomes).await,
-                    Err(error) => refuse(outgoing, &error),
+impl Desk {
+    async fn write(self, mut messages: mpsc::Receiver<Outgoing>, bytes: Arc<AtomicUsize>, closing: CancellationToken) {
+        let mut received = Vec::with_capacity(MAX_BATCH_MESSAGES);
+        loop {
+            tokio::select! {
+                biased;
+                () = closing.cancelled(), if !messages.is_closed() => messages.close(),
+                count = messages.recv_many(&mut received, MAX_BATCH_MESSAGES) => {
+                    if count == 0 {
+                        return;
+                    }
+                    bytes.fetch_sub(received.iter().map(|outgoing| outgoing.message.message.len()).sum(), Ordering::Relaxed);
+                    for batch in batches(std::mem::take(&mut received)) {
+                        // A panic costs its batch the answers, not the chats of this writer their future.
+                        if AssertUnwindSafe(self.settle(batch)).catch_unwind().await.is_err() {
+                            tracing::error!("a message writer panicked: its batch was not answered");
+                        }
+                    }
                 }
             }
         }
-        Err(error) => batch.into_iter().for_each(|outgoing| refuse(outgoing, &error)),
     }
-}
 
-/// The outcome is unknown, or nothing was stored: either way the client sends it again, under the same
-/// clientMessageId, and it is there once.
-fn refuse(outgoing: Outgoing, error: &sqlx::Error) {
-    tracing::error!(%error, "a message was not stored for certain");
-    outgoing.reply.refuse(SEND_MESSAGE, &Refusal::Unavailable);
-}
-
-/// Stores a batch, again if the first attempt fails: the connection may have been lost, in which case it is
-/// recognised by its ids if it was committed after all, or another process may have stored the same
-/// clientMessageId in between. All before the oldest message's time is up.
-async fn store(direct: &Direct, batch: &[Outgoing]) -> sqlx::Result<Vec<Outcome>> {
-    let Some(oldest) = batch.iter().map(|outgoing| outgoing.received_at).min() else { return Ok(Vec::new()) };
-    let messages: Vec<_> = batch.iter().map(|outgoing| &outgoing.message).collect();
-    let present = present(batch);
-    let attempts = async {
-        match chat::insert_messages(direct, &messages, &present).await {
-            Err(error) if error.as_database_error().is_some() || is_connection_loss(&error) => {
-                tracing::debug!(%error, "storing a batch again");
-                chat::insert_messages(direct, &messages, &present).await
-            }
-            stored => stored,
-        }
-    };
-    tokio::time::timeout_at(oldest + SETTLE_TIMEOUT, attempts).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
-}
-
-/// Who is looking at the chats of a batch right now: they need no notification.
-fn present(batch: &[Outgoing]) -> Vec<Present> {
-    let mut chats = HashSet::new();
-    let fresh = batch.iter().filter(|outgoing| chats.insert(outgoing.message.chat_id));
-    fresh
-        .flat_map(|outgoing| {
-            let chat_id = outgoing.message.chat_id;
-            let room = outgoing.reply.socket().within(rooms::chat(chat_id));
-            rooms::users_in(room).into_iter().map(move |user_id| Present { chat_id, user_id })
-        })
-        .collect()
-}
-
-/// After the commit: acknowledgements first, then the messages in `seq` order, then the notifications.
-async fn announce(direct: &Direct, batch: Vec<Outgoing>, outcomes: Vec<Outcome>) {
-    let mut told = Vec::new();
-    let mut new = Vec::new();
-    let mut any_socket = None;
-    for (Outgoing { message, reply, .. }, outcome) in batch.into_iter().zip(outcomes) {
-        match outcome {
-            Outcome::Forbidden => reply.refuse(SEND_MESSAGE, &Refusal::Forbidden),
-            Outcome::ChatClosed => reply.refuse(SEND_MESSAGE, &Refusal::ChatClosed),
-            Outcome::Stored(stored) => {
-                let Stored { id, seq, created_at, is_new, sender_name, side, notifications } = stored;
-                let socket = reply.socket().clone();
-                reply.ok(&Ack { id, seq, created_at });
-                told.extend(notifications);
-                if is_new {
-                    let view = MessageView {
-                        id,
-                        seq,
-                        sender_type: side,
-                        sender_id: message.sender_id,
-                        sender_name,
-                        message: message.message,
-                        message_type: message.message_type,
-                        created_at,
-                    };
-                    new.push((socket.clone(), NewMessageEvent { chat_id: message.chat_id, message: view }));
+    /// Stores a batch and answers every message in it.
+    async fn settle(&self, batch: Vec<Outgoing>) {
+        match self.store(&batch).await {
+            Ok(outcomes) => self.announce(batch, outcomes),
+            Err(error) if batch.len() > 1 && error.as_database_error().is_some() => {
+                // Nothing of it was stored: one bad row must harm only itself.
+                tracing::warn!(%error, messages = batch.len(), "a batch was refused: storing its messages one by one");
+                for outgoing in batch {
+                    match self.store(std::slice::from_ref(&outgoing)).await {
+                        Ok(outcomes) => self.announce(vec![outgoing], outcomes),
+                        Err(error) => self.refuse([outgoing], &error),
+                    }
                 }
-                any_socket = Some(socket);
             }
+            Err(error) => self.refuse(batch, &error),
         }
     }
-    new.sort_by_key(|(_, event)| (event.chat_id, event.message.seq));
-    for (sender, event) in new {
-        deliver(sender.to(rooms::chat(event.chat_id)), "new_message", &event);
+
+    /// The outcome is unknown, or nothing was stored: either way the client sends it again, under the same
+    /// clientMessageId, and it is there once.
+    fn refuse(&self, batch: impl IntoIterator<Item = Outgoing>, error: &sqlx::Error) {
+        tracing::error!(%error, "messages were not stored for certain");
+        batch.into_iter().for_each(|outgoing| (outgoing.answer)(Err(Refusal::Unavailable)));
+        self.doubt.notify_one();
     }
-    if let Some(socket) = any_socket {
-        tell(direct, &socket, told).await;
+
+    /// Stores a batch, again if the first attempt fails: the connection may have been lost, in which case it is
+    /// recognised by its ids if it was committed after all, or another process may have stored the same
+    /// clientMessageId in between. All before the oldest message's time is up.
+    async fn store(&self, batch: &[Outgoing]) -> sqlx::Result<Vec<Outcome>> {
+        let Some(oldest) = batch.iter().map(|outgoing| outgoing.received_at).min() else { return Ok(Vec::new()) };
+        let messages: Vec<_> = batch.iter().map(|outgoing| &outgoing.message).collect();
+        let present = self.present(&messages);
+        let attempts = async {
+            match chat::insert_messages(&self.direct, &messages, &present).await {
+                Err(error) if error.as_database_error().is_some() || is_connection_loss(&error) => {
+                    tracing::debug!(%error, "storing a batch again");
+                    chat::insert_messages(&self.direct, &messages, &present).await
+                }
+                stored => stored,
+            }
+        };
+        tokio::time::timeout_at(oldest + SETTLE_TIMEOUT, attempts).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    }
+
+    /// Who is looking at the chats of a batch right now: they need no notification.
+    fn present(&self, messages: &[&NewMessage]) -> Vec<Present> {
+        let chats: HashSet<_> = messages.iter().map(|message| message.chat_id).collect();
+        let of_chat =
+            |chat_id: ChatId| self.rooms.users_in(chat_id).into_iter().map(move |user_id| Present { chat_id, user_id });
+        chats.into_iter().flat_map(of_chat).collect()
+    }
+
+    /// After the commit: acknowledgements first, then the messages in `seq` order, then the notifications.
+    fn announce(&self, batch: Vec<Outgoing>, outcomes: Vec<Outcome>) {
+        let mut created = Vec::new();
+        let mut fresh = BTreeMap::<ChatId, Vec<Fresh>>::new();
+        let mut repeated = Vec::new();
+        for (Outgoing { message, sender, answer, .. }, outcome) in batch.into_iter().zip(outcomes) {
+            let stored = match outcome {
+                Outcome::Forbidden => {
+                    answer(Err(Refusal::Forbidden));
+                    continue;
+                }
+                Outcome::ChatClosed => {
+                    answer(Err(Refusal::ChatClosed));
+                    continue;
+                }
+                Outcome::Stored(stored) => stored,
+            };
+            let Stored { id, seq, created_at, is_new, sender_name, side, notifications } = stored;
+            answer(Ok(MessageAck { id, seq, created_at }));
+            created.extend(notifications);
+            if is_new {
+                let view = MessageView {
+                    id,
+                    seq,
+                    sender_type: side,
+                    sender_id: message.sender_id,
+                    sender_name,
+                    message: message.message,
+                    message_type: message.message_type,
+                    created_at,
+                };
+                let event = Encoded::new(&NewMessageEvent { chat_id: message.chat_id, message: view });
+                fresh.entry(message.chat_id).or_default().push(Fresh { sender, seq, event });
+            } else {
+                repeated.push((message.chat_id, seq));
+            }
+        }
+        for (chat_id, mut messages) in fresh {
+            messages.sort_by_key(|message| message.seq);
+            self.rooms.deliver(chat_id, &messages);
+        }
+        // Its first sending may have been committed without anybody being told.
+        for (chat_id, seq) in repeated {
+            self.rooms.catch_up(chat_id, seq);
+        }
+        created.retain(|created| self.connections.is_connected(created.recipient_id));
+        if !created.is_empty() && self.untold.try_send(created).is_err() {
+            tracing::warn!("too many notifications at once: some are found by the clients' next look only");
+        }
     }
 }
 
-/// Tells the recipients who are connected; the others find the notification when they come back.
-async fn tell(direct: &Direct, socket: &SocketRef, notifications: Vec<NotificationView>) {
-    let mut connected = HashSet::new();
-    for notification in &notifications {
-        let recipient = notification.recipient_id;
-        if !connected.contains(&recipient) && !socket.within(rooms::user(recipient)).sockets().is_empty() {
-            connected.insert(recipient);
+/// Cuts what was received into batches of at most [`MAX_BATCH_BYTES`].
+fn batches(received: Vec<Outgoing>) -> Vec<Vec<Outgoing>> {
+    let mut batches = vec![Vec::with_capacity(received.len())];
+    let mut bytes = 0;
+    for outgoing in received {
+        let size = outgoing.message.message.len();
+        if bytes + size > MAX_BATCH_BYTES && bytes > 0 {
+            batches.push(Vec::new());
+            bytes = 0;
+        }
+        bytes += size;
+        if let Some(batch) = batches.last_mut() {
+            batch.push(outgoing);
         }
     }
-    if connected.is_empty() {
-        return;
-    }
-    let unread = match notifications::queries::count_unread(direct, &connected).await {
-        Ok(unread) => unread,
-        Err(error) => {
-            tracing::error!(%error, "unread notifications could not be counted, so nobody was told");
-            return;
+    batches
+}
+
+/// Tells the recipients who are connected; the others find the notification when they come back. Apart from
+/// the writing, which need not wait for it; until the writer is gone and all is told.
+async fn tell(direct: Direct, connections: Connections, mut untold: mpsc::Receiver<Vec<NotificationView>>) {
+    while let Some(mut created) = untold.recv().await {
+        while let Ok(more) = untold.try_recv() {
+            created.extend(more);
         }
-    };
-    for notification in notifications {
-        let recipient = notification.recipient_id;
-        if let Some(&total_unread_count) = unread.get(&recipient) {
-            notifications::tell(socket.within(rooms::user(recipient)), Created { notification, total_unread_count });
+        let recipients: HashSet<_> = created.iter().map(|created| created.recipient_id).collect();
+        let mut unread = match notifications::queries::count_unread(&direct, &recipients).await {
+            Ok(unread) => unread,
+            Err(error) => {
+                tracing::error!(%error, "unread notifications could not be counted, so nobody was told");
+                continue;
+            }
+        };
+        // The count is that of after the last one: before it there was one less.
+        let mut told: Vec<_> = created
+            .into_iter()
+            .rev()
+            .filter_map(|notification| {
+                let unread = unread.get_mut(&notification.recipient_id)?;
+                let total_unread_count = *unread;
+                *unread = (*unread - 1).max(1);
+                Some(Created { notification, total_unread_count })
+            })
+            .collect();
+        told.reverse();
+        for created in told {
+            notifications::tell(&connections, created);
         }
     }
 }

@@ -35,6 +35,7 @@ const ACCESS: &[Row] = &[
     ("post", "/auth/register",          Who::Public,   Others::None),
     ("post", "/auth/login",             Who::Public,   Others::None),
     ("post", "/auth/refresh",           Who::Public,   Others::None),
+    ("post", "/auth/logout",            Who::Anyone,   Others::None),
     ("get",  "/auth/me",                Who::Anyone,   Others::None),
     ("get",  "/customer/profile",       Who::Customer, Others::None),
     ("put",  "/customer/profile",       Who::Customer, Others::None),
@@ -82,7 +83,7 @@ impl Scene {
         let id = world.number("select id from stm.users where email = 'lsm@example.com'").await;
         let role = stm_backend::auth::Role::LocalServiceManager;
         let token = tokens
-            .issue(stm_backend::auth::UserId(id), "lsm@example.com".into(), role, chrono::Utc::now())
+            .issue(stm_backend::auth::UserId(id), "lsm@example.com".into(), role, None, chrono::Utc::now())
             .expect("a token");
         let lsm = User { id, email: "lsm@example.com".into(), token, refresh_token: String::new() };
         let chat_of_another = booked["chat"]["id"].as_str().expect("an id").to_owned();

@@ -90,7 +90,7 @@ async fn senders(world: &World, count: usize) -> Vec<serde_json::Value> {
         .map(|row| {
             let id = stm_backend::auth::UserId(row.get(0));
             let token = tokens
-                .issue(id, "sender@example.com".into(), stm_backend::auth::Role::Customer, chrono::Utc::now())
+                .issue(id, "sender@example.com".into(), stm_backend::auth::Role::Customer, None, chrono::Utc::now())
                 .expect("a token");
             json!({"token": token, "chatId": row.get::<String, _>(1)})
         })

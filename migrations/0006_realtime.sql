@@ -1,0 +1,80 @@
+-- What the chat remembers of its connections, and how it learns of changes made elsewhere.
+
+-- `delivered_seq`: the last message that the member's sockets were given. `dropped_at`: when the last of them
+-- dropped; 'infinity' while one is in the chat; null if there was none, or it left on purpose.
+alter table stm.chat_members
+    add column delivered_seq bigint not null default 0 check (delivered_seq >= 0),
+    add column dropped_at timestamptz;
+alter table stm.chat_members set (fillfactor = 80);
+-- Finds, at start, whoever was in a chat when the process before was killed.
+create index chat_members_connected on stm.chat_members (chat_id) where dropped_at = 'infinity';
+
+-- When somebody was last online. Refreshed while they are, so that a killed process loses a minute at most.
+create table stm.presence (
+    user_id bigint primary key references stm.users (id) on delete cascade,
+    last_seen_at timestamptz not null
+);
+alter table stm.presence enable row level security;
+
+-- Changes that live sockets must follow, whoever makes them: told on the channel `stm_realtime` when their
+-- transaction commits. All are rare; messages are never told this way, because NOTIFY serializes commits.
+create function stm.chat_member_changed() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+    if tg_op = 'DELETE' then
+        perform pg_notify('stm_realtime', json_build_object('kind', 'member_left', 'chat_id', old.chat_id, 'user_id', old.user_id)::text);
+    elsif new.left_at is null then
+        perform pg_notify('stm_realtime', json_build_object('kind', 'member_joined', 'chat_id', new.chat_id, 'user_id', new.user_id)::text);
+    else
+        perform pg_notify('stm_realtime', json_build_object('kind', 'member_left', 'chat_id', new.chat_id, 'user_id', new.user_id)::text);
+    end if;
+    return null;
+end;
+$$;
+-- The members that a chat begins with need no telling: nobody is there yet. LSMs come later.
+create trigger chat_member_inserted after insert on stm.chat_members
+    for each row when (new.side = 'local_service_manager' and new.left_at is null) execute function stm.chat_member_changed();
+create trigger chat_member_updated after update of left_at on stm.chat_members
+    for each row when (old.left_at is distinct from new.left_at) execute function stm.chat_member_changed();
+create trigger chat_member_deleted after delete on stm.chat_members
+    for each row execute function stm.chat_member_changed();
+
+create function stm.chat_closed() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+    perform pg_notify('stm_realtime', json_build_object('kind', 'chat_closed', 'chat_id', new.id)::text);
+    return null;
+end;
+$$;
+create trigger chat_closed after update of closed_at on stm.chats
+    for each row when (old.closed_at is null and new.closed_at is not null) execute function stm.chat_closed();
+
+create function stm.user_banned() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+    perform pg_notify('stm_realtime', json_build_object('kind', 'user_banned', 'user_id', new.id)::text);
+    return null;
+end;
+$$;
+create trigger user_banned after update of banned_at on stm.users
+    for each row when (old.banned_at is null and new.banned_at is not null) execute function stm.user_banned();
+
+create function stm.login_ended() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+    perform pg_notify('stm_realtime', json_build_object('kind', 'login_ended', 'user_id', new.user_id)::text);
+    return null;
+end;
+$$;
+create trigger login_ended after update of revoked_at on stm.refresh_tokens
+    for each row when (old.revoked_at is null and new.revoked_at is not null) execute function stm.login_ended();
+
+revoke all on function stm.chat_member_changed(), stm.chat_closed(), stm.user_banned(), stm.login_ended() from public;

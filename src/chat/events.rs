@@ -1,0 +1,187 @@
+//! The payloads of the chat's events: what clients send, and what they are sent.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{ChatId, MessageId, MessageType, MessageView};
+use crate::auth::UserId;
+use crate::web::time::Timestamp;
+
+/// `join_chat`
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct JoinChat {
+    /// Which chat.
+    pub chat_id: ChatId,
+    /// The last `seq` that the client has without a gap: what came after it is in the answer.
+    #[schema(minimum = 0)]
+    pub after_seq: Option<i64>,
+}
+
+/// `leave_chat`
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LeaveChat {
+    /// Which chat.
+    pub chat_id: ChatId,
+}
+
+/// `send_message`
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct SendMessage {
+    /// Which chat.
+    #[serde(rename = "chatId")]
+    pub chat_id: ChatId,
+    /// The text; an http or https URL if it is an image or a document. At most 4,000 characters.
+    #[schema(min_length = 1, max_length = 4000)]
+    pub message: String,
+    /// What it holds; `text` if left out.
+    pub message_type: Option<MessageType>,
+    /// The client's own name for the message: the same one again is the same message, and is stored once.
+    #[serde(rename = "clientMessageId")]
+    #[schema(min_length = 1, max_length = 128)]
+    pub client_message_id: Option<String>,
+}
+
+/// `typing`
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Typing {
+    /// Which chat.
+    pub chat_id: ChatId,
+    /// Begins, or stops.
+    pub is_typing: bool,
+}
+
+/// `mark_read`
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MarkRead {
+    /// Which chat.
+    pub chat_id: ChatId,
+    /// The last `seq` that was read; the chat's last if left out.
+    #[schema(minimum = 0)]
+    pub seq: Option<i64>,
+}
+
+/// `connected`
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Connected {
+    /// A sentence.
+    pub message: &'static str,
+    /// Who the token belongs to.
+    pub user_id: UserId,
+}
+
+/// `joined_chat`, and the acknowledgement of `join_chat`.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct JoinedChat {
+    /// Which chat.
+    pub chat_id: ChatId,
+    /// A sentence.
+    pub message: &'static str,
+    /// The `seq` of the chat's last message; 0 without any.
+    pub last_seq: i64,
+    /// With `afterSeq`: what came after it, oldest first, at most 200.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(max_items = 200)]
+    pub messages: Option<Vec<MessageView>>,
+    /// With `afterSeq`: is there more? Then join again with the last `seq`; until there is no more, this socket
+    /// is sent no `new_message` of this chat.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub has_more: Option<bool>,
+}
+
+/// `left_chat`, and the acknowledgement of `leave_chat`. Also sent when a membership ends or the chat closes.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LeftChat {
+    /// Which chat.
+    pub chat_id: ChatId,
+    /// A sentence.
+    pub message: &'static str,
+}
+
+/// `user_joined`, `user_left`
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UserInChat {
+    /// Who.
+    pub user_id: UserId,
+    /// Which chat.
+    pub chat_id: ChatId,
+}
+
+/// The acknowledgement of `send_message`: it is committed.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub struct MessageAck {
+    /// The message.
+    pub id: MessageId,
+    /// Its place in the chat.
+    pub seq: i64,
+    /// When it was committed.
+    pub created_at: Timestamp,
+}
+
+/// `new_message`
+#[derive(Debug, Serialize, ToSchema)]
+pub struct NewMessageEvent {
+    /// Which chat.
+    #[serde(rename = "chatId")]
+    pub chat_id: ChatId,
+    /// The message.
+    #[serde(flatten)]
+    pub message: MessageView,
+}
+
+/// `user_typing`, and the acknowledgement of `typing`.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UserTyping {
+    /// Who.
+    pub user_id: UserId,
+    /// Begins, or stops.
+    pub is_typing: bool,
+    /// Which chat.
+    pub chat_id: ChatId,
+}
+
+/// `messages_read`, and the acknowledgement of `mark_read`.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MessagesRead {
+    /// Who.
+    pub user_id: UserId,
+    /// Which chat.
+    pub chat_id: ChatId,
+    /// Up to which `seq`: the furthest that this member has ever marked.
+    pub seq: i64,
+}
+
+/// `lsm_joined`
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LsmJoined {
+    /// Which chat.
+    pub chat_id: ChatId,
+    /// The LSM.
+    pub lsm_id: i64,
+    /// First and last name.
+    pub lsm_name: String,
+    /// A sentence.
+    pub message: &'static str,
+}
+
+/// `presence`
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PresenceView {
+    /// Who.
+    pub user_id: UserId,
+    /// Connected?
+    pub online: bool,
+    /// When the user was last seen; null while online.
+    pub last_seen: Option<Timestamp>,
+}

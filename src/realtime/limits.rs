@@ -1,0 +1,76 @@
+//! How many events a user may send, over all of the user's sockets.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+
+use crate::auth::UserId;
+
+/// Events per second in the long run, and at once: far above any client's need, so that only floods meet it.
+const EVENTS_PER_S: NonZeroU32 = NonZeroU32::new(1000).unwrap();
+const EVENTS_AT_ONCE: NonZeroU32 = NonZeroU32::new(5000).unwrap();
+
+/// Refused events per second, and at once, before the connection is closed: answering them costs too.
+const REFUSALS_PER_S: NonZeroU32 = NonZeroU32::new(100).unwrap();
+const REFUSALS_AT_ONCE: NonZeroU32 = NonZeroU32::new(2000).unwrap();
+
+/// What becomes of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is heard.
+    Allowed,
+    /// It is refused.
+    TooMany,
+    /// Its connection is closed.
+    Flood,
+}
+
+/// Counts events. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    events: Arc<DefaultKeyedRateLimiter<UserId>>,
+    refusals: Arc<DefaultKeyedRateLimiter<UserId>>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let limiter = |rate, burst| Arc::new(RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst)));
+        Self { events: limiter(EVENTS_PER_S, EVENTS_AT_ONCE), refusals: limiter(REFUSALS_PER_S, REFUSALS_AT_ONCE) }
+    }
+}
+
+impl Limits {
+    /// Counts an event of this user.
+    #[must_use]
+    pub fn count(&self, user: UserId) -> Verdict {
+        if self.events.check_key(&user).is_ok() {
+            return Verdict::Allowed;
+        }
+        if self.refusals.check_key(&user).is_ok() { Verdict::TooMany } else { Verdict::Flood }
+    }
+
+    /// Forgets users whose buckets are full again.
+    pub fn forget_the_quiet(&self) {
+        for limiter in [&self.events, &self.refusals] {
+            limiter.retain_recent();
+            limiter.shrink_to_fit();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_is_refused_and_then_closed_and_nobody_else_notices() {
+        let limits = Limits::default();
+        let verdicts: Vec<_> = (0..20_000).map(|_| limits.count(UserId(1))).collect();
+        for verdict in [Verdict::Allowed, Verdict::TooMany, Verdict::Flood] {
+            assert!(verdicts.contains(&verdict), "{verdict:?}");
+        }
+        assert!(verdicts[..EVENTS_AT_ONCE.get() as usize].iter().all(|verdict| *verdict == Verdict::Allowed));
+        assert_eq!(limits.count(UserId(2)), Verdict::Allowed);
+    }
+}

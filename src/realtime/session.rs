@@ -1,0 +1,157 @@
+//! One connection of one user: who it is, what it may still do, and in which order.
+
+use std::collections::{HashSet, VecDeque};
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, Utc};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use uuid::Uuid;
+
+use super::reply::Refusal;
+use crate::auth::UserId;
+use crate::auth::token::Claims;
+use crate::chat::ChatId;
+
+/// How many messages of one connection may wait for their acknowledgement.
+pub const MAX_UNACKED: usize = 2500;
+
+/// How many of a connection's events may wait for their turn.
+const MAX_WAITING: usize = 256;
+
+/// How many chats a connection may be in.
+const MAX_CHATS: usize = 1000;
+
+/// A connection's own state. Dies with its socket.
+pub struct Session {
+    /// Who.
+    pub user_id: UserId,
+    /// The login it came from; none if the token names none.
+    pub login: Option<Uuid>,
+    /// When its token expires.
+    pub expires_at: DateTime<Utc>,
+    ended: AtomicBool,
+    unacked: AtomicUsize,
+    chats: Mutex<HashSet<ChatId>>,
+    turns: Mutex<Turns>,
+}
+
+#[derive(Default)]
+struct Turns {
+    waiting: VecDeque<BoxFuture<'static, ()>>,
+    is_taken: bool,
+}
+
+/// A message that waits for its acknowledgement.
+pub struct Unacked(Arc<Session>);
+
+impl Drop for Unacked {
+    fn drop(&mut self) {
+        self.0.unacked.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("user_id", &self.user_id).finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// The session that a token opens.
+    #[must_use]
+    pub fn new(claims: &Claims) -> Self {
+        Self {
+            user_id: claims.sub,
+            login: claims.sid,
+            expires_at: DateTime::from_timestamp(claims.exp, 0).unwrap_or(DateTime::<Utc>::MAX_UTC),
+            ended: AtomicBool::new(false),
+            unacked: AtomicUsize::new(0),
+            chats: Mutex::default(),
+            turns: Mutex::default(),
+        }
+    }
+
+    /// From now on none of its events is heard.
+    pub fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+
+    /// Is it over?
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    /// Takes a place among the messages that wait for their acknowledgement.
+    ///
+    /// # Errors
+    /// [`Refusal::Overloaded`] if too many do.
+    pub fn wait_for_ack(self: &Arc<Self>) -> Result<Unacked, Refusal> {
+        let unacked = Unacked(self.clone());
+        if self.unacked.fetch_add(1, Ordering::Relaxed) < MAX_UNACKED { Ok(unacked) } else { Err(Refusal::Overloaded) }
+    }
+
+    /// May one more event wait for its turn?
+    ///
+    /// # Errors
+    /// [`Refusal::Overloaded`] if too many do.
+    pub fn check_turns(&self) -> Result<(), Refusal> {
+        if lock(&self.turns).waiting.len() < MAX_WAITING { Ok(()) } else { Err(Refusal::Overloaded) }
+    }
+
+    /// Runs `event` after the events before it: each is a task of its own, and tasks overtake each other. Call it
+    /// where packets are read, and await what it gives in the event's own task.
+    pub fn in_turn(self: &Arc<Self>, event: BoxFuture<'static, ()>) -> BoxFuture<'static, ()> {
+        let mut turns = lock(&self.turns);
+        turns.waiting.push_back(event);
+        if std::mem::replace(&mut turns.is_taken, true) {
+            return Box::pin(std::future::ready(()));
+        }
+        let session = self.clone();
+        Box::pin(async move {
+            while let Some(event) = session.next_turn() {
+                if AssertUnwindSafe(event).catch_unwind().await.is_err() {
+                    tracing::error!("a socket event panicked: it was not answered");
+                }
+            }
+        })
+    }
+
+    fn next_turn(&self) -> Option<BoxFuture<'static, ()>> {
+        let mut turns = lock(&self.turns);
+        let next = turns.waiting.pop_front();
+        turns.is_taken = next.is_some();
+        next
+    }
+
+    /// Notes that it is in a chat.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] if it is in too many.
+    pub(super) fn note_chat(&self, chat: ChatId) -> Result<(), Refusal> {
+        let mut chats = lock(&self.chats);
+        if chats.len() >= MAX_CHATS && !chats.contains(&chat) {
+            return Err(Refusal::Invalid(format!("a connection can be in at most {MAX_CHATS} chats: leave one first")));
+        }
+        chats.insert(chat);
+        Ok(())
+    }
+
+    /// Notes that it has left a chat.
+    pub(super) fn forget_chat(&self, chat: ChatId) {
+        lock(&self.chats).remove(&chat);
+    }
+
+    /// The chats it is in, forgotten.
+    pub(super) fn take_chats(&self) -> HashSet<ChatId> {
+        std::mem::take(&mut lock(&self.chats))
+    }
+}
+
+/// A mutex whose holder panicked still guards whole values: each change here is one assignment.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
