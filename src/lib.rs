@@ -101,6 +101,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .nest("/services", catalog::routes())
         .nest("/jobs", jobs::routes())
         .nest("/chat", chat::routes())
+        .nest("/notifications", notifications::routes())
 }
 
 /// Probes both connection strings at the same time, then prepares both doors.

@@ -16,6 +16,7 @@ mod doors;
 mod errors;
 mod harness;
 mod main_job;
+mod notifications;
 mod outage;
 mod schema;
 mod startup;
