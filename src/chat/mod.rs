@@ -5,6 +5,8 @@
 //! message is committed.
 
 mod http;
+mod list_queries;
+mod lists;
 mod queries;
 pub mod socket;
 mod types;

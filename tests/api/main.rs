@@ -9,6 +9,7 @@ mod auth;
 mod booking;
 mod catalog;
 mod chat;
+mod chat_lists;
 mod connections;
 mod customers;
 mod docs;
