@@ -92,6 +92,7 @@ async fn the_cursor_neither_skips_nor_repeats() {
             let Some(last) = page["notifications"].as_array().and_then(|page| page.last()) else { break };
             cursor = format!("&before={}", last["id"].as_str().expect("an id"));
             seen.extend(titles(&page));
+            assert!(seen.len() as u64 <= expected, "{filter}: {seen:?}");
             world.sql(&format!("insert into stm.notifications (recipient_id, type, title, message) values ({}, 'system', '0', 'new')", ann.id)).await;
         }
         assert!(seen.is_sorted_by(|newer, older| newer > older), "{seen:?}");
