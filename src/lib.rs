@@ -82,6 +82,7 @@ pub async fn start(config: Config) -> anyhow::Result<App> {
         access_tokens,
         refresh_token_lifetime: RefreshTokenLifetime(chrono::Duration::from_std(config.refresh_token_expires_in)?),
         passwords: Passwords::default(),
+        connections: realtime.connections.clone(),
         notifier: Notifier::new(realtime.connections.clone()),
     };
     let (routes, api) = routes()
@@ -103,6 +104,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .nest("/services", catalog::routes())
         .nest("/jobs", jobs::routes())
         .nest("/chat", chat::routes())
+        .nest("/notifications", notifications::routes())
 }
 
 /// Probes both connection strings at the same time, then prepares both doors.

@@ -20,13 +20,6 @@ pub struct Caller {
     pub login: Option<Uuid>,
 }
 
-/// A customer.
-#[derive(Debug, Clone, Copy)]
-pub struct Customer {
-    /// The user.
-    pub user_id: UserId,
-}
-
 impl<S> FromRequestParts<S> for Caller
 where
     S: Send + Sync,
@@ -44,21 +37,48 @@ where
     }
 }
 
-impl<S> FromRequestParts<S> for Customer
-where
-    S: Send + Sync,
-    Arc<AccessTokens>: FromRef<S>,
-{
-    type Rejection = Error;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
-        let caller = Caller::from_request_parts(parts, state).await?;
-        if caller.role == Role::Customer {
-            Ok(Self { user_id: caller.user_id })
-        } else {
-            Err(Error::Forbidden("wrong_role", "this is for customers only"))
+/// Declares the extractor of a role: anybody in another one gets 403, an admin too.
+macro_rules! in_role {
+    ($(#[$meta:meta])* $name:ident($role:ident, $refusal:literal)) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy)]
+        pub struct $name {
+            /// The user.
+            pub user_id: UserId,
         }
-    }
+
+        impl<S> FromRequestParts<S> for $name
+        where
+            S: Send + Sync,
+            Arc<AccessTokens>: FromRef<S>,
+        {
+            type Rejection = Error;
+
+            async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+                let caller = Caller::from_request_parts(parts, state).await?;
+                if caller.role == Role::$role {
+                    Ok(Self { user_id: caller.user_id })
+                } else {
+                    Err(Error::Forbidden("wrong_role", $refusal))
+                }
+            }
+        }
+    };
+}
+
+in_role! {
+    /// A customer.
+    Customer(Customer, "this is for customers only")
+}
+
+in_role! {
+    /// A service provider.
+    Provider(ServiceProvider, "this is for service providers only")
+}
+
+in_role! {
+    /// A local service manager.
+    Lsm(LocalServiceManager, "this is for local service managers only")
 }
 
 /// The token of an `Authorization: Bearer` header (RFC 6750, section 2.1); the scheme's case does not matter.

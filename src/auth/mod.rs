@@ -10,7 +10,7 @@ pub mod queries;
 pub mod token;
 mod types;
 
-pub use caller::{Caller, Customer};
+pub use caller::{Caller, Customer, Lsm, Provider};
 pub use http::routes;
 pub use password::Passwords;
 pub use token::AccessTokens;

@@ -7,20 +7,17 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::queries::{self, Window};
-use super::{ChatId, MessageView};
+use super::{ChatId, MessageView, lists};
 use crate::auth::Caller;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
 use crate::web::extract::{Json, Path, Query};
-use crate::web::fields::Fields;
+use crate::web::fields::{Fields, MAX_LIMIT};
 use crate::web::state::ApiState;
-
-/// The most messages in one answer, and the default.
-const MAX_MESSAGES: i64 = 100;
 
 /// The routes below `/chat`.
 pub fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(messages))
+    OpenApiRouter::new().routes(routes!(messages)).merge(lists::routes())
 }
 
 /// Which messages: without parameters the newest 100.
@@ -55,9 +52,8 @@ async fn messages(
     Path(id): Path<ChatId>,
     Query(query): Query<MessagesQuery>,
 ) -> Result<Json<MessagesView>> {
-    let limit = query.limit.unwrap_or(MAX_MESSAGES);
     let mut rules = Fields::new();
-    rules.check("limit", (1..=MAX_MESSAGES).contains(&limit), "must be 1 to 100");
+    let limit = rules.limit(query.limit, MAX_LIMIT);
     rules.check("before", query.before.is_none_or(|seq| seq >= 1), "must be at least 1");
     rules.check("after", query.after.is_none_or(|seq| seq >= 0), "must be at least 0");
     rules.finish()?;

@@ -6,6 +6,8 @@
 
 pub mod events;
 mod http;
+mod list_queries;
+mod lists;
 mod live;
 mod queries;
 pub mod socket;

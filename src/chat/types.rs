@@ -50,6 +50,7 @@ pub const MAX_CLIENT_MESSAGE_ID_BYTES: usize = 128;
 
 /// A message in a chat's history.
 #[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = ChatMessageView)]
 pub struct MessageView {
     /// Id.
     pub id: MessageId,

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Created, NewNotification, NotificationId, NotificationView};
+use super::{Created, NewNotification, NotificationId, NotificationType, NotificationView};
 use crate::auth::{Role, UserId};
 use crate::db::{Direct, Pooler, Tx};
 
@@ -59,4 +59,177 @@ pub async fn count_unread(direct: &Direct, users: &HashSet<UserId>) -> sqlx::Res
     .fetch_all(direct)
     .await?;
     Ok(rows.into_iter().map(|row| (row.recipient_id, row.unread)).collect())
+}
+
+/// Which of a user's notifications.
+#[derive(Debug, Clone, Copy)]
+pub struct Filter {
+    /// Only those about this.
+    pub kind: Option<NotificationType>,
+    /// Only read ones, or only unread ones.
+    pub is_read: Option<bool>,
+    /// Only those older than this one.
+    pub before: Option<NotificationId>,
+    /// At most so many.
+    pub limit: i64,
+    /// Skip so many.
+    pub offset: i64,
+}
+
+/// A part of a user's notifications.
+#[derive(Debug)]
+pub struct NotificationPage {
+    /// Newest first.
+    pub notifications: Vec<NotificationView>,
+    /// How many there are of this kind, read or unread as asked for.
+    pub total: i64,
+    /// How many are unread, of whatever kind.
+    pub unread: i64,
+}
+
+/// A user's notifications, newest first.
+///
+/// # Errors
+/// Those of the database.
+pub async fn list(pooler: &Pooler, user: UserId, filter: Filter) -> sqlx::Result<NotificationPage> {
+    let rows = sqlx::query!(
+        r#"select u.role as "role: Role",
+                  (select count(*)
+                   from stm.notifications
+                   where recipient_id = $1
+                     and ($2::text is null or type = $2)
+                     and ($3::boolean is null or (read_at is not null) = $3)) as "total!",
+                  (select count(*) from stm.notifications where recipient_id = $1 and read_at is null) as "unread!",
+                  page.id as "id?: NotificationId", page.type as "kind?: NotificationType", page.title as "title?",
+                  page.message as "message?", page.is_read as "is_read?", page.created_at as "created_at?",
+                  page.metadata as "metadata?"
+           from stm.users u
+           left join (
+               select id, type, title, message, read_at is not null as is_read, created_at, metadata
+               from stm.notifications
+               where recipient_id = $1
+                 and ($2::text is null or type = $2)
+                 and ($3::boolean is null or (read_at is not null) = $3)
+                 and ($4::uuid is null or id < $4)
+               order by id desc
+               limit $5 offset $6
+           ) page on true
+           where u.id = $1
+           order by page.id desc"#,
+        user.0,
+        filter.kind.map(NotificationType::as_str),
+        filter.is_read,
+        filter.before.map(|id| id.0),
+        filter.limit,
+        filter.offset,
+    )
+    .fetch_all(pooler)
+    .await?;
+    let (total, unread) = rows.first().map_or((0, 0), |row| (row.total, row.unread));
+    // A page without notifications is one row of nulls.
+    let notifications = rows.into_iter().filter_map(|row| {
+        Some(NotificationView {
+            id: row.id?,
+            recipient_type: row.role,
+            recipient_id: user,
+            kind: row.kind?,
+            title: row.title?,
+            message: row.message?,
+            is_read: row.is_read?,
+            created_at: row.created_at?.into(),
+            metadata: row.metadata?,
+        })
+    });
+    Ok(NotificationPage { notifications: notifications.collect(), total, unread })
+}
+
+/// How many unread notifications a user has.
+///
+/// # Errors
+/// Those of the database.
+pub async fn count_unread_of(pooler: &Pooler, user: UserId) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "unread!" from stm.notifications where recipient_id = $1 and read_at is null"#,
+        user.0
+    )
+    .fetch_one(pooler)
+    .await
+}
+
+/// One of a user's notifications.
+///
+/// # Errors
+/// Those of the database.
+pub async fn find(pooler: &Pooler, id: NotificationId, user: UserId) -> sqlx::Result<Option<NotificationView>> {
+    sqlx::query_as!(
+        NotificationView,
+        r#"select n.id as "id: NotificationId", u.role as "recipient_type: Role", u.id as "recipient_id: UserId",
+                  n.type as "kind: NotificationType", n.title, n.message, n.read_at is not null as "is_read!",
+                  n.created_at, n.metadata
+           from stm.notifications n
+           join stm.users u on u.id = n.recipient_id
+           where n.id = $1 and n.recipient_id = $2"#,
+        id.0,
+        user.0,
+    )
+    .fetch_optional(pooler)
+    .await
+}
+
+/// Marks one of a user's notifications as read; when it was first read stays.
+/// `None`: this user has no such notification.
+///
+/// # Errors
+/// Those of the database.
+pub async fn set_read(tx: &mut Tx<Pooler>, id: NotificationId, user: UserId) -> sqlx::Result<Option<NotificationView>> {
+    sqlx::query_as!(
+        NotificationView,
+        r#"update stm.notifications n
+           set read_at = coalesce(n.read_at, now())
+           from stm.users u
+           where n.id = $1 and n.recipient_id = $2 and u.id = n.recipient_id
+           returning n.id as "id: NotificationId", u.role as "recipient_type: Role", u.id as "recipient_id: UserId",
+                     n.type as "kind: NotificationType", n.title, n.message, n.read_at is not null as "is_read!",
+                     n.created_at, n.metadata"#,
+        id.0,
+        user.0,
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// Marks all of a user's notifications as read; gives how many were not.
+///
+/// # Errors
+/// Those of the database.
+pub async fn set_all_read(tx: &mut Tx<Pooler>, user: UserId) -> sqlx::Result<i64> {
+    let changed = sqlx::query!(
+        "update stm.notifications set read_at = now() where recipient_id = $1 and read_at is null",
+        user.0
+    )
+    .execute(tx)
+    .await?;
+    Ok(changed.rows_affected().cast_signed())
+}
+
+/// Deletes one of a user's notifications. `false`: this user has no such notification.
+///
+/// # Errors
+/// Those of the database.
+pub async fn delete(tx: &mut Tx<Pooler>, id: NotificationId, user: UserId) -> sqlx::Result<bool> {
+    let deleted = sqlx::query!("delete from stm.notifications where id = $1 and recipient_id = $2", id.0, user.0)
+        .execute(tx)
+        .await?;
+    Ok(deleted.rows_affected() == 1)
+}
+
+/// Deletes all that a user has read; gives how many that were.
+///
+/// # Errors
+/// Those of the database.
+pub async fn delete_read(tx: &mut Tx<Pooler>, user: UserId) -> sqlx::Result<i64> {
+    let deleted = sqlx::query!("delete from stm.notifications where recipient_id = $1 and read_at is not null", user.0)
+        .execute(tx)
+        .await?;
+    Ok(deleted.rows_affected().cast_signed())
 }

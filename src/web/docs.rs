@@ -20,6 +20,7 @@ use crate::error::Problem;
         (name = "catalog", description = "Services and who offers them; public"),
         (name = "jobs", description = "Bookings"),
         (name = "chat", description = "Chat history; live chat is Socket.IO"),
+        (name = "notifications", description = "What the caller has been told"),
         (name = "operations", description = "Health"),
     )
 )]

@@ -10,6 +10,12 @@ pub const SHORT_TEXT: usize = 200;
 /// The longest a long text (a description) may be, in characters.
 pub const LONG_TEXT: usize = 4000;
 
+/// The most rows of a list in one answer.
+pub const MAX_LIMIT: i64 = 100;
+
+/// The most rows of a list that may be skipped: each is read all the same.
+pub const MAX_OFFSET: i64 = 100_000;
+
 /// Collects the fields that break rules.
 #[derive(Debug, Default)]
 pub struct Fields(Vec<FieldError>);
@@ -73,6 +79,20 @@ impl Fields {
         let ok = value.len() <= 2000
             && url::Url::parse(value).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         self.check(field, ok, "must be an http or https URL");
+    }
+
+    /// How many rows of a list: 1 to [`MAX_LIMIT`].
+    pub fn limit(&mut self, value: Option<i64>, default: i64) -> i64 {
+        let limit = value.unwrap_or(default);
+        self.check("limit", (1..=MAX_LIMIT).contains(&limit), "must be 1 to 100");
+        limit
+    }
+
+    /// How many rows of a list to skip: 0, the default, to [`MAX_OFFSET`].
+    pub fn offset(&mut self, value: Option<i64>) -> i64 {
+        let offset = value.unwrap_or(0);
+        self.check("offset", (0..=MAX_OFFSET).contains(&offset), "must be 0 to 100000");
+        offset
     }
 
     /// Nothing wrong, or everything that is.

@@ -15,6 +15,7 @@ use axum::extract::FromRef;
 use crate::auth::{AccessTokens, Passwords};
 use crate::db::Pooler;
 use crate::notifications::Notifier;
+use crate::realtime::connections::Connections;
 
 /// The state of the REST routes.
 #[derive(Debug, Clone, FromRef)]
@@ -27,6 +28,8 @@ pub struct ApiState {
     pub refresh_token_lifetime: RefreshTokenLifetime,
     /// Hashes and verifies passwords.
     pub passwords: Passwords,
+    /// Who is connected to the chat.
+    pub connections: Connections,
     /// Tells users what happened, after the commit.
     pub notifier: Notifier,
 }

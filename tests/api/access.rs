@@ -16,6 +16,10 @@ enum Who {
     Anyone,
     /// Customers only.
     Customer,
+    /// Service providers only.
+    Provider,
+    /// Local service managers only.
+    Lsm,
 }
 
 /// What the caller of somebody else's object gets, where the path or body names one.
@@ -46,6 +50,16 @@ const ACCESS: &[Row] = &[
     ("get",  "/services/{id}/providers", Who::Public,  Others::None),
     ("post", "/jobs/create",            Who::Customer, Others::None),
     ("get",  "/chat/{id}/messages",     Who::Anyone,   Others::NotFound),
+    ("get",  "/chat/customer/chats",    Who::Customer, Others::None),
+    ("get",  "/chat/provider/chats",    Who::Provider, Others::None),
+    ("get",  "/chat/lsm/chats",         Who::Lsm,      Others::None),
+    ("get",    "/notifications",               Who::Anyone, Others::None),
+    ("get",    "/notifications/unread-count",  Who::Anyone, Others::None),
+    ("patch",  "/notifications/mark-all-read", Who::Anyone, Others::None),
+    ("delete", "/notifications/clear-read",    Who::Anyone, Others::None),
+    ("get",    "/notifications/{id}",          Who::Anyone, Others::NotFound),
+    ("delete", "/notifications/{id}",          Who::Anyone, Others::NotFound),
+    ("patch",  "/notifications/{id}/read",     Who::Anyone, Others::NotFound),
     ("get",  "/health",                 Who::Public,   Others::None),
     ("get",  "/livez",                  Who::Public,   Others::None),
     ("get",  "/readyz",                 Who::Public,   Others::None),
@@ -65,8 +79,12 @@ struct Scene {
     customer: User,
     provider: Provider,
     lsm: User,
+    /// Not a wildcard for other roles' operations.
+    admin: User,
     /// Another customer's chat.
     chat_of_another: String,
+    /// Another provider's notification.
+    notification_of_another: String,
 }
 
 impl Scene {
@@ -76,24 +94,20 @@ impl Scene {
             (world.customer().await, world.customer().await, world.provider("Plumbing").await);
         let third = world.provider("House cleaning").await;
         let booked = world.book(&another, &third).await;
-        let tokens = stm_backend::auth::AccessTokens::new(
-            &crate::harness::JWT_SECRET.into(),
-            std::time::Duration::from_secs(600),
-        );
-        let id = world.number("select id from stm.users where email = 'lsm@example.com'").await;
-        let role = stm_backend::auth::Role::LocalServiceManager;
-        let token = tokens
-            .issue(stm_backend::auth::UserId(id), "lsm@example.com".into(), role, None, chrono::Utc::now())
-            .expect("a token");
-        let lsm = User { id, email: "lsm@example.com".into(), token, refresh_token: String::new() };
+        let (lsm, admin) = (world.lsm().await, world.admin().await);
         let chat_of_another = booked["chat"]["id"].as_str().expect("an id").to_owned();
-        Self { world, customer, provider, lsm, chat_of_another }
+        let notification_of_another =
+            world.text(&format!("select id::text from stm.notifications where recipient_id = {}", third.user.id)).await;
+        Self { world, customer, provider, lsm, admin, chat_of_another, notification_of_another }
     }
 
     async fn call(&self, (method, path, ..): &Row, token: Option<&str>) -> u16 {
         let path = match *path {
             "/services/{id}/providers" => format!("/services/{}/providers", self.provider.service_id),
             "/chat/{id}/messages" => format!("/chat/{}/messages", self.chat_of_another),
+            of_one if of_one.starts_with("/notifications/{id}") => {
+                of_one.replace("{id}", &self.notification_of_another)
+            }
             fixed => fixed.to_owned(),
         };
         let body = match path.as_str() {
@@ -130,18 +144,23 @@ async fn every_operation_has_a_row_and_every_row_holds() {
         }
         assert_eq!((nobody, forged), (401, 401), "{place} without a good token");
 
-        let wrong_roles = match who {
-            Who::Customer => vec![&scene.provider.user, &scene.lsm],
-            Who::Anyone | Who::Public => vec![],
+        let Scene { customer, lsm, admin, provider: Provider { user: provider, .. }, .. } = &scene;
+        let (right_roles, wrong_roles) = match who {
+            Who::Customer => (vec![customer], vec![provider, lsm, admin]),
+            Who::Provider => (vec![provider], vec![customer, lsm, admin]),
+            Who::Lsm => (vec![lsm], vec![customer, provider, admin]),
+            Who::Anyone | Who::Public => (vec![customer, provider, lsm, admin], vec![]),
         };
         for user in wrong_roles {
             assert_eq!(scene.call(row, Some(&user.token)).await, 403, "{place} in a wrong role");
         }
-        let answer = scene.call(row, Some(&scene.customer.token)).await;
-        match others {
-            Others::NotFound => assert_eq!(answer, 404, "{place} of somebody else's object"),
-            Others::None => {
-                assert!(!matches!(answer, 401 | 403 | 404) && answer < 500, "{place} in the right role: {answer}");
+        for user in right_roles {
+            let answer = scene.call(row, Some(&user.token)).await;
+            match others {
+                Others::NotFound => assert_eq!(answer, 404, "{place} of somebody else's object"),
+                Others::None => {
+                    assert!(!matches!(answer, 401 | 403 | 404) && answer < 500, "{place} in the right role: {answer}");
+                }
             }
         }
     }

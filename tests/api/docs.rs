@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::World;
 
@@ -33,6 +33,12 @@ async fn the_served_document_is_complete() {
         serde_json::from_str(&std::fs::read_to_string(Path::new(SNAPSHOT)).expect("openapi.json")).expect("JSON");
     assert_eq!(served, committed);
     assert_eq!(served["openapi"], "3.1.0");
+    let schemas = &served["components"]["schemas"];
+    assert_eq!(schemas["Side"]["enum"], json!(["customer", "service_provider", "local_service_manager"]));
+    assert_eq!(
+        schemas["MessagesView"]["properties"]["messages"]["items"]["$ref"],
+        "#/components/schemas/ChatMessageView"
+    );
     let mut ids = HashSet::new();
     for (path, methods) in served["paths"].as_object().expect("paths") {
         for (method, operation) in methods.as_object().expect("methods") {

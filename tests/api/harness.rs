@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use stm_backend::auth::{AccessTokens, Role, UserId};
 
 /// How long anything that should happen soon may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -355,8 +356,24 @@ impl World {
         self.request(Method::POST, path, Some(&who.token), Some(body)).await
     }
 
+    pub async fn patch_as(&self, who: &User, path: &str) -> Answer {
+        self.request(Method::PATCH, path, Some(&who.token), None).await
+    }
+
+    pub async fn delete_as(&self, who: &User, path: &str) -> Answer {
+        self.request(Method::DELETE, path, Some(&who.token), None).await
+    }
+
     pub async fn put_as(&self, who: &User, path: &str, body: &Value) -> Answer {
         self.request(Method::PUT, path, Some(&who.token), Some(body)).await
+    }
+
+    /// A text that a query gives.
+    pub async fn text(&self, sql: &str) -> String {
+        sqlx::query_scalar(AssertSqlSafe(sql))
+            .fetch_one(&mut self.database.session().await)
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
     /// Registers a customer.
@@ -377,6 +394,29 @@ impl World {
         let id = self.number(&format!("select id from stm.providers where user_id = {}", user.id)).await;
         let service_id = self.number(&format!("select id from stm.services where name = '{service}'")).await;
         Provider { user, id, service_id }
+    }
+
+    /// The region's LSM, logged in.
+    pub async fn lsm(&self) -> User {
+        self.logged_in("lsm@example.com", Role::LocalServiceManager).await
+    }
+
+    /// An admin, logged in.
+    pub async fn admin(&self) -> User {
+        let email = unique_email("admin");
+        self.sql(&format!(
+            "insert into stm.users (email, first_name, last_name, role) values ('{email}', 'Ada', 'Admin', 'admin')"
+        ))
+        .await;
+        self.logged_in(&email, Role::Admin).await
+    }
+
+    /// Somebody who does not register: with an access token that the service would give.
+    async fn logged_in(&self, email: &str, role: Role) -> User {
+        let id = self.number(&format!("select id from stm.users where email = '{email}'")).await;
+        let tokens = AccessTokens::new(&JWT_SECRET.into(), Duration::from_secs(600));
+        let token = tokens.issue(UserId(id), email.to_owned(), role, None, chrono::Utc::now()).expect("a token");
+        User { id, email: email.to_owned(), token, refresh_token: String::new() }
     }
 
     async fn register(&self, registration: &Value) -> User {

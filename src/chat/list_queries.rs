@@ -1,0 +1,104 @@
+//! Lists of chats, through the pooler.
+
+use super::{ChatId, MessageId, MessageType, MessageView, Side};
+use crate::auth::UserId;
+use crate::customers::CustomerId;
+use crate::db::Pooler;
+use crate::jobs::{JobId, JobStatus};
+use crate::providers::ProviderId;
+use crate::web::time::Timestamp;
+
+/// A chat as one of its members finds it in a list.
+#[derive(Debug)]
+pub struct ChatRow {
+    /// Id.
+    pub id: ChatId,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// Which job it is about.
+    pub job_id: JobId,
+    /// Where that job is.
+    pub job_status: JobStatus,
+    /// The booked service's name.
+    pub service_name: String,
+    /// The booked service's category.
+    pub service_category: String,
+    /// Who is booked.
+    pub provider_id: ProviderId,
+    /// The name of the business.
+    pub business_name: String,
+    /// The provider's user.
+    pub provider: PersonRow,
+    /// Who has booked.
+    pub customer_id: CustomerId,
+    /// The customer's user.
+    pub customer: PersonRow,
+    /// The newest message; `None` without any.
+    pub last_message: Option<MessageView>,
+    /// How many messages of others the member has not read; 0 once the chat is closed.
+    pub unread: i64,
+}
+
+/// A user as others see it.
+#[derive(Debug)]
+pub struct PersonRow {
+    /// Id.
+    pub id: UserId,
+    /// First name.
+    pub first_name: String,
+    /// Last name.
+    pub last_name: String,
+    /// The URL of a picture.
+    pub profile_picture: Option<String>,
+    /// When the user was last known to be online.
+    pub last_seen_at: Option<Timestamp>,
+}
+
+/// The chats in which a user is a member on this side and has not left, the most recent activity first: the
+/// last message, or the chat's beginning.
+///
+/// # Errors
+/// Those of the database.
+pub async fn list(pooler: &Pooler, user: UserId, side: Side, limit: i64, offset: i64) -> sqlx::Result<Vec<ChatRow>> {
+    let rows =
+        sqlx::query_file!("src/chat/list_chats.sql", user.0, side.as_str(), limit, offset).fetch_all(pooler).await?;
+    let chats = rows.into_iter().map(|row| ChatRow {
+        id: row.id,
+        created_at: row.created_at.into(),
+        job_id: row.job_id,
+        job_status: row.job_status,
+        service_name: row.service_name,
+        service_category: row.service_category,
+        provider_id: row.provider_id,
+        business_name: row.business_name,
+        provider: PersonRow {
+            id: row.provider_user_id,
+            first_name: row.provider_first_name,
+            last_name: row.provider_last_name,
+            profile_picture: row.provider_picture,
+            last_seen_at: row.provider_last_seen_at.map(Into::into),
+        },
+        customer_id: row.customer_id,
+        customer: PersonRow {
+            id: row.customer_user_id,
+            first_name: row.customer_first_name,
+            last_name: row.customer_last_name,
+            profile_picture: row.customer_picture,
+            last_seen_at: row.customer_last_seen_at.map(Into::into),
+        },
+        last_message: row.message_id.zip(row.seq).and_then(|(id, seq)| {
+            Some(MessageView {
+                id,
+                seq,
+                sender_type: row.sender_type?,
+                sender_id: row.sender_id?,
+                sender_name: row.sender_name?,
+                message: row.message?,
+                message_type: row.message_type?,
+                created_at: row.sent_at?.into(),
+            })
+        }),
+        unread: row.unread,
+    });
+    Ok(chats.collect())
+}

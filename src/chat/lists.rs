@@ -1,0 +1,221 @@
+//! `/chat/{customer,provider,lsm}/chats`: the caller's chats.
+
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::list_queries::{self, ChatRow, PersonRow};
+use super::{ChatId, MessageView, Side};
+use crate::auth::{Customer, Lsm, Provider, UserId};
+use crate::customers::CustomerId;
+use crate::db::Pooler;
+use crate::error::Result;
+use crate::jobs::{JobId, JobStatus};
+use crate::providers::ProviderId;
+use crate::realtime::connections::Connections;
+use crate::web::extract::{Json, Query};
+use crate::web::fields::{Fields, MAX_LIMIT};
+use crate::web::state::ApiState;
+use crate::web::time::Timestamp;
+
+/// The routes below `/chat` that list chats.
+pub fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(customer_chats)).routes(routes!(provider_chats)).routes(routes!(lsm_chats))
+}
+
+/// Which part of the list.
+#[derive(Deserialize, IntoParams)]
+struct ChatsQuery {
+    /// At most so many, 1 to 100; 100 unless given.
+    limit: Option<i64>,
+    /// Skip so many, 0 to 100,000.
+    offset: Option<i64>,
+}
+
+/// A chat in a member's list.
+#[derive(Serialize, ToSchema)]
+struct ListedChatView {
+    id: ChatId,
+    job: ChatJobView,
+    /// Who is booked: for customers and LSMs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider: Option<ChatProviderView>,
+    /// Who has booked: for providers and LSMs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    customer: Option<ChatCustomerView>,
+    /// The newest message; null without any.
+    #[serde(rename = "lastMessage")]
+    last_message: Option<MessageView>,
+    /// How many messages of others the caller has not read; 0 once the chat is closed.
+    #[serde(rename = "unreadCount")]
+    unread_count: i64,
+    created_at: Timestamp,
+}
+
+/// What a chat is about.
+#[derive(Serialize, ToSchema)]
+struct ChatJobView {
+    id: JobId,
+    service: ChatServiceView,
+    status: JobStatus,
+}
+
+/// The booked service.
+#[derive(Serialize, ToSchema)]
+struct ChatServiceView {
+    name: String,
+    category: String,
+}
+
+/// Who is booked.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct ChatProviderView {
+    id: ProviderId,
+    business_name: String,
+    /// First and last name.
+    owner_name: String,
+    user: ChatUserView,
+    /// Connected to the chat?
+    online: bool,
+    /// When last seen; null while online, or if never.
+    last_seen: Option<Timestamp>,
+}
+
+/// Who has booked.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct ChatCustomerView {
+    id: CustomerId,
+    /// First and last name.
+    name: String,
+    user: ChatUserView,
+    /// Connected to the chat?
+    online: bool,
+    /// When last seen; null while online, or if never.
+    last_seen: Option<Timestamp>,
+}
+
+/// A member's user.
+#[derive(Serialize, ToSchema)]
+struct ChatUserView {
+    id: UserId,
+    first_name: String,
+    last_name: String,
+    /// The URL of a picture.
+    profile_picture: Option<String>,
+}
+
+impl ListedChatView {
+    /// As a member on `side` sees it: who is on the other ones.
+    fn new(row: ChatRow, side: Side, connections: &Connections) -> Self {
+        let presence = |person: &PersonRow| {
+            let online = connections.is_online(person.id);
+            (online, person.last_seen_at.filter(|_| !online))
+        };
+        let ((provider_online, provider_last_seen), (customer_online, customer_last_seen)) =
+            (presence(&row.provider), presence(&row.customer));
+        let provider = ChatProviderView {
+            id: row.provider_id,
+            business_name: row.business_name,
+            owner_name: row.provider.name(),
+            user: row.provider.into(),
+            online: provider_online,
+            last_seen: provider_last_seen,
+        };
+        let customer = ChatCustomerView {
+            id: row.customer_id,
+            name: row.customer.name(),
+            user: row.customer.into(),
+            online: customer_online,
+            last_seen: customer_last_seen,
+        };
+        Self {
+            id: row.id,
+            job: ChatJobView {
+                id: row.job_id,
+                service: ChatServiceView { name: row.service_name, category: row.service_category },
+                status: row.job_status,
+            },
+            provider: (side != Side::ServiceProvider).then_some(provider),
+            customer: (side != Side::Customer).then_some(customer),
+            last_message: row.last_message,
+            unread_count: row.unread,
+            created_at: row.created_at,
+        }
+    }
+}
+
+impl PersonRow {
+    fn name(&self) -> String {
+        format!("{} {}", self.first_name, self.last_name)
+    }
+}
+
+impl From<PersonRow> for ChatUserView {
+    fn from(row: PersonRow) -> Self {
+        Self { id: row.id, first_name: row.first_name, last_name: row.last_name, profile_picture: row.profile_picture }
+    }
+}
+
+/// The calling customer's chats, the most recent activity first.
+///
+/// # Errors
+/// 400 a parameter is out of range. 403 not a customer.
+#[utoipa::path(get, path = "/customer/chats", tag = "chat", security(("access_token" = [])), params(ChatsQuery),
+    responses((status = 200, body = Vec<ListedChatView>), (status = 400, description = "A parameter is out of range"), (status = 403, description = "Not a customer")))]
+async fn customer_chats(
+    State(pooler): State<Pooler>,
+    State(connections): State<Connections>,
+    who: Customer,
+    Query(query): Query<ChatsQuery>,
+) -> Result<Json<Vec<ListedChatView>>> {
+    chats(&pooler, &connections, who.user_id, Side::Customer, &query).await
+}
+
+/// The calling provider's chats, the most recent activity first.
+///
+/// # Errors
+/// 400 a parameter is out of range. 403 not a service provider.
+#[utoipa::path(get, path = "/provider/chats", tag = "chat", security(("access_token" = [])), params(ChatsQuery),
+    responses((status = 200, body = Vec<ListedChatView>), (status = 400, description = "A parameter is out of range"), (status = 403, description = "Not a service provider")))]
+async fn provider_chats(
+    State(pooler): State<Pooler>,
+    State(connections): State<Connections>,
+    who: Provider,
+    Query(query): Query<ChatsQuery>,
+) -> Result<Json<Vec<ListedChatView>>> {
+    chats(&pooler, &connections, who.user_id, Side::ServiceProvider, &query).await
+}
+
+/// The chats that the calling local service manager has joined, the most recent activity first.
+///
+/// # Errors
+/// 400 a parameter is out of range. 403 not a local service manager.
+#[utoipa::path(get, path = "/lsm/chats", tag = "chat", security(("access_token" = [])), params(ChatsQuery),
+    responses((status = 200, body = Vec<ListedChatView>), (status = 400, description = "A parameter is out of range"), (status = 403, description = "Not a local service manager")))]
+async fn lsm_chats(
+    State(pooler): State<Pooler>,
+    State(connections): State<Connections>,
+    who: Lsm,
+    Query(query): Query<ChatsQuery>,
+) -> Result<Json<Vec<ListedChatView>>> {
+    chats(&pooler, &connections, who.user_id, Side::LocalServiceManager, &query).await
+}
+
+async fn chats(
+    pooler: &Pooler,
+    connections: &Connections,
+    user: UserId,
+    side: Side,
+    query: &ChatsQuery,
+) -> Result<Json<Vec<ListedChatView>>> {
+    let mut rules = Fields::new();
+    let limit = rules.limit(query.limit, MAX_LIMIT);
+    let offset = rules.offset(query.offset);
+    rules.finish()?;
+    let rows = list_queries::list(pooler, user, side, limit, offset).await?;
+    Ok(Json(rows.into_iter().map(|row| ListedChatView::new(row, side, connections)).collect()))
+}

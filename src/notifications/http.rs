@@ -1,0 +1,170 @@
+//! `/notifications`: the caller's own, in any role.
+
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::queries::{self, Filter};
+use super::{NotificationId, NotificationType, NotificationView};
+use crate::auth::Caller;
+use crate::db::Pooler;
+use crate::error::{Error, Result};
+use crate::web::MessageView;
+use crate::web::extract::{Json, Path, Query};
+use crate::web::fields::Fields;
+use crate::web::state::ApiState;
+
+/// How many notifications one answer holds unless the client says otherwise.
+const DEFAULT_LIMIT: i64 = 20;
+
+/// The routes below `/notifications`.
+pub fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(notifications))
+        .routes(routes!(unread_count))
+        .routes(routes!(mark_all_read))
+        .routes(routes!(clear_read))
+        .routes(routes!(notification, delete))
+        .routes(routes!(mark_read))
+}
+
+/// Which notifications.
+#[derive(Deserialize, IntoParams)]
+struct NotificationsQuery {
+    /// Only those about this.
+    #[serde(rename = "type")]
+    #[param(inline)]
+    kind: Option<NotificationType>,
+    /// Only read ones, or only unread ones.
+    is_read: Option<bool>,
+    /// At most so many, 1 to 100; 20 unless given.
+    limit: Option<i64>,
+    /// Skip so many, 0 to 100,000. New ones shift it: to read on, `before` is better.
+    offset: Option<i64>,
+    /// Only those older than this one: the last of the page before.
+    before: Option<NotificationId>,
+}
+
+/// A part of the caller's notifications.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct NotificationsView {
+    /// Newest first.
+    notifications: Vec<NotificationView>,
+    /// How many match `type` and `is_read`.
+    total: i64,
+    limit: i64,
+    offset: i64,
+    /// How many the caller has not read, whatever was asked for.
+    unread_count: i64,
+}
+
+/// How many notifications.
+#[derive(Serialize, ToSchema)]
+#[schema(as = NotificationCountView)]
+struct CountView {
+    count: i64,
+}
+
+/// The caller's notifications.
+///
+/// # Errors
+/// 400 a parameter is out of range.
+#[utoipa::path(get, path = "", tag = "notifications", security(("access_token" = [])), params(NotificationsQuery),
+    responses((status = 200, body = NotificationsView), (status = 400, description = "A parameter is out of range")))]
+async fn notifications(
+    State(pooler): State<Pooler>,
+    who: Caller,
+    Query(query): Query<NotificationsQuery>,
+) -> Result<Json<NotificationsView>> {
+    let mut rules = Fields::new();
+    let limit = rules.limit(query.limit, DEFAULT_LIMIT);
+    let offset = rules.offset(query.offset);
+    rules.finish()?;
+    let filter = Filter { kind: query.kind, is_read: query.is_read, before: query.before, limit, offset };
+    let page = queries::list(&pooler, who.user_id, filter).await?;
+    Ok(Json(NotificationsView {
+        notifications: page.notifications,
+        total: page.total,
+        limit,
+        offset,
+        unread_count: page.unread,
+    }))
+}
+
+/// How many notifications the caller has not read.
+#[utoipa::path(get, path = "/unread-count", tag = "notifications", security(("access_token" = [])), responses((status = 200, body = CountView)))]
+async fn unread_count(State(pooler): State<Pooler>, who: Caller) -> Result<Json<CountView>> {
+    let count = queries::count_unread_of(&pooler, who.user_id).await?;
+    Ok(Json(CountView { count }))
+}
+
+/// Marks all of the caller's notifications as read, and says how many were not.
+#[utoipa::path(patch, path = "/mark-all-read", tag = "notifications", security(("access_token" = [])), responses((status = 200, body = CountView)))]
+async fn mark_all_read(State(pooler): State<Pooler>, who: Caller) -> Result<Json<CountView>> {
+    let mut tx = pooler.write().await?;
+    let count = queries::set_all_read(&mut tx, who.user_id).await?;
+    tx.commit().await?;
+    Ok(Json(CountView { count }))
+}
+
+/// Deletes the notifications that the caller has read, and says how many.
+#[utoipa::path(delete, path = "/clear-read", tag = "notifications", security(("access_token" = [])), responses((status = 200, body = CountView)))]
+async fn clear_read(State(pooler): State<Pooler>, who: Caller) -> Result<Json<CountView>> {
+    let mut tx = pooler.write().await?;
+    let count = queries::delete_read(&mut tx, who.user_id).await?;
+    tx.commit().await?;
+    Ok(Json(CountView { count }))
+}
+
+/// One of the caller's notifications.
+///
+/// # Errors
+/// 404 no such notification, or it is somebody else's.
+#[utoipa::path(get, path = "/{id}", tag = "notifications", security(("access_token" = [])), params(("id" = NotificationId, Path)),
+    responses((status = 200, body = NotificationView), (status = 404, description = "No such notification, or somebody else's")))]
+async fn notification(
+    State(pooler): State<Pooler>,
+    who: Caller,
+    Path(id): Path<NotificationId>,
+) -> Result<Json<NotificationView>> {
+    queries::find(&pooler, id, who.user_id).await?.map(Json).ok_or(Error::NotFound("notification"))
+}
+
+/// Marks one of the caller's notifications as read; again is as good as once.
+///
+/// # Errors
+/// 404 no such notification, or it is somebody else's.
+#[utoipa::path(patch, path = "/{id}/read", tag = "notifications", security(("access_token" = [])), params(("id" = NotificationId, Path)),
+    responses((status = 200, body = NotificationView), (status = 404, description = "No such notification, or somebody else's")))]
+async fn mark_read(
+    State(pooler): State<Pooler>,
+    who: Caller,
+    Path(id): Path<NotificationId>,
+) -> Result<Json<NotificationView>> {
+    let mut tx = pooler.write().await?;
+    let notification = queries::set_read(&mut tx, id, who.user_id).await?.ok_or(Error::NotFound("notification"))?;
+    tx.commit().await?;
+    Ok(Json(notification))
+}
+
+/// Deletes one of the caller's notifications.
+///
+/// # Errors
+/// 404 no such notification, or it is somebody else's.
+#[utoipa::path(delete, path = "/{id}", tag = "notifications", security(("access_token" = [])), params(("id" = NotificationId, Path)),
+    responses((status = 200, body = MessageView), (status = 404, description = "No such notification, or somebody else's")))]
+async fn delete(
+    State(pooler): State<Pooler>,
+    who: Caller,
+    Path(id): Path<NotificationId>,
+) -> Result<Json<MessageView>> {
+    let mut tx = pooler.write().await?;
+    if !queries::delete(&mut tx, id, who.user_id).await? {
+        return Err(Error::NotFound("notification"));
+    }
+    tx.commit().await?;
+    Ok(Json(MessageView::new("Notification deleted successfully")))
+}
