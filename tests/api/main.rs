@@ -19,3 +19,10 @@ mod main_job;
 mod outage;
 mod schema;
 mod startup;
+
+#[path = "../support/chats.rs"]
+mod chats;
+#[path = "../support/reader.rs"]
+mod reader;
+#[path = "../support/wire.rs"]
+mod wire;
