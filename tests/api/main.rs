@@ -8,6 +8,7 @@ mod access;
 mod auth;
 mod booking;
 mod catalog;
+mod chaos;
 mod chat;
 mod connections;
 mod customers;
