@@ -18,6 +18,7 @@ mod errors;
 mod harness;
 mod main_job;
 mod outage;
+mod pause;
 mod schema;
 mod startup;
 
