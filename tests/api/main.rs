@@ -20,6 +20,7 @@ mod main_job;
 mod outage;
 mod pause;
 mod schema;
+mod stalled;
 mod startup;
 
 #[path = "../support/chats.rs"]
