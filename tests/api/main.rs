@@ -14,6 +14,7 @@ mod connections;
 mod customers;
 mod docs;
 mod doors;
+mod drops;
 mod errors;
 mod harness;
 mod main_job;
