@@ -1,6 +1,6 @@
 # The whole interface of the project: what a newcomer, a developer and CI type.
 
-.PHONY: run test check bench openapi prepare stack-down
+.PHONY: run test chaos check bench openapi prepare stack-down
 
 # Brings up the local database stack, and serves with demo data on port 8000.
 run:
@@ -9,6 +9,10 @@ run:
 # Every test, on a database stack of its own. Installs what is missing.
 test:
 	scripts/test
+
+# Kills the server, PostgreSQL and the pooler at random moments, many times, while many people chat.
+chaos:
+	scripts/chaos
 
 # Format, lints, the committed query data, licences and bans.
 check:

@@ -9,7 +9,8 @@ use serde_json::json;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, PgConnection, Row as _};
 
-use crate::harness::{World, url};
+use crate::chats;
+use crate::harness::{JWT_SECRET, World, url};
 
 /// What was seen of one backend at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -26,7 +27,8 @@ async fn budget_of_direct_connections_and_a_door_for_each() {
     const SOCKETS: usize = 200;
     const MESSAGES_EACH: usize = 20;
     let world = World::start().await;
-    let senders = senders(&world, SOCKETS).await;
+    let chats = chats::create(&mut world.database.session().await, JWT_SECRET, SOCKETS, 2).await;
+    let senders: Vec<_> = chats.iter().map(|chat| json!({"token": chat.members[0].token, "chatId": chat.id})).collect();
 
     let done = Arc::new(AtomicBool::new(false));
     let watched = tokio::spawn(watch(world.database.session().await, done.clone()));
@@ -59,42 +61,6 @@ async fn budget_of_direct_connections_and_a_door_for_each() {
         "{servers:?} {pooled:?}"
     );
     assert!(direct.iter().all(|seen| !servers.contains(&seen.port)), "{servers:?} {direct:?}");
-}
-
-/// As many customers, each with a chat of their own; made by SQL, because hashing 200 passwords takes long.
-async fn senders(world: &World, count: usize) -> Vec<serde_json::Value> {
-    let provider = world.provider("Plumbing").await;
-    world
-        .sql(&format!(
-            "insert into stm.users (email, first_name, last_name, role)
-             select 'sender' || i || '@example.com', 'Sender', i::text, 'customer' from generate_series(1, {count}) i;
-             insert into stm.customers (user_id, address, region)
-             select id, 'x', 'New York' from stm.users where email like 'sender%';
-             insert into stm.jobs (customer_id, provider_id, service_id, price_cents, zipcode, response_deadline)
-             select c.id, {}, {}, 0, '10001', now() from stm.customers c join stm.users u on u.id = c.user_id where u.email like 'sender%';
-             insert into stm.chats (job_id, last_seq) select id, 1 from stm.jobs;
-             insert into stm.chat_members (chat_id, user_id, side)
-             select ch.id, c.user_id, 'customer' from stm.chats ch join stm.jobs j on j.id = ch.job_id join stm.customers c on c.id = j.customer_id
-             union all select ch.id, {}, 'service_provider' from stm.chats ch;
-             insert into stm.messages (chat_id, seq, sender_id, sender_type, message)
-             select chat_id, 1, user_id, side, 'hello' from stm.chat_members where side = 'customer';",
-            provider.id, provider.service_id, provider.user.id
-        ))
-        .await;
-    let tokens = stm_backend::auth::AccessTokens::new(&crate::harness::JWT_SECRET.into(), Duration::from_secs(600));
-    let rows = sqlx::query("select u.id, m.chat_id::text from stm.users u join stm.chat_members m on m.user_id = u.id where u.email like 'sender%'")
-        .fetch_all(&mut world.database.session().await)
-        .await
-        .expect("senders");
-    rows.iter()
-        .map(|row| {
-            let id = stm_backend::auth::UserId(row.get(0));
-            let token = tokens
-                .issue(id, "sender@example.com".into(), stm_backend::auth::Role::Customer, None, chrono::Utc::now())
-                .expect("a token");
-            json!({"token": token, "chatId": row.get::<String, _>(1)})
-        })
-        .collect()
 }
 
 /// Samples `pg_stat_activity` until told to stop: the most direct connections at once, and all that was seen.

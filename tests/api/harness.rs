@@ -1,6 +1,7 @@
 //! A database, a server process and an HTTP client per test; all of them gone afterwards.
 
 use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -10,6 +11,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use stm_backend::auth::{AccessTokens, Role, UserId};
+use tempfile::TempDir;
 
 /// How long anything that should happen soon may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -73,6 +75,61 @@ impl Drop for Database {
         });
         let _best_effort = dropped.join();
     }
+}
+
+/// A stack of PostgreSQL and `PgBouncer` of a test's own; taken down when dropped.
+pub struct Stack {
+    directory: TempDir,
+    ports: [u16; 2],
+}
+
+impl Stack {
+    pub async fn up() -> Self {
+        let stack =
+            Self { directory: tempfile::tempdir().expect("a directory"), ports: [lasting_port(), lasting_port()] };
+        stack.run("up").await;
+        stack
+    }
+
+    /// A command of `scripts/stack`.
+    pub async fn run(&self, what: &str) {
+        let mut command = self.command(what);
+        let output =
+            tokio::task::spawn_blocking(move || command.output()).await.expect("a task").expect("scripts/stack");
+        assert!(output.status.success(), "stack {what}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn command(&self, what: &str) -> Command {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/stack");
+        let mut command = Command::new(script);
+        command.arg(what).env("STACK_DIR", self.directory.path().join("stack"));
+        command.env("PG_PORT", self.ports[0].to_string()).env("POOLER_PORT", self.ports[1].to_string());
+        command
+    }
+
+    pub async fn database(&self) -> Database {
+        let at = |port| format!("postgres://stm:stm-local-password@127.0.0.1:{port}/stm");
+        Database::create_on(&at(self.ports[1]), &at(self.ports[0])).await
+    }
+
+    /// A path for a file of the test's.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        let _best_effort = self.command("down").output();
+    }
+}
+
+/// A free port that stays free while its server is away: not one of those that the system gives to outgoing
+/// connections, among which are those that keep trying to reach the server.
+pub fn lasting_port() -> u16 {
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let drawn = std::iter::repeat_with(|| 10_000 + rand::random::<u16>() % 20_000);
+    drawn.take(1000).find(is_free).expect("a free port")
 }
 
 /// A secret of the local stack.
@@ -218,6 +275,12 @@ impl Server {
     /// All that the process has printed.
     pub fn output(&self) -> String {
         self.process.output()
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.process.child.kill().expect("a process");
+        self.process.child.wait().expect("its end");
     }
 
     pub fn pid(&self) -> u32 {

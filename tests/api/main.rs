@@ -8,16 +8,27 @@ mod access;
 mod auth;
 mod booking;
 mod catalog;
+mod chaos;
 mod chat;
 mod chat_lists;
 mod connections;
 mod customers;
 mod docs;
 mod doors;
+mod drops;
 mod errors;
 mod harness;
 mod main_job;
 mod notifications;
 mod outage;
+mod pause;
 mod schema;
+mod stalled;
 mod startup;
+
+#[path = "../support/chats.rs"]
+mod chats;
+#[path = "../support/reader.rs"]
+mod reader;
+#[path = "../support/wire.rs"]
+mod wire;

@@ -1,70 +1,25 @@
 //! The servers behind the doors go away and come back, on a stack of this test's own.
 
-use std::net::TcpListener;
-use std::path::Path;
-use std::process::Command;
-
 use serde_json::json;
-use tempfile::TempDir;
 
-use crate::harness::{Database, PATIENCE, World};
-
-/// A stack of PostgreSQL and PgBouncer; taken down when dropped.
-struct Stack {
-    directory: TempDir,
-    ports: [u16; 2],
-}
-
-impl Stack {
-    fn up() -> Self {
-        let free_port =
-            || TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
-        let stack = Self { directory: tempfile::tempdir().expect("a directory"), ports: [free_port(), free_port()] };
-        stack.run("up");
-        stack
-    }
-
-    fn run(&self, what: &str) {
-        let output = self.command(what).output().expect("scripts/stack");
-        assert!(output.status.success(), "stack {what}: {}", String::from_utf8_lossy(&output.stderr));
-    }
-
-    fn command(&self, what: &str) -> Command {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/stack");
-        let mut command = Command::new(script);
-        command.arg(what).env("STACK_DIR", self.directory.path().join("stack"));
-        command.env("PG_PORT", self.ports[0].to_string()).env("POOLER_PORT", self.ports[1].to_string());
-        command
-    }
-
-    async fn database(&self) -> Database {
-        let at = |port| format!("postgres://stm:stm-local-password@127.0.0.1:{port}/stm");
-        Database::create_on(&at(self.ports[1]), &at(self.ports[0])).await
-    }
-}
-
-impl Drop for Stack {
-    fn drop(&mut self) {
-        let _best_effort = self.command("down").output();
-    }
-}
+use crate::harness::{PATIENCE, Stack, World};
 
 /// After PostgreSQL or the pooler was killed and is back, REST and chat work again by themselves, and every
 /// acknowledged message is there, once.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_servers_come_back_and_nothing_acknowledged_is_lost() {
-    let stack = Stack::up();
+    let stack = Stack::up().await;
     let world = World::start_on(stack.database().await, &[]).await;
     let (customer, provider) = (world.customer().await, world.provider("Plumbing").await);
     let chat = world.book(&customer, &provider).await["chat"]["id"].clone();
 
-    let stop_file = stack.directory.path().join("stop");
+    let stop_file = stack.path("stop");
     let arguments = json!({"token": customer.token, "chatId": chat, "stopFile": stop_file});
     let kills = async {
         for server in ["kill-pooler", "kill-postgres", "restart-postgres", "restart-pooler"] {
             tokio::time::sleep(std::time::Duration::from_millis(700)).await;
-            stack.run(server);
-            stack.run("up");
+            stack.run(server).await;
+            stack.run("up").await;
             let back = std::time::Instant::now();
             while world.get("/readyz").await.status != 200 {
                 assert!(back.elapsed() < PATIENCE, "{server}: not ready again");

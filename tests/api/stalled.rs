@@ -1,0 +1,154 @@
+//! A reader whose connection stands still, in a room where much is said.
+
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt as _;
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::chats::{self, Chat};
+use crate::harness::{Database, JWT_SECRET, PATIENCE, Server, environment};
+use crate::reader::Reader;
+use crate::wire::{Event, Wire, nowhere};
+
+/// How many messages each of the two others sends.
+const MESSAGES_EACH: usize = 1500;
+const MESSAGE_BYTES: usize = 1000;
+
+/// So little that the server cannot write to a stalled reader for long.
+const RECEIVE_BUFFER_BYTES: u32 = 4096;
+
+/// How much the server may grow by.
+const MAX_GROWTH_KIB: u64 = 64 * 1024;
+
+/// A room of three, one of whom has joined and then reads no more.
+struct Room {
+    server: Server,
+    _database: Database,
+    chat: Chat,
+    stalled: Wire,
+}
+
+impl Room {
+    async fn open() -> Self {
+        let database = Database::create().await;
+        let server = Server::start(&environment(&database, &[("PING_INTERVAL_S", "2"), ("PING_TIMEOUT_S", "2")]));
+        let chat = chats::create(&mut database.session().await, JWT_SECRET, 1, 3).await.remove(0);
+        let token = &chat.members[2].token;
+        let stalled =
+            Wire::connect_with(server.port, token, nowhere(), Some(RECEIVE_BUFFER_BYTES)).await.expect("a connection");
+        join(&stalled, &chat).await;
+        stalled.stall().await;
+        Self { server, _database: database, chat, stalled }
+    }
+
+    /// The others talk to each other; each hears all, in order.
+    async fn talk(&self) {
+        let (first, second) = tokio::join!(self.member(0), self.member(1));
+        let (first, second) = tokio::join!(converse(first, &self.chat), converse(second, &self.chat));
+        assert_eq!((&first.heard, &second.heard), (&second.said, &first.said), "all, in order");
+        let mut all = [first.said, second.said].concat();
+        all.sort_unstable();
+        assert!(all.into_iter().eq(1..=2 * MESSAGES_EACH as u64), "seq without a gap");
+    }
+
+    async fn member(&self, index: usize) -> (Wire, mpsc::Receiver<Event>) {
+        let (events, incoming) = mpsc::channel(64);
+        let token = &self.chat.members[index].token;
+        let wire = Wire::connect(self.server.port, token, events).await.expect("a connection");
+        join(&wire, &self.chat).await;
+        (wire, incoming)
+    }
+
+    fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.server.pid())).expect("/proc");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
+    /// Has the server an established TCP connection to the stalled reader?
+    fn is_held(&self) -> bool {
+        let table = std::fs::read_to_string(format!("/proc/{}/net/tcp", self.server.pid())).expect("/proc");
+        let (here, there) = (format!(":{:04X}", self.server.port), format!(":{:04X}", self.stalled.local_port));
+        table.lines().any(|line| {
+            let mut fields = line.split_whitespace().skip(1);
+            let (Some(local), Some(remote), Some(state)) = (fields.next(), fields.next(), fields.next()) else {
+                return false;
+            };
+            local.ends_with(&here) && remote.ends_with(&there) && state == "01"
+        })
+    }
+}
+
+/// The `seq`s that a member has sent and heard.
+struct Talk {
+    said: Vec<u64>,
+    heard: Vec<u64>,
+}
+
+async fn join(wire: &Wire, chat: &Chat) {
+    let joined = wire.ask("join_chat", &json!({"chatId": chat.id, "afterSeq": 0})).await.expect("an answer");
+    assert_eq!(joined["chatId"], json!(chat.id), "{joined}");
+}
+
+async fn converse((wire, mut incoming): (Wire, mpsc::Receiver<Event>), chat: &Chat) -> Talk {
+    let text = "x".repeat(MESSAGE_BYTES);
+    let speaking = async {
+        let asked = (0..MESSAGES_EACH).map(|_| wire.ask("send_message", &json!({"chatId": chat.id, "message": text})));
+        let acks = futures_util::stream::iter(asked).buffered(16);
+        acks.map(|ack| ack.expect("an answer")["seq"].as_u64().expect("a seq")).collect().await
+    };
+    let listening = async {
+        let mut heard = Vec::new();
+        while heard.len() < MESSAGES_EACH {
+            let event = timeout(PATIENCE, incoming.recv()).await.expect("a message in time").expect("a connection");
+            if event.is("new_message") {
+                heard.push(event.payload()["seq"].as_u64().expect("a seq"));
+            }
+        }
+        heard
+    };
+    let (said, heard) = tokio::join!(speaking, listening);
+    Talk { said, heard }
+}
+
+/// The others hear everything, the server keeps little for the stalled reader, and it gets all when it is back.
+#[tokio::test(flavor = "multi_thread")]
+async fn stalled_reader_harms_nobody_and_catches_up() {
+    let room = Room::open().await;
+    let before = room.resident_kib();
+    let started = Instant::now();
+    room.talk().await;
+    let after = room.resident_kib();
+    println!(
+        "{} messages in {:?}; the server had {before} KiB, and has {after} KiB",
+        2 * MESSAGES_EACH,
+        started.elapsed()
+    );
+    assert!(after < before + MAX_GROWTH_KIB, "the server grew from {before} to {after} KiB");
+
+    let Room { server, _database, chat, stalled } = room;
+    drop(stalled);
+    let mut reader = Reader::new(server.port, &chat.members[2].token, &chat.id);
+    let all = CancellationToken::new();
+    all.cancel();
+    timeout(PATIENCE, reader.read_until(&all)).await.expect("all of it in time");
+    assert_eq!((reader.history.len(), &reader.faults), (2 * MESSAGES_EACH, &Vec::new()));
+    assert!(reader.repeats.is_empty(), "{:?}", reader.repeats);
+}
+
+/// The server gives the stalled reader's connection up.
+#[tokio::test(flavor = "multi_thread")]
+async fn stalled_reader_is_let_go() {
+    let room = Room::open().await;
+    assert!(room.is_held());
+    room.talk().await;
+    let started = Instant::now();
+    while room.is_held() {
+        assert!(started.elapsed() < PATIENCE, "its connection is still there");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    println!("let go {:?} after the last message", started.elapsed());
+}
