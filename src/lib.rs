@@ -89,9 +89,11 @@ pub async fn start(config: Config) -> anyhow::Result<App> {
         .with_state(state)
         .merge(web::health::routes().with_state(web::health::Doors { pooler, direct: direct.clone() }))
         .split_for_parts();
-    let router = web::layers::around_routes(routes.merge(web::docs::routes(web::docs::complete(api))))
-        .layer(realtime.layer.clone())
-        .layer(web::layers::cors(config.allowed_origins));
+    let router = web::layers::around_routes(
+        routes.merge(web::docs::routes(web::docs::complete(api))).merge(realtime::asyncapi::routes()),
+    )
+    .layer(realtime.layer.clone())
+    .layer(web::layers::cors(config.allowed_origins));
     Ok(App { router, realtime, direct })
 }
 

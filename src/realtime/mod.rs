@@ -11,6 +11,7 @@
 //! Everything that is emitted goes to a user's sockets ([`connections`]) or to those in a chat ([`rooms`]): with
 //! more than one process, these are the two places to change.
 
+pub mod asyncapi;
 mod changes;
 pub mod connections;
 mod handshake;

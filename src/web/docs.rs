@@ -12,7 +12,7 @@ use crate::error::Problem;
 /// The document's frame; the handlers fill it.
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "STM Backend", description = "A marketplace for home services: customers book providers, and they chat about the job. The chat itself is Socket.IO, namespace /chat."),
+    info(title = "STM Backend", description = "A marketplace for home services: customers book providers, and they chat about the job. The chat itself is Socket.IO, namespace /chat, described by /asyncapi.json."),
     components(schemas(Problem)),
     tags(
         (name = "auth", description = "Registration, login, and who is calling"),

@@ -504,6 +504,7 @@ impl World {
         assert!(directory.join("node_modules").is_dir(), "run `npm ci` in tests/clients first: `make test` does");
         let mut command = Command::new("node");
         command.current_dir(directory).arg(script).arg(arguments.to_string()).env("BASE_URL", self.server.base_url());
+        command.env("SQL_URL", self.database.direct_url());
         let script = script.to_owned();
         let finished = tokio::task::spawn_blocking(move || Process::spawn(&mut command).wait(4 * PATIENCE)).await;
         let (status, output) = finished.unwrap_or_else(|error| panic!("{script}: {error}"));

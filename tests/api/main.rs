@@ -22,6 +22,7 @@ mod main_job;
 mod notifications;
 mod outage;
 mod pause;
+mod realtime;
 mod schema;
 mod stalled;
 mod startup;

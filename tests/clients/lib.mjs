@@ -1,5 +1,6 @@
 // What the client scripts share: plain HTTP, sockets whose events can be awaited, and a time limit on everything.
 import { io } from "socket.io-client";
+import { checkAnswered, checkReceived, readContract } from "./contract.mjs";
 
 export const baseUrl = process.env.BASE_URL;
 const patienceMs = 20_000;
@@ -30,11 +31,15 @@ export class Client {
 
   constructor(token, options = {}) {
     this.socket = io(`${baseUrl}/chat`, { auth: { token }, forceNew: true, reconnection: false, ...options });
-    this.socket.onAny((event, payload) => this.#note(event, payload));
-    this.socket.on("connect_error", (error) => this.#note("connect_error", { message: error.message }));
+    this.socket.onAny((event, payload) => {
+      checkReceived(event, payload);
+      this.note(event, payload);
+    });
+    this.socket.on("connect_error", (error) => this.note("connect_error", { message: error.message }));
   }
 
-  #note(event, payload) {
+  /** Remembers something that happened, to be awaited like an event. */
+  note(event, payload) {
     this.#seen.push({ event, payload });
     for (const wake of this.#wake) wake();
   }
@@ -63,8 +68,10 @@ export class Client {
   }
 
   /** Emits, and waits for the acknowledgement. */
-  ask(event, payload) {
-    return this.socket.timeout(patienceMs).emitWithAck(event, payload);
+  async ask(event, payload) {
+    const ack = await this.socket.timeout(patienceMs).emitWithAck(event, payload);
+    checkAnswered(event, payload, ack);
+    return ack;
   }
 
   close() {
@@ -75,6 +82,7 @@ export class Client {
 /** Runs a script's main function; the last line of its output is its report, as JSON. */
 export async function run(main) {
   try {
+    await readContract(baseUrl);
     const report = await main(JSON.parse(process.argv[2] ?? "{}"));
     console.log(JSON.stringify(report));
     process.exit(0);

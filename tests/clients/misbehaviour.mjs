@@ -28,6 +28,8 @@ await run(async ({ member, stranger, chatId, forged }) => {
       ["join_chat", { chatId: id, afterSeq: 0 }],
       ["leave_chat", { chatId: id }],
       ["typing", { chatId: id, isTyping: true }],
+      ["mark_read", { chatId: id }],
+      ["mark_read", { chatId: id, seq: 1 }],
       ["send_message", { chatId: id, message: "let me in" }],
     ]) {
       const answer = await outsider.ask(event, payload);
@@ -37,7 +39,7 @@ await run(async ({ member, stranger, chatId, forged }) => {
 
   // Wrong shapes are answered, never swallowed; without acknowledgement by an error event.
   const shapes = [null, 7, "text", [], {}, { chatId: 7 }, { chatId: "user:1" }, { chatId: `chat:${chatId}` }, { chatId: [chatId] }];
-  for (const event of ["join_chat", "leave_chat", "typing", "send_message"]) {
+  for (const event of ["join_chat", "leave_chat", "typing", "mark_read", "send_message"]) {
     for (const shape of shapes) {
       const answer = await insider.ask(event, shape);
       check(answer.error?.code === "invalid", `${event} ${JSON.stringify(shape)}`, answer);
@@ -65,7 +67,7 @@ await run(async ({ member, stranger, chatId, forged }) => {
 
   // A stranger heard nothing of all that.
   await insider.ask("send_message", { chatId, message: "still here" });
-  const heard = ["new_message", "user_typing", "user_joined", "user_left", "notification:created", "messages_read"].flatMap((event) => outsider.all(event));
+  const heard = ["new_message", "user_typing", "user_joined", "user_left", "notification:created", "messages_read", "joined_chat", "left_chat", "presence", "lsm_joined"].flatMap((event) => outsider.all(event));
   check(heard.length === 0, "a stranger hears nothing", heard);
   insider.close();
   outsider.close();

@@ -1,0 +1,156 @@
+//! The AsyncAPI 3 document of the namespace: every event that clients may send and are sent, made from the
+//! payloads' own types. <https://www.asyncapi.com/docs/reference/specification/v3.0.0>
+
+use std::collections::BTreeMap;
+
+use axum::Router;
+use axum::routing::get;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+
+use super::NAMESPACE;
+use super::reply::{AckError, ErrorEvent};
+use crate::chat::events::{
+    Connected, JoinChat, JoinedChat, LeaveChat, LeftChat, LsmJoined, MarkRead, MessageAck, MessagesRead,
+    NewMessageEvent, PresenceView, SendMessage, Typing, UserInChat, UserTyping,
+};
+use crate::notifications::NotificationCreated;
+
+/// The document, as the specification orders its members.
+#[derive(Debug, Serialize)]
+struct Document {
+    asyncapi: &'static str,
+    info: Value,
+    #[serde(rename = "defaultContentType")]
+    default_content_type: &'static str,
+    servers: Value,
+    channels: Value,
+    operations: Map<String, Value>,
+    components: Components,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Components {
+    messages: BTreeMap<String, Value>,
+    schemas: BTreeMap<String, Value>,
+    #[serde(rename = "securitySchemes")]
+    security_schemes: Value,
+}
+
+/// Collects events.
+#[derive(Default)]
+struct Events {
+    operations: Map<String, Value>,
+    components: Components,
+}
+
+impl Events {
+    /// Adds a schema and those that it refers to; gives the reference to it.
+    fn schema<T: ToSchema>(&mut self) -> Value {
+        let mut schemas = vec![(T::name().into_owned(), T::schema())];
+        T::schemas(&mut schemas);
+        for (name, schema) in schemas {
+            let schema = json!(schema);
+            let known = self.components.schemas.insert(name.clone(), schema.clone());
+            debug_assert!(known.is_none_or(|known| known == schema), "two schemas are named {name}");
+        }
+        json!({"$ref": format!("#/components/schemas/{}", T::name())})
+    }
+
+    fn message<T: ToSchema>(&mut self, key: &str, event: &str, title: &str) {
+        let payload = self.schema::<T>();
+        self.components.messages.insert(key.to_owned(), json!({"name": event, "title": title, "payload": payload}));
+    }
+
+    /// An event that clients send, and its acknowledgement.
+    fn received<T: ToSchema, A: ToSchema>(&mut self, event: &str, summary: &str) {
+        self.message::<T>(event, event, summary);
+        let ack = format!("{event}_ack");
+        self.message::<A>(&ack, event, &format!("Acknowledgement of {event}"));
+        self.operations.insert(
+            event.to_owned(),
+            json!({
+                "action": "receive", "summary": summary, "channel": {"$ref": "#/channels/chat"},
+                "messages": [in_channel(event)],
+                "reply": {"channel": {"$ref": "#/channels/chat"}, "messages": [in_channel(&ack), in_channel("refused_ack")]},
+            }),
+        );
+    }
+
+    /// An event that clients are sent.
+    fn sent<T: ToSchema>(&mut self, event: &str, summary: &str) {
+        self.message::<T>(event, event, summary);
+        self.operations.insert(
+            event.to_owned(),
+            json!({
+                "action": "send", "summary": summary, "channel": {"$ref": "#/channels/chat"},
+                "messages": [in_channel(event)],
+            }),
+        );
+    }
+}
+
+fn in_channel(message: &str) -> Value {
+    json!({"$ref": format!("#/channels/chat/messages/{message}")})
+}
+
+/// Writes the document.
+#[must_use]
+pub fn document() -> Value {
+    let mut events = Events::default();
+    events.received::<JoinChat, JoinedChat>("join_chat", "Enters a chat, and catches up with it");
+    events.received::<LeaveChat, LeftChat>("leave_chat", "Leaves a chat");
+    events.received::<SendMessage, MessageAck>("send_message", "Sends a message; acknowledged once it is committed");
+    events.received::<Typing, UserTyping>("typing", "Tells the others in the chat that the user types, or stops");
+    events.received::<MarkRead, MessagesRead>("mark_read", "Marks a chat as read, up to a message");
+    events.message::<AckError>("refused_ack", "error", "Acknowledgement of an event that is refused");
+    events.sent::<Connected>("connected", "The connection is ready");
+    events.sent::<JoinedChat>("joined_chat", "The socket has entered a chat: the same as the acknowledgement");
+    events.sent::<LeftChat>("left_chat", "The socket is not in a chat any more");
+    events.sent::<UserInChat>("user_joined", "Somebody has entered a chat that the socket is in");
+    events.sent::<UserInChat>("user_left", "Somebody has left a chat that the socket is in");
+    events.sent::<NewMessageEvent>("new_message", "A message was committed; in the order of `seq`, each once");
+    events.sent::<UserTyping>("user_typing", "Somebody types, or stops");
+    events.sent::<MessagesRead>("messages_read", "Somebody has read a chat, up to a message");
+    events.sent::<LsmJoined>("lsm_joined", "A local service manager has become a member of the chat");
+    events.sent::<NotificationCreated>("notification:created", "The user has a new notification");
+    events.sent::<PresenceView>("presence", "Somebody who shares a chat with the user came online or went offline");
+    events.sent::<ErrorEvent>(
+        "error",
+        "An event without acknowledgement is refused, or the server is about to disconnect",
+    );
+    let Events { operations, mut components } = events;
+    components.security_schemes = json!({
+        "access_token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT",
+            "description": "Sent as `auth: {token}` when connecting, or in the Authorization header"},
+    });
+    let in_components =
+        |message: &String| (message.clone(), json!({"$ref": format!("#/components/messages/{message}")}));
+    let messages: Map<_, _> = components.messages.keys().map(in_components).collect();
+    let document = Document {
+        asyncapi: "3.0.0",
+        info: json!({
+            "title": "STM Backend chat", "version": env!("CARGO_PKG_VERSION"),
+            "description": "Live chat over Socket.IO (protocol 5): path `/socket.io`, namespace `/chat`, websocket or polling. \
+                A bad token is a `connect_error` whose message begins with `unauthorized`. A message is committed before it is acknowledged; \
+                the same `clientMessageId` again gives the same acknowledgement. `seq` counts 1, 2, 3… in each chat without gaps: \
+                apply a message only if it is the next one, and join again with `afterSeq` on a gap or after a reconnect.",
+        }),
+        default_content_type: "application/json",
+        servers: json!({
+            "local": {"host": "127.0.0.1:8000", "pathname": "/socket.io", "protocol": "socketio",
+                "security": [{"$ref": "#/components/securitySchemes/access_token"}]},
+        }),
+        channels: json!({"chat": {"address": NAMESPACE, "messages": messages}}),
+        operations,
+        components,
+    };
+    json!(document)
+}
+
+/// Serves `/asyncapi.json`.
+pub fn routes() -> Router {
+    let document = document();
+    Router::new().route("/asyncapi.json", get(async move || axum::Json(document)))
+}

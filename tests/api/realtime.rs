@@ -1,0 +1,207 @@
+//! Live chat as clients see it: every event, what a reconnect brings, and how sockets end.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use stm_backend::auth::{AccessTokens, Role, UserId};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::harness::{JWT_SECRET, PASSWORD, PATIENCE, Server, User, World, environment};
+use crate::wire::{Event, Wire};
+
+const SNAPSHOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/asyncapi.json");
+
+/// The committed document is what the events declare: its diff is the review of the chat's API.
+/// `make openapi` writes it anew.
+#[test]
+fn docs_snapshot_of_the_events() {
+    let now = format!("{:#}\n", stm_backend::realtime::asyncapi::document());
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+        std::fs::write(SNAPSHOT, &now).expect("asyncapi.json");
+    }
+    let committed = std::fs::read_to_string(SNAPSHOT).expect("asyncapi.json");
+    assert!(
+        committed == now,
+        "asyncapi.json differs from what the events declare: run `make openapi`, and read the diff"
+    );
+}
+
+/// A customer and a provider with a chat.
+async fn pair(world: &World) -> (User, User, Value) {
+    let (customer, provider) = (world.customer().await, world.provider("Plumbing").await);
+    let chat = world.book(&customer, &provider).await["chat"]["id"].clone();
+    (customer, provider.user, chat)
+}
+
+fn who(user: &User) -> Value {
+    json!({"id": user.id, "token": user.token})
+}
+
+async fn passes(world: &World, script: &str, arguments: Value) {
+    let report = world.client(script, &arguments).await;
+    assert_eq!(report["ok"], true, "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_event_is_as_documented() {
+    let world = World::start().await;
+    let (customer, provider, chat) = pair(&world).await;
+    let lsm = world.lsm().await;
+    let arguments = json!({"customer": who(&customer), "provider": who(&provider), "lsm": who(&lsm), "chatId": chat});
+    passes(&world, "events.mjs", arguments).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_drops_out_is_given_what_was_missed() {
+    let world = World::start().await;
+    let (customer, provider, chat) = pair(&world).await;
+    for transport in ["websocket", "polling"] {
+        let arguments =
+            json!({"customer": who(&customer), "provider": who(&provider), "chatId": chat, "transport": transport});
+        passes(&world, "resume.mjs", arguments).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sockets_end_with_their_token() {
+    let world = World::start().await;
+    let (customer, provider, chat) = pair(&world).await;
+    let banned = world.customer().await;
+    let tokens = AccessTokens::new(&JWT_SECRET.into(), Duration::from_secs(3));
+    let short = tokens
+        .issue(UserId(provider.id), "x@example.com".into(), Role::ServiceProvider, None, chrono::Utc::now())
+        .expect("a token");
+    let arguments = json!({
+        "login": {"email": customer.email, "password": PASSWORD}, "other": who(&provider), "short": {"token": short},
+        "banned": who(&banned), "chatId": chat,
+    });
+    passes(&world, "ends.mjs", arguments).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn floods_and_nonsense_harm_nobody_else() {
+    let world = World::start().await;
+    let (flooder, _, chat) = pair(&world).await;
+    let (neighbour, _, other_chat) = pair(&world).await;
+    let arguments =
+        json!({"flooder": who(&flooder), "neighbour": who(&neighbour), "chatId": chat, "otherChatId": other_chat});
+    passes(&world, "floods.mjs", arguments).await;
+}
+
+async fn connect(server: &Server, user: &User) -> (Wire, mpsc::Receiver<Event>) {
+    let (events, incoming) = mpsc::channel(64);
+    (Wire::connect(server.port, &user.token, events).await.expect("a connection"), incoming)
+}
+
+async fn ask(wire: &Wire, event: &str, payload: Value) -> Value {
+    let answer = wire.ask(event, &payload).await.expect("an answer");
+    assert!(answer["error"].is_null(), "{event}: {answer}");
+    answer
+}
+
+/// The `seq` of the next new messages.
+async fn next_seqs(incoming: &mut mpsc::Receiver<Event>, count: usize) -> Vec<i64> {
+    let mut seqs = Vec::new();
+    while seqs.len() < count {
+        let event = timeout(PATIENCE, incoming.recv()).await.expect("in time").expect("an event");
+        if event.is("new_message") {
+            seqs.push(event.payload()["seq"].as_i64().expect("seq"));
+        }
+    }
+    seqs
+}
+
+/// The process that remembers who was there may be killed, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_there_when_the_process_was_killed_is_given_what_was_missed() {
+    let world = World::start().await;
+    let (customer, provider, chat) = pair(&world).await;
+    let say = async |wire: &Wire, text: &str| ask(wire, "send_message", json!({"chatId": chat, "message": text})).await;
+    {
+        let (customers, mut heard) = connect(&world.server, &customer).await;
+        let (providers, _) = connect(&world.server, &provider).await;
+        for wire in [&customers, &providers] {
+            ask(wire, "join_chat", json!({"chatId": chat})).await;
+        }
+        say(&providers, "before").await;
+        assert_eq!(next_seqs(&mut heard, 1).await, [2]);
+        let recorded = format!(
+            "select count(*) from stm.chat_members where user_id = {} and dropped_at = 'infinity' and delivered_seq = 2",
+            customer.id
+        );
+        let started = std::time::Instant::now();
+        while world.number(&recorded).await == 0 {
+            assert!(started.elapsed() < PATIENCE, "it is recorded who is there");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    let World { server, database, .. } = world;
+    drop(server); // SIGKILL
+    let server = Server::start(&environment(&database, &[]));
+    let (providers, _) = connect(&server, &provider).await;
+    for text in ["while away", "and again"] {
+        say(&providers, text).await;
+    }
+    let (customers, mut heard) = connect(&server, &customer).await;
+    ask(&customers, "join_chat", json!({"chatId": chat})).await;
+    say(&providers, "after").await;
+    assert_eq!(next_seqs(&mut heard, 3).await, [3, 4, 5]);
+}
+
+/// A message that the writer did not deliver itself, because it was stored elsewhere or its outcome was unknown,
+/// reaches those who are there with the next one, in order.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gap_is_filled_from_the_database() {
+    let world = World::start().await;
+    let (customer, provider, chat) = pair(&world).await;
+    let (customers, mut heard) = connect(&world.server, &customer).await;
+    let (providers, mut own) = connect(&world.server, &provider).await;
+    for wire in [&customers, &providers] {
+        ask(wire, "join_chat", json!({"chatId": chat})).await;
+    }
+    world
+        .sql(&format!(
+            "insert into stm.messages (chat_id, seq, sender_id, sender_type, message)
+             select id, last_seq + n, {}, 'customer', 'elsewhere' from stm.chats, generate_series(1, 450) n;
+             update stm.chats set last_seq = last_seq + 450;",
+            customer.id
+        ))
+        .await;
+    let ack = ask(&providers, "send_message", json!({"chatId": chat, "message": "here"})).await;
+    assert_eq!(ack["seq"], 452);
+    assert_eq!(next_seqs(&mut heard, 451).await, (2..=452).collect::<Vec<_>>());
+    assert_eq!(next_seqs(&mut own, 450).await, (2..=451).collect::<Vec<_>>(), "all but its own");
+}
+
+/// While a client reads its way through a long history, it is given nothing; then everything that follows.
+#[tokio::test(flavor = "multi_thread")]
+async fn catching_up_in_pages_neither_skips_nor_repeats() {
+    let world = World::start().await;
+    let (customer, provider, chat) = pair(&world).await;
+    world
+        .sql(&format!(
+            "insert into stm.messages (chat_id, seq, sender_id, sender_type, message)
+             select id, last_seq + n, {}, 'customer', repeat('é', 4000) from stm.chats, generate_series(1, 450) n;
+             update stm.chats set last_seq = last_seq + 450;",
+            customer.id
+        ))
+        .await;
+    let (customers, mut heard) = connect(&world.server, &customer).await;
+    let (providers, _) = connect(&world.server, &provider).await;
+    let mut history = Vec::new();
+    loop {
+        let after = history.last().copied().unwrap_or(0);
+        let joined = ask(&customers, "join_chat", json!({"chatId": chat, "afterSeq": after})).await;
+        let page = joined["messages"].as_array().expect("messages");
+        assert!((1..=200).contains(&page.len()), "{}", page.len());
+        history.extend(page.iter().map(|message| message["seq"].as_i64().expect("seq")));
+        if joined["hasMore"] == false {
+            break;
+        }
+        ask(&providers, "send_message", json!({"chatId": chat, "message": "meanwhile"})).await;
+    }
+    ask(&providers, "send_message", json!({"chatId": chat, "message": "after"})).await;
+    history.extend(next_seqs(&mut heard, 1).await);
+    assert_eq!(history, (1..=i64::try_from(history.len()).expect("a number")).collect::<Vec<_>>());
+}

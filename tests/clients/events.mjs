@@ -1,0 +1,101 @@
+// Every event of the document, sent and received once at least, between two members and an LSM with several tabs.
+import { readFileSync } from "node:fs";
+import { Ajv } from "ajv";
+import formats from "ajv-formats";
+import { Client, baseUrl, check, http, run } from "./lib.mjs";
+import { readContract, unseen } from "./contract.mjs";
+import { sql } from "./sql.mjs";
+
+/** The document itself is what the specification says. */
+async function checkDocument() {
+  const specification = JSON.parse(readFileSync(new URL("node_modules/@asyncapi/specs/schemas/3.0.0.json", import.meta.url)));
+  const ajv = new Ajv({ strict: false, allErrors: true, unicodeRegExp: false });
+  formats(ajv);
+  const validate = ajv.compile(specification);
+  check(validate(await readContract(baseUrl)), "the document is AsyncAPI 3", validate.errors);
+}
+
+const unread = async (role, { token }) => (await http("GET", `/chat/${role}/chats`, 200, { token }))[0].unreadCount;
+
+await run(async ({ customer, provider, lsm, chatId }) => {
+  await checkDocument();
+  const [ann, annsPhone, pete] = [new Client(customer.token), new Client(customer.token, { transports: ["polling"] }), new Client(provider.token)];
+  for (const client of [ann, annsPhone, pete]) await client.next("connected");
+
+  // Presence: to people who share the chat, once for several tabs.
+  const online = await ann.next("presence");
+  check(online.userId === provider.id && online.online === true && online.lastSeen === null, "Pete is online", online);
+  check((await pete.next("presence")).userId === customer.id, "Ann is online");
+  const [listed] = await http("GET", "/chat/customer/chats", 200, customer);
+  check(listed.provider.online === true && listed.provider.lastSeen === null, "presence in the list", listed);
+
+  for (const client of [ann, annsPhone, pete]) await client.ask("join_chat", { chatId });
+  check((await ann.next("user_joined")).userId === customer.id && (await ann.next("user_joined")).userId === provider.id, "user_joined");
+
+  // Read marks: of the first message nobody but Pete has anything to read.
+  check((await unread("provider", provider)) === 1 && (await unread("customer", customer)) === 0, "unread at first");
+  for (const message of ["one", "two"]) await ann.ask("send_message", { chatId, message });
+  check((await unread("provider", provider)) === 3 && (await unread("customer", customer)) === 0, "own messages are not unread");
+  await pete.ask("send_message", { chatId, message: "three" });
+  check((await unread("provider", provider)) === 3 && (await unread("customer", customer)) === 1, "sending is not reading");
+  const marked = await pete.ask("mark_read", { chatId, seq: 2 });
+  check(marked.seq === 2 && marked.userId === provider.id, "mark_read", marked);
+  const read = await ann.next("messages_read");
+  check(read.seq === 2 && read.userId === provider.id && read.chatId === chatId, "messages_read", read);
+  check((await unread("provider", provider)) === 1, "one is left");
+  check((await pete.ask("mark_read", { chatId, seq: 1 })).seq === 2, "a mark never goes back");
+  check((await pete.ask("mark_read", { chatId, seq: 1_000_000 })).seq === 4, "nor beyond the end");
+  check((await ann.ask("mark_read", { chatId })).seq === 4, "without seq to the end");
+  check((await unread("provider", provider)) === 0 && (await unread("customer", customer)) === 0, "all is read");
+  check((await pete.ask("mark_read", { chatId, seq: -1 })).error.code === "invalid", "a negative seq");
+
+  // Typing reaches the others, not the typist's own socket, and not for every key.
+  for (let n = 0; n < 20; n += 1) check((await pete.ask("typing", { chatId, isTyping: true })).isTyping === true, "typing");
+  check((await ann.next("user_typing")).userId === provider.id && (await annsPhone.next("user_typing")).isTyping === true, "user_typing");
+  await pete.ask("typing", { chatId, isTyping: false });
+  check((await ann.next("user_typing")).isTyping === false, "typing stops at once");
+  check(ann.all("user_typing").length <= 3 && pete.all("user_typing").length === 0, "typing is throttled", ann.all("user_typing"));
+
+  // An LSM comes, is notified, joins, and goes; the room follows.
+  sql(`insert into stm.chat_members (chat_id, user_id, side) values ('${chatId}', ${lsm.id}, 'local_service_manager')`);
+  const came = await ann.next("lsm_joined");
+  check(came.chatId === chatId && came.lsmName === "Lena Local" && came.lsmId > 0, "lsm_joined", came);
+  const [lena, lenasTab] = [new Client(lsm.token), new Client(lsm.token)];
+  for (const tab of [lena, lenasTab]) await tab.next("connected");
+  await ann.ask("send_message", { chatId, message: "Hello Lena" });
+  for (const tab of [lena, lenasTab]) {
+    const { notification, totalUnreadCount } = await tab.next("notification:created");
+    check(notification.recipient_id === lsm.id && notification.message === "Hello Lena" && totalUnreadCount === 1, "every tab is notified", notification);
+  }
+  check((await http("GET", "/notifications/unread-count", 200, lsm)).count === 1, "the notification is a row");
+  check((await lena.ask("join_chat", { chatId, afterSeq: 0 })).messages.length === 5, "an LSM catches up");
+  sql(`update stm.chat_members set left_at = now() where user_id = ${lsm.id}`);
+  check((await lena.next("left_chat")).chatId === chatId, "the LSM is put out");
+  await ann.next("user_left");
+  for (const [event, more] of [["typing", { isTyping: true }], ["mark_read", {}], ["leave_chat", {}], ["join_chat", {}], ["send_message", { message: "I am still here" }]]) {
+    const answer = await lena.ask(event, { chatId, ...more });
+    check(answer.error?.code === "forbidden", `${event} after the membership`, answer);
+  }
+  await pete.ask("send_message", { chatId, message: "She is gone" });
+  await ann.next("new_message");
+
+  check((await pete.ask("leave_chat", { chatId })).chatId === chatId && (await pete.next("left_chat")).chatId === chatId, "leave_chat");
+  await ann.next("user_left");
+  pete.socket.emit("leave_chat", { chatId });
+  const error = await pete.next("error");
+  check(error.code === "forbidden" && error.event === "leave_chat", "error without acknowledgement", error);
+
+  // A closed chat lets nobody in, and whoever is in goes out.
+  sql(`update stm.chats set closed_at = now() where id = '${chatId}'`);
+  for (const client of [ann, annsPhone]) await client.next("left_chat");
+  for (const [event, more] of [["mark_read", {}], ["join_chat", { afterSeq: 0 }], ["send_message", { message: "Anybody?" }]]) {
+    const answer = await ann.ask(event, { chatId, ...more });
+    check(answer.error?.code === "chat_closed", `${event} in a closed chat`, answer);
+  }
+  check((await http("GET", `/chat/${chatId}/messages`, 200, customer)).messages.length === 6, "a closed chat is kept");
+  check(lena.all("new_message").length === 0, "no event after the membership", lena.all("new_message"));
+  const left = unseen();
+  check(left.length === 0, "every message of the document was seen", left);
+  for (const client of [ann, annsPhone, pete, lena, lenasTab]) client.close();
+  return { ok: true };
+});
