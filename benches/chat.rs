@@ -1,0 +1,461 @@
+//! What chat costs and carries, on the real `serve` process: ratios and costs first, absolute figures after.
+//!
+//! Run by `scripts/bench`, on a database stack of its own; `PGBENCH` names the program (default `pgbench`).
+//! `BENCH_CHAT_ROUNDS` (default 3) and `BENCH_CHAT_ROUND_S` (default 2) say how long. A section measures and adds its
+//! lines to the table; a further one is a function in `SECTIONS`.
+
+#![allow(clippy::expect_used, missing_docs, reason = "a bench fails by panicking")]
+#![allow(clippy::cast_precision_loss, reason = "figures are printed with three digits")]
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, FuturesUnordered};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+
+use chats::Chat;
+use harness::{Database, JWT_SECRET, PATIENCE, Server, environment, execute};
+use wire::{Event, Wire, nowhere};
+
+#[path = "../tests/support/chats.rs"]
+mod chats;
+#[allow(dead_code, reason = "the bench needs a server and a database of it")]
+#[path = "../tests/api/harness.rs"]
+mod harness;
+#[path = "../tests/support/wire.rs"]
+mod wire;
+
+/// How many sockets wait for messages when memory is measured.
+const IDLE_SOCKETS: usize = 5000;
+
+/// Sockets in a room, and how many such rooms are used at once: about as many deliveries on the way.
+const ROOMS: [(usize, usize); 3] = [(2, 64), (50, 4), (1000, 1)];
+
+/// Messages on their way to a room at once.
+const MESSAGES_IN_FLIGHT: usize = 4;
+
+/// Each waits for its acknowledgement before it sends again; four share a chat.
+const SENDERS: [usize; 4] = [1, 16, 256, 1024];
+const SENDERS_PER_CHAT: usize = 4;
+
+/// pgbench's clients: as many as the service may have direct connections.
+const PGBENCH_CLIENTS: usize = 15;
+
+const MESSAGE: &str = "On my way: I have the parts, and should be there in about twenty minutes.";
+
+/// Every section, in the order of the table.
+const SECTIONS: &[fn(&mut Bench)] = &[
+    sends,
+    // Here goes the writer against one full statement per message on 15 connections, at the level of the library.
+    fan_out, idle,
+];
+
+fn main() {
+    // `cargo test --benches` only wants to know that it starts.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
+    let mut bench = Bench::new();
+    let started = Instant::now();
+    for section in SECTIONS {
+        section(&mut bench);
+    }
+    bench.print(started.elapsed());
+}
+
+/// What the sections share.
+struct Bench {
+    /// One thread for all clients, so that the server has the other processors.
+    runtime: tokio::runtime::Runtime,
+    rounds: usize,
+    round: Duration,
+    ratios: Vec<Line>,
+    figures: Vec<Line>,
+}
+
+/// A line of the table: a value per round.
+struct Line {
+    name: String,
+    unit: &'static str,
+    values: Vec<f64>,
+    /// The most or the least that is aimed at.
+    aim: Option<Aim>,
+}
+
+#[derive(Clone, Copy)]
+enum Aim {
+    AtMost(f64),
+}
+
+impl Line {
+    fn new(name: impl Into<String>, unit: &'static str, values: Vec<f64>) -> Self {
+        Self { name: name.into(), unit, values, aim: None }
+    }
+
+    fn at_most(self, most: f64) -> Self {
+        Self { aim: Some(Aim::AtMost(most)), ..self }
+    }
+
+    fn print(&self) {
+        let mut values = self.values.clone();
+        values.sort_by(f64::total_cmp);
+        let median = values[(values.len() - 1) / 2];
+        let decimals = if median < 2.0 { 2 } else { usize::from(median < 100.0) };
+        let digits = |value: f64| format!("{value:.decimals$}");
+        let spread = match values[..] {
+            [_] => String::new(),
+            [least, .., most] => format!("{} to {}", digits(least), digits(most)),
+            [] => unreachable!("a line has values"),
+        };
+        let aim = self.aim.map_or(String::new(), |Aim::AtMost(most)| {
+            format!("<={most:<5} {}", if median <= most { "met" } else { "missed" })
+        });
+        println!("{:<46} {:>8} {:<4} {spread:<18} {aim}", self.name, digits(median), self.unit);
+    }
+}
+
+impl Bench {
+    fn new() -> Self {
+        let number = |name: &str, default| std::env::var(name).map_or(default, |value| value.parse().expect(name));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        Self {
+            runtime,
+            rounds: number("BENCH_CHAT_ROUNDS", 3),
+            round: Duration::from_secs(number("BENCH_CHAT_ROUND_S", 2) as u64),
+            ratios: Vec::new(),
+            figures: Vec::new(),
+        }
+    }
+
+    fn print(&self, took: Duration) {
+        println!("\n{:<46} {:>8} {:<4} {:<18} aim", "figure", "median", "", "min to max");
+        self.ratios.iter().chain(&self.figures).for_each(Line::print);
+        let processors = std::thread::available_parallelism().map_or(0, usize::from);
+        println!(
+            "\n{processors} CPUs, shared by server, PostgreSQL and clients; {} rounds in turn; {took:.0?} in all.\n\
+             Four senders share a chat and are in its room, so a message also goes to {} sockets. pgbench: {PGBENCH_CLIENTS} clients.",
+            self.rounds,
+            SENDERS_PER_CHAT - 1
+        );
+    }
+}
+
+fn say(what: &str) {
+    eprintln!("bench: {what}");
+}
+
+/// A server with a database.
+struct Served {
+    server: Server,
+    database: Database,
+}
+
+impl Served {
+    async fn start() -> Self {
+        let database = Database::create().await;
+        let server = Server::start(&environment(&database, &[]));
+        Self { server, database }
+    }
+
+    async fn chats(&self, chats: usize, members: usize) -> Vec<Chat> {
+        chats::create(&mut self.database.session().await, JWT_SECRET, chats, members).await
+    }
+
+    /// User and system time so far, in microseconds.
+    fn cpu_us(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.server.pid())).expect("/proc");
+        let (_, fields) = stat.rsplit_once(')').expect("a name");
+        let ticks: u32 =
+            fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u32>().expect("ticks")).sum();
+        // USER_HZ is 100 wherever Linux runs.
+        f64::from(ticks) * 1e4
+    }
+
+    fn resident_kib(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.server.pid())).expect("/proc");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
+    /// A socket of each of so many of the chat's members in turn, all of them in its room.
+    async fn join(&self, chat: &Chat, sockets: usize, events: &mpsc::Sender<Event>) -> Vec<Wire> {
+        let joining = (0..sockets).map(|number| {
+            let member = &chat.members[number % chat.members.len()];
+            async move {
+                let wire = Wire::connect(self.server.port, &member.token, events.clone()).await.expect("a connection");
+                let joined = timeout(PATIENCE, wire.ask("join_chat", &json!({"chatId": chat.id, "afterSeq": 0}))).await;
+                let joined = joined.expect("in time").expect("an answer");
+                assert_eq!(joined["hasMore"], false, "{joined}");
+                wire
+            }
+        });
+        stream::iter(joining).buffer_unordered(64).collect().await
+    }
+}
+
+fn message(chat: &Chat, name: &str) -> Value {
+    json!({"chatId": chat.id, "message": MESSAGE, "clientMessageId": name})
+}
+
+fn assert_acked(ack: &Value) {
+    assert!(ack["seq"].is_i64(), "a message was not stored: {ack}");
+}
+
+// --- acknowledged messages, beside bare inserts ------------------------------------------------
+
+/// What one number of senders reached in a round.
+struct Sends {
+    per_s: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+    cpu_us: f64,
+}
+
+/// Acknowledged messages through the whole server, in turn with pgbench's single INSERT.
+fn sends(bench: &mut Bench) {
+    let (rounds, round) = (bench.rounds, bench.round);
+    let (per_senders, inserts) = bench.runtime.block_on(async {
+        let served = Served::start().await;
+        let yardstick = Yardstick::new(&served.database).await;
+        let mut per_senders: [Vec<Sends>; SENDERS.len()] = std::array::from_fn(|_| Vec::new());
+        let mut inserts = Vec::new();
+        for number in 0..rounds {
+            let mut sides: Vec<_> = (0..=SENDERS.len()).collect();
+            if number % 2 == 1 {
+                sides.reverse();
+            }
+            for side in sides {
+                if side == SENDERS.len() {
+                    inserts.push(yardstick.run(round).await);
+                    say(&format!("round {}: {:.0} inserts/s", number + 1, inserts[number]));
+                } else {
+                    let sends = send_for(&served, SENDERS[side], round).await;
+                    say(&format!("round {}: {} senders, {:.0} messages/s", number + 1, SENDERS[side], sends.per_s));
+                    per_senders[side].push(sends);
+                }
+            }
+        }
+        (per_senders, inserts)
+    });
+    for (senders, measured) in SENDERS.iter().zip(&per_senders) {
+        let of = |value: fn(&Sends) -> f64| measured.iter().map(value).collect::<Vec<_>>();
+        let ratio = measured.iter().zip(&inserts).map(|(sends, inserts)| sends.per_s / inserts).collect();
+        let name = |what: &str| format!("{senders} sending: {what}");
+        bench.ratios.push(Line::new(name("messages/s of pgbench's inserts/s"), "", ratio));
+        bench.figures.extend([
+            Line::new(name("acknowledged messages/s"), "", of(|sends| sends.per_s)),
+            Line::new(name("acknowledgement, p50"), "ms", of(|sends| sends.p50_ms)),
+            Line::new(name("acknowledgement, p99"), "ms", of(|sends| sends.p99_ms)),
+            Line::new(name("CPU of the service per message"), "us", of(|sends| sends.cpu_us)),
+        ]);
+    }
+    bench.figures.push(Line::new("pgbench, single INSERT: inserts/s", "", inserts));
+}
+
+async fn send_for(served: &Served, senders: usize, round: Duration) -> Sends {
+    let chats = served.chats(senders.div_ceil(SENDERS_PER_CHAT), 2).await;
+    let mut wires = Vec::new();
+    for chat in &chats {
+        let sockets = SENDERS_PER_CHAT.min(senders - wires.len());
+        wires.extend(served.join(chat, sockets, &nowhere()).await.into_iter().map(|wire| (wire, chat)));
+    }
+    let warm = Instant::now() + round / 4;
+    let end = warm + round;
+    let sending: FuturesUnordered<_> = wires
+        .iter()
+        .enumerate()
+        .map(|(number, (wire, chat))| async move {
+            let mut latencies = Vec::new();
+            for n in 0.. {
+                let sent = Instant::now();
+                if sent >= end {
+                    break;
+                }
+                let asked = wire.ask("send_message", &message(chat, &format!("{number}-{n}")));
+                assert_acked(&timeout(PATIENCE, asked).await.expect("in time").expect("an answer"));
+                // Only what was both sent and acknowledged while all were at it.
+                if sent >= warm && Instant::now() <= end {
+                    latencies.push(sent.elapsed());
+                }
+            }
+            latencies
+        })
+        .collect();
+    let cpu_us = async {
+        sleep(warm - Instant::now()).await;
+        let before = served.cpu_us();
+        sleep(end - Instant::now()).await;
+        served.cpu_us() - before
+    };
+    let (latencies, cpu_us) = tokio::join!(sending.collect::<Vec<_>>(), cpu_us);
+    let mut latencies = latencies.concat();
+    latencies.sort_unstable();
+    assert!(!latencies.is_empty(), "{senders} senders: no message in {round:?}");
+    let percentile = |percent: usize| latencies[(latencies.len() - 1) * percent / 100].as_secs_f64() * 1e3;
+    Sends {
+        per_s: latencies.len() as f64 / round.as_secs_f64(),
+        p50_ms: percentile(50),
+        p99_ms: percentile(99),
+        cpu_us: cpu_us / latencies.len() as f64,
+    }
+}
+
+/// pgbench, inserting rows one by one into a table like that of the messages.
+struct Yardstick {
+    script: tempfile::NamedTempFile,
+    direct_url: String,
+}
+
+impl Yardstick {
+    async fn new(database: &Database) -> Self {
+        let mut session = database.session().await;
+        execute(&mut session, "create table public.bare_messages (like stm.messages including all)").await;
+        let script = tempfile::NamedTempFile::new().expect("a file");
+        let insert = format!(
+            "insert into public.bare_messages (chat_id, seq, sender_id, sender_type, client_message_id, message)\n\
+             values (gen_random_uuid(), 1, 1, 'customer', '1', '{MESSAGE}');\n"
+        );
+        std::fs::write(script.path(), insert).expect("a file");
+        Self { script, direct_url: database.direct_url() }
+    }
+
+    /// Inserts per second.
+    async fn run(&self, round: Duration) -> f64 {
+        let mut pgbench = Command::new(std::env::var("PGBENCH").unwrap_or_else(|_| "pgbench".into()));
+        pgbench.args(["-n", "-M", "prepared", "-j", "1", "-c", &PGBENCH_CLIENTS.to_string()]);
+        pgbench.args(["-T", &round.as_secs().max(1).to_string(), "-f"]).arg(self.script.path()).arg(&self.direct_url);
+        let ran = tokio::task::spawn_blocking(move || pgbench.output()).await.expect("a task").expect("pgbench");
+        let output = String::from_utf8_lossy(&ran.stdout);
+        assert!(ran.status.success(), "pgbench: {}", String::from_utf8_lossy(&ran.stderr));
+        let tps = output.lines().find_map(|line| line.strip_prefix("tps = ")).expect("tps");
+        tps.split_whitespace().next().and_then(|tps| tps.parse().ok()).expect("a number")
+    }
+}
+
+// --- fan-out -----------------------------------------------------------------------------------
+
+/// A chat whose room is full of sockets.
+struct Room {
+    chat: Chat,
+    wires: Vec<Wire>,
+    heard: mpsc::Receiver<Event>,
+}
+
+/// Deliveries to rooms of a few, many and very many sockets.
+fn fan_out(bench: &mut Bench) {
+    let (rounds, round) = (bench.rounds, bench.round);
+    let measured = bench.runtime.block_on(async {
+        let served = Served::start().await;
+        let mut filled = Vec::new();
+        for (sockets, rooms) in ROOMS {
+            filled.push(fill_rooms(&served, sockets, rooms).await);
+        }
+        let mut measured: [(Vec<f64>, Vec<f64>); ROOMS.len()] = Default::default();
+        for number in 0..rounds {
+            let mut sides: Vec<_> = (0..ROOMS.len()).collect();
+            if number % 2 == 1 {
+                sides.reverse();
+            }
+            for side in sides {
+                let (per_s, cpu_us) = deliver_for(&served, &mut filled[side], number, round).await;
+                let sockets = ROOMS[side].0;
+                say(&format!("round {}: rooms of {sockets}, {per_s:.0} deliveries/s at {cpu_us:.1} us", number + 1));
+                measured[side].0.push(per_s);
+                measured[side].1.push(cpu_us);
+            }
+        }
+        measured
+    });
+    for ((sockets, _), (per_s, cpu_us)) in ROOMS.into_iter().zip(measured) {
+        bench.ratios.push(Line::new(format!("rooms of {sockets}: CPU of the service per delivery"), "us", cpu_us));
+        bench.figures.push(Line::new(format!("rooms of {sockets}: deliveries/s"), "", per_s));
+    }
+}
+
+async fn fill_rooms(served: &Served, sockets: usize, rooms: usize) -> Vec<Room> {
+    let mut filled = Vec::new();
+    for chat in served.chats(rooms, 2).await {
+        let (events, mut heard) = mpsc::channel(1024);
+        // Everybody is told of everybody who joins.
+        let wires = tokio::select! {
+            wires = served.join(&chat, sockets, &events) => wires,
+            () = async { while heard.recv().await.is_some() {} } => unreachable!("the sender is here"),
+        };
+        filled.push(Room { chat, wires, heard });
+    }
+    filled
+}
+
+/// Deliveries per second, and microseconds of the service for each.
+async fn deliver_for(served: &Served, rooms: &mut [Room], number: usize, round: Duration) -> (f64, f64) {
+    let (before, started) = (served.cpu_us(), Instant::now());
+    let talking: FuturesUnordered<_> = rooms.iter_mut().map(|room| room.talk(number, started + round)).collect();
+    let deliveries: usize = talking.collect::<Vec<_>>().await.iter().sum();
+    let (took, cpu_us) = (started.elapsed(), served.cpu_us() - before);
+    (deliveries as f64 / took.as_secs_f64(), cpu_us / deliveries as f64)
+}
+
+impl Room {
+    /// Sends until the time is up, a few messages ahead of what the room has heard; all of it is heard.
+    async fn talk(&mut self, number: usize, end: Instant) -> usize {
+        let Self { chat, wires, heard } = self;
+        let listeners = wires.len() - 1;
+        let mut acks = FuturesUnordered::new();
+        let (mut sent, mut deliveries) = (0, 0);
+        loop {
+            while Instant::now() < end && sent < deliveries / listeners + MESSAGES_IN_FLIGHT {
+                acks.push(wires[0].ask("send_message", &message(chat, &format!("{number}-{sent}"))));
+                sent += 1;
+            }
+            if acks.is_empty() && deliveries == sent * listeners {
+                return deliveries;
+            }
+            let one = async {
+                tokio::select! {
+                    Some(ack) = acks.next() => assert_acked(&ack.expect("an answer")),
+                    event = heard.recv() => deliveries += usize::from(event.expect("an event").is("new_message")),
+                }
+            };
+            let in_time = timeout(PATIENCE, one).await;
+            assert!(in_time.is_ok(), "{deliveries} of {} deliveries, and no more", sent * listeners);
+        }
+    }
+}
+
+// --- idle sockets ------------------------------------------------------------------------------
+
+/// Resident memory of the service per socket that has joined a chat and waits.
+fn idle(bench: &mut Bench) {
+    const CHATS: usize = 100;
+    let open_files = std::fs::read_to_string("/proc/self/limits").expect("/proc");
+    let open_files = open_files.lines().find_map(|line| line.strip_prefix("Max open files")).expect("a limit");
+    let most: usize = open_files.split_whitespace().next().and_then(|limit| limit.parse().ok()).unwrap_or(usize::MAX);
+    assert!(most > IDLE_SOCKETS + 200, "{IDLE_SOCKETS} sockets need a higher limit of open files: ulimit -n");
+    let rounds = bench.rounds;
+    let kib = bench.runtime.block_on(async {
+        let mut kib = Vec::new();
+        for number in 0..rounds {
+            kib.push(idle_kib(CHATS).await);
+            say(&format!("round {}: {:.1} KiB per idle socket", number + 1, kib[number]));
+        }
+        kib
+    });
+    let line = Line::new(format!("{IDLE_SOCKETS} idle sockets: resident memory for each"), "KiB", kib);
+    bench.ratios.push(line.at_most(40.0));
+}
+
+async fn idle_kib(chats: usize) -> f64 {
+    let served = Served::start().await;
+    let chats = served.chats(chats, 2).await;
+    sleep(Duration::from_secs(1)).await;
+    let before = served.resident_kib();
+    let mut wires = Vec::new();
+    for chat in &chats {
+        wires.extend(served.join(chat, IDLE_SOCKETS / chats.len(), &nowhere()).await);
+    }
+    sleep(Duration::from_secs(1)).await;
+    (served.resident_kib() - before) / wires.len() as f64
+}
