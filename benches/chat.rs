@@ -27,6 +27,8 @@ mod chats;
 mod harness;
 #[path = "../tests/support/wire.rs"]
 mod wire;
+#[path = "chat/writer.rs"]
+mod writer;
 
 /// How many sockets wait for messages when memory is measured.
 const IDLE_SOCKETS: usize = 5000;
@@ -47,11 +49,7 @@ const PGBENCH_CLIENTS: usize = 15;
 const MESSAGE: &str = "On my way: I have the parts, and should be there in about twenty minutes.";
 
 /// Every section, in the order of the table.
-const SECTIONS: &[fn(&mut Bench)] = &[
-    sends,
-    // Here goes the writer against one full statement per message on 15 connections, at the level of the library.
-    fan_out, idle,
-];
+const SECTIONS: &[fn(&mut Bench)] = &[writer::section, sends, fan_out, idle];
 
 fn main() {
     // `cargo test --benches` only wants to know that it starts.
@@ -88,6 +86,7 @@ struct Line {
 #[derive(Clone, Copy)]
 enum Aim {
     AtMost(f64),
+    AtLeast(f64),
 }
 
 impl Line {
@@ -97,6 +96,10 @@ impl Line {
 
     fn at_most(self, most: f64) -> Self {
         Self { aim: Some(Aim::AtMost(most)), ..self }
+    }
+
+    fn at_least(self, least: f64) -> Self {
+        Self { aim: Some(Aim::AtLeast(least)), ..self }
     }
 
     fn print(&self) {
@@ -110,9 +113,12 @@ impl Line {
             [least, .., most] => format!("{} to {}", digits(least), digits(most)),
             [] => unreachable!("a line has values"),
         };
-        let aim = self.aim.map_or(String::new(), |Aim::AtMost(most)| {
-            format!("<={most:<5} {}", if median <= most { "met" } else { "missed" })
-        });
+        let (sign, bound, is_met) = match self.aim {
+            None => ("", String::new(), ""),
+            Some(Aim::AtMost(most)) => ("<=", most.to_string(), if median <= most { "met" } else { "missed" }),
+            Some(Aim::AtLeast(least)) => (">=", least.to_string(), if median >= least { "met" } else { "missed" }),
+        };
+        let aim = format!("{sign}{bound:<5} {is_met}");
         println!("{:<46} {:>8} {:<4} {spread:<18} {aim}", self.name, digits(median), self.unit);
     }
 }

@@ -18,6 +18,8 @@ pub struct Chat {
 /// One of its members.
 #[derive(Debug, Clone)]
 pub struct Member {
+    #[allow(dead_code, reason = "for those who send without a socket")]
+    pub id: i64,
     pub token: String,
 }
 
@@ -71,7 +73,7 @@ pub async fn create(session: &mut PgConnection, jwt_secret: &str, chats: usize, 
     let member = |user_id| {
         let token =
             tokens.issue(UserId(user_id), "member@example.com".into(), Role::Customer, None, chrono::Utc::now());
-        Member { token: token.expect("a token") }
+        Member { id: user_id, token: token.expect("a token") }
     };
     rows.iter()
         .map(|row| Chat { id: row.get(0), members: row.get::<Vec<i64>, _>(1).into_iter().map(member).collect() })

@@ -1,0 +1,182 @@
+//! The message writer against one full statement per message on 15 connections, without sockets: the same
+//! statement, on the same tables, for the same senders.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use stm_backend::auth::UserId;
+use stm_backend::chat::{ChatId, MessageId, MessageType, NewMessage, Outcome, insert_messages};
+use stm_backend::db::Direct;
+use stm_backend::db::url::{ConnectionString, Secret};
+use stm_backend::realtime::Heartbeat;
+use stm_backend::realtime::connections::Connections;
+use stm_backend::realtime::readings::Readings;
+use stm_backend::realtime::rooms::Rooms;
+use stm_backend::realtime::writer::{Outgoing, Writer};
+use tokio::sync::{Notify, oneshot};
+use uuid::Uuid;
+
+use crate::harness::Database;
+use crate::{Bench, Line, MESSAGE, PGBENCH_CLIENTS, SENDERS, SENDERS_PER_CHAT, Served, Yardstick, say};
+
+/// Somebody who sends.
+#[derive(Clone, Copy)]
+struct Sender {
+    chat_id: ChatId,
+    user_id: UserId,
+}
+
+/// What one number of senders reached in a round.
+struct Reached {
+    per_s: f64,
+    p99_ms: f64,
+}
+
+/// One of the two ways.
+#[derive(Clone)]
+enum Way {
+    Writer(Writer),
+    OneByOne(Direct),
+}
+
+/// Adds the ratio of the two, and what the writer reaches.
+pub fn section(bench: &mut Bench) {
+    let (rounds, round) = (bench.rounds, bench.round);
+    // As many threads as the service has.
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let (measured, inserts) = runtime.block_on(async {
+        let served = Served::start().await;
+        let yardstick = Yardstick::new(&served.database).await;
+        let mut inserts = Vec::new();
+        let ways = ways(&served.database);
+        let mut measured: [Vec<[Reached; 2]>; SENDERS.len()] = std::array::from_fn(|_| Vec::new());
+        for number in 0..rounds {
+            inserts.push(yardstick.run(round).await);
+            for (senders, measured) in SENDERS.iter().zip(&mut measured) {
+                let senders = senders_of(&served, *senders).await;
+                let mut reached = Vec::new();
+                // Who begins changes.
+                for index in [number % 2, (number + 1) % 2] {
+                    reached.push((index, send_for(&ways[index], &senders, round).await));
+                }
+                reached.sort_by_key(|(index, _)| *index);
+                let [writer, one_by_one] =
+                    reached.into_iter().map(|(_, reached)| reached).collect::<Vec<_>>().try_into().ok().expect("two");
+                say(&format!(
+                    "round {}: {} senders, writer {:.0}/s, one by one {:.0}/s",
+                    number + 1,
+                    senders.len(),
+                    writer.per_s,
+                    one_by_one.per_s
+                ));
+                measured.push([writer, one_by_one]);
+            }
+        }
+        (measured, inserts)
+    });
+    for (senders, measured) in SENDERS.iter().zip(&measured) {
+        let ratio = measured.iter().map(|[writer, one_by_one]| writer.per_s / one_by_one.per_s).collect();
+        let line = Line::new(format!("{senders} sending: writer / a statement per message"), "", ratio);
+        bench.ratios.push(match senders {
+            1 => line.at_least(0.9),
+            256 => line.at_least(5.0),
+            _ => line,
+        });
+        let ratio = measured.iter().zip(&inserts).map(|([writer, _], inserts)| writer.per_s / inserts).collect();
+        let line = Line::new(format!("{senders} sending: writer / pgbench's single inserts"), "", ratio);
+        bench.ratios.push(if *senders == 256 { line.at_least(1.5) } else { line });
+        let of = |value: fn(&[Reached; 2]) -> f64| measured.iter().map(value).collect::<Vec<_>>();
+        let p99 = Line::new(format!("{senders} sending: writer, p99"), "ms", of(|[writer, _]| writer.p99_ms));
+        bench.figures.extend([
+            Line::new(format!("{senders} sending: writer, messages/s"), "", of(|[writer, _]| writer.per_s)),
+            if *senders == 256 { p99.at_most(100.0) } else { p99 },
+            Line::new(format!("{senders} sending: a statement each, messages/s"), "", of(|[_, one]| one.per_s)),
+        ]);
+    }
+}
+
+fn ways(database: &Database) -> [Way; 2] {
+    let url = ConnectionString::parse(Secret::DirectUrl, &database.direct_url()).expect("a URL");
+    let door = || Direct::new(&url, u32::try_from(PGBENCH_CLIENTS).expect("a few"), Duration::from_secs(5));
+    let direct = door();
+    let heartbeat = Heartbeat { interval: Duration::from_secs(25), timeout: Duration::from_secs(20) };
+    let rooms = Rooms::new(Readings::new(direct.clone(), 3), heartbeat);
+    let writer = Writer::start(&direct, &rooms, &Connections::default(), &Arc::new(Notify::new()));
+    [Way::Writer(writer), Way::OneByOne(door())]
+}
+
+async fn senders_of(served: &Served, count: usize) -> Vec<Sender> {
+    let chats = served.chats(count.div_ceil(SENDERS_PER_CHAT), 2).await;
+    let of_chat = |chat: &crate::Chat| {
+        let chat_id = ChatId(chat.id.parse().expect("an id"));
+        chat.members
+            .iter()
+            .cycle()
+            .take(SENDERS_PER_CHAT)
+            .map(move |member| Sender { chat_id, user_id: UserId(member.id) })
+            .collect::<Vec<_>>()
+    };
+    chats.iter().flat_map(of_chat).take(count).collect()
+}
+
+async fn send_for(way: &Way, senders: &[Sender], round: Duration) -> Reached {
+    let warm = Instant::now() + round / 4;
+    let end = warm + round;
+    let sending = senders.iter().map(|&sender| {
+        let way = way.clone();
+        tokio::spawn(async move {
+            let mut latencies = Vec::new();
+            loop {
+                let sent = Instant::now();
+                if sent >= end {
+                    return latencies;
+                }
+                send(&way, sender).await;
+                if sent >= warm && Instant::now() <= end {
+                    latencies.push(sent.elapsed());
+                }
+            }
+        })
+    });
+    let latencies: Vec<_> = join_all(sending).await.into_iter().map(|sent| sent.expect("a sender")).collect();
+    let mut latencies = latencies.concat();
+    latencies.sort_unstable();
+    assert!(!latencies.is_empty(), "{} senders: no message in {round:?}", senders.len());
+    Reached {
+        per_s: latencies.len() as f64 / round.as_secs_f64(),
+        p99_ms: latencies[(latencies.len() - 1) * 99 / 100].as_secs_f64() * 1e3,
+    }
+}
+
+/// Sends a message, and waits until it is committed.
+async fn send(way: &Way, sender: Sender) {
+    let id = MessageId(Uuid::now_v7());
+    let message = NewMessage {
+        id,
+        chat_id: sender.chat_id,
+        sender_id: sender.user_id,
+        client_message_id: Some(id.to_string()),
+        message: MESSAGE.into(),
+        message_type: MessageType::Text,
+    };
+    match way {
+        Way::Writer(writer) => {
+            let (answered, answer) = oneshot::channel();
+            let answer_to = Box::new(move |answer: Result<_, _>| {
+                let _nobody_waits = answered.send(answer.is_ok());
+            });
+            writer.send(Outgoing {
+                message,
+                sender: None,
+                answer: answer_to,
+                received_at: tokio::time::Instant::now(),
+            });
+            assert!(answer.await.expect("an answer"), "a message was refused");
+        }
+        Way::OneByOne(direct) => {
+            // A chat's row is locked by one at a time, so a statement may have to wait longer than it may.
+            while !matches!(insert_messages(direct, &[&message], &[]).await.as_deref(), Ok([Outcome::Stored(_)])) {}
+        }
+    }
+}
