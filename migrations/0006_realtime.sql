@@ -6,6 +6,9 @@ alter table stm.chat_members
     add column delivered_seq bigint not null default 0 check (delivered_seq >= 0),
     add column dropped_at timestamptz;
 alter table stm.chat_members set (fillfactor = 80);
+-- A member of a chat is found by one row of either index, so that no plan walks through all chats of a busy provider.
+drop index stm.chat_members_user_id;
+create index chat_members_user_id on stm.chat_members (user_id, chat_id);
 -- Finds, at start, whoever was in a chat when the process before was killed.
 create index chat_members_connected on stm.chat_members (chat_id) where dropped_at = 'infinity';
 

@@ -2,80 +2,94 @@
 --
 -- $1 ids, $2 chats, $3 senders, $4 client message ids (or null), $5 texts, $6 types: one entry per message.
 -- $7 chats and $8 users: who is looking at which chat, and so needs no notification.
+--
+-- What the rows of a batch need to know of each other comes from windows, not from joins: PostgreSQL cannot know how
+-- large a batch is, and would compare each row with every other. Limits in lateral joins make it look rows up one by
+-- one: the plan is made while the tables are small, and kept.
 with input as (
     select *
     from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::text[]) with ordinality
          as input (id, chat_id, sender_id, client_message_id, message, message_type, position)
 ), locked as materialized (
-    select id, closed_at from stm.chats where id = any($2::uuid[]) order by id for no key update
-), allowed as materialized (
-    select input.*, member.side, locked.closed_at is not null as is_closed, u.first_name || ' ' || u.last_name as sender_name
+    select id, last_seq, closed_at from stm.chats where id = any($2::uuid[]) order by id for no key update
+), known as (
+    select input.*, locked.last_seq, locked.closed_at is not null as is_closed, member.side,
+           u.first_name || ' ' || u.last_name as sender_name,
+           stored.id as stored_id, stored.seq as stored_seq, stored.created_at as stored_at,
+           row_number() over same as occurrence
     from input
-    join locked on locked.id = input.chat_id
-    join stm.chat_members member
-         on member.chat_id = input.chat_id and member.user_id = input.sender_id and member.left_at is null
-    join stm.users u on u.id = input.sender_id
-), fresh as (
-    select allowed.*, row_number() over (partition by allowed.chat_id order by allowed.position) as place
-    from allowed
-    where not allowed.is_closed
-      and not exists (select from stm.messages stored where stored.id = allowed.id)
-      and (allowed.client_message_id is null
-           or not exists (
-                  select from stm.messages stored
-                  where stored.chat_id = allowed.chat_id and stored.sender_id = allowed.sender_id
-                    and stored.client_message_id = allowed.client_message_id)
-              and not exists (
-                  select from allowed earlier
-                  where earlier.chat_id = allowed.chat_id and earlier.sender_id = allowed.sender_id
-                    and earlier.client_message_id = allowed.client_message_id
-                    and earlier.position < allowed.position))
-), numbered as (
+    left join locked on locked.id = input.chat_id
+    left join lateral (
+        select m.user_id, m.side
+        from stm.chat_members m
+        where m.chat_id = locked.id and m.user_id = input.sender_id and m.left_at is null
+        limit 1
+    ) member on true
+    left join lateral (select first_name, last_name from stm.users where id = member.user_id limit 1) u on true
+    -- A batch whose outcome was unknown is sent again under the same ids; a client, under its own.
+    left join lateral (
+        select m.id, m.seq, m.created_at
+        from stm.messages m
+        where m.id = input.id and m.sender_id = member.user_id
+        union all
+        select m.id, m.seq, m.created_at
+        from stm.messages m
+        where m.chat_id = locked.id and m.sender_id = member.user_id and m.client_message_id = input.client_message_id
+        limit 1
+    ) stored on true
+    window same as (
+        partition by input.chat_id, input.sender_id, input.client_message_id,
+                     case when input.client_message_id is null then input.id end
+        order by input.position)
+), decided as (
+    select known.*, side is not null and not is_closed and stored_id is null and occurrence = 1 as is_fresh from known
+), numbered as materialized (
+    select decided.*, last_seq + count(*) filter (where is_fresh) over (partition by chat_id order by position) as next_seq
+    from decided
+), counted as (
     update stm.chats chat
-    set last_seq = chat.last_seq + counted.messages
-    from (select chat_id, count(*) as messages from fresh group by chat_id) counted
-    where chat.id = counted.chat_id
-    returning chat.id, chat.last_seq - counted.messages as base
+    set last_seq = last.seq
+    from (select chat_id, max(next_seq) as seq from numbered where is_fresh group by chat_id) last
+    where chat.id = last.chat_id and chat.id = any($2::uuid[])
 ), inserted as (
     insert into stm.messages (id, chat_id, seq, sender_id, sender_type, client_message_id, message, message_type)
-    select fresh.id, fresh.chat_id, numbered.base + fresh.place, fresh.sender_id, fresh.side,
-           fresh.client_message_id, fresh.message, fresh.message_type
-    from fresh
-    join numbered on numbered.id = fresh.chat_id
-    returning id, chat_id, seq, sender_id, client_message_id, created_at
+    select id, chat_id, next_seq, sender_id, side, client_message_id, message, message_type
+    from numbered
+    where is_fresh
 ), notified as (
     insert into stm.notifications (recipient_id, type, title, message, metadata)
     select member.user_id, 'message', 'New message from ' || fresh.sender_name,
            case fresh.message_type when 'text' then left(fresh.message, 140) else 'Sent a file' end,
            jsonb_build_object('chatId', fresh.chat_id, 'messageId', fresh.id)
-    from fresh
-    join stm.chat_members member
-         on member.chat_id = fresh.chat_id and member.user_id <> fresh.sender_id and member.left_at is null
-    where not exists (
+    from numbered fresh
+    cross join lateral (
+        select m.chat_id, m.user_id
+        from stm.chat_members m
+        where m.chat_id = fresh.chat_id and m.user_id <> fresh.sender_id and m.left_at is null
+        limit 100
+    ) member
+    where fresh.is_fresh
+      and not exists (
         select from unnest($7::uuid[], $8::bigint[]) as present (chat_id, user_id)
         where present.chat_id = member.chat_id and present.user_id = member.user_id)
     returning id, recipient_id, title, message, metadata, created_at
 )
-select allowed.side as "side?: Side", allowed.is_closed as "is_closed?", allowed.sender_name,
-       coalesce(inserted.id, repeated.id, named.id) as "id: MessageId",
-       coalesce(inserted.seq, repeated.seq, named.seq) as seq,
-       coalesce(inserted.created_at, repeated.created_at, named.created_at) as created_at,
-       coalesce(inserted.id = input.id, repeated.id is not null) as "is_new!",
-       (select jsonb_agg(jsonb_build_object(
-                   'id', notified.id, 'recipient_type', u.role, 'recipient_id', notified.recipient_id,
-                   'title', notified.title, 'message', notified.message, 'metadata', notified.metadata,
-                   'created_at', notified.created_at))
-        from notified
-        join stm.users u on u.id = notified.recipient_id
-        where notified.metadata ->> 'messageId' = input.id::text) as "notifications: Json<Vec<NotificationRow>>"
-from input
-left join allowed on allowed.position = input.position
-left join inserted
-     on inserted.chat_id = input.chat_id and inserted.sender_id = input.sender_id
-        and (inserted.id = input.id or inserted.client_message_id = input.client_message_id)
--- A batch whose outcome was unknown is sent again under the same ids: they are new if they are there.
-left join stm.messages repeated on repeated.id = input.id and repeated.sender_id = input.sender_id
-left join stm.messages named
-     on allowed.position is not null and named.chat_id = input.chat_id and named.sender_id = input.sender_id
-        and named.client_message_id = input.client_message_id
-order by input.position
+select side as "side?: Side", is_closed as "is_closed!", sender_name,
+       coalesce(stored_id, first_value(id) over same) as "id: MessageId",
+       coalesce(stored_seq, first_value(case when is_fresh then next_seq end) over same) as seq,
+       coalesce(stored_at, now()) as "created_at!",
+       is_fresh or coalesce(stored_id = id, false) as "is_new!",
+       -- Of the whole batch, once.
+       case position when 1 then (
+           select jsonb_agg(jsonb_build_object(
+                      'id', notified.id, 'message_id', notified.metadata -> 'messageId', 'recipient_type', u.role, 'recipient_id', notified.recipient_id,
+                      'title', notified.title, 'message', notified.message, 'metadata', notified.metadata,
+                      'created_at', notified.created_at))
+           from notified
+           cross join lateral (select role from stm.users where id = notified.recipient_id limit 1) u)
+       end as "notifications: Json<Vec<NotificationRow>>"
+from numbered
+window same as (
+    partition by chat_id, sender_id, client_message_id, case when client_message_id is null then id end
+    order by position)
+order by position

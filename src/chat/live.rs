@@ -1,5 +1,7 @@
 //! The sockets' statements: chats and messages over the direct connection.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use sqlx::types::Json;
@@ -263,6 +265,7 @@ pub struct Stored {
 #[derive(Debug, Deserialize)]
 struct NotificationRow {
     id: NotificationId,
+    message_id: MessageId,
     recipient_type: Role,
     recipient_id: UserId,
     title: String,
@@ -307,26 +310,28 @@ pub async fn insert_messages(
     .fetch_all(direct)
     .await?;
 
-    let outcomes = rows.into_iter().map(|row| {
-        let (Some(side), Some(sender_name)) = (row.side, row.sender_name) else {
-            return Outcome::Forbidden;
+    let mut notifications = HashMap::<MessageId, Vec<NotificationView>>::new();
+    let mut outcomes = Vec::with_capacity(rows.len());
+    for row in rows {
+        for notification in row.notifications.map(|Json(rows)| rows).unwrap_or_default() {
+            notifications.entry(notification.message_id).or_default().push(notification.into());
+        }
+        let outcome = match (row.side, row.sender_name, row.id, row.seq) {
+            (Some(side), Some(sender_name), Some(id), Some(seq)) => Outcome::Stored(Stored {
+                id,
+                seq,
+                created_at: row.created_at.into(),
+                is_new: row.is_new,
+                sender_name,
+                side,
+                notifications: if row.is_new { notifications.remove(&id).unwrap_or_default() } else { Vec::new() },
+            }),
+            (Some(_), ..) if row.is_closed => Outcome::ChatClosed,
+            _ => Outcome::Forbidden,
         };
-        let (Some(id), Some(seq), Some(created_at)) = (row.id, row.seq, row.created_at) else {
-            return if row.is_closed == Some(true) { Outcome::ChatClosed } else { Outcome::Forbidden };
-        };
-        let notifications = row.notifications.map(|Json(rows)| rows).unwrap_or_default();
-        let notifications = notifications.into_iter().map(Into::into).collect();
-        Outcome::Stored(Stored {
-            id,
-            seq,
-            created_at: created_at.into(),
-            is_new: row.is_new,
-            sender_name,
-            side,
-            notifications,
-        })
-    });
-    Ok(outcomes.collect())
+        outcomes.push(outcome);
+    }
+    Ok(outcomes)
 }
 
 impl From<NotificationRow> for NotificationView {

@@ -2,15 +2,20 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::body::Bytes;
 use serde::Serialize;
 use socketioxide::extract::{AckSender, SocketRef};
 use socketioxide::handler::FromMessageParts;
 use socketioxide::handler::Value;
 use socketioxide::socket::Socket;
+use socketioxide::{SendError, SocketError};
+use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::session::Session;
+use super::{Encoded, emit};
 
 /// Why an event is refused. The codes are stable words for programs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -83,12 +88,18 @@ pub struct ErrorEvent {
     pub event: Cow<'static, str>,
 }
 
+/// When an answer for which a socket's buffer had no place is tried again, and for how long: a client that pipelines
+/// its events can be told more at once than fits.
+const AGAIN_AFTER: Duration = Duration::from_millis(20);
+const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
+
 /// One event of a socket, and where the answer to it goes.
 pub struct Reply {
     socket: SocketRef,
+    /// The same socket, as an acknowledgement wants it.
+    inner: Arc<Socket>,
     session: Arc<Session>,
-    ack: AckSender,
-    wants_ack: bool,
+    ack_id: Option<i64>,
 }
 
 /// The socket was never admitted, so nothing it sends is heard.
@@ -99,10 +110,9 @@ pub struct NoSession;
 impl FromMessageParts<socketioxide::adapter::LocalAdapter> for Reply {
     type Error = NoSession;
 
-    fn from_message_parts(socket: &Arc<Socket>, value: &mut Value, ack_id: &Option<i64>) -> Result<Self, NoSession> {
-        let Ok(ack) = AckSender::from_message_parts(socket, value, ack_id);
+    fn from_message_parts(socket: &Arc<Socket>, _value: &mut Value, ack_id: &Option<i64>) -> Result<Self, NoSession> {
         let session = socket.extensions.get::<Arc<Session>>().ok_or(NoSession)?;
-        Ok(Self { socket: socket.clone().into(), session, ack, wants_ack: ack_id.is_some() })
+        Ok(Self { socket: socket.clone().into(), inner: socket.clone(), session, ack_id: *ack_id })
     }
 }
 
@@ -129,21 +139,46 @@ impl Reply {
 
     /// Acknowledges the event, if that was asked for.
     pub fn ok(self, payload: &impl Serialize) {
-        if let Err(error) = self.ack.send(payload) {
-            tracing::debug!(%error, "an acknowledgement was not delivered");
+        if self.ack_id.is_some() {
+            self.acknowledge(Encoded::new(payload));
         }
     }
 
     /// Refuses the event.
     pub fn refuse(self, event: &str, refusal: &Refusal) {
         let (message, code) = (refusal.to_string(), refusal.code());
-        let sent = if self.wants_ack {
-            self.ack.send(&AckError { error: ErrorBody { message, code } })
+        if self.ack_id.is_some() {
+            self.acknowledge(Encoded::new(&AckError { error: ErrorBody { message, code } }));
         } else {
-            self.socket.emit("error", &ErrorEvent { message, code, event: event.to_owned().into() })
-        };
-        if let Err(error) = sent {
-            tracing::debug!(%error, "a refusal was not delivered");
+            let error = ErrorEvent { message, code, event: event.to_owned().into() };
+            emit(&self.socket, "error", &Encoded::new(&error));
+        }
+    }
+
+    /// Now, or as soon as the client has read what is before it.
+    fn acknowledge(self, payload: Encoded) {
+        if self.try_acknowledge(&payload) {
+            return;
+        }
+        tokio::spawn(async move {
+            let give_up_at = Instant::now() + GIVE_UP_AFTER;
+            while Instant::now() < give_up_at && !self.try_acknowledge(&payload) {
+                tokio::time::sleep(AGAIN_AFTER).await;
+            }
+        });
+    }
+
+    /// `false`: there was no place for it.
+    fn try_acknowledge(&self, payload: &Encoded) -> bool {
+        let mut no_value = Value::Bytes(Bytes::new());
+        let Ok(ack) = AckSender::from_message_parts(&self.inner, &mut no_value, &self.ack_id);
+        match ack.send(payload) {
+            Ok(()) => true,
+            Err(SendError::Socket(SocketError::InternalChannelFull)) => false,
+            Err(error) => {
+                tracing::debug!(%error, "an acknowledgement was not delivered");
+                true
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ import { sql } from "./sql.mjs";
 /** The document itself is what the specification says. */
 async function checkDocument() {
   const specification = JSON.parse(readFileSync(new URL("node_modules/@asyncapi/specs/schemas/3.0.0.json", import.meta.url)));
-  const ajv = new Ajv({ strict: false, allErrors: true, unicodeRegExp: false });
+  const ajv = new Ajv({ strict: false, allErrors: true, meta: false, validateSchema: false, unicodeRegExp: false });
   formats(ajv);
   const validate = ajv.compile(specification);
   check(validate(await readContract(baseUrl)), "the document is AsyncAPI 3", validate.errors);
@@ -62,12 +62,13 @@ await run(async ({ customer, provider, lsm, chatId }) => {
   check(came.chatId === chatId && came.lsmName === "Lena Local" && came.lsmId > 0, "lsm_joined", came);
   const [lena, lenasTab] = [new Client(lsm.token), new Client(lsm.token)];
   for (const tab of [lena, lenasTab]) await tab.next("connected");
+  const { count: before } = await http("GET", "/notifications/unread-count", 200, lsm);
   await ann.ask("send_message", { chatId, message: "Hello Lena" });
   for (const tab of [lena, lenasTab]) {
     const { notification, totalUnreadCount } = await tab.next("notification:created");
-    check(notification.recipient_id === lsm.id && notification.message === "Hello Lena" && totalUnreadCount === 1, "every tab is notified", notification);
+    check(notification.recipient_id === lsm.id && notification.message === "Hello Lena" && totalUnreadCount === before + 1, "every tab is notified", { notification, totalUnreadCount });
   }
-  check((await http("GET", "/notifications/unread-count", 200, lsm)).count === 1, "the notification is a row");
+  check((await http("GET", "/notifications/unread-count", 200, lsm)).count === before + 1, "the notification is a row");
   check((await lena.ask("join_chat", { chatId, afterSeq: 0 })).messages.length === 5, "an LSM catches up");
   sql(`update stm.chat_members set left_at = now() where user_id = ${lsm.id}`);
   check((await lena.next("left_chat")).chatId === chatId, "the LSM is put out");
