@@ -56,6 +56,9 @@ const MAX_PACKET_BYTES: usize = 64 * 1024;
 /// once for one socket, so that acknowledgements fit; messages beyond it are fed again later.
 const MAX_BUFFERED_PACKETS: usize = 1024;
 
+/// What is read from a websocket at a time, kept for every socket: most packets fit.
+const READ_BUFFER_BYTES: usize = 1024;
+
 /// How long a connection may take to enter the namespace, and so how long one with a bad token is kept.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -165,6 +168,7 @@ impl Realtime {
             .ws_max_message_size(MAX_PACKET_BYTES)
             .ws_max_frame_size(MAX_PACKET_BYTES)
             .max_payload(MAX_PACKET_BYTES as u64)
+            .ws_read_buffer_size(READ_BUFFER_BYTES)
             .max_buffer_size(MAX_BUFFERED_PACKETS)
             .connect_timeout(CONNECT_TIMEOUT)
             .ping_interval(heartbeat.interval)
