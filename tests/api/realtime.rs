@@ -64,6 +64,15 @@ async fn who_drops_out_is_given_what_was_missed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn presence_is_told_to_those_who_share_a_chat() {
+    let world = World::start().await;
+    let (customer, provider, _) = pair(&world).await;
+    let stranger = world.customer().await;
+    let arguments = json!({"customer": who(&customer), "provider": who(&provider), "stranger": who(&stranger)});
+    passes(&world, "presence.mjs", arguments).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sockets_end_with_their_token() {
     let world = World::start().await;
     let (customer, provider, chat) = pair(&world).await;

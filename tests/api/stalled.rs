@@ -33,8 +33,12 @@ struct Room {
 
 impl Room {
     async fn open() -> Self {
+        Self::open_with(&[("PING_INTERVAL_S", "2"), ("PING_TIMEOUT_S", "2")]).await
+    }
+
+    async fn open_with(more: &[(&str, &str)]) -> Self {
         let database = Database::create().await;
-        let server = Server::start(&environment(&database, &[("PING_INTERVAL_S", "2"), ("PING_TIMEOUT_S", "2")]));
+        let server = Server::start(&environment(&database, more));
         let chat = chats::create(&mut database.session().await, JWT_SECRET, 1, 3).await.remove(0);
         let token = &chat.members[2].token;
         let stalled =
@@ -151,4 +155,19 @@ async fn stalled_reader_is_let_go() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     println!("let go {:?} after the last message", started.elapsed());
+}
+
+/// The server ends in order although a connection stands still: nobody waits for the stalled reader for long.
+#[tokio::test(flavor = "multi_thread")]
+async fn stalled_reader_does_not_hold_the_server_up() {
+    let mut room = Room::open_with(&[]).await;
+    room.talk().await;
+    assert!(room.is_held());
+    let terminated = std::process::Command::new("kill").arg(room.server.pid().to_string()).status().expect("kill");
+    assert!(terminated.success());
+    let started = Instant::now();
+    let status = tokio::task::block_in_place(|| room.server.wait());
+    println!("ended {:?} after SIGTERM", started.elapsed());
+    assert_eq!(status.code(), Some(0), "{}", room.server.output());
+    assert!(room.server.output().contains("stopped"), "{}", room.server.output());
 }
