@@ -22,9 +22,9 @@ check:
 bench:
 	scripts/bench
 
-# Writes the snapshots that the tests compare with: the OpenAPI document and the query data.
+# Writes the snapshots that the tests compare with: the OpenAPI and AsyncAPI documents, and the query data.
 openapi:
-	UPDATE_SNAPSHOTS=1 cargo test --quiet --test api docs::snapshot
+	UPDATE_SNAPSHOTS=1 cargo test --quiet --test api snapshot
 
 prepare:
 	scripts/prepare
