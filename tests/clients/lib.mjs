@@ -84,8 +84,8 @@ export async function run(main) {
   try {
     await readContract(baseUrl);
     const report = await main(JSON.parse(process.argv[2] ?? "{}"));
-    console.log(JSON.stringify(report));
-    process.exit(0);
+    // Not before all of it is written: a pipe takes 64 KiB at a time.
+    process.stdout.write(`${JSON.stringify(report)}\n`, () => process.exit(0));
   } catch (error) {
     console.error(error);
     process.exit(1);
