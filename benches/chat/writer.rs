@@ -101,8 +101,9 @@ fn ways(database: &Database) -> [Way; 2] {
     let door = || Direct::new(&url, u32::try_from(PGBENCH_CLIENTS).expect("a few"), Duration::from_secs(5));
     let direct = door();
     let heartbeat = Heartbeat { interval: Duration::from_secs(25), timeout: Duration::from_secs(20) };
-    let rooms = Rooms::new(Readings::new(direct.clone(), 3), heartbeat);
-    let writer = Writer::start(&direct, &rooms, &Connections::default(), &Arc::new(Notify::new()));
+    let readings = Readings::new(direct.clone(), 3);
+    let rooms = Rooms::new(readings.clone(), heartbeat);
+    let writer = Writer::start(&direct, &readings, &rooms, &Connections::default(), &Arc::new(Notify::new()));
     [Way::Writer(writer), Way::OneByOne(door())]
 }
 
@@ -169,6 +170,7 @@ async fn send(way: &Way, sender: Sender) {
             writer.send(Outgoing {
                 message,
                 sender: None,
+                sending: None,
                 answer: answer_to,
                 received_at: tokio::time::Instant::now(),
             });

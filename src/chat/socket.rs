@@ -7,7 +7,6 @@ use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use socketioxide::ParserError;
 use socketioxide::extract::{SocketRef, State, TryData};
-use socketioxide::socket::DisconnectReason;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -19,12 +18,13 @@ use crate::auth::UserId;
 use crate::realtime::reads::Mark;
 use crate::realtime::reply::{Refusal, Reply};
 use crate::realtime::rooms::{Past, Settled};
+use crate::realtime::session::Session;
 use crate::realtime::writer::Outgoing;
 use crate::realtime::{Encoded, SocketState, emit};
 
 /// The most messages, and bytes of text, that catching up gives at a time.
 const MAX_MISSED: i64 = 200;
-const MAX_MISSED_BYTES: usize = 256 * 1024;
+const MAX_MISSED_BYTES: usize = 128 * 1024;
 
 /// Makes a socket listen to the chat's events.
 ///
@@ -100,86 +100,92 @@ fn in_turn(
 
 async fn join_chat(reply: Reply, JoinChat { chat_id, after_seq }: JoinChat, state: SocketState) {
     let (socket, session) = (reply.socket().clone(), reply.session().clone());
+    if after_seq.is_some_and(|seq| seq < 0) {
+        return reply.refuse("join_chat", &Refusal::Invalid("afterSeq must be at least 0".into()));
+    }
     let past = state.rooms.past(chat_id, session.user_id);
-    let found = match find_for_joining(&reply, chat_id, after_seq, past, &state).await {
+    let entered = match state.rooms.enter(chat_id, &socket, &session) {
+        Ok(entered) => entered,
+        Err(refusal) => return reply.refuse("join_chat", &refusal),
+    };
+    let (joined, settled) = match find(chat_id, after_seq, past, &session, &state).await {
         Ok(found) => found,
+        Err(refusal @ (Refusal::Forbidden | Refusal::ChatClosed)) => {
+            let _was_there = state.rooms.leave(chat_id, socket.id);
+            return reply.refuse("join_chat", &refusal);
+        }
         Err(refusal) => {
-            // Who is a member stays where it was.
-            let stays = !matches!(refusal, Refusal::Forbidden | Refusal::ChatClosed);
-            state.rooms.unsettle(chat_id, socket.id, stays);
+            state.rooms.unsettle(chat_id, socket.id, entered);
             return reply.refuse("join_chat", &refusal);
         }
     };
-    let mut joined =
-        JoinedChat { chat_id, message: "Joined chat", last_seq: found.last_seq, messages: None, has_more: None };
-    let mut settled = Settled { cursor: found.last_seq, last_seq: found.last_seq, has_more: false };
-    if let Some(after_seq) = after_seq {
-        let (messages, has_more) = page(found.messages, after_seq, found.last_seq);
-        settled.cursor = messages.last().map_or(after_seq.min(found.last_seq), |message| message.seq);
-        settled.has_more = has_more;
-        joined.messages = Some(messages);
-        joined.has_more = Some(has_more);
-    } else if past != Past::Nothing {
-        settled.cursor = found.resume_after.unwrap_or(found.last_seq);
-    }
-    let encoded = Encoded::new(&joined);
+    let joined = Encoded::new(&joined);
+    let mut reply = Some(reply);
     let answer = || {
-        emit(&socket, "joined_chat", &encoded);
-        reply.ok(&encoded);
+        emit(&socket, "joined_chat", &joined);
+        if let Some(reply) = reply.take() {
+            reply.ok(&joined);
+        }
     };
-    let Some(is_new) = state.rooms.settle(chat_id, socket.id, settled, answer) else {
-        // The membership, the chat or the connection has ended meanwhile.
-        return;
-    };
-    if is_new {
+    let is_new = state.rooms.settle(chat_id, socket.id, settled, answer);
+    if let Some(reply) = reply {
+        // The membership or the chat has ended meanwhile.
+        reply.refuse("join_chat", &Refusal::Forbidden);
+    }
+    if is_new == Some(true) {
         let user = UserInChat { user_id: session.user_id, chat_id };
         state.rooms.tell(chat_id, Some(socket.id), "user_joined", &user);
     }
-    if !socket.connected() {
-        // It went away before it could be found in the chat.
-        state.rooms.drop_out(socket.id, &session, DisconnectReason::TransportClose);
-    }
 }
 
-/// Takes a seat, then reads: what is committed before the reading is in it, what is committed later is delivered
-/// to the seat.
-async fn find_for_joining(
-    reply: &Reply,
+/// What a member who joins is told, and where its socket stands then. Only for a socket that has a seat: what is
+/// committed before this reading is in it, what is committed later is delivered to the seat.
+async fn find(
     chat_id: ChatId,
     after_seq: Option<i64>,
     past: Past,
+    session: &Session,
     state: &SocketState,
-) -> Result<Found, Refusal> {
-    if after_seq.is_some_and(|seq| seq < 0) {
-        return Err(Refusal::Invalid("afterSeq must be at least 0".into()));
-    }
-    state.rooms.enter(chat_id, reply.socket(), reply.session())?;
+) -> Result<(JoinedChat, Settled), Refusal> {
     let (dropped_at_seq, silent_since) = match past {
         Past::Dropped { cursor, silent_since } => (Some(cursor), silent_since),
         Past::Nothing | Past::Unknown => (None, None),
     };
     let reading = live::Reading { after: after_seq, limit: MAX_MISSED, dropped_at_seq, silent_since };
-    let user_id = reply.session().user_id;
+    let user_id = session.user_id;
     let found =
         state.readings.run(async |direct| live::find_for_joining(direct, chat_id, user_id, reading).await).await?;
-    match found {
-        None => Err(Refusal::Forbidden),
-        Some(found) if found.is_closed => Err(Refusal::ChatClosed),
-        Some(found) => Ok(found),
+    let Found { last_seq, is_closed, resume_after, messages } = found.ok_or(Refusal::Forbidden)?;
+    if is_closed {
+        return Err(Refusal::ChatClosed);
     }
+    let mut joined = JoinedChat { chat_id, message: "Joined chat", last_seq, messages: None, has_more: None };
+    let mut settled = Settled { cursor: None, last_seq, has_more: false };
+    if let Some(after_seq) = after_seq {
+        let (messages, bytes) = page(messages);
+        state.limits.take_page(user_id, bytes)?;
+        let cursor = messages.last().map_or(after_seq.min(last_seq), |message| message.seq);
+        settled = Settled { cursor: Some(cursor), last_seq, has_more: cursor < last_seq };
+        joined.has_more = Some(settled.has_more);
+        joined.messages = Some(messages);
+    } else if past != Past::Nothing {
+        settled.cursor = resume_after;
+    }
+    Ok((joined, settled))
 }
 
-/// Cuts what was missed to a page of at most [`MAX_MISSED_BYTES`], and says whether there is more.
-fn page(mut messages: Vec<MessageView>, after_seq: i64, last_seq: i64) -> (Vec<MessageView>, bool) {
-    let mut bytes = 0;
-    let fits = messages.iter().take_while(|message| {
+/// Cuts what was missed to a page of at most [`MAX_MISSED_BYTES`], and says how many bytes it has.
+fn page(mut messages: Vec<MessageView>) -> (Vec<MessageView>, usize) {
+    let (mut fits, mut bytes) = (0, 0);
+    for message in &messages {
+        if fits > 0 && bytes + message.message.len() > MAX_MISSED_BYTES {
+            break;
+        }
         bytes += message.message.len();
-        bytes <= MAX_MISSED_BYTES
-    });
-    let fits = fits.count().max(1);
+        fits += 1;
+    }
     messages.truncate(fits);
-    let last = messages.last().map_or(after_seq, |message| message.seq);
-    (messages, last < last_seq)
+    (messages, bytes)
 }
 
 fn leave_chat(reply: Reply, &LeaveChat { chat_id }: &LeaveChat, state: &SocketState) {
@@ -195,16 +201,13 @@ fn leave_chat(reply: Reply, &LeaveChat { chat_id }: &LeaveChat, state: &SocketSt
 
 /// Queues a message for its writer.
 fn send(message: NewMessage, reply: Reply, state: &SocketState) {
-    let unacked = match reply.session().wait_for_ack() {
-        Ok(unacked) => unacked,
+    let sending = match reply.session().send(message.id) {
+        Ok(sending) => Some(sending),
         Err(refusal) => return reply.refuse("send_message", &refusal),
     };
     let sender = Some(reply.socket().id);
-    let answer = Box::new(move |answer| {
-        drop(unacked);
-        reply.answer("send_message", answer);
-    });
-    state.writer.send(Outgoing { message, sender, answer, received_at: Instant::now() });
+    let answer = Box::new(move |answer| reply.answer("send_message", answer));
+    state.writer.send(Outgoing { message, sender, answer, sending, received_at: Instant::now() });
 }
 
 fn check(message: SendMessage, sender_id: UserId) -> Result<NewMessage, Refusal> {

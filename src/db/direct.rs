@@ -26,6 +26,7 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct Direct {
     pool: PgPool,
     last_loss: LastLoss,
+    statement_timeout: Duration,
 }
 
 /// When a connection was last found dead. All that are older are suspect: a restart of the server kills every
@@ -83,7 +84,7 @@ impl Direct {
                 })
             })
             .connect_lazy_with(url.options("stm-direct"));
-        Self { pool, last_loss }
+        Self { pool, last_loss, statement_timeout }
     }
 
     /// Opens a transaction. End it with [`Tx::commit`].
@@ -116,6 +117,12 @@ impl Direct {
     /// As [`write`](Self::write).
     pub async fn session(&self) -> sqlx::Result<PoolConnection<Postgres>> {
         self.pool.acquire().await
+    }
+
+    /// The longest a statement may run.
+    #[must_use]
+    pub const fn statement_timeout(&self) -> Duration {
+        self.statement_timeout
     }
 
     /// How many connections there may be.

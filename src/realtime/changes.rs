@@ -32,11 +32,11 @@ const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many rows are compared at a time.
 const MAX_COMPARED: usize = 5000;
 
-/// A statement that nobody waits for any more may still be carried out until this much later.
-const SETTLED_AFTER: Duration = Duration::from_secs(6);
+/// A statement that nobody waits for any more may still be carried out until its own limit, and this much later.
+const SETTLED_AFTER: Duration = Duration::from_secs(1);
 
 /// A change, as the triggers tell it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum Change {
     MemberJoined { chat_id: ChatId, user_id: UserId },
@@ -52,8 +52,11 @@ pub async fn follow(direct: Direct, state: SocketState, doubt: Arc<Notify>) {
     loop {
         match direct.listen(CHANNEL).await {
             Ok(mut listener) => {
+                // Otherwise a connection could be lost and replaced without our being told.
+                listener.eager_reconnect(false);
                 compare(&state).await;
-                if let Err(error) = listen(&mut listener, &state, &doubt).await {
+                let settled_after = direct.statement_timeout() + SETTLED_AFTER;
+                if let Err(error) = listen(&mut listener, &state, &doubt, settled_after).await {
                     tracing::warn!(%error, "changes are not told at present: listening again");
                 }
             }
@@ -64,20 +67,25 @@ pub async fn follow(direct: Direct, state: SocketState, doubt: Arc<Notify>) {
 }
 
 /// Until the connection is lost.
-async fn listen(listener: &mut PgListener, state: &SocketState, doubt: &Notify) -> sqlx::Result<()> {
-    let mut compare_at = None;
+async fn listen(
+    listener: &mut PgListener,
+    state: &SocketState,
+    doubt: &Notify,
+    settled_after: Duration,
+) -> sqlx::Result<()> {
+    let mut compare_at = Some(Instant::now() + settled_after);
     loop {
         tokio::select! {
             told = listener.try_recv() => {
                 let Some(told) = told? else { return Ok(()) };
                 match serde_json::from_str(told.payload()) {
-                    Ok(change) => heed(state, change).await,
+                    Ok(change) => heed(state, change),
                     Err(error) => tracing::error!(%error, payload = told.payload(), "an unknown change was told"),
                 }
             }
             () = doubt.notified() => {
                 compare(state).await;
-                compare_at = Some(Instant::now() + SETTLED_AFTER);
+                compare_at = Some(Instant::now() + settled_after);
             }
             () = tokio::time::sleep_until(compare_at.unwrap_or_else(Instant::now)), if compare_at.is_some() => {
                 compare_at = None;
@@ -91,23 +99,25 @@ async fn listen(listener: &mut PgListener, state: &SocketState, doubt: &Notify) 
     }
 }
 
-async fn heed(state: &SocketState, change: Change) {
+fn heed(state: &SocketState, change: Change) {
     match change {
         Change::MemberLeft { chat_id, user_id } => state.rooms.evict(chat_id, user_id),
         Change::ChatClosed { chat_id } => state.rooms.close(chat_id),
         Change::UserBanned { user_id } => state.connections.end(user_id, End::Banned),
         Change::LoginEnded { user_id } => state.connections.end(user_id, End::LoggedOut),
-        Change::MemberJoined { chat_id, user_id } => {
-            match state.readings.run(async |direct| queries::find_lsm(direct, chat_id, user_id).await).await {
-                Ok(Some(lsm)) => {
-                    let message = "A local service manager has joined the chat";
-                    let joined = LsmJoined { chat_id, lsm_id: lsm.id, lsm_name: lsm.name, message };
-                    state.rooms.tell(chat_id, None, "lsm_joined", &joined);
-                }
-                Ok(None) => {}
-                Err(error) => tracing::error!(%error, "it could not be told that an LSM has joined"),
-            }
+        Change::MemberJoined { chat_id, user_id } => drop(tokio::spawn(tell_joined(state.clone(), chat_id, user_id))),
+    }
+}
+
+async fn tell_joined(state: SocketState, chat_id: ChatId, user_id: UserId) {
+    match state.readings.run(async |direct| queries::find_lsm(direct, chat_id, user_id).await).await {
+        Ok(Some(lsm)) => {
+            let message = "A local service manager has joined the chat";
+            let joined = LsmJoined { chat_id, lsm_id: lsm.id, lsm_name: lsm.name, message };
+            state.rooms.tell(chat_id, None, "lsm_joined", &joined);
         }
+        Ok(None) => {}
+        Err(error) => tracing::error!(%error, "it could not be told that an LSM has joined"),
     }
 }
 

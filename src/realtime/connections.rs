@@ -16,6 +16,9 @@ use super::session::{Session, lock};
 use super::{Encoded, emit};
 use crate::auth::UserId;
 
+/// How long a socket may take from asking whether it may connect to being connected.
+const ADMISSION_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// How long a user without a socket still counts as online: reconnecting is not going away.
 const OFFLINE_AFTER: Duration = Duration::from_secs(3);
 
@@ -28,6 +31,8 @@ struct Inner {
     users: HashMap<UserId, Presence>,
     /// Sockets whose buffer was too full to be told that they are disconnected.
     ending: Vec<SocketRef>,
+    /// Whose sockets were ended a moment ago, when and why: some may have been admitted before, and come only now.
+    ended: HashMap<UserId, (Instant, End)>,
 }
 
 #[derive(Default)]
@@ -84,6 +89,13 @@ impl Connections {
     /// A socket has connected.
     pub fn add(&self, socket: SocketRef, session: Arc<Session>) {
         let mut inner = lock(&self.0);
+        if let Some(&(at, why)) = inner.ended.get(&session.user_id)
+            && at >= session.began
+        {
+            drop(inner);
+            self.end_one(why, &socket, &session);
+            return;
+        }
         let presence = inner.users.entry(session.user_id).or_default();
         presence.left = None;
         presence.sockets.insert(socket.id, (socket, session));
@@ -129,6 +141,7 @@ impl Connections {
 
     /// Closes every socket of a user.
     pub fn end(&self, user: UserId, why: End) {
+        lock(&self.0).ended.insert(user, (Instant::now(), why));
         self.end_where(why, |session| session.user_id == user);
     }
 
@@ -156,7 +169,10 @@ impl Connections {
     /// Closes the sockets whose token has expired, and tries again with those that could not be told so far.
     pub fn end_expired(&self, now: DateTime<Utc>) {
         self.end_where(End::Expired, |session| session.expires_at <= now);
-        let ending = std::mem::take(&mut lock(&self.0).ending);
+        let mut inner = lock(&self.0);
+        inner.ended.retain(|_, (at, _)| at.elapsed() < ADMISSION_TIMEOUT);
+        let ending = std::mem::take(&mut inner.ending);
+        drop(inner);
         self.disconnect(ending);
     }
 

@@ -11,6 +11,7 @@ use socketioxide::handler::ConnectHandler as _;
 use socketioxide::socket::DisconnectReason;
 use tokio::time::Instant;
 
+use super::limits::Verdict;
 use super::reply::{Refusal, Reply};
 use super::session::Session;
 use super::{CONNECT_TIMEOUT, Encoded, NAMESPACE, SocketState, emit};
@@ -61,10 +62,14 @@ async fn admit(
         .ok_or(Refused("unauthorized: an access token is required, as auth.token or in the Authorization header"))?;
     let claims =
         state.access_tokens.verify(token).ok_or(Refused("unauthorized: the access token is invalid or has expired"))?;
+    if state.limits.count(claims.sub) != Verdict::Allowed {
+        return Err(Refused("overloaded: too many events"));
+    }
+    let session = Session::new(&claims);
     if !is_allowed_in(&state, &claims).await {
         return Err(Refused("unauthorized: this account cannot be used any more"));
     }
-    socket.extensions.insert(Arc::new(Session::new(&claims)));
+    socket.extensions.insert(Arc::new(session));
     chat::socket::listen(&socket);
     socket.on_fallback(|Event(event): Event, reply: Reply, State(state): State<SocketState>| {
         if let Some(reply) = state.hear(&event, reply) {
@@ -103,7 +108,7 @@ fn connected(socket: &SocketRef, state: &SocketState) {
     let user_id = session.user_id;
     state.connections.add(socket.clone(), session.clone());
     emit(socket, "connected", &Encoded::new(&Connected { message: "Connected to chat", user_id }));
-    if !socket.connected() {
+    if session.has_ended() {
         // It went away in between, before it could be found.
         state.connections.remove(socket.id, user_id);
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
+use super::reply::Refusal;
 use crate::auth::UserId;
 
 /// Events per second in the long run, and at once: far above any client's need, so that only floods meet it.
@@ -14,6 +15,10 @@ const EVENTS_AT_ONCE: NonZeroU32 = NonZeroU32::new(5000).unwrap();
 /// Refused events per second, and at once, before the connection is closed: answering them costs too.
 const REFUSALS_PER_S: NonZeroU32 = NonZeroU32::new(100).unwrap();
 const REFUSALS_AT_ONCE: NonZeroU32 = NonZeroU32::new(2000).unwrap();
+
+/// Bytes of history per second, and at once, in KiB: what a client asks for and does not read is kept for it.
+const PAGES_KIB_PER_S: NonZeroU32 = NonZeroU32::new(4 * 1024).unwrap();
+const PAGES_KIB_AT_ONCE: NonZeroU32 = NonZeroU32::new(32 * 1024).unwrap();
 
 /// What becomes of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,12 +36,17 @@ pub enum Verdict {
 pub struct Limits {
     events: Arc<DefaultKeyedRateLimiter<UserId>>,
     refusals: Arc<DefaultKeyedRateLimiter<UserId>>,
+    pages: Arc<DefaultKeyedRateLimiter<UserId>>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         let limiter = |rate, burst| Arc::new(RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst)));
-        Self { events: limiter(EVENTS_PER_S, EVENTS_AT_ONCE), refusals: limiter(REFUSALS_PER_S, REFUSALS_AT_ONCE) }
+        Self {
+            events: limiter(EVENTS_PER_S, EVENTS_AT_ONCE),
+            refusals: limiter(REFUSALS_PER_S, REFUSALS_AT_ONCE),
+            pages: limiter(PAGES_KIB_PER_S, PAGES_KIB_AT_ONCE),
+        }
     }
 }
 
@@ -50,9 +60,21 @@ impl Limits {
         if self.refusals.check_key(&user).is_ok() { Verdict::TooMany } else { Verdict::Flood }
     }
 
+    /// Counts a page of history that this user asks for.
+    ///
+    /// # Errors
+    /// [`Refusal::Overloaded`] if it was too much lately.
+    pub fn take_page(&self, user: UserId, bytes: usize) -> Result<(), Refusal> {
+        let kib = u32::try_from(bytes / 1024 + 1).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MAX);
+        match self.pages.check_key_n(&user, kib) {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(Refusal::Overloaded),
+        }
+    }
+
     /// Forgets users whose buckets are full again.
     pub fn forget_the_quiet(&self) {
-        for limiter in [&self.events, &self.refusals] {
+        for limiter in [&self.events, &self.refusals, &self.pages] {
             limiter.retain_recent();
             limiter.shrink_to_fit();
         }

@@ -15,7 +15,7 @@ pub mod asyncapi;
 mod changes;
 pub mod connections;
 mod handshake;
-mod limits;
+pub mod limits;
 mod queries;
 pub mod readings;
 pub mod reads;
@@ -65,6 +65,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// What a heartbeat's interval and time-out may take beyond their sum before a dead connection is noticed.
 const HEARTBEAT_MARGIN: Duration = Duration::from_secs(5);
 
+/// How long settling what was taken may take: a little more than a message may wait.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(6);
+
 /// How long closing all sockets may take: a peer whose TCP connection has stalled never answers.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -95,7 +98,8 @@ pub struct SocketState {
     pub rooms: Rooms,
     /// The connected users.
     pub connections: Connections,
-    limits: Limits,
+    /// How much each user may ask for.
+    pub limits: Limits,
 }
 
 impl SocketState {
@@ -148,7 +152,7 @@ impl Realtime {
         let rooms = Rooms::new(readings.clone(), heartbeat);
         let connections = Connections::default();
         let doubt = Arc::new(Notify::new());
-        let writer = Writer::start(&direct, &rooms, &connections, &doubt);
+        let writer = Writer::start(&direct, &readings, &rooms, &connections, &doubt);
         let state = SocketState {
             readings: readings.clone(),
             access_tokens,
@@ -181,7 +185,9 @@ impl Realtime {
     /// Takes no more messages, settles those taken, and closes every socket's transport, so that clients
     /// reconnect elsewhere.
     pub async fn drain(&self) {
-        self.writer.drain().await;
+        if tokio::time::timeout(DRAIN_TIMEOUT, self.writer.drain()).await.is_err() {
+            tracing::warn!("some messages were not settled in time");
+        }
         if tokio::time::timeout(CLOSE_TIMEOUT, self.io.close()).await.is_err() {
             tracing::warn!("some sockets did not close in time");
         }

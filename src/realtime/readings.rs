@@ -32,6 +32,8 @@ impl Readings {
     pub async fn run<T>(&self, statement: impl AsyncFnOnce(&Direct) -> sqlx::Result<T>) -> sqlx::Result<T> {
         let turn = tokio::time::timeout(TURN_TIMEOUT, self.turns.acquire()).await;
         let Ok(Ok(_turn)) = turn else { return Err(sqlx::Error::PoolTimedOut) };
-        statement(&self.direct).await
+        // A server that is there keeps its own limit; this one is for a path that has died silently.
+        let limit = self.direct.statement_timeout() + TURN_TIMEOUT;
+        tokio::time::timeout(limit, statement(&self.direct)).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
 }

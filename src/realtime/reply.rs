@@ -11,7 +11,6 @@ use socketioxide::handler::FromMessageParts;
 use socketioxide::handler::Value;
 use socketioxide::socket::Socket;
 use socketioxide::{SendError, SocketError};
-use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::session::Session;
@@ -88,10 +87,9 @@ pub struct ErrorEvent {
     pub event: Cow<'static, str>,
 }
 
-/// When an answer for which a socket's buffer had no place is tried again, and for how long: a client that pipelines
-/// its events can be told more at once than fits.
+/// When acknowledgements for which a socket's buffer had no place are tried again: a client that pipelines its events
+/// can be told more at once than fits.
 const AGAIN_AFTER: Duration = Duration::from_millis(20);
-const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
 
 /// One event of a socket, and where the answer to it goes.
 pub struct Reply {
@@ -139,16 +137,16 @@ impl Reply {
 
     /// Acknowledges the event, if that was asked for.
     pub fn ok(self, payload: &impl Serialize) {
-        if self.ack_id.is_some() {
-            self.acknowledge(Encoded::new(payload));
+        if let Some(ack_id) = self.ack_id {
+            self.acknowledge(ack_id, Encoded::new(payload));
         }
     }
 
     /// Refuses the event.
     pub fn refuse(self, event: &str, refusal: &Refusal) {
         let (message, code) = (refusal.to_string(), refusal.code());
-        if self.ack_id.is_some() {
-            self.acknowledge(Encoded::new(&AckError { error: ErrorBody { message, code } }));
+        if let Some(ack_id) = self.ack_id {
+            self.acknowledge(ack_id, Encoded::new(&AckError { error: ErrorBody { message, code } }));
         } else {
             let error = ErrorEvent { message, code, event: event.to_owned().into() };
             emit(&self.socket, "error", &Encoded::new(&error));
@@ -156,22 +154,24 @@ impl Reply {
     }
 
     /// Now, or as soon as the client has read what is before it.
-    fn acknowledge(self, payload: Encoded) {
-        if self.try_acknowledge(&payload) {
+    fn acknowledge(self, ack_id: i64, payload: Encoded) {
+        if !self.session.has_late() && self.try_acknowledge(ack_id, &payload) {
             return;
         }
-        tokio::spawn(async move {
-            let give_up_at = Instant::now() + GIVE_UP_AFTER;
-            while Instant::now() < give_up_at && !self.try_acknowledge(&payload) {
-                tokio::time::sleep(AGAIN_AFTER).await;
-            }
-        });
+        if self.session.keep_late(ack_id, payload) {
+            tokio::spawn(async move {
+                let is_over = || self.session.has_ended() || !self.socket.connected();
+                while !is_over() && !self.session.send_late(|ack_id, payload| self.try_acknowledge(ack_id, payload)) {
+                    tokio::time::sleep(AGAIN_AFTER).await;
+                }
+            });
+        }
     }
 
     /// `false`: there was no place for it.
-    fn try_acknowledge(&self, payload: &Encoded) -> bool {
+    fn try_acknowledge(&self, ack_id: i64, payload: &Encoded) -> bool {
         let mut no_value = Value::Bytes(Bytes::new());
-        let Ok(ack) = AckSender::from_message_parts(&self.inner, &mut no_value, &self.ack_id);
+        let Ok(ack) = AckSender::from_message_parts(&self.inner, &mut no_value, &Some(ack_id));
         match ack.send(payload) {
             Ok(()) => true,
             Err(SendError::Socket(SocketError::InternalChannelFull)) => false,

@@ -7,7 +7,7 @@
 //!
 //! Chats are named by their ids alone, so that no event can address a room by a name that a client made up.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ use super::session::{Session, lock};
 use super::{Encoded, HEARTBEAT_MARGIN, Heartbeat, emit};
 use crate::auth::UserId;
 use crate::chat::events::{LeftChat, NewMessageEvent, UserInChat, UserTyping};
-use crate::chat::{self, ChatId, MessageView};
+use crate::chat::{self, ChatId, MessageId, MessageView};
 
 /// So many locks share the chats.
 const SHARDS: usize = 16;
@@ -71,7 +71,7 @@ struct Seat {
     /// It has everything up to this `seq`.
     cursor: i64,
     /// Its own messages beyond the cursor: acknowledged, so not emitted to it.
-    own: Vec<i64>,
+    own: VecDeque<i64>,
     state: State,
     /// Was its joining answered? Until then it is in the chat for nobody.
     has_joined: bool,
@@ -121,11 +121,17 @@ pub enum Past {
     Unknown,
 }
 
+/// How a socket took its seat.
+#[derive(Debug, Clone, Copy)]
+pub struct Entered {
+    was_reading: bool,
+}
+
 /// Where a socket stands after its joining is answered.
 #[derive(Debug, Clone, Copy)]
 pub struct Settled {
-    /// It has everything up to this `seq`.
-    pub cursor: i64,
+    /// It has everything up to this `seq`; `None`: nothing is known of it, and it wants nothing older.
+    pub cursor: Option<i64>,
     /// The chat's last message.
     pub last_seq: i64,
     /// Does it go on reading for itself?
@@ -136,6 +142,8 @@ pub struct Settled {
 pub struct Fresh {
     /// The socket that sent it, which has the acknowledgement instead.
     pub sender: Option<Sid>,
+    /// Its id.
+    pub id: MessageId,
     /// Its place in the chat.
     pub seq: i64,
     /// `new_message`.
@@ -203,21 +211,21 @@ impl Rooms {
     ///
     /// # Errors
     /// [`Refusal::Invalid`] if it is in too many chats.
-    pub fn enter(&self, chat: ChatId, socket: &SocketRef, session: &Arc<Session>) -> Result<(), Refusal> {
-        session.note_chat(chat)?;
+    pub fn enter(&self, chat: ChatId, socket: &SocketRef, session: &Arc<Session>) -> Result<Entered, Refusal> {
         let mut rooms = lock(self.shard(chat));
+        session.note_chat(chat)?;
         let seat = rooms.entry(chat).or_default().seats.entry(socket.id).or_insert_with(|| Seat {
             socket: socket.clone(),
             session: session.clone(),
             cursor: 0,
-            own: Vec::new(),
+            own: VecDeque::new(),
             state: State::Reading,
             has_joined: false,
             typing: None,
             recorded: None,
         });
-        seat.state = State::Reading;
-        Ok(())
+        let was_reading = std::mem::replace(&mut seat.state, State::Reading) == State::Reading;
+        Ok(Entered { was_reading })
     }
 
     /// What a member who joins without a cursor may have missed.
@@ -243,8 +251,12 @@ impl Rooms {
         let seat = room.seats.get_mut(&socket)?;
         answer();
         room.top = room.top.max(settled.last_seq);
-        seat.cursor = settled.cursor;
-        seat.own.retain(|seq| *seq > settled.cursor);
+        seat.cursor = match settled.cursor {
+            Some(cursor) => cursor,
+            // Joining again without a cursor changes nothing for who is there.
+            None if seat.has_joined => seat.cursor,
+            None => settled.last_seq,
+        };
         seat.state = if settled.has_more { State::Reading } else { seat.state_at(room.top) };
         let is_new = !std::mem::replace(&mut seat.has_joined, true);
         lock(&self.0.partings).remove(&(chat, seat.session.user_id));
@@ -252,13 +264,13 @@ impl Rooms {
         Some(is_new)
     }
 
-    /// A joining is refused. With `stays`, a socket that was in the chat before goes on as before.
-    pub fn unsettle(&self, chat: ChatId, socket: Sid, stays: bool) {
+    /// A joining could not be carried out: a socket that was in the chat before goes on as before.
+    pub fn unsettle(&self, chat: ChatId, socket: Sid, entered: Entered) {
         let mut rooms = lock(self.shard(chat));
         let Some(room) = rooms.get_mut(&chat) else { return };
         match room.seats.get_mut(&socket) {
-            Some(seat) if seat.has_joined && stays => {
-                seat.state = seat.state_at(room.top);
+            Some(seat) if seat.has_joined => {
+                seat.state = if entered.was_reading { State::Reading } else { seat.state_at(room.top) };
                 self.feed_if_behind(chat, room);
             }
             _ => drop(remove(&mut rooms, chat, socket)),
@@ -268,7 +280,8 @@ impl Rooms {
     /// A socket leaves a chat on purpose. Was it there?
     #[must_use]
     pub fn leave(&self, chat: ChatId, socket: Sid) -> bool {
-        let Some((seat, is_last)) = remove(&mut lock(self.shard(chat)), chat, socket) else { return false };
+        let mut rooms = lock(self.shard(chat));
+        let Some((seat, is_last)) = remove(&mut rooms, chat, socket) else { return false };
         if is_last && seat.has_joined {
             self.part(chat, &seat, None, true);
         }
@@ -407,7 +420,7 @@ impl Rooms {
             };
             let read = self.0.readings.run(async |direct| chat::list_missed(direct, chat, after, FEED_MESSAGES).await);
             match read.await {
-                Ok(page) => self.hand_out(chat, page, top),
+                Ok(page) => self.hand_out(chat, after, page, top),
                 Err(error) => {
                     tracing::warn!(%error, "missed messages could not be read: trying again");
                     tokio::time::sleep(FEED_AGAIN_AFTER).await;
@@ -434,15 +447,15 @@ impl Rooms {
         }
     }
 
-    /// Gives a page of messages to those who are behind. `top` was known before it was read, so whoever has a page
-    /// that is not full has everything up to there.
-    fn hand_out(&self, chat: ChatId, page: Vec<MessageView>, top: i64) {
+    /// Gives a page of messages `after` a `seq` to those who are behind, but not so far that they lack what is before
+    /// it. `top` was known before it was read, so whoever has a page that is not full has everything up to there.
+    fn hand_out(&self, chat: ChatId, after: i64, page: Vec<MessageView>, top: i64) {
         let is_whole = i64::try_from(page.len()).is_ok_and(|messages| messages < FEED_MESSAGES);
         let page: Vec<_> = page
             .into_iter()
             .map(|message| {
-                let seq = message.seq;
-                Fresh { sender: None, seq, event: Encoded::new(&NewMessageEvent { chat_id: chat, message }) }
+                let (id, seq) = (message.id, message.seq);
+                Fresh { sender: None, id, seq, event: Encoded::new(&NewMessageEvent { chat_id: chat, message }) }
             })
             .collect();
         let mut rooms = lock(self.shard(chat));
@@ -451,7 +464,7 @@ impl Rooms {
         room.top = room.top.max(top);
         let now = Instant::now();
         for seat in room.seats.values_mut() {
-            if !matches!(seat.state, State::Behind(since) if since <= now) {
+            if !matches!(seat.state, State::Behind(since) if since <= now) || seat.cursor < after {
                 continue;
             }
             let is_fed = page.iter().filter(|message| message.seq > seat.cursor).collect::<Vec<_>>();
@@ -505,6 +518,7 @@ impl Rooms {
         for record in gone {
             if let Some(parting) = partings.get_mut(&(record.chat_id, record.user_id))
                 && parting.cursor == record.cursor
+                && parting.on_purpose == (record.whereabouts == Whereabouts::Left)
             {
                 parting.is_recorded = true;
             }
@@ -512,17 +526,16 @@ impl Rooms {
         partings.retain(|_, parting| !parting.is_recorded || parting.at.elapsed() <= RESUME_WITHIN);
     }
 
-    /// Who is where, to be checked against the database.
+    /// Who is where, or about to be, to be checked against the database.
     #[must_use]
     pub fn members(&self) -> Vec<(ChatId, UserId)> {
-        let of_shard = |shard: &Mutex<HashMap<ChatId, Room>>| {
-            let rooms = lock(shard);
-            rooms
-                .iter()
-                .flat_map(|(&chat, room)| room.users().into_iter().map(move |user| (chat, user)))
-                .collect::<Vec<_>>()
-        };
-        self.0.shards.iter().flat_map(of_shard).collect()
+        let mut members = HashSet::new();
+        for shard in &self.0.shards {
+            for (&chat, room) in &*lock(shard) {
+                members.extend(room.seats.values().map(|seat| (chat, seat.session.user_id)));
+            }
+        }
+        members.into_iter().collect()
     }
 }
 
@@ -534,7 +547,7 @@ enum Feed {
 
 impl Room {
     fn joined(&self) -> impl Iterator<Item = &Seat> {
-        self.seats.values().filter(|seat| seat.has_joined)
+        self.seats.values().filter(|seat| seat.has_joined && !seat.session.has_ended())
     }
 
     fn others(&self, except: Option<Sid>) -> impl Iterator<Item = &Seat> {
@@ -569,7 +582,7 @@ impl Seat {
             return;
         }
         if message.sender == Some(self.socket.id) {
-            self.own.push(message.seq);
+            self.own.push_back(message.seq);
         }
         if self.state != State::Live {
             return;
@@ -583,9 +596,11 @@ impl Seat {
 
     /// Gives it the next message it lacks. `false`: it cannot take more at present.
     fn feed(&mut self, message: &Fresh) -> bool {
-        if let Some(at) = self.own.iter().position(|seq| *seq == message.seq) {
-            self.own.swap_remove(at);
-        } else {
+        if !self.is_own(message) {
+            if self.session.has_ended() {
+                self.state = State::Reading;
+                return false;
+            }
             match self.socket.emit("new_message", &message.event) {
                 Ok(()) => {}
                 Err(SendError::Socket(SocketError::InternalChannelFull)) => {
@@ -602,6 +617,14 @@ impl Seat {
         }
         self.cursor = message.seq;
         true
+    }
+
+    /// Did this socket send it? Both its own messages and those it is given ascend.
+    fn is_own(&mut self, message: &Fresh) -> bool {
+        while self.own.front().is_some_and(|seq| *seq < message.seq) {
+            self.own.pop_front();
+        }
+        self.own.front() == Some(&message.seq) || self.session.is_sending(message.id)
     }
 
     fn turn_out(&self, chat: ChatId, told: &Encoded) {

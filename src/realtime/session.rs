@@ -2,21 +2,26 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::Encoded;
 use super::reply::Refusal;
 use crate::auth::UserId;
 use crate::auth::token::Claims;
-use crate::chat::ChatId;
+use crate::chat::{ChatId, MessageId};
 
 /// How many messages of one connection may wait for their acknowledgement.
 pub const MAX_UNACKED: usize = 2500;
+
+/// How many acknowledgements may wait for a place in the socket's buffer: those of all that it may send at once.
+const MAX_LATE: usize = 2 * MAX_UNACKED;
 
 /// How many of a connection's events may wait for their turn.
 const MAX_WAITING: usize = 256;
@@ -32,8 +37,11 @@ pub struct Session {
     pub login: Option<Uuid>,
     /// When its token expires.
     pub expires_at: DateTime<Utc>,
+    /// When it was asked for: what ends logins later than that ends this one.
+    pub began: Instant,
     ended: AtomicBool,
-    unacked: AtomicUsize,
+    sending: Mutex<HashSet<MessageId>>,
+    late: Mutex<Late>,
     chats: Mutex<HashSet<ChatId>>,
     turns: Mutex<Turns>,
 }
@@ -44,12 +52,22 @@ struct Turns {
     is_taken: bool,
 }
 
-/// A message that waits for its acknowledgement.
-pub struct Unacked(Arc<Session>);
+/// Acknowledgements for which the socket's buffer had no place.
+#[derive(Default)]
+struct Late {
+    waiting: VecDeque<(i64, Encoded)>,
+    is_being_sent: bool,
+}
 
-impl Drop for Unacked {
+/// A message on its way: from when it is heard until it is delivered, or refused.
+pub struct Sending {
+    session: Arc<Session>,
+    message: MessageId,
+}
+
+impl Drop for Sending {
     fn drop(&mut self) {
-        self.0.unacked.fetch_sub(1, Ordering::Relaxed);
+        lock(&self.session.sending).remove(&self.message);
     }
 }
 
@@ -67,8 +85,10 @@ impl Session {
             user_id: claims.sub,
             login: claims.sid,
             expires_at: DateTime::from_timestamp(claims.exp, 0).unwrap_or(DateTime::<Utc>::MAX_UTC),
+            began: Instant::now(),
             ended: AtomicBool::new(false),
-            unacked: AtomicUsize::new(0),
+            sending: Mutex::default(),
+            late: Mutex::default(),
             chats: Mutex::default(),
             turns: Mutex::default(),
         }
@@ -76,22 +96,58 @@ impl Session {
 
     /// From now on none of its events is heard.
     pub fn end(&self) {
-        self.ended.store(true, Ordering::Relaxed);
+        self.ended.store(true, Ordering::SeqCst);
     }
 
     /// Is it over?
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Relaxed)
+        self.ended.load(Ordering::SeqCst)
     }
 
-    /// Takes a place among the messages that wait for their acknowledgement.
+    /// Notes that a message of its own is on its way.
     ///
     /// # Errors
-    /// [`Refusal::Overloaded`] if too many do.
-    pub fn wait_for_ack(self: &Arc<Self>) -> Result<Unacked, Refusal> {
-        let unacked = Unacked(self.clone());
-        if self.unacked.fetch_add(1, Ordering::Relaxed) < MAX_UNACKED { Ok(unacked) } else { Err(Refusal::Overloaded) }
+    /// [`Refusal::Overloaded`] if too many are.
+    pub fn send(self: &Arc<Self>, message: MessageId) -> Result<Sending, Refusal> {
+        let mut sending = lock(&self.sending);
+        if sending.len() >= MAX_UNACKED {
+            return Err(Refusal::Overloaded);
+        }
+        sending.insert(message);
+        Ok(Sending { session: self.clone(), message })
+    }
+
+    /// Is this message of its own on its way?
+    pub(super) fn is_sending(&self, message: MessageId) -> bool {
+        lock(&self.sending).contains(&message)
+    }
+
+    /// Keeps an acknowledgement until there is a place for it. `true`: somebody must begin to send it.
+    pub(super) fn keep_late(&self, ack_id: i64, payload: Encoded) -> bool {
+        let mut late = lock(&self.late);
+        if late.waiting.len() < MAX_LATE {
+            late.waiting.push_back((ack_id, payload));
+        }
+        !std::mem::replace(&mut late.is_being_sent, true)
+    }
+
+    /// Must others wait before this one's turn?
+    pub(super) fn has_late(&self) -> bool {
+        lock(&self.late).is_being_sent
+    }
+
+    /// Sends what is late, as far as there is a place for it. `true`: nothing is left.
+    pub(super) fn send_late(&self, mut send: impl FnMut(i64, &Encoded) -> bool) -> bool {
+        let mut late = lock(&self.late);
+        while let Some((ack_id, payload)) = late.waiting.front() {
+            if !send(*ack_id, payload) {
+                return false;
+            }
+            late.waiting.pop_front();
+        }
+        late.is_being_sent = false;
+        true
     }
 
     /// May one more event wait for its turn?
@@ -130,9 +186,12 @@ impl Session {
     /// Notes that it is in a chat.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`] if it is in too many.
+    /// [`Refusal::Invalid`] if it is in too many; [`Refusal::Forbidden`] if it is over: nobody would take it out again.
     pub(super) fn note_chat(&self, chat: ChatId) -> Result<(), Refusal> {
         let mut chats = lock(&self.chats);
+        if self.has_ended() {
+            return Err(Refusal::Forbidden);
+        }
         if chats.len() >= MAX_CHATS && !chats.contains(&chat) {
             return Err(Refusal::Invalid(format!("a connection can be in at most {MAX_CHATS} chats: leave one first")));
         }

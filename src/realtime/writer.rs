@@ -21,8 +21,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::Encoded;
 use super::connections::Connections;
+use super::readings::Readings;
 use super::reply::Refusal;
 use super::rooms::{Fresh, Rooms};
+use super::session::Sending;
 use crate::chat::events::{MessageAck, NewMessageEvent};
 use crate::chat::{self, ChatId, MessageView, NewMessage, Outcome, Present, Stored};
 use crate::db::{Direct, is_connection_loss};
@@ -56,6 +58,8 @@ pub struct Outgoing {
     pub sender: Option<Sid>,
     /// Is told what became of it.
     pub answer: Answer,
+    /// Dropped when it is delivered, or refused.
+    pub sending: Option<Sending>,
     /// When it arrived.
     pub received_at: Instant,
 }
@@ -87,7 +91,13 @@ struct Desk {
 impl Writer {
     /// Starts the writer tasks. `doubt` is notified when a batch may have been committed without being delivered.
     #[must_use]
-    pub fn start(direct: &Direct, rooms: &Rooms, connections: &Connections, doubt: &Arc<Notify>) -> Self {
+    pub fn start(
+        direct: &Direct,
+        readings: &Readings,
+        rooms: &Rooms,
+        connections: &Connections,
+        doubt: &Arc<Notify>,
+    ) -> Self {
         let closing = CancellationToken::new();
         let mut tasks = Vec::new();
         let queues = (0..WRITERS).map(|_| {
@@ -102,7 +112,7 @@ impl Writer {
                 untold,
             };
             tasks.push(tokio::spawn(desk.write(received, bytes.clone(), closing.clone())));
-            tasks.push(tokio::spawn(tell(direct.clone(), connections.clone(), created)));
+            tasks.push(tokio::spawn(tell(readings.clone(), connections.clone(), created)));
             Queue { messages, bytes }
         });
         let queues = queues.collect();
@@ -155,6 +165,7 @@ impl Desk {
                         // A panic costs its batch the answers, not the chats of this writer their future.
                         if AssertUnwindSafe(self.settle(batch)).catch_unwind().await.is_err() {
                             tracing::error!("a message writer panicked: its batch was not answered");
+                            self.doubt.notify_one();
                         }
                     }
                 }
@@ -193,6 +204,10 @@ impl Desk {
     /// clientMessageId in between. All before the oldest message's time is up.
     async fn store(&self, batch: &[Outgoing]) -> sqlx::Result<Vec<Outcome>> {
         let Some(oldest) = batch.iter().map(|outgoing| outgoing.received_at).min() else { return Ok(Vec::new()) };
+        let deadline = oldest + SETTLE_TIMEOUT;
+        if deadline <= Instant::now() {
+            return Err(sqlx::Error::PoolTimedOut);
+        }
         let messages: Vec<_> = batch.iter().map(|outgoing| &outgoing.message).collect();
         let present = self.present(&messages);
         let attempts = async {
@@ -204,7 +219,7 @@ impl Desk {
                 stored => stored,
             }
         };
-        tokio::time::timeout_at(oldest + SETTLE_TIMEOUT, attempts).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+        tokio::time::timeout_at(deadline, attempts).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
 
     /// Who is looking at the chats of a batch right now: they need no notification.
@@ -220,7 +235,8 @@ impl Desk {
         let mut created = Vec::new();
         let mut fresh = BTreeMap::<ChatId, Vec<Fresh>>::new();
         let mut repeated = Vec::new();
-        for (Outgoing { message, sender, answer, .. }, outcome) in batch.into_iter().zip(outcomes) {
+        let mut sent = Vec::new();
+        for (Outgoing { message, sender, answer, sending, .. }, outcome) in batch.into_iter().zip(outcomes) {
             let stored = match outcome {
                 Outcome::Forbidden => {
                     answer(Err(Refusal::Forbidden));
@@ -234,6 +250,7 @@ impl Desk {
             };
             let Stored { id, seq, created_at, is_new, sender_name, side, notifications } = stored;
             answer(Ok(MessageAck { id, seq, created_at }));
+            sent.push(sending);
             created.extend(notifications);
             if is_new {
                 let view = MessageView {
@@ -247,7 +264,7 @@ impl Desk {
                     created_at,
                 };
                 let event = Encoded::new(&NewMessageEvent { chat_id: message.chat_id, message: view });
-                fresh.entry(message.chat_id).or_default().push(Fresh { sender, seq, event });
+                fresh.entry(message.chat_id).or_default().push(Fresh { sender, id, seq, event });
             } else {
                 repeated.push((message.chat_id, seq));
             }
@@ -256,6 +273,7 @@ impl Desk {
             messages.sort_by_key(|message| message.seq);
             self.rooms.deliver(chat_id, &messages);
         }
+        drop(sent);
         // Its first sending may have been committed without anybody being told.
         for (chat_id, seq) in repeated {
             self.rooms.catch_up(chat_id, seq);
@@ -287,19 +305,20 @@ fn batches(received: Vec<Outgoing>) -> Vec<Vec<Outgoing>> {
 
 /// Tells the recipients who are connected; the others find the notification when they come back. Apart from
 /// the writing, which need not wait for it; until the writer is gone and all is told.
-async fn tell(direct: Direct, connections: Connections, mut untold: mpsc::Receiver<Vec<NotificationView>>) {
+async fn tell(readings: Readings, connections: Connections, mut untold: mpsc::Receiver<Vec<NotificationView>>) {
     while let Some(mut created) = untold.recv().await {
         while let Ok(more) = untold.try_recv() {
             created.extend(more);
         }
         let recipients: HashSet<_> = created.iter().map(|created| created.recipient_id).collect();
-        let mut unread = match notifications::queries::count_unread(&direct, &recipients).await {
-            Ok(unread) => unread,
-            Err(error) => {
-                tracing::error!(%error, "unread notifications could not be counted, so nobody was told");
-                continue;
-            }
-        };
+        let mut unread =
+            match readings.run(async |direct| notifications::queries::count_unread(direct, &recipients).await).await {
+                Ok(unread) => unread,
+                Err(error) => {
+                    tracing::error!(%error, "unread notifications could not be counted, so nobody was told");
+                    continue;
+                }
+            };
         // The count is that of after the last one: before it there was one less.
         let mut told: Vec<_> = created
             .into_iter()

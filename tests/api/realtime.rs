@@ -7,6 +7,7 @@ use stm_backend::auth::{AccessTokens, Role, UserId};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use crate::chats;
 use crate::harness::{JWT_SECRET, PASSWORD, PATIENCE, Server, User, World, environment};
 use crate::wire::{Event, Wire};
 
@@ -183,6 +184,54 @@ async fn a_gap_is_filled_from_the_database() {
     assert_eq!(next_seqs(&mut own, 450).await, (2..=451).collect::<Vec<_>>(), "all but its own");
 }
 
+/// Members who dropped out at different points come back at once, without a cursor, some asking twice: each is given
+/// exactly what it lacks, while the chat goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_who_dropped_out_are_fed_side_by_side() {
+    const MEMBERS: usize = 8;
+    const HISTORY: i64 = 700;
+    let world = World::start().await;
+    let chat = chats::create(&mut world.database.session().await, JWT_SECRET, 1, MEMBERS + 1).await.remove(0);
+    let missed_from = |number: usize| i64::try_from(number * 83).expect("a number");
+    world
+        .sql(&format!(
+            "insert into stm.messages (chat_id, seq, sender_id, sender_type, message)
+             select '{}', n, {}, 'customer', 'message ' || n from generate_series(1, {HISTORY}) n;
+             update stm.chats set last_seq = {HISTORY};",
+            chat.id, chat.members[MEMBERS].id
+        ))
+        .await;
+    for (number, member) in chat.members[..MEMBERS].iter().enumerate() {
+        world
+            .sql(&format!(
+                "update stm.chat_members set dropped_at = now(), delivered_seq = {} where user_id = {}",
+                missed_from(number),
+                member.id
+            ))
+            .await;
+    }
+    let (events, _) = mpsc::channel(64);
+    let sender = Wire::connect(world.server.port, &chat.members[MEMBERS].token, events).await.expect("a connection");
+    let join = json!({"chatId": chat.id});
+    let fed = chat.members[..MEMBERS].iter().enumerate().map(async |(number, member)| {
+        let (events, mut incoming) = mpsc::channel(64);
+        let wire = Wire::connect(world.server.port, &member.token, events).await.expect("a connection");
+        let expected = missed_from(number) + 1..=HISTORY + 50;
+        let joining = futures_util::future::join_all([(); 2].map(|()| wire.ask("join_chat", &join)));
+        let (joined, seqs) = tokio::join!(joining, next_seqs(&mut incoming, expected.clone().count()));
+        assert!(seqs.iter().copied().eq(expected), "member {number}: {seqs:?}");
+        for joined in joined {
+            assert!(joined.expect("an answer")["error"].is_null());
+        }
+    });
+    let talking = async {
+        for number in 0..50 {
+            ask(&sender, "send_message", json!({"chatId": chat.id, "message": number.to_string()})).await;
+        }
+    };
+    tokio::join!(futures_util::future::join_all(fed), talking);
+}
+
 /// While a client reads its way through a long history, it is given nothing; then everything that follows.
 #[tokio::test(flavor = "multi_thread")]
 async fn catching_up_in_pages_neither_skips_nor_repeats() {
@@ -209,6 +258,9 @@ async fn catching_up_in_pages_neither_skips_nor_repeats() {
             break;
         }
         ask(&providers, "send_message", json!({"chatId": chat, "message": "meanwhile"})).await;
+        // A join that is refused does not end the reading.
+        let refused = customers.ask("join_chat", &json!({"chatId": chat, "afterSeq": -1})).await.expect("an answer");
+        assert_eq!(refused["error"]["code"], "invalid");
     }
     ask(&providers, "send_message", json!({"chatId": chat, "message": "after"})).await;
     history.extend(next_seqs(&mut heard, 1).await);

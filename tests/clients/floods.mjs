@@ -80,7 +80,7 @@ await run(async ({ flooder, neighbour, chatId, otherChatId }) => {
 
   served.stop = true;
   await serving;
-  check(served.acked > 50, "the neighbour was served all along", served);
+  check(served.acked > 10, "the neighbour was served all along", served);
   neighbourly.close();
   return { ok: true, acked: served.acked, refused: refused.length };
 });

@@ -18,7 +18,6 @@ pub struct Chat {
 /// One of its members.
 #[derive(Debug, Clone)]
 pub struct Member {
-    #[allow(dead_code, reason = "for those who send without a socket")]
     pub id: i64,
     pub token: String,
 }
