@@ -1,0 +1,197 @@
+//! How messages reach the sockets of a chat: each once, in the order of `seq`, from the writer or from the database.
+
+use std::time::Duration;
+
+use socketioxide::socket::Sid;
+use socketioxide::{SendError, SocketError};
+use tokio::time::Instant;
+
+use super::{Room, Rooms, Seat, State};
+use crate::chat::events::NewMessageEvent;
+use crate::chat::{self, ChatId, MessageId, MessageView};
+use crate::realtime::Encoded;
+use crate::realtime::session::lock;
+
+/// How many messages are read at a time for sockets that are behind.
+const FEED_MESSAGES: i64 = 200;
+
+/// When a socket whose buffer was full, or a database that did not answer, is tried again.
+const FEED_AGAIN_AFTER: Duration = Duration::from_millis(500);
+
+/// A committed message on its way to the sockets of its chat.
+pub struct Fresh {
+    /// The socket that sent it, which has the acknowledgement instead.
+    pub sender: Option<Sid>,
+    /// Its id.
+    pub id: MessageId,
+    /// Its place in the chat.
+    pub seq: i64,
+    /// `new_message`.
+    pub event: Encoded,
+}
+
+/// What a chat's feeder does next.
+enum Feed {
+    Done,
+    Wait(Instant),
+    Read { after: i64, top: i64 },
+}
+
+impl Rooms {
+    /// Gives committed messages, in the order of their `seq`, to the sockets of their chat.
+    pub fn deliver(&self, chat: ChatId, messages: &[Fresh]) {
+        let mut rooms = lock(self.shard(chat));
+        let Some(room) = rooms.get_mut(&chat) else { return };
+        for seat in room.seats.values_mut() {
+            for message in messages {
+                seat.take(message);
+            }
+        }
+        room.top = room.top.max(messages.last().map_or(0, |message| message.seq));
+        self.feed_if_behind(chat, room);
+    }
+
+    /// There are messages up to `seq` that may not have been delivered: whoever lacks them is fed.
+    pub fn catch_up(&self, chat: ChatId, seq: i64) {
+        let mut rooms = lock(self.shard(chat));
+        let Some(room) = rooms.get_mut(&chat) else { return };
+        room.top = room.top.max(seq);
+        for seat in room.seats.values_mut().filter(|seat| seat.state == State::Live && seat.cursor < seq) {
+            seat.state = State::Behind(Instant::now());
+        }
+        self.feed_if_behind(chat, room);
+    }
+
+    pub(super) fn feed_if_behind(&self, chat: ChatId, room: &mut Room) {
+        let is_behind = room.seats.values().any(|seat| matches!(seat.state, State::Behind(_)));
+        if is_behind && !std::mem::replace(&mut room.is_feeding, true) {
+            tokio::spawn(self.clone().feed(chat));
+        }
+    }
+
+    /// Feeds those who are behind until nobody is.
+    async fn feed(self, chat: ChatId) {
+        loop {
+            let (after, top) = match self.next_feed(chat) {
+                Feed::Done => return,
+                Feed::Wait(until) => {
+                    tokio::time::sleep_until(until).await;
+                    continue;
+                }
+                Feed::Read { after, top } => (after, top),
+            };
+            let read = self.0.readings.run(async |direct| chat::list_missed(direct, chat, after, FEED_MESSAGES).await);
+            match read.await {
+                Ok(page) => self.hand_out(chat, after, page, top),
+                Err(error) => {
+                    tracing::warn!(%error, "missed messages could not be read: trying again");
+                    tokio::time::sleep(FEED_AGAIN_AFTER).await;
+                }
+            }
+        }
+    }
+
+    fn next_feed(&self, chat: ChatId) -> Feed {
+        let mut rooms = lock(self.shard(chat));
+        let Some(room) = rooms.get_mut(&chat) else { return Feed::Done };
+        let now = Instant::now();
+        let behind = room.seats.values().filter_map(|seat| match seat.state {
+            State::Behind(since) => Some((since, seat.cursor)),
+            _ => None,
+        });
+        let Some(earliest) = behind.clone().map(|(since, _)| since).min() else {
+            room.is_feeding = false;
+            return Feed::Done;
+        };
+        match behind.filter(|(since, _)| *since <= now).map(|(_, cursor)| cursor).min() {
+            Some(after) => Feed::Read { after, top: room.top },
+            None => Feed::Wait(earliest),
+        }
+    }
+
+    /// Gives a page of messages `after` a `seq` to those who are behind, but not so far that they lack what is before
+    /// it. `top` was known before it was read, so whoever has a page that is not full has everything up to there.
+    fn hand_out(&self, chat: ChatId, after: i64, page: Vec<MessageView>, top: i64) {
+        let is_whole = i64::try_from(page.len()).is_ok_and(|messages| messages < FEED_MESSAGES);
+        let page: Vec<_> = page
+            .into_iter()
+            .map(|message| {
+                let (id, seq) = (message.id, message.seq);
+                Fresh { sender: None, id, seq, event: Encoded::new(&NewMessageEvent { chat_id: chat, message }) }
+            })
+            .collect();
+        let mut rooms = lock(self.shard(chat));
+        let Some(room) = rooms.get_mut(&chat) else { return };
+        let top = top.max(page.last().map_or(0, |message| message.seq));
+        room.top = room.top.max(top);
+        let now = Instant::now();
+        for seat in room.seats.values_mut() {
+            if !matches!(seat.state, State::Behind(since) if since <= now) || seat.cursor < after {
+                continue;
+            }
+            let is_fed = page.iter().filter(|message| message.seq > seat.cursor).collect::<Vec<_>>();
+            let is_fed = is_fed.into_iter().all(|message| seat.feed(message));
+            if is_fed {
+                seat.cursor = if is_whole { seat.cursor.max(top) } else { seat.cursor };
+                seat.state = seat.state_at(room.top);
+            }
+        }
+    }
+}
+
+impl Seat {
+    pub(super) fn state_at(&self, top: i64) -> State {
+        if self.cursor < top { State::Behind(Instant::now()) } else { State::Live }
+    }
+
+    /// A message has been committed.
+    fn take(&mut self, message: &Fresh) {
+        if message.seq <= self.cursor {
+            return;
+        }
+        if message.sender == Some(self.socket.id) {
+            self.own.push_back(message.seq);
+        }
+        if self.state != State::Live {
+            return;
+        }
+        if message.seq == self.cursor + 1 {
+            self.feed(message);
+        } else {
+            self.state = State::Behind(Instant::now());
+        }
+    }
+
+    /// Gives it the next message it lacks. `false`: it cannot take more at present.
+    fn feed(&mut self, message: &Fresh) -> bool {
+        if !self.is_own(message) {
+            if self.session.has_ended() {
+                self.state = State::Reading;
+                return false;
+            }
+            match self.socket.emit("new_message", &message.event) {
+                Ok(()) => {}
+                Err(SendError::Socket(SocketError::InternalChannelFull)) => {
+                    self.state = State::Behind(Instant::now() + FEED_AGAIN_AFTER);
+                    return false;
+                }
+                Err(error) => {
+                    // It is going away.
+                    tracing::debug!(%error, "a message was not delivered");
+                    self.state = State::Reading;
+                    return false;
+                }
+            }
+        }
+        self.cursor = message.seq;
+        true
+    }
+
+    /// Did this socket send it? Both its own messages and those it is given ascend.
+    fn is_own(&mut self, message: &Fresh) -> bool {
+        while self.own.front().is_some_and(|seq| *seq < message.seq) {
+            self.own.pop_front();
+        }
+        self.own.front() == Some(&message.seq) || self.session.is_sending(message.id)
+    }
+}
