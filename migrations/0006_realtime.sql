@@ -44,40 +44,24 @@ create trigger chat_member_updated after update of left_at on stm.chat_members
 create trigger chat_member_deleted after delete on stm.chat_members
     for each row execute function stm.chat_member_changed();
 
-create function stm.chat_closed() returns trigger
+-- Tells of a row: what happened, under which name, and which column tells whose.
+create function stm.tell_of_row() returns trigger
 language plpgsql
 set search_path = ''
 as $$
 begin
-    perform pg_notify('stm_realtime', json_build_object('kind', 'chat_closed', 'chat_id', new.id)::text);
+    perform pg_notify('stm_realtime', jsonb_build_object('kind', tg_argv[0], tg_argv[1], to_jsonb(new) -> tg_argv[2])::text);
     return null;
 end;
 $$;
 create trigger chat_closed after update of closed_at on stm.chats
-    for each row when (old.closed_at is null and new.closed_at is not null) execute function stm.chat_closed();
-
-create function stm.user_banned() returns trigger
-language plpgsql
-set search_path = ''
-as $$
-begin
-    perform pg_notify('stm_realtime', json_build_object('kind', 'user_banned', 'user_id', new.id)::text);
-    return null;
-end;
-$$;
+    for each row when (old.closed_at is null and new.closed_at is not null)
+    execute function stm.tell_of_row('chat_closed', 'chat_id', 'id');
 create trigger user_banned after update of banned_at on stm.users
-    for each row when (old.banned_at is null and new.banned_at is not null) execute function stm.user_banned();
-
-create function stm.login_ended() returns trigger
-language plpgsql
-set search_path = ''
-as $$
-begin
-    perform pg_notify('stm_realtime', json_build_object('kind', 'login_ended', 'user_id', new.user_id)::text);
-    return null;
-end;
-$$;
+    for each row when (old.banned_at is null and new.banned_at is not null)
+    execute function stm.tell_of_row('user_banned', 'user_id', 'id');
 create trigger login_ended after update of revoked_at on stm.refresh_tokens
-    for each row when (old.revoked_at is null and new.revoked_at is not null) execute function stm.login_ended();
+    for each row when (old.revoked_at is null and new.revoked_at is not null)
+    execute function stm.tell_of_row('login_ended', 'user_id', 'user_id');
 
-revoke all on function stm.chat_member_changed(), stm.chat_closed(), stm.user_banned(), stm.login_ended() from public;
+revoke all on function stm.chat_member_changed(), stm.tell_of_row() from public;
