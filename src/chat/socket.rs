@@ -201,7 +201,7 @@ fn leave_chat(reply: Reply, &LeaveChat { chat_id }: &LeaveChat, state: &SocketSt
 
 /// Queues a message for its writer.
 fn send(message: NewMessage, reply: Reply, state: &SocketState) {
-    let sending = match reply.session().send(message.id) {
+    let sending = match reply.session().begin_sending(message.id) {
         Ok(sending) => Some(sending),
         Err(refusal) => return reply.refuse("send_message", &refusal),
     };

@@ -18,7 +18,7 @@ use crate::auth::token::Claims;
 use crate::chat::{ChatId, MessageId};
 
 /// How many messages of one connection may wait for their acknowledgement.
-pub const MAX_UNACKED: usize = 2500;
+const MAX_UNACKED: usize = 2500;
 
 /// How many acknowledgements may wait for a place in the socket's buffer: those of all that it may send at once.
 const MAX_LATE: usize = 2 * MAX_UNACKED;
@@ -109,7 +109,7 @@ impl Session {
     ///
     /// # Errors
     /// [`Refusal::Overloaded`] if too many are.
-    pub fn send(self: &Arc<Self>, message: MessageId) -> Result<Sending, Refusal> {
+    pub fn begin_sending(self: &Arc<Self>, message: MessageId) -> Result<Sending, Refusal> {
         let mut sending = lock(&self.sending);
         if sending.len() >= MAX_UNACKED {
             return Err(Refusal::Overloaded);
