@@ -32,7 +32,7 @@ statement() { # PHRASE ARGUMENT…
 write_profile() {
     echo '\set user_id random(1000000, 1000000 + :customers - 1)'
     begin read only
-    statement 'cross join lateral' :user_id
+    statement 'where customer_id = c.id' :user_id
     echo 'rollback;'
 }
 
