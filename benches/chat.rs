@@ -161,12 +161,8 @@ struct Served {
 
 impl Served {
     async fn start() -> Self {
-        Self::start_with(&[]).await
-    }
-
-    async fn start_with(more: &[(&str, &str)]) -> Self {
         let database = Database::create().await;
-        let server = Server::start(&environment(&database, more));
+        let server = Server::start(&environment(&database, &[]));
         Self { server, database }
     }
 
@@ -464,22 +460,20 @@ fn idle(bench: &mut Bench) {
     let most: usize = open_files.split_whitespace().next().and_then(|limit| limit.parse().ok()).unwrap_or(usize::MAX);
     assert!(most > IDLE_SOCKETS + 200, "{IDLE_SOCKETS} sockets need a higher limit of open files: ulimit -n");
     let rounds = bench.rounds;
-    for (how, environment) in [("as it comes", &[][..]), ("MALLOC_ARENA_MAX=2", &[("MALLOC_ARENA_MAX", "2")])] {
-        let kib = bench.runtime.block_on(async {
-            let mut kib = Vec::new();
-            for number in 0..rounds {
-                kib.push(idle_kib(CHATS, environment).await);
-                say(&format!("round {}: {:.1} KiB per idle socket, {how}", number + 1, kib[number]));
-            }
-            kib
-        });
-        let line = Line::new(format!("{IDLE_SOCKETS} idle sockets, memory for each, {how}"), "KiB", kib);
-        bench.ratios.push(line.at_most(40.0));
-    }
+    let kib = bench.runtime.block_on(async {
+        let mut kib = Vec::new();
+        for number in 0..rounds {
+            kib.push(idle_kib(CHATS).await);
+            say(&format!("round {}: {:.1} KiB per idle socket", number + 1, kib[number]));
+        }
+        kib
+    });
+    let line = Line::new(format!("{IDLE_SOCKETS} idle sockets: resident memory for each"), "KiB", kib);
+    bench.ratios.push(line.at_most(40.0));
 }
 
-async fn idle_kib(chats: usize, environment: &[(&str, &str)]) -> f64 {
-    let served = Served::start_with(environment).await;
+async fn idle_kib(chats: usize) -> f64 {
+    let served = Served::start().await;
     let chats = served.chats(chats, 2).await;
     sleep(Duration::from_secs(1)).await;
     let before = served.resident_kib();
