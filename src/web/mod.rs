@@ -7,6 +7,7 @@ pub mod health;
 pub mod layers;
 pub mod money;
 pub mod origin;
+pub mod page;
 pub mod state;
 pub mod time;
 

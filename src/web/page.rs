@@ -1,0 +1,85 @@
+//! Pages: `{data, pagination: {total, page, limit, totalPages}}`.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::fields::{Fields, MAX_OFFSET};
+
+/// How many rows a page has unless the client says otherwise.
+pub const DEFAULT_LIMIT: i64 = 20;
+
+/// Which page of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageRequest {
+    /// 1 and up.
+    pub page: i64,
+    /// Rows per page.
+    pub limit: i64,
+}
+
+impl PageRequest {
+    /// Reads `page` and `limit`, noting what breaks the rules.
+    pub fn read(rules: &mut Fields, page: Option<i64>, limit: Option<i64>) -> Self {
+        let limit = rules.limit(limit, DEFAULT_LIMIT);
+        let page = page.unwrap_or(1);
+        let is_in_reach = (1..=MAX_OFFSET).contains(&page) && (page - 1).saturating_mul(limit) <= MAX_OFFSET;
+        rules.check("page", is_in_reach, "must be at least 1, and reach no further than 100000 rows");
+        Self { page, limit }
+    }
+
+    /// How many rows come before the page.
+    #[must_use]
+    pub const fn offset(self) -> i64 {
+        (self.page - 1).saturating_mul(self.limit)
+    }
+}
+
+/// A part of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Page<T> {
+    /// The page's rows.
+    data: Vec<T>,
+    pagination: Pagination,
+}
+
+/// Where a page is in its list.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Pagination {
+    /// How many rows the list has.
+    total: i64,
+    page: i64,
+    limit: i64,
+    total_pages: i64,
+}
+
+impl<T> Page<T> {
+    /// The page that was asked for, of a list of `total` rows.
+    #[must_use]
+    pub const fn new(data: Vec<T>, total: i64, PageRequest { page, limit }: PageRequest) -> Self {
+        let total_pages = (total + limit - 1) / limit;
+        Self { data, pagination: Pagination { total, page, limit, total_pages } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_counted() {
+        for (total, pages) in [(0, 0), (1, 1), (20, 1), (21, 2)] {
+            let page = Page::<()>::new(Vec::new(), total, PageRequest { page: 1, limit: 20 });
+            assert_eq!(page.pagination.total_pages, pages);
+        }
+    }
+
+    #[test]
+    fn pages_out_of_reach_are_refused() {
+        for (page, limit, ok) in [(1, 20, true), (0, 20, false), (1001, 100, true), (1002, 100, false), (i64::MAX, 1, false)] {
+            let mut rules = Fields::new();
+            let _page = PageRequest::read(&mut rules, Some(page), Some(limit));
+            assert_eq!(rules.finish().is_ok(), ok, "{page} {limit}");
+        }
+    }
+}
