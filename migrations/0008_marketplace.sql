@@ -137,7 +137,7 @@ create table stm.idempotency_keys (
     key text not null check (length(key) between 1 and 255),
     request_digest bytea not null check (length(request_digest) = 32),  -- SHA-256 of operation and body
     status smallint,  -- null only inside the transaction that answers it
-    response jsonb,
+    response text,  -- JSON, kept to the letter
     created_at timestamptz not null default now(),
     primary key (user_id, key)
 );

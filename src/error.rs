@@ -35,6 +35,9 @@ pub enum Error {
     /// 409: the present state does not allow it. A code and a sentence.
     #[error("{1}")]
     Conflict(&'static str, String),
+    /// 422: understood, but at odds with what was sent before. A code and a sentence.
+    #[error("{1}")]
+    Unprocessable(&'static str, String),
     /// 429: too much. Seconds to wait.
     #[error("too many requests")]
     TooManyRequests(u32),
@@ -164,6 +167,7 @@ impl Error {
             Self::Forbidden(code, _) => (StatusCode::FORBIDDEN, *code),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::Conflict(code, _) => (StatusCode::CONFLICT, *code),
+            Self::Unprocessable(code, _) => (StatusCode::UNPROCESSABLE_ENTITY, *code),
             Self::TooManyRequests(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
             Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::Database(_) | Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),

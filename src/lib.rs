@@ -11,6 +11,7 @@ pub mod customers;
 pub mod db;
 mod demo;
 pub mod error;
+pub mod idempotency;
 pub mod jobs;
 pub mod negotiation;
 pub mod notifications;

@@ -15,11 +15,11 @@ use crate::catalog::ServiceId;
 use crate::chat::{ChatId, Side};
 use crate::db::{Pooler, Tx};
 use crate::error::{Error, Result};
+use crate::idempotency::{self, Answer, Begun, Once};
 use crate::jobs::queries::{Line, insert_event};
 use crate::jobs::{Action, JobId, JobStatus};
 use crate::notifications::{self, NewNotification, NotificationType, Notifier};
 use crate::providers::ProviderId;
-use crate::web::extract::Json;
 use crate::web::fields::{Fields, SHORT_TEXT};
 use crate::web::money::Cents;
 use crate::web::state::ApiState;
@@ -113,16 +113,21 @@ struct ChatView {
 /// 400 a field breaks a rule, or the provider cannot be booked for it. 403 not a customer, or banned.
 /// 404 no such service or provider. 409 another job must be settled first.
 #[utoipa::path(post, path = "/create", tag = "jobs", security(("access_token" = [])), request_body = CreateRequest,
-    responses((status = 201, body = CreatedView), (status = 400, description = "A field breaks a rule, or the provider cannot be booked for it"), (status = 403, description = "Not a customer, or banned"), (status = 404, description = "No such service or provider"), (status = 409, description = "Another job must be settled first")))]
+    params(("Idempotency-Key" = Option<String>, Header, description = "Repeats get the first answer")),
+    responses((status = 422, description = "The Idempotency-Key was used for another request"), (status = 201, body = CreatedView), (status = 400, description = "A field breaks a rule, or the provider cannot be booked for it"), (status = 403, description = "Not a customer, or banned"), (status = 404, description = "No such service or provider"), (status = 409, description = "Another job must be settled first")))]
 async fn create(
     State(pooler): State<Pooler>,
     State(notifier): State<Notifier>,
     who: Customer,
-    Json(request): Json<CreateRequest>,
-) -> Result<(StatusCode, Json<CreatedView>)> {
-    let booking = request.check(Utc::now())?;
+    request: Once<CreateRequest>,
+) -> Result<Answer> {
+    let booking = request.body.check(Utc::now())?;
 
     let mut tx = pooler.write().await?;
+    let unanswered = match idempotency::begin(&mut tx, who.user_id, request.key).await? {
+        Begun::Before(answer) => return Ok(answer),
+        Begun::Now(unanswered) => unanswered,
+    };
     let customer = queries::lock_customer(&mut tx, who.user_id).await?.ok_or(Error::NotFound("customer"))?;
     if customer.is_banned {
         return Err(Error::Forbidden("banned", "this account is banned"));
@@ -134,10 +139,11 @@ async fn create(
     offer.blocks.check()?;
     let booked = insert(&mut tx, who, &customer, &offer, &booking).await?;
     let created = notifications::queries::insert(&mut tx, notification(&customer, &offer, &booked)).await?;
+    let view = CreatedView::new(&booked, offer, booking);
+    let answer = unanswered.finish(&mut tx, StatusCode::CREATED, &view).await?;
     tx.commit().await?;
     notifier.tell([created]);
-
-    Ok((StatusCode::CREATED, Json(CreatedView::new(&booked, offer, booking))))
+    Ok(answer)
 }
 
 /// Books a provider: the same as POST /jobs/create.
@@ -145,13 +151,14 @@ async fn create(
 /// # Errors
 /// As there.
 #[utoipa::path(post, path = "/booking", tag = "jobs", security(("access_token" = [])), request_body = CreateRequest,
-    responses((status = 201, body = CreatedView), (status = 400, description = "A field breaks a rule, or the provider cannot be booked for it"), (status = 403, description = "Not a customer, or banned"), (status = 404, description = "No such service or provider"), (status = 409, description = "Another job must be settled first")))]
+    params(("Idempotency-Key" = Option<String>, Header, description = "Repeats get the first answer")),
+    responses((status = 422, description = "The Idempotency-Key was used for another request"), (status = 201, body = CreatedView), (status = 400, description = "A field breaks a rule, or the provider cannot be booked for it"), (status = 403, description = "Not a customer, or banned"), (status = 404, description = "No such service or provider"), (status = 409, description = "Another job must be settled first")))]
 async fn booking(
     pooler: State<Pooler>,
     notifier: State<Notifier>,
     who: Customer,
-    request: Json<CreateRequest>,
-) -> Result<(StatusCode, Json<CreatedView>)> {
+    request: Once<CreateRequest>,
+) -> Result<Answer> {
     create(pooler, notifier, who, request).await
 }
 
