@@ -48,7 +48,7 @@ END
     begin
     statement 'for no key update of c' :customer_id
     statement 'for share of p' :customer_id :service_id :provider_id :zipcode
-    statement 'insert into stm.chats ' :customer_id :provider_id :service_id :status :price_cents :price_cents \
+    statement 'insert into stm.chats (job_id' :customer_id :provider_id :service_id :status :price_cents :price_cents \
         :zipcode :location :answers :images :visit :visit_cents :size_sqft :scheduled_at :deadline \
         :customer_id :provider_id 'array[:customer_id]' :sides :lines
     statement '1 + (select count(*) from stm.notifications n' :provider_id :type :title :message :metadata

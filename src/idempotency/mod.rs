@@ -94,7 +94,10 @@ pub async fn begin(tx: &mut Tx<Pooler>, user: UserId, key: Option<Key>) -> Resul
             let status = u16::try_from(status).ok().and_then(|status| StatusCode::from_u16(status).ok());
             Ok(Begun::Before(Answer { status: status.unwrap_or(StatusCode::OK), body }))
         }
-        _ => Err(Error::Conflict("request_in_progress", "the first request with this Idempotency-Key has not ended".into())),
+        _ => Err(Error::Conflict(
+            "request_in_progress",
+            "the first request with this Idempotency-Key has not ended".into(),
+        )),
     }
 }
 
@@ -120,7 +123,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Once<T> {
         let Some(key) = key else {
             return Json::from_request(request, state).await.map(|Json(body)| Self { body, key: None });
         };
-        let path = request.extensions().get::<OriginalUri>().map_or_else(|| request.uri(), |uri| &uri.0).path().to_owned();
+        let path =
+            request.extensions().get::<OriginalUri>().map_or_else(|| request.uri(), |uri| &uri.0).path().to_owned();
         let (parts, body) = request.into_parts();
         let bytes = Bytes::from_request(Request::from_parts(parts.clone(), body), state)
             .await
@@ -147,7 +151,8 @@ fn read_key(headers: &HeaderMap) -> Result<Option<String>> {
     let Some(value) = values.next() else { return Ok(None) };
     let text = value.to_str().unwrap_or_default().trim();
     let key = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
-    let is_key = (1..=255).contains(&key.len()) && key.bytes().all(|byte| (0x21..=0x7e).contains(&byte) && byte != b'"');
+    let is_key =
+        (1..=255).contains(&key.len()) && key.bytes().all(|byte| (0x21..=0x7e).contains(&byte) && byte != b'"');
     if values.next().is_some() || !is_key {
         return Err(Error::Malformed("Idempotency-Key must be one word of 1 to 255 visible ASCII characters".into()));
     }

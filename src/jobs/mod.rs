@@ -5,14 +5,43 @@
 //! told; sockets are told after the commit. Of two racing changes that exclude each other one is refused.
 
 mod booking;
+mod customer;
+mod details;
+mod details_queries;
+mod provider;
 pub mod queries;
+mod reassign;
+mod reassign_queries;
 mod transition;
 mod types;
 mod wording;
 
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::web::state::ApiState;
+
 pub use booking::types::parse_date;
-pub use booking::{customer_routes, routes};
 pub use transition::{Command, Done, Locked, Payment, carry_out, lock, miss_deadline};
 pub use types::{
     Action, Actor, CUSTOMER, JobId, JobStatus, OfferStatus, Outcome, PROVIDER, Party, RULES, Settings, State, Terms,
 };
+
+/// The routes below `/jobs`.
+pub fn routes() -> OpenApiRouter<ApiState> {
+    booking::routes().merge(reassign::routes())
+}
+
+/// The routes below `/customer`.
+pub fn customer_routes() -> OpenApiRouter<ApiState> {
+    booking::customer_routes()
+}
+
+/// The routes below `/customers`.
+pub fn customers_routes() -> OpenApiRouter<ApiState> {
+    details::customer_routes().merge(customer::routes())
+}
+
+/// The routes below `/provider`.
+pub fn provider_routes() -> OpenApiRouter<ApiState> {
+    details::provider_routes().merge(provider::routes())
+}

@@ -380,6 +380,17 @@ pub struct Line {
     pub text: String,
 }
 
+/// A job that another provider was given.
+#[derive(Debug)]
+pub struct GivenRow {
+    /// When the job was first requested.
+    pub job_created_at: DateTime<Utc>,
+    /// The new chat.
+    pub chat_id: ChatId,
+    /// Now.
+    pub chat_created_at: DateTime<Utc>,
+}
+
 /// Gives a job to another provider: closes its chats, and opens one with its first lines. One statement, so that none
 /// is there without the others.
 ///
@@ -393,19 +404,20 @@ pub async fn set_provider(
     customer_user: UserId,
     provider_user: UserId,
     lines: &[Line],
-) -> sqlx::Result<ChatId> {
+) -> sqlx::Result<GivenRow> {
     let senders: Vec<i64> = lines.iter().map(|line| line.sender_id.0).collect();
     let sides: Vec<String> = lines.iter().map(|line| line.side.as_str().to_owned()).collect();
     let texts: Vec<String> = lines.iter().map(|line| line.text.clone()).collect();
-    sqlx::query_scalar!(
+    sqlx::query_as!(
+        GivenRow,
         r#"with given as (
-               update stm.jobs set provider_id = $2, customer_budget_cents = $3 where id = $1 returning id
+               update stm.jobs set provider_id = $2, customer_budget_cents = $3 where id = $1 returning id, created_at
            ), closed as (
                update stm.chats set closed_at = now() where job_id = $1 and closed_at is null
            ), chat as (
-               insert into stm.chats (job_id, last_seq)
-               select given.id, cardinality($6::bigint[]) from given
-               returning id
+               insert into stm.chats (last_seq, job_id)
+               select cardinality($6::bigint[]), given.id from given
+               returning id, created_at
            ), members as (
                insert into stm.chat_members (chat_id, user_id, side)
                select chat.id, member.user_id, member.side
@@ -415,7 +427,8 @@ pub async fn set_provider(
                select chat.id, line.seq, line.sender_id, line.side, line.text
                from chat, unnest($6::bigint[], $7::text[], $8::text[]) with ordinality as line (sender_id, side, text, seq)
            )
-           select chat.id as "id: ChatId" from chat"#,
+           select given.created_at as job_created_at, chat.id as "chat_id: ChatId", chat.created_at as chat_created_at
+           from given, chat"#,
         job.0,
         provider.0,
         customer_budget.map(|budget| budget.0),

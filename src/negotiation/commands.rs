@@ -37,12 +37,18 @@ const COUNTERED: Names = Names {
 };
 
 impl Send {
+    /// An offer that was read elsewhere.
+    #[must_use]
+    pub fn new(job: JobId, proposal: Proposal) -> Self {
+        Self { job, proposal }
+    }
+
     /// # Errors
     /// 400 with each field named.
     pub fn read(request: SendOfferRequest, now: DateTime<Utc>) -> Result<Self> {
         let proposal = Proposal::read(SENT, request.proposed_price, request.proposed_date, request.notes, None, now);
         let job = request.job_id.ok_or_else(|| invalid("job_id", "must be a job's id"))?;
-        Ok(Self { job, proposal: proposal? })
+        Ok(Self::new(job, proposal?))
     }
 
     /// # Errors
@@ -74,6 +80,12 @@ impl Send {
 }
 
 impl Respond {
+    /// Takes the offer.
+    #[must_use]
+    pub fn accept(job: JobId) -> Self {
+        Self { job, action: ResponseAction::Accept, proposal: None }
+    }
+
     /// # Errors
     /// 400 with each field named.
     pub fn read(request: RespondRequest, now: DateTime<Utc>) -> Result<Self> {

@@ -10,8 +10,9 @@ pub mod queries;
 pub mod socket;
 mod types;
 
+pub use commands::{Respond, Send};
 pub use http::routes;
 pub use types::{
-    NegotiationOfferSent, NegotiationResponse, OfferId, OfferSentView, OfferView, Proposal, RespondSocketRequest,
-    RespondedView, SendOfferSocketRequest,
+    Names, NegotiationOfferSent, NegotiationResponse, OfferId, OfferSentView, OfferView, Proposal,
+    RespondSocketRequest, RespondedView, SendOfferSocketRequest,
 };

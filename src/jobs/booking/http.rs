@@ -9,14 +9,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::queries::{self, CustomerRow, NewJob, OfferRow};
-use super::types::{Booked, FirstMessage, fill_template, parse_date};
+use super::types::{Booked, FirstMessage, parse_date};
 use crate::auth::Customer;
 use crate::catalog::ServiceId;
-use crate::chat::{ChatId, Side};
+use crate::chat::ChatId;
 use crate::db::{Pooler, Tx};
 use crate::error::{Error, Result};
 use crate::idempotency::{self, Answer, Begun, Once};
-use crate::jobs::queries::{Line, insert_event};
+use crate::jobs::queries::insert_event;
 use crate::jobs::{Action, JobId, JobStatus};
 use crate::notifications::{self, NewNotification, NotificationType, Notifier};
 use crate::providers::ProviderId;
@@ -78,33 +78,42 @@ struct Booking {
 }
 
 /// A new job and its chat.
-#[derive(Serialize, ToSchema)]
-struct CreatedView {
-    job: JobView,
-    chat: ChatView,
-    message: &'static str,
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CreatedView {
+    /// The job.
+    pub job: JobCreatedView,
+    /// The chat about it.
+    pub chat: ChatCreatedView,
+    /// A sentence.
+    pub message: &'static str,
 }
 
 /// A new job.
-#[derive(Serialize, ToSchema)]
-struct JobView {
-    id: JobId,
-    status: JobStatus,
+#[derive(Debug, Serialize, ToSchema)]
+pub struct JobCreatedView {
+    /// Id.
+    pub id: JobId,
+    /// New.
+    pub status: JobStatus,
     /// The service's name.
-    service: String,
+    pub service: String,
     /// Where: in the customer's words, or the ZIP code.
-    location: String,
-    scheduled_at: Option<Timestamp>,
+    pub location: String,
+    /// When.
+    pub scheduled_at: Option<Timestamp>,
     /// Until when the provider should answer.
-    response_deadline: Timestamp,
-    created_at: Timestamp,
+    pub response_deadline: Timestamp,
+    /// When it was first requested.
+    pub created_at: Timestamp,
 }
 
 /// A new chat.
-#[derive(Serialize, ToSchema)]
-struct ChatView {
-    id: ChatId,
-    created_at: Timestamp,
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ChatCreatedView {
+    /// Id.
+    pub id: ChatId,
+    /// Now.
+    pub created_at: Timestamp,
 }
 
 /// Books a provider.
@@ -177,11 +186,8 @@ async fn insert(
         budget: booking.customer_budget,
         answers: &booking.answers,
     };
-    let mut lines = vec![Line { sender_id: who.user_id, side: Side::Customer, text: first.text() }];
-    if let Some(template) = &offer.first_message_template {
-        let text = fill_template(template, &customer.name, &offer.service_name, place, booking.scheduled_at);
-        lines.push(Line { sender_id: offer.provider_user_id, side: Side::ServiceProvider, text });
-    }
+    let template = offer.first_message_template.as_deref();
+    let lines = first.lines((who.user_id, &customer.name), (offer.provider_user_id, template));
     let job = NewJob {
         customer_id: customer.id,
         provider_id: booking.provider_id,
@@ -223,7 +229,7 @@ impl Booking {
 impl CreatedView {
     fn new(booked: &Booked, offer: OfferRow, booking: Booking) -> Self {
         Self {
-            job: JobView {
+            job: JobCreatedView {
                 id: booked.job_id,
                 status: JobStatus::New,
                 service: offer.service_name,
@@ -232,7 +238,7 @@ impl CreatedView {
                 response_deadline: booked.response_deadline.into(),
                 created_at: booked.created_at.into(),
             },
-            chat: ChatView { id: booked.chat_id, created_at: booked.created_at.into() },
+            chat: ChatCreatedView { id: booked.chat_id, created_at: booked.created_at.into() },
             message: "Job request created successfully. The service provider has been notified.",
         }
     }

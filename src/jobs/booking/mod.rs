@@ -7,4 +7,5 @@ mod http;
 pub mod queries;
 pub mod types;
 
-pub use http::{customer_routes, routes};
+pub use http::{ChatCreatedView, CreatedView, JobCreatedView, customer_routes, routes};
+pub use types::FirstMessage;

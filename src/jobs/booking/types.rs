@@ -4,9 +4,11 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 
-use crate::chat::ChatId;
+use crate::auth::UserId;
+use crate::chat::{ChatId, Side};
 use crate::error::Error;
 use crate::jobs::JobId;
+use crate::jobs::queries::Line;
 use crate::web::money::Cents;
 
 /// What stands between a customer and a new booking.
@@ -105,6 +107,18 @@ pub struct FirstMessage<'a> {
 }
 
 impl FirstMessage<'_> {
+    /// What the chat begins with: the customer's request, and what the provider's template answers. Each party is its
+    /// user, and the customer's name or the provider's template.
+    #[must_use]
+    pub fn lines(&self, customer: (UserId, &str), provider: (UserId, Option<&str>)) -> Vec<Line> {
+        let mut lines = vec![Line { sender_id: customer.0, side: Side::Customer, text: self.text() }];
+        if let (sender_id, Some(template)) = provider {
+            let text = fill_template(template, customer.1, self.service, self.place, self.scheduled_at);
+            lines.push(Line { sender_id, side: Side::ServiceProvider, text });
+        }
+        lines
+    }
+
     /// The text, at most as long as any message.
     #[must_use]
     pub fn text(&self) -> String {

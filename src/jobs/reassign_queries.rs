@@ -1,0 +1,88 @@
+//! Providers who could take a job over.
+
+use super::JobId;
+use crate::auth::UserId;
+use crate::db::Pooler;
+use crate::providers::ProviderId;
+
+/// A provider who could take a job over.
+#[derive(Debug)]
+pub struct AlternativeRow {
+    /// Id.
+    pub id: ProviderId,
+    /// The name of the business.
+    pub business_name: String,
+    /// Its owner's first and last name.
+    pub owner_name: String,
+    /// 0 without a review.
+    pub rating: f64,
+    /// How many jobs it has done.
+    pub total_jobs: i32,
+    /// In cents.
+    pub min_price_cents: Option<i64>,
+    /// In cents.
+    pub max_price_cents: Option<i64>,
+    /// ZIP codes, the primary one first.
+    pub service_areas: Vec<String>,
+    /// How many there are.
+    pub total: i64,
+}
+
+/// The active providers, but the present one, who offer a job's service at its place: the best rated first, at most
+/// `limit`. `None`: there is no such job, or it is not this customer's.
+///
+/// # Errors
+/// Those of the database.
+pub async fn list_alternatives(
+    pooler: &Pooler,
+    job: JobId,
+    user: UserId,
+    limit: i64,
+) -> sqlx::Result<Option<Vec<AlternativeRow>>> {
+    let rows = sqlx::query!(
+        r#"select a.id as "id?: ProviderId", a.business_name as "business_name?", a.owner_name as "owner_name?", a.rating as "rating?",
+                  a.total_jobs as "total_jobs?", a.min_price_cents as "min_price_cents?", a.max_price_cents as "max_price_cents?",
+                  a.service_areas as "service_areas?", a.total as "total?"
+           from stm.jobs j
+           join stm.customers c on c.id = j.customer_id
+           left join lateral (
+               select p.id, p.business_name, u.first_name || ' ' || u.last_name as owner_name, p.rating::float8 as rating, p.total_jobs,
+                      p.min_price_cents, p.max_price_cents,
+                      (select array_agg(y.zip_code order by y.position) from stm.provider_zip_codes y where y.provider_id = p.id)
+                          as service_areas,
+                      count(*) over () as total
+               from stm.provider_zip_codes z
+               join stm.provider_services x on x.provider_id = z.provider_id and x.service_id = j.service_id
+               join stm.providers p on p.id = z.provider_id
+               join stm.users u on u.id = p.user_id
+               where z.zip_code = j.zipcode and p.status = 'active' and p.id <> j.provider_id
+               order by p.rating desc, p.total_jobs desc, p.id
+               limit $3
+           ) a on true
+           where j.id = $1 and c.user_id = $2
+           order by a.rating desc, a.total_jobs desc, a.id"#,
+        job.0,
+        user.0,
+        limit,
+    )
+    .fetch_all(pooler)
+    .await?;
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    // A job without alternatives is one row of nulls.
+    let alternatives = rows.into_iter().filter_map(|row| {
+        Some(AlternativeRow {
+            id: row.id?,
+            business_name: row.business_name?,
+            owner_name: row.owner_name?,
+            rating: row.rating?,
+            total_jobs: row.total_jobs?,
+            min_price_cents: row.min_price_cents,
+            max_price_cents: row.max_price_cents,
+            service_areas: row.service_areas.unwrap_or_default(),
+            total: row.total?,
+        })
+    });
+    Ok(Some(alternatives.collect()))
+}
