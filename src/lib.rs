@@ -10,6 +10,7 @@ pub mod config;
 pub mod customers;
 pub mod db;
 mod demo;
+pub mod disputes;
 pub mod error;
 pub mod idempotency;
 pub mod jobs;
@@ -18,6 +19,7 @@ pub mod notifications;
 pub mod providers;
 pub mod realtime;
 pub mod web;
+mod worker;
 
 use std::sync::Arc;
 
@@ -34,19 +36,22 @@ use db::url::{ConnectionString, Secret};
 use db::{Direct, Pooler, diagnose};
 use realtime::Realtime;
 use web::state::{ApiState, RefreshTokenLifetime};
+use worker::Worker;
 
 /// The running application: a router to serve, and what to end after it.
 #[derive(Debug)]
 pub struct App {
     /// REST, Socket.IO and documentation.
     pub router: Router,
+    worker: Worker,
     realtime: Realtime,
     direct: Direct,
 }
 
 impl App {
-    /// Settles the messages that were taken, closes every socket, and gives back the direct connections.
+    /// Ends the worker, settles the messages that were taken, closes every socket, and gives back the direct connections.
     pub async fn drain(&self) {
+        self.worker.stop().await;
         self.realtime.drain().await;
         self.direct.close().await;
     }
@@ -86,6 +91,7 @@ pub async fn start(config: Config) -> anyhow::Result<App> {
         connections: realtime.connections.clone(),
         notifier: realtime.notifier.clone(),
     };
+    let worker = Worker::start(pooler.clone(), realtime.notifier.clone());
     let (routes, api) = routes()
         .with_state(state)
         .merge(web::health::routes().with_state(web::health::Doors { pooler, direct: direct.clone() }))
@@ -95,7 +101,7 @@ pub async fn start(config: Config) -> anyhow::Result<App> {
     )
     .layer(realtime.layer.clone())
     .layer(web::layers::cors(config.allowed_origins));
-    Ok(App { router, realtime, direct })
+    Ok(App { router, worker, realtime, direct })
 }
 
 /// Every REST route but those of operations: a feature owns its own.
@@ -103,7 +109,8 @@ fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(web::docs::Frame::openapi())
         .nest("/auth", auth::routes())
         .nest("/customer", customers::routes().merge(jobs::customer_routes()))
-        .nest("/customers", customers::routes().merge(jobs::customers_routes()))
+        .nest("/customers", customers::routes().merge(jobs::customers_routes()).merge(disputes::customer_routes()))
+        .nest("/lsm", disputes::lsm_routes())
         .nest("/provider", jobs::provider_routes())
         .nest("/services", catalog::routes())
         .nest("/jobs", jobs::routes())

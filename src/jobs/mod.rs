@@ -6,6 +6,7 @@
 
 mod booking;
 mod customer;
+pub mod deadlines;
 mod details;
 mod details_queries;
 mod provider;

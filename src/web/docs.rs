@@ -20,6 +20,7 @@ use crate::error::Problem;
         (name = "catalog", description = "Services and who offers them; public"),
         (name = "jobs", description = "Bookings"),
         (name = "negotiation", description = "Offers about a new job, by either party"),
+        (name = "disputes", description = "What went wrong with a job, and how its LSM has settled it"),
         (name = "chat", description = "Chat history; live chat is Socket.IO"),
         (name = "notifications", description = "What the caller has been told"),
         (name = "operations", description = "Health"),

@@ -1,0 +1,13 @@
+//! Disputes: what went wrong with a job that is done, in the customer's words, and how its LSM has settled it.
+//!
+//! Invariants: at most one dispute per job is open; an LSM sees the disputes about its own providers only, and is a member
+//! of a chat from joining it until the dispute is resolved.
+
+mod http;
+mod lsm;
+mod queries;
+mod types;
+
+pub use http::customer_routes;
+pub use lsm::lsm_routes;
+pub use types::{DisputeId, DisputeStatus};

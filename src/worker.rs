@@ -1,0 +1,72 @@
+//! What the clock does, in every process: response deadlines, and old keys. Several processes do not disturb each other,
+//! and whatever passed while none was running is caught up with.
+
+use std::time::Duration;
+
+use chrono::Utc;
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::db::Pooler;
+use crate::idempotency;
+use crate::jobs::deadlines;
+use crate::notifications::Notifier;
+
+/// How often deadlines are looked at, and so how late they may be acted upon.
+const DEADLINES_EVERY: Duration = Duration::from_secs(5);
+
+/// How often old keys are deleted.
+const KEYS_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// The running worker.
+#[derive(Debug)]
+pub struct Worker {
+    stopped: CancellationToken,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl Worker {
+    /// Begins to watch the clock.
+    #[must_use]
+    pub fn start(pooler: Pooler, notifier: Notifier) -> Self {
+        let stopped = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(watch_deadlines(pooler.clone(), notifier, stopped.clone()));
+        tasks.spawn(delete_keys(pooler, stopped.clone()));
+        Self { stopped, tasks: Mutex::new(tasks) }
+    }
+
+    /// Finishes what has begun, and begins nothing else.
+    pub async fn stop(&self) {
+        self.stopped.cancel();
+        while self.tasks.lock().await.join_next().await.is_some() {}
+    }
+}
+
+async fn watch_deadlines(pooler: Pooler, notifier: Notifier, stopped: CancellationToken) {
+    while wait(DEADLINES_EVERY, &stopped).await {
+        deadlines::act(&pooler, Utc::now(), &stopped, |news| notifier.spread(news)).await;
+    }
+}
+
+async fn delete_keys(pooler: Pooler, stopped: CancellationToken) {
+    while wait(KEYS_EVERY, &stopped).await {
+        loop {
+            match idempotency::delete_expired(&pooler, Utc::now()).await {
+                Ok(0) => break,
+                Ok(_) if stopped.is_cancelled() => return,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "old idempotency keys could not be deleted; trying again in an hour");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// `false`: it is time to stop.
+async fn wait(time: Duration, stopped: &CancellationToken) -> bool {
+    stopped.run_until_cancelled(tokio::time::sleep(time)).await.is_some()
+}
