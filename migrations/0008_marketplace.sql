@@ -4,10 +4,13 @@ alter table stm.settings
     add column warning_threshold integer not null default 3 check (warning_threshold between 1 and 10),
     add column cancellation_fee_percentage integer not null default 25 check (cancellation_fee_percentage between 0 and 100);
 
+-- `preferred_at`: when the customer wanted it, whatever was agreed upon since.
 -- `deadline_missed_at`: the present response deadline has been acted upon; null again with every new deadline.
 alter table stm.jobs
+    add column preferred_at timestamptz,
     add column deadline_missed_at timestamptz,
     add constraint jobs_waits_only_while_new check (status = 'new' or not pending_approval);
+update stm.jobs set preferred_at = scheduled_at;
 create index jobs_response_deadline on stm.jobs (response_deadline)
     where status = 'new' and not sp_accepted and not pending_approval and deadline_missed_at is null;
 -- Lists of a party's jobs, newest first.

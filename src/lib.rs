@@ -12,6 +12,7 @@ pub mod db;
 mod demo;
 pub mod error;
 pub mod jobs;
+pub mod negotiation;
 pub mod notifications;
 pub mod providers;
 pub mod realtime;
@@ -30,7 +31,6 @@ use config::PoolerStatements;
 use db::probe::{self, Pooling};
 use db::url::{ConnectionString, Secret};
 use db::{Direct, Pooler, diagnose};
-use notifications::Notifier;
 use realtime::Realtime;
 use web::state::{ApiState, RefreshTokenLifetime};
 
@@ -83,7 +83,7 @@ pub async fn start(config: Config) -> anyhow::Result<App> {
         refresh_token_lifetime: RefreshTokenLifetime(chrono::Duration::from_std(config.refresh_token_expires_in)?),
         passwords: Passwords::default(),
         connections: realtime.connections.clone(),
-        notifier: Notifier::new(realtime.connections.clone()),
+        notifier: realtime.notifier.clone(),
     };
     let (routes, api) = routes()
         .with_state(state)
@@ -106,6 +106,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .nest("/services", catalog::routes())
         .nest("/jobs", jobs::routes())
         .nest("/chat", chat::routes())
+        .nest("/chat/negotiation", negotiation::routes())
         .nest("/notifications", notifications::routes())
 }
 

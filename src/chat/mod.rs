@@ -9,7 +9,7 @@ mod http;
 mod list_queries;
 mod lists;
 mod live;
-mod queries;
+pub mod queries;
 pub mod socket;
 mod types;
 

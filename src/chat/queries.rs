@@ -1,8 +1,8 @@
-//! REST's statements: chats and messages through the pooler.
+//! Chats and messages through the pooler, and lines that come with a change of a job.
 
 use super::{ChatId, MessageId, MessageType, MessageView, Side};
 use crate::auth::UserId;
-use crate::db::Pooler;
+use crate::db::{Door, Pooler, Tx};
 
 /// Which part of a chat's history.
 #[derive(Debug, Clone, Copy)]
@@ -75,4 +75,35 @@ pub async fn list_messages(
         })
     });
     Ok(Some(messages.collect()))
+}
+
+/// Adds a line to an open chat in which the sender is a member, and gives its `seq`; `None`: the chat is closed, or the
+/// sender is not a member. From here to the commit whoever else writes to the chat waits.
+///
+/// # Errors
+/// Those of the database.
+pub async fn insert_line<D: Door>(
+    tx: &mut Tx<D>,
+    chat: ChatId,
+    sender: UserId,
+    side: Side,
+    text: &str,
+) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar!(
+        "with chat as (
+             update stm.chats c
+             set last_seq = last_seq + 1
+             where c.id = $1 and c.closed_at is null
+               and exists (select from stm.chat_members m where m.chat_id = $1 and m.user_id = $2 and m.left_at is null)
+             returning c.id, c.last_seq)
+         insert into stm.messages (chat_id, seq, sender_id, sender_type, message)
+         select id, last_seq, $2, $3, $4 from chat
+         returning seq",
+        chat.0,
+        sender.0,
+        side.as_str(),
+        text,
+    )
+    .fetch_optional(tx)
+    .await
 }

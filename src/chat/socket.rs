@@ -64,7 +64,7 @@ pub fn listen(socket: &SocketRef) {
 }
 
 /// Hears one kind of event.
-fn on<D: DeserializeOwned + Send + Sync + 'static>(
+pub fn on<D: DeserializeOwned + Send + Sync + 'static>(
     socket: &SocketRef,
     event: &'static str,
     heard: impl Fn(Reply, D, SocketState) -> BoxFuture<'static, ()> + Clone + Send + Sync + 'static,
@@ -83,7 +83,7 @@ fn on<D: DeserializeOwned + Send + Sync + 'static>(
 }
 
 /// Handles an event after those before it of the same socket.
-fn in_turn(
+pub fn in_turn(
     event: &'static str,
     reply: Reply,
     handle: impl FnOnce(Reply) -> BoxFuture<'static, ()>,

@@ -1,148 +1,372 @@
-//! Rows of bookings.
+//! Rows of a job that is about to change, through whichever door.
 
 use chrono::{DateTime, Utc};
 
-use super::types::{Availability, Blocks, Booked};
+use super::types::{Action, Actor, OfferStatus, OpenOffer, Party, Settings, State, Terms};
 use super::{JobId, JobStatus};
 use crate::auth::UserId;
 use crate::catalog::ServiceId;
 use crate::chat::{ChatId, Side};
 use crate::customers::CustomerId;
-use crate::db::{Pooler, Tx};
+use crate::db::{Door, Pooler, Tx};
 use crate::providers::ProviderId;
+use crate::web::money::Cents;
 
-/// The customer who books.
+/// A locked job's own columns.
 #[derive(Debug)]
-pub struct CustomerRow {
+pub struct LockedRow {
     /// Id.
-    pub id: CustomerId,
-    /// First and last name.
-    pub name: String,
-    /// Banned?
-    pub is_banned: bool,
-}
-
-/// Locks the customer's row until the transaction ends: two bookings of one customer are decided one after
-/// the other. `None`: this user is not a customer.
-///
-/// # Errors
-/// Those of the database.
-pub async fn lock_customer(tx: &mut Tx<Pooler>, user_id: UserId) -> sqlx::Result<Option<CustomerRow>> {
-    sqlx::query_as!(
-        CustomerRow,
-        r#"select c.id as "id: CustomerId", u.first_name || ' ' || u.last_name as "name!", u.banned_at is not null as "is_banned!"
-           from stm.customers c
-           join stm.users u on u.id = c.user_id
-           where c.user_id = $1
-           for no key update of c"#,
-        user_id.0,
-    )
-    .fetch_optional(tx)
-    .await
-}
-
-/// What is asked of whom.
-#[derive(Debug)]
-pub struct OfferRow {
-    /// The service's name.
-    pub service_name: String,
-    /// The provider's user.
-    pub provider_user_id: UserId,
-    /// What the provider says first in every new chat.
-    pub first_message_template: Option<String>,
-    /// How long a provider has to answer.
-    pub response_deadline_minutes: i32,
-    /// May the provider be booked for this?
-    pub availability: Availability,
-    /// What stands in the customer's way.
-    pub blocks: Blocks,
-}
-
-/// An approved service and a provider, with all that decides whether the one can be booked with the other.
-/// The provider's row is locked against a change of status until the transaction ends.
-///
-/// # Errors
-/// Those of the database.
-pub async fn lock_offer(
-    tx: &mut Tx<Pooler>,
-    customer: CustomerId,
-    service: ServiceId,
-    provider: ProviderId,
-    zip_code: &str,
-) -> sqlx::Result<Option<OfferRow>> {
-    let row = sqlx::query!(
-        r#"select s.name as service_name, p.user_id as "provider_user_id: UserId", p.first_message_template,
-                  t.response_deadline_minutes,
-                  p.status = 'active' as "is_active!",
-                  exists (select from stm.provider_services x where x.provider_id = p.id and x.service_id = s.id)
-                      as "offers_service!",
-                  exists (select from stm.provider_zip_codes z where z.provider_id = p.id and z.zip_code = $4)
-                      as "serves_zip_code!",
-                  exists (select from stm.jobs j where j.customer_id = $1 and j.status = 'completed') as "has_unpaid_job!",
-                  exists (select from stm.jobs j
-                          where j.customer_id = $1 and j.provider_id = p.id and j.status in ('new', 'in_progress'))
-                      as "has_open_job_with_provider!",
-                  exists (select from stm.jobs j where j.customer_id = $1 and j.status = 'new' and j.sp_accepted)
-                      as "has_accepted_job!"
-           from stm.services s, stm.providers p, stm.settings t
-           where s.id = $2 and s.status = 'approved' and p.id = $3
-           for share of p"#,
-        customer.0,
-        service.0,
-        provider.0,
-        zip_code,
-    )
-    .fetch_optional(tx)
-    .await?;
-    Ok(row.map(|row| OfferRow {
-        service_name: row.service_name,
-        provider_user_id: row.provider_user_id,
-        first_message_template: row.first_message_template,
-        response_deadline_minutes: row.response_deadline_minutes,
-        availability: Availability {
-            is_active: row.is_active,
-            offers_service: row.offers_service,
-            serves_zip_code: row.serves_zip_code,
-        },
-        blocks: Blocks {
-            has_unpaid_job: row.has_unpaid_job,
-            has_open_job_with_provider: row.has_open_job_with_provider,
-            has_accepted_job: row.has_accepted_job,
-        },
-    }))
-}
-
-/// A job to be inserted.
-#[derive(Debug)]
-pub struct NewJob<'a> {
-    /// Who books.
+    pub id: JobId,
+    /// Who has booked.
     pub customer_id: CustomerId,
     /// Who is booked.
     pub provider_id: ProviderId,
     /// What.
     pub service_id: ServiceId,
-    /// For how much, in cents: the budget, or 0.
+    /// Where it is.
+    pub status: JobStatus,
+    /// Agreed to the present terms?
+    pub sp_accepted: bool,
+    /// Is an offer open?
+    pub pending_approval: bool,
+    /// In cents.
     pub price_cents: i64,
     /// The customer's budget, in cents.
     pub customer_budget_cents: Option<i64>,
-    /// Where: five digits.
-    pub zipcode: &'a str,
-    /// Where, in the customer's words.
-    pub location: Option<&'a str>,
-    /// Answers to the service's questions.
-    pub answers: &'a serde_json::Value,
-    /// URLs of pictures.
-    pub images: &'a [String],
-    /// Must the provider come and look first?
-    pub requires_in_person_visit: bool,
-    /// What that costs, in cents.
-    pub in_person_visit_cost_cents: Option<i64>,
-    /// Size, in square feet.
-    pub project_size_sqft: Option<i32>,
     /// When.
     pub scheduled_at: Option<DateTime<Utc>>,
     /// Until when the provider should answer.
     pub response_deadline: DateTime<Utc>,
+    /// Was the deadline acted upon?
+    pub deadline_missed: bool,
+    /// When the work was done.
+    pub completed_at: Option<DateTime<Utc>>,
+    /// Where: five digits.
+    pub zipcode: String,
+    /// Where, in the customer's words.
+    pub location: Option<String>,
+    /// Answers to the service's questions.
+    pub answers: serde_json::Value,
+}
+
+/// Locks a job until the transaction ends. `None`: there is no such job, or it never was this user's.
+///
+/// # Errors
+/// Those of the database.
+pub async fn lock<D: Door>(tx: &mut Tx<D>, id: JobId, user: UserId) -> sqlx::Result<Option<LockedRow>> {
+    sqlx::query_as!(
+        LockedRow,
+        r#"select j.id as "id: JobId", j.customer_id as "customer_id: CustomerId", j.provider_id as "provider_id: ProviderId",
+                  j.service_id as "service_id: ServiceId", j.status as "status: JobStatus", j.sp_accepted, j.pending_approval,
+                  j.price_cents, j.customer_budget_cents, j.scheduled_at, j.response_deadline,
+                  j.deadline_missed_at is not null as "deadline_missed!", j.completed_at, j.zipcode, j.location, j.answers
+           from stm.jobs j
+           where j.id = $1
+             and (exists (select from stm.customers c where c.id = j.customer_id and c.user_id = $2)
+                  or exists (select from stm.providers p where p.id = j.provider_id and p.user_id = $2)
+                  or exists (select from stm.chats c join stm.chat_members m on m.chat_id = c.id
+                             where c.job_id = j.id and m.user_id = $2 and m.side = 'service_provider'))
+           for no key update of j"#,
+        id.0,
+        user.0,
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// Locks the job whose deadline has been over the longest, among those that nobody else is working at.
+/// `None`: there is none left but those to be `skipped`.
+///
+/// # Errors
+/// Those of the database.
+pub async fn lock_overdue(tx: &mut Tx<Pooler>, now: DateTime<Utc>, skipped: &[i64]) -> sqlx::Result<Option<LockedRow>> {
+    sqlx::query_as!(
+        LockedRow,
+        r#"select j.id as "id: JobId", j.customer_id as "customer_id: CustomerId", j.provider_id as "provider_id: ProviderId",
+                  j.service_id as "service_id: ServiceId", j.status as "status: JobStatus", j.sp_accepted, j.pending_approval,
+                  j.price_cents, j.customer_budget_cents, j.scheduled_at, j.response_deadline,
+                  j.deadline_missed_at is not null as "deadline_missed!", j.completed_at, j.zipcode, j.location, j.answers
+           from stm.jobs j
+           where j.status = 'new' and not j.sp_accepted and not j.pending_approval and j.deadline_missed_at is null
+             and j.response_deadline < $1 and j.id <> all($2)
+           order by j.response_deadline
+           limit 1
+           for no key update of j skip locked"#,
+        now,
+        skipped,
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// Whom a job concerns, and what its rules need beyond its own row.
+#[derive(Debug)]
+pub struct PartiesRow {
+    /// The customer's user.
+    pub customer_user_id: UserId,
+    /// First and last name.
+    pub customer_name: String,
+    /// The present provider's user.
+    pub provider_user_id: UserId,
+    /// The name of the business.
+    pub business_name: String,
+    /// The user of the provider's LSM.
+    pub lsm_user_id: UserId,
+    /// The provider's LSM.
+    pub lsm_id: i64,
+    /// The service's name.
+    pub service_name: String,
+    /// The chat with the present provider.
+    pub chat_id: Option<ChatId>,
+    /// The offer that waits for an answer.
+    pub offer: Option<OpenOffer>,
+    /// The marketplace's settings.
+    pub settings: Settings,
+}
+
+/// Reads what belongs to a locked job. A statement of its own, because the one that waits for the lock sees
+/// everything else as it was before the wait.
+///
+/// # Errors
+/// Those of the database.
+pub async fn find_parties<D: Door>(tx: &mut Tx<D>, id: JobId) -> sqlx::Result<PartiesRow> {
+    let row = sqlx::query!(
+        r#"select cu.id as "customer_user_id: UserId", cu.first_name || ' ' || cu.last_name as "customer_name!",
+                  p.user_id as "provider_user_id: UserId", p.business_name, p.lsm_id,
+                  l.user_id as "lsm_user_id: UserId", s.name as service_name,
+                  chat.id as "chat_id?: ChatId",
+                  o.offered_by as "offered_by?: Party", o.price_cents as "offered_price_cents?", o.scheduled_at as "offered_date?",
+                  t.response_deadline_minutes, t.cancellation_fee_percentage, t.warning_threshold
+           from stm.jobs j
+           join stm.customers c on c.id = j.customer_id
+           join stm.users cu on cu.id = c.user_id
+           join stm.providers p on p.id = j.provider_id
+           join stm.local_service_managers l on l.id = p.lsm_id
+           join stm.services s on s.id = j.service_id
+           cross join stm.settings t
+           left join lateral (
+               select ch.id from stm.chats ch where ch.job_id = j.id order by ch.id desc limit 1
+           ) chat on true
+           left join stm.offers o on o.job_id = j.id and o.status = 'open'
+           where j.id = $1"#,
+        id.0,
+    )
+    .fetch_one(tx)
+    .await?;
+    Ok(PartiesRow {
+        customer_user_id: row.customer_user_id,
+        customer_name: row.customer_name,
+        provider_user_id: row.provider_user_id,
+        business_name: row.business_name,
+        lsm_user_id: row.lsm_user_id,
+        lsm_id: row.lsm_id,
+        service_name: row.service_name,
+        chat_id: row.chat_id,
+        offer: row.offered_by.map(|by| OpenOffer {
+            by,
+            terms: Terms { price: row.offered_price_cents.map(Cents), scheduled_at: row.offered_date },
+        }),
+        settings: Settings {
+            response_deadline_minutes: row.response_deadline_minutes,
+            cancellation_fee_percentage: row.cancellation_fee_percentage,
+            warning_threshold: row.warning_threshold,
+        },
+    })
+}
+
+/// A change of a job.
+#[derive(Debug)]
+pub struct Change<'a> {
+    /// Which job.
+    pub id: JobId,
+    /// As it was.
+    pub from: &'a State,
+    /// As it becomes.
+    pub to: &'a State,
+    /// Who does it; `None` is the platform.
+    pub actor_id: Option<UserId>,
+    /// What is done.
+    pub action: Action,
+    /// Why.
+    pub reason: Option<&'a str>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// Changes a job if it still is as it was, and writes the audit row. `false`: it is not.
+///
+/// # Errors
+/// Those of the database.
+pub async fn set_state<D: Door>(tx: &mut Tx<D>, change: &Change<'_>) -> sqlx::Result<bool> {
+    let Change { from, to, .. } = change;
+    let changed = sqlx::query!(
+        "with changed as (
+             update stm.jobs
+             set status = $5, sp_accepted = $6, pending_approval = $7, price_cents = $8, scheduled_at = $9, response_deadline = $10,
+                 deadline_missed_at = case when $11 then coalesce(deadline_missed_at, $15) end, completed_at = $12, updated_at = now()
+             where id = $1 and status = $2 and sp_accepted = $3 and pending_approval = $4
+             returning id)
+         insert into stm.job_events (job_id, actor_id, action, from_status, to_status, reason, at)
+         select id, $13, $14, $2, $5, $16, $15 from changed",
+        change.id.0,
+        from.status.as_str(),
+        from.sp_accepted,
+        from.offer.is_some(),
+        to.status.as_str(),
+        to.sp_accepted,
+        to.offer.is_some(),
+        to.price.0,
+        to.scheduled_at,
+        to.response_deadline,
+        to.deadline_missed,
+        to.completed_at,
+        change.actor_id.map(|id| id.0),
+        change.action.as_str(),
+        change.at,
+        change.reason,
+    )
+    .execute(tx)
+    .await?;
+    Ok(changed.rows_affected() == 1)
+}
+
+/// Writes an audit row of what does not change the job itself.
+///
+/// # Errors
+/// Those of the database.
+pub async fn insert_event<D: Door>(
+    tx: &mut Tx<D>,
+    id: JobId,
+    actor_id: UserId,
+    action: Action,
+    status: Option<JobStatus>,
+    reason: Option<&str>,
+) -> sqlx::Result<()> {
+    let status = status.map(JobStatus::as_str);
+    sqlx::query!(
+        "insert into stm.job_events (job_id, actor_id, action, from_status, to_status, reason)
+         values ($1, $2, $3, $4, coalesce($4, 'new'), $5)",
+        id.0,
+        actor_id.0,
+        action.as_str(),
+        status,
+        reason,
+    )
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
+/// Answers the open offer of a job.
+///
+/// # Errors
+/// Those of the database.
+pub async fn close_offer<D: Door>(
+    tx: &mut Tx<D>,
+    job: JobId,
+    status: OfferStatus,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update stm.offers set status = $2, answered_at = $3 where job_id = $1 and status = 'open'",
+        job.0,
+        status.as_str(),
+        now,
+    )
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
+/// Closes a chat; it is kept.
+///
+/// # Errors
+/// Those of the database.
+pub async fn close_chat<D: Door>(tx: &mut Tx<D>, chat: ChatId, now: DateTime<Utc>) -> sqlx::Result<()> {
+    sqlx::query!("update stm.chats set closed_at = $2 where id = $1 and closed_at is null", chat.0, now)
+        .execute(tx)
+        .await
+        .map(drop)
+}
+
+/// What a payment is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PaymentKind {
+    /// The work.
+    Job,
+    /// A late cancellation.
+    CancellationFee,
+}
+
+/// Notes that an amount is owed for a job; once for each kind.
+///
+/// # Errors
+/// Those of the database.
+pub async fn insert_payment<D: Door>(tx: &mut Tx<D>, job: JobId, kind: PaymentKind, amount: Cents) -> sqlx::Result<()> {
+    let kind = match kind {
+        PaymentKind::Job => "job",
+        PaymentKind::CancellationFee => "cancellation_fee",
+    };
+    sqlx::query!(
+        "insert into stm.payments (job_id, kind, amount_cents) values ($1, $2, $3) on conflict (job_id, kind) do nothing",
+        job.0,
+        kind,
+        amount.0,
+    )
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
+/// Notes that a job's money was received, and counts the job and its price for the provider.
+///
+/// The provider's numbers are raised where they are, so that no two payments can overwrite each other.
+///
+/// # Errors
+/// Those of the database.
+pub async fn receive_payment<D: Door>(
+    tx: &mut Tx<D>,
+    job: &LockedRow,
+    method: Option<&str>,
+    notes: Option<&str>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "with received as (
+             insert into stm.payments (job_id, kind, amount_cents, status, method, notes, marked_at)
+             values ($1, 'job', $2, 'received', $3, $4, $5)
+             on conflict (job_id, kind) do update
+             set amount_cents = excluded.amount_cents, status = 'received', method = excluded.method, notes = excluded.notes,
+                 marked_at = excluded.marked_at
+             where payments.status = 'pending'
+             returning amount_cents)
+         update stm.providers
+         set earnings_cents = earnings_cents + received.amount_cents, total_jobs = total_jobs + 1, updated_at = now()
+         from received
+         where id = $6",
+        job.id.0,
+        job.price_cents,
+        method,
+        notes,
+        now,
+        job.provider_id.0,
+    )
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
+/// Warns a provider; gives how many warnings it has now.
+///
+/// # Errors
+/// Those of the database.
+pub async fn warn_provider(tx: &mut Tx<Pooler>, provider: ProviderId) -> sqlx::Result<i32> {
+    sqlx::query_scalar!(
+        "update stm.providers set warnings = warnings + 1, updated_at = now() where id = $1 returning warnings",
+        provider.0,
+    )
+    .fetch_one(tx)
+    .await
 }
 
 /// A line that a new chat begins with.
@@ -156,59 +380,45 @@ pub struct Line {
     pub text: String,
 }
 
-/// Inserts a new job, its chat with both members, and the chat's first lines: one statement, so that none
+/// Gives a job to another provider: closes its chats, and opens one with its first lines. One statement, so that none
 /// is there without the others.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn insert(
+pub async fn set_provider(
     tx: &mut Tx<Pooler>,
-    job: &NewJob<'_>,
+    job: JobId,
+    provider: ProviderId,
+    customer_budget: Option<Cents>,
     customer_user: UserId,
     provider_user: UserId,
     lines: &[Line],
-) -> sqlx::Result<Booked> {
+) -> sqlx::Result<ChatId> {
     let senders: Vec<i64> = lines.iter().map(|line| line.sender_id.0).collect();
     let sides: Vec<String> = lines.iter().map(|line| line.side.as_str().to_owned()).collect();
     let texts: Vec<String> = lines.iter().map(|line| line.text.clone()).collect();
-    sqlx::query_as!(
-        Booked,
-        r#"with job as (
-               insert into stm.jobs (
-                   customer_id, provider_id, service_id, status, price_cents, customer_budget_cents, zipcode, location, answers,
-                   images, requires_in_person_visit, in_person_visit_cost_cents, project_size_sqft, scheduled_at, response_deadline)
-               values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
-               returning id, created_at, response_deadline
+    sqlx::query_scalar!(
+        r#"with given as (
+               update stm.jobs set provider_id = $2, customer_budget_cents = $3 where id = $1 returning id
+           ), closed as (
+               update stm.chats set closed_at = now() where job_id = $1 and closed_at is null
            ), chat as (
                insert into stm.chats (job_id, last_seq)
-               select job.id, cardinality($18::bigint[]) from job
+               select given.id, cardinality($6::bigint[]) from given
                returning id
            ), members as (
                insert into stm.chat_members (chat_id, user_id, side)
                select chat.id, member.user_id, member.side
-               from chat, (values ($16::bigint, 'customer'), ($17::bigint, 'service_provider')) as member (user_id, side)
+               from chat, (values ($4::bigint, 'customer'), ($5::bigint, 'service_provider')) as member (user_id, side)
            ), lines as (
                insert into stm.messages (chat_id, seq, sender_id, sender_type, message)
                select chat.id, line.seq, line.sender_id, line.side, line.text
-               from chat, unnest($18::bigint[], $19::text[], $20::text[]) with ordinality as line (sender_id, side, text, seq)
+               from chat, unnest($6::bigint[], $7::text[], $8::text[]) with ordinality as line (sender_id, side, text, seq)
            )
-           select job.id as "job_id: JobId", chat.id as "chat_id: ChatId", job.created_at, job.response_deadline
-           from job, chat"#,
-        job.customer_id.0,
-        job.provider_id.0,
-        job.service_id.0,
-        JobStatus::New.as_str(),
-        job.price_cents,
-        job.customer_budget_cents,
-        job.zipcode,
-        job.location,
-        job.answers,
-        job.images,
-        job.requires_in_person_visit,
-        job.in_person_visit_cost_cents,
-        job.project_size_sqft,
-        job.scheduled_at,
-        job.response_deadline,
+           select chat.id as "id: ChatId" from chat"#,
+        job.0,
+        provider.0,
+        customer_budget.map(|budget| budget.0),
         customer_user.0,
         provider_user.0,
         &senders,
@@ -217,4 +427,35 @@ pub async fn insert(
     )
     .fetch_one(tx)
     .await
+}
+
+impl LockedRow {
+    /// The job as its rules see it.
+    #[must_use]
+    pub fn state(&self, parties: &PartiesRow) -> State {
+        State {
+            status: self.status,
+            sp_accepted: self.sp_accepted,
+            offer: parties.offer,
+            price: Cents(self.price_cents),
+            scheduled_at: self.scheduled_at,
+            response_deadline: self.response_deadline,
+            deadline_missed: self.deadline_missed,
+            completed_at: self.completed_at,
+        }
+    }
+}
+
+impl PartiesRow {
+    /// Which party a user is; `None`: neither, any more.
+    #[must_use]
+    pub fn actor(&self, user: UserId) -> Option<Actor> {
+        if user == self.customer_user_id {
+            Some(Actor::Party(Party::Customer))
+        } else if user == self.provider_user_id {
+            Some(Actor::Party(Party::ServiceProvider))
+        } else {
+            None
+        }
+    }
 }

@@ -10,5 +10,5 @@ mod socket;
 mod types;
 
 pub use http::routes;
-pub use socket::{NotificationCreated, Notifier, tell};
+pub use socket::{News, NotificationCreated, Notifier, tell};
 pub use types::{Created, NewNotification, NotificationId, NotificationType, NotificationView};

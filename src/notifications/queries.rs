@@ -4,13 +4,13 @@ use std::collections::{HashMap, HashSet};
 
 use super::{Created, NewNotification, NotificationId, NotificationType, NotificationView};
 use crate::auth::{Role, UserId};
-use crate::db::{Direct, Pooler, Tx};
+use crate::db::{Direct, Door, Pooler, Tx};
 
 /// Inserts a notification.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn insert(tx: &mut Tx<Pooler>, new: NewNotification) -> sqlx::Result<Created> {
+pub async fn insert<D: Door>(tx: &mut Tx<D>, new: NewNotification) -> sqlx::Result<Created> {
     let row = sqlx::query!(
         r#"with created as (
                insert into stm.notifications (recipient_id, type, title, message, metadata)

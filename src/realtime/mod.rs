@@ -38,6 +38,7 @@ use tokio::task::JoinSet;
 
 use crate::auth::AccessTokens;
 use crate::db::Direct;
+use crate::notifications::Notifier;
 use connections::{Connections, End};
 use limits::{Limits, Verdict};
 use readings::Readings;
@@ -100,6 +101,8 @@ pub struct SocketState {
     pub connections: Connections,
     /// How much each user may ask for.
     pub limits: Limits,
+    /// Tells what was committed.
+    pub notifier: Notifier,
 }
 
 impl SocketState {
@@ -127,6 +130,8 @@ pub struct Realtime {
     pub layer: SocketIoLayer,
     /// The connected users.
     pub connections: Connections,
+    /// Tells what was committed.
+    pub notifier: Notifier,
     io: SocketIo,
     rooms: Rooms,
     readings: Readings,
@@ -153,6 +158,7 @@ impl Realtime {
         let connections = Connections::default();
         let doubt = Arc::new(Notify::new());
         let writer = Writer::start(&direct, &readings, &rooms, &connections, &doubt);
+        let notifier = Notifier::new(connections.clone(), rooms.clone());
         let state = SocketState {
             readings: readings.clone(),
             access_tokens,
@@ -161,6 +167,7 @@ impl Realtime {
             rooms: rooms.clone(),
             connections: connections.clone(),
             limits: Limits::default(),
+            notifier: notifier.clone(),
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(changes::follow(direct, state.clone(), doubt));
@@ -179,7 +186,7 @@ impl Realtime {
             .ping_timeout(heartbeat.timeout)
             .build_layer();
         handshake::open_namespace(&io);
-        Ok(Self { layer, connections, io, rooms, readings, writer, tasks: Arc::new(Mutex::new(tasks)) })
+        Ok(Self { layer, connections, notifier, io, rooms, readings, writer, tasks: Arc::new(Mutex::new(tasks)) })
     }
 
     /// Takes no more messages, settles those taken, and closes every socket's transport, so that clients
@@ -209,6 +216,7 @@ async fn end_expired(state: SocketState) {
 }
 
 /// A payload that is serialized once for all its receivers.
+#[derive(Debug)]
 pub struct Encoded(Box<RawValue>);
 
 impl Encoded {

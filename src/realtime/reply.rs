@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 
 use super::session::Session;
 use super::{Encoded, emit};
+use crate::error::Error;
 
 /// Why an event is refused. The codes are stable words for programs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +35,9 @@ pub enum Refusal {
     /// The database did not confirm in time: send again, with the same clientMessageId.
     #[error("the service is temporarily unavailable: send it again")]
     Unavailable,
+    /// The present state does not allow it: a code and a sentence.
+    #[error("{1}")]
+    Conflict(&'static str, String),
     /// There is no such event.
     #[error("there is no such event")]
     UnknownEvent,
@@ -49,6 +53,7 @@ impl Refusal {
             Self::ChatClosed => "chat_closed",
             Self::Overloaded => "overloaded",
             Self::Unavailable => "unavailable",
+            Self::Conflict(code, _) => code,
             Self::UnknownEvent => "unknown_event",
         }
     }
@@ -58,6 +63,25 @@ impl From<sqlx::Error> for Refusal {
     fn from(error: sqlx::Error) -> Self {
         tracing::error!(%error, "a socket event could not be carried out");
         Self::Unavailable
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Invalid(_) | Error::Malformed(_) | Error::Refused(..) => {
+                let (_, message) = error.code_and_message();
+                Self::Invalid(message)
+            }
+            Error::NotFound(_) => Self::Forbidden,
+            Error::Conflict("chat_closed", _) => Self::ChatClosed,
+            Error::Conflict(code, message) => Self::Conflict(code, message),
+            defect => {
+                let cause = std::error::Error::source(&defect).map(tracing::field::display);
+                tracing::error!(cause, "a socket event could not be carried out");
+                Self::Unavailable
+            }
+        }
     }
 }
 

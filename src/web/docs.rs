@@ -19,6 +19,7 @@ use crate::error::Problem;
         (name = "customers", description = "The calling customer"),
         (name = "catalog", description = "Services and who offers them; public"),
         (name = "jobs", description = "Bookings"),
+        (name = "negotiation", description = "Offers about a new job, by either party"),
         (name = "chat", description = "Chat history; live chat is Socket.IO"),
         (name = "notifications", description = "What the caller has been told"),
         (name = "operations", description = "Health"),

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use chrono::{DateTime, Duration, Utc};
+
 use crate::error::{Error, FieldError};
 
 /// The longest a short text (a name, an address) may be, in characters.
@@ -79,6 +81,14 @@ impl Fields {
         let ok = value.len() <= 2000
             && url::Url::parse(value).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         self.check(field, ok, "must be an http or https URL");
+    }
+
+    /// An appointment: neither past nor far away. A day alone is its first moment in UTC, which may have passed while
+    /// the day has not.
+    pub fn appointment(&mut self, field: &'static str, date: Option<DateTime<Utc>>, now: DateTime<Utc>) {
+        let is_past = date.is_some_and(|date| date < now - Duration::days(1));
+        let is_far = date.is_some_and(|date| date > now + Duration::days(2 * 366));
+        self.check(field, !is_past && !is_far, "must be neither in the past nor more than two years ahead");
     }
 
     /// How many rows of a list: 1 to [`MAX_LIMIT`].

@@ -76,7 +76,9 @@ mod tests {
 
     #[test]
     fn pages_out_of_reach_are_refused() {
-        for (page, limit, ok) in [(1, 20, true), (0, 20, false), (1001, 100, true), (1002, 100, false), (i64::MAX, 1, false)] {
+        for (page, limit, ok) in
+            [(1, 20, true), (0, 20, false), (1001, 100, true), (1002, 100, false), (i64::MAX, 1, false)]
+        {
             let mut rules = Fields::new();
             let _page = PageRequest::read(&mut rules, Some(page), Some(limit));
             assert_eq!(rules.finish().is_ok(), ok, "{page} {limit}");

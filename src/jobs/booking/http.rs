@@ -8,14 +8,15 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::queries::{self, CustomerRow, Line, NewJob, OfferRow};
+use super::queries::{self, CustomerRow, NewJob, OfferRow};
 use super::types::{Booked, FirstMessage, fill_template, parse_date};
-use super::{JobId, JobStatus};
 use crate::auth::Customer;
 use crate::catalog::ServiceId;
 use crate::chat::{ChatId, Side};
 use crate::db::{Pooler, Tx};
 use crate::error::{Error, Result};
+use crate::jobs::queries::{Line, insert_event};
+use crate::jobs::{Action, JobId, JobStatus};
 use crate::notifications::{self, NewNotification, NotificationType, Notifier};
 use crate::providers::ProviderId;
 use crate::web::extract::Json;
@@ -190,7 +191,9 @@ async fn insert(
         scheduled_at: booking.scheduled_at,
         response_deadline: Utc::now() + Duration::minutes(offer.response_deadline_minutes.into()),
     };
-    queries::insert(tx, &job, who.user_id, offer.provider_user_id, &lines).await
+    let booked = queries::insert(tx, &job, who.user_id, offer.provider_user_id, &lines).await?;
+    insert_event(tx, booked.job_id, who.user_id, Action::Book, None, None).await?;
+    Ok(booked)
 }
 
 fn notification(customer: &CustomerRow, offer: &OfferRow, booked: &Booked) -> NewNotification {
@@ -243,10 +246,7 @@ impl CreateRequest {
         let preferred_date = self.preferred_date.filter(|text| !text.trim().is_empty());
         let scheduled_at = preferred_date.as_deref().and_then(parse_date);
         rules.check("preferredDate", preferred_date.is_none() || scheduled_at.is_some(), "must be an ISO-8601 date");
-        // A day alone is its first moment in UTC, which may have passed while the day has not.
-        let is_past = scheduled_at.is_some_and(|time| time < now - Duration::days(1));
-        let is_far = scheduled_at.is_some_and(|time| time > now + Duration::days(2 * 366));
-        rules.check("preferredDate", !is_past && !is_far, "must be neither in the past nor more than two years ahead");
+        rules.appointment("preferredDate", scheduled_at, now);
 
         let images = self.images.unwrap_or_default();
         rules.check("images", images.len() <= MAX_IMAGES, "must be at most 20");

@@ -1,0 +1,245 @@
+//! The rules of a booking: no I/O.
+
+use std::fmt::Write as _;
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
+
+use crate::chat::ChatId;
+use crate::error::Error;
+use crate::jobs::JobId;
+use crate::web::money::Cents;
+
+/// What stands between a customer and a new booking.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Blocks {
+    /// A completed job that is not paid.
+    pub has_unpaid_job: bool,
+    /// A new or running job with the same provider.
+    pub has_open_job_with_provider: bool,
+    /// A new job that some provider has accepted, and that waits for the customer.
+    pub has_accepted_job: bool,
+}
+
+impl Blocks {
+    /// May the customer book?
+    ///
+    /// # Errors
+    /// 409 saying what to settle first.
+    pub fn check(self) -> Result<(), Error> {
+        let conflict = |code, message: &str| Err(Error::Conflict(code, message.to_owned()));
+        if self.has_unpaid_job {
+            return conflict("unpaid_job", "a completed job has not been paid yet: settle it before booking again");
+        }
+        if self.has_open_job_with_provider {
+            return conflict("open_job_with_provider", "there is an open job with this provider already");
+        }
+        if self.has_accepted_job {
+            return conflict(
+                "accepted_job_waiting",
+                "a provider has accepted one of your jobs: close that deal or cancel it before booking again",
+            );
+        }
+        Ok(())
+    }
+}
+
+/// May this provider be booked for this service and place?
+#[derive(Debug, Clone, Copy)]
+pub struct Availability {
+    /// Approved by the LSM, and not away.
+    pub is_active: bool,
+    /// Has the service in its list.
+    pub offers_service: bool,
+    /// Serves the ZIP code.
+    pub serves_zip_code: bool,
+}
+
+impl Availability {
+    /// # Errors
+    /// 400 saying which condition does not hold.
+    pub fn check(self) -> Result<(), Error> {
+        let refused = |code, message: &str| Err(Error::Refused(code, message.to_owned()));
+        if !self.is_active {
+            return refused("provider_not_active", "this provider does not take bookings at present");
+        }
+        if !self.offers_service {
+            return refused("service_not_offered", "this provider does not offer the service");
+        }
+        if !self.serves_zip_code {
+            return refused("zip_code_not_served", "this provider does not serve the ZIP code");
+        }
+        Ok(())
+    }
+}
+
+/// Reads a preferred date as clients write it: with time zone, without (UTC), or a day alone.
+#[must_use]
+pub fn parse_date(text: &str) -> Option<DateTime<Utc>> {
+    let text = text.trim();
+    let midnight = |day: NaiveDate| day.and_hms_opt(0, 0, 0);
+    DateTime::parse_from_rfc3339(text)
+        .map(|time| time.to_utc())
+        .ok()
+        .or_else(|| {
+            ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"]
+                .iter()
+                .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
+                .map(|time| time.and_utc())
+        })
+        .or_else(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().and_then(midnight).map(|time| time.and_utc()))
+}
+
+/// What the chat of a new job begins with, in the customer's name.
+#[derive(Debug)]
+pub struct FirstMessage<'a> {
+    /// The service's name.
+    pub service: &'a str,
+    /// Where.
+    pub place: &'a str,
+    /// When.
+    pub scheduled_at: Option<DateTime<Utc>>,
+    /// For how much.
+    pub budget: Option<Cents>,
+    /// Answers to the service's questions: an object, or a list of anything.
+    pub answers: &'a serde_json::Value,
+}
+
+impl FirstMessage<'_> {
+    /// The text, at most as long as any message.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = format!("New booking request: {}\nLocation: {}", self.service, self.place);
+        if let Some(scheduled_at) = self.scheduled_at {
+            let _infallible = write!(text, "\nPreferred date: {}", date_text(scheduled_at));
+        }
+        if let Some(Cents(cents)) = self.budget {
+            let _infallible = write!(text, "\nBudget: ${}.{:02}", cents / 100, cents % 100);
+        }
+        if let Some(answers) = self.answers.as_object() {
+            for (question, answer) in answers {
+                let _infallible = match answer {
+                    serde_json::Value::String(answer) => write!(text, "\n{question}: {answer}"),
+                    answer => write!(text, "\n{question}: {answer}"),
+                };
+            }
+        }
+        cut(text)
+    }
+}
+
+/// Fills a provider's template: `[CUSTOMER_NAME]`, `[SERVICE_NAME]`, `[LOCATION]`, `[SCHEDULED_DATE]`.
+#[must_use]
+pub fn fill_template(
+    template: &str,
+    customer: &str,
+    service: &str,
+    place: &str,
+    scheduled_at: Option<DateTime<Utc>>,
+) -> String {
+    let date = scheduled_at.map_or_else(|| "a date to be agreed".to_owned(), date_text);
+    let mut text = String::with_capacity(template.len());
+    let mut rest = template;
+    // One pass, so that a value that looks like a variable is not filled in turn.
+    while let Some(at) = rest.find('[') {
+        text.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let variables = [
+            ("[CUSTOMER_NAME]", customer),
+            ("[SERVICE_NAME]", service),
+            ("[LOCATION]", place),
+            ("[SCHEDULED_DATE]", date.as_str()),
+        ];
+        let (variable, value) =
+            variables.into_iter().find(|(variable, _)| rest.starts_with(variable)).unwrap_or(("[", "["));
+        text.push_str(value);
+        rest = &rest[variable.len()..];
+    }
+    text.push_str(rest);
+    cut(text)
+}
+
+fn date_text(time: DateTime<Utc>) -> String {
+    time.format("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+fn cut(mut text: String) -> String {
+    if let Some((at, _)) = text.char_indices().nth(crate::chat::MAX_MESSAGE_CHARS) {
+        text.truncate(at);
+    }
+    text
+}
+
+/// What a booking made.
+#[derive(Debug)]
+pub struct Booked {
+    /// The job.
+    pub job_id: JobId,
+    /// Its chat.
+    pub chat_id: ChatId,
+    /// When both were made.
+    pub created_at: DateTime<Utc>,
+    /// Until when the provider should answer.
+    pub response_deadline: DateTime<Utc>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_block_alone_stops_a_booking() {
+        assert!(Blocks::default().check().is_ok());
+        let blocks = [
+            Blocks { has_unpaid_job: true, ..Blocks::default() },
+            Blocks { has_open_job_with_provider: true, ..Blocks::default() },
+            Blocks { has_accepted_job: true, ..Blocks::default() },
+        ];
+        let codes: Vec<_> = blocks.iter().map(|blocks| blocks.check().unwrap_err().code_and_message().0).collect();
+        assert_eq!(codes, ["unpaid_job", "open_job_with_provider", "accepted_job_waiting"]);
+    }
+
+    #[test]
+    fn each_condition_of_availability_counts() {
+        for missing in 0..4 {
+            let availability =
+                Availability { is_active: missing != 0, offers_service: missing != 1, serves_zip_code: missing != 2 };
+            assert_eq!(availability.check().is_ok(), missing == 3);
+        }
+    }
+
+    #[test]
+    fn dates_as_clients_write_them() {
+        for (text, expected) in [
+            ("2026-12-01T10:00:00.000Z", "2026-12-01T10:00:00+00:00"),
+            ("2026-12-01T10:00:00-05:00", "2026-12-01T15:00:00+00:00"),
+            ("2026-12-01T10:00", "2026-12-01T10:00:00+00:00"),
+            ("2026-12-01", "2026-12-01T00:00:00+00:00"),
+        ] {
+            assert_eq!(parse_date(text).unwrap().to_rfc3339(), expected, "{text}");
+        }
+        for bad in ["", "tomorrow", "12/01/2026", "2026-13-01", "2026-02-30"] {
+            assert_eq!(parse_date(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn templates_are_filled_once() {
+        let text = fill_template(
+            "Hi [CUSTOMER_NAME], [SERVICE_NAME] at [LOCATION] [x] [",
+            "[LOCATION]",
+            "Plumbing",
+            "10001",
+            None,
+        );
+        assert_eq!(text, "Hi [LOCATION], Plumbing at 10001 [x] [");
+    }
+
+    #[test]
+    fn the_first_message_fits() {
+        let answers = serde_json::json!({"Rooms": 3, "Notes": "é".repeat(9000)});
+        let budget = Some(Cents(12_050));
+        let text =
+            FirstMessage { service: "Cleaning", place: "10001", scheduled_at: None, budget, answers: &answers }.text();
+        assert!(text.contains("Budget: $120.50") && text.chars().count() == crate::chat::MAX_MESSAGE_CHARS);
+    }
+}

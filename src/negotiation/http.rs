@@ -1,0 +1,106 @@
+//! `/chat/negotiation`: offers, for both parties.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use chrono::Utc;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::commands::{Respond, Send};
+use super::queries;
+use super::types::{RespondRequest, SendOfferRequest};
+use super::{OfferSentView, OfferView, RespondedView};
+use crate::auth::Caller;
+use crate::db::Pooler;
+use crate::error::{Error, Result};
+use crate::jobs::{JobId, JobStatus, OfferStatus};
+use crate::notifications::Notifier;
+use crate::web::extract::{Json, Path};
+use crate::web::fields::MAX_LIMIT;
+use crate::web::money::Cents;
+use crate::web::state::ApiState;
+use crate::web::time::Timestamp;
+
+/// The routes below `/chat/negotiation`.
+pub fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(send_offer)).routes(routes!(respond)).routes(routes!(history))
+}
+
+/// Offers other terms for a new job. An offer of one's own that is open is withdrawn, one of the other party's is
+/// thereby countered.
+///
+/// # Errors
+/// 400 a field breaks a rule, or nothing is proposed. 404 no such job, or not one of its parties. 409 the job is not new.
+#[utoipa::path(post, path = "/send-offer", tag = "negotiation", security(("access_token" = [])), request_body = SendOfferRequest,
+    responses((status = 201, body = OfferSentView), (status = 400, description = "A field breaks a rule, or nothing is proposed"), (status = 404, description = "No such job, or not one of its parties"), (status = 409, description = "The job is not new")))]
+async fn send_offer(
+    State(pooler): State<Pooler>,
+    State(notifier): State<Notifier>,
+    who: Caller,
+    Json(request): Json<SendOfferRequest>,
+) -> Result<(StatusCode, Json<OfferSentView>)> {
+    let now = Utc::now();
+    let offer = Send::read(request, now)?;
+    let mut tx = pooler.write().await?;
+    let (sent, news) = offer.carry_out(&mut tx, who.user_id, now).await?;
+    tx.commit().await?;
+    notifier.spread(news);
+    Ok((StatusCode::CREATED, Json(sent)))
+}
+
+/// Answers the other party's open offer.
+///
+/// # Errors
+/// 400 a field breaks a rule. 404 no such job, or not one of its parties. 409 there is no offer to answer.
+#[utoipa::path(post, path = "/respond", tag = "negotiation", security(("access_token" = [])), request_body = RespondRequest,
+    responses((status = 201, body = RespondedView), (status = 400, description = "A field breaks a rule"), (status = 404, description = "No such job, or not one of its parties"), (status = 409, description = "There is no offer of the other party to answer")))]
+async fn respond(
+    State(pooler): State<Pooler>,
+    State(notifier): State<Notifier>,
+    who: Caller,
+    Json(request): Json<RespondRequest>,
+) -> Result<(StatusCode, Json<RespondedView>)> {
+    let now = Utc::now();
+    let answer = Respond::read(request, now)?;
+    let mut tx = pooler.write().await?;
+    let (responded, news) = answer.carry_out(&mut tx, who.user_id, now).await?;
+    tx.commit().await?;
+    notifier.spread(news);
+    Ok((StatusCode::CREATED, Json(responded)))
+}
+
+/// What was offered about a job.
+#[derive(Serialize, ToSchema)]
+struct HistoryView {
+    job_id: JobId,
+    /// Where the job is.
+    current_status: JobStatus,
+    /// The offer that waits for an answer.
+    current_offer: Option<OfferView>,
+    /// What the customer asked for, in dollars; 0 without a budget.
+    original_price: Cents,
+    /// When the customer wanted it.
+    original_date: Option<Timestamp>,
+    /// Oldest first; the newest 100.
+    offers: Vec<OfferView>,
+}
+
+/// The offers about a job that were made with its present provider.
+///
+/// # Errors
+/// 404 no such job, or not one of its parties.
+#[utoipa::path(get, path = "/job/{jobId}/history", tag = "negotiation", security(("access_token" = [])), params(("jobId" = JobId, Path)),
+    responses((status = 200, body = HistoryView), (status = 404, description = "No such job, or not one of its parties")))]
+async fn history(State(pooler): State<Pooler>, who: Caller, Path(id): Path<JobId>) -> Result<Json<HistoryView>> {
+    let row = queries::find_history(&pooler, id, who.user_id, MAX_LIMIT).await?.ok_or(Error::NotFound("job"))?;
+    Ok(Json(HistoryView {
+        job_id: id,
+        current_status: row.status,
+        current_offer: row.offers.iter().find(|offer| offer.status == OfferStatus::Open).cloned(),
+        original_price: Cents(row.original_price_cents),
+        original_date: row.original_date.map(Timestamp),
+        offers: row.offers,
+    }))
+}

@@ -1,0 +1,17 @@
+//! Offers about a new job: who proposes what, and what the other party says. Over REST and over Socket.IO, by the same
+//! rules (`jobs/types.rs`) and in the same rows.
+//!
+//! Invariants: at most one offer per job is open; only the party that did not make it answers it; every offer is kept,
+//! with what became of it; an offer belongs to the chat in which it was made, so that another provider never sees it.
+
+mod commands;
+mod http;
+pub mod queries;
+pub mod socket;
+mod types;
+
+pub use http::routes;
+pub use types::{
+    NegotiationOfferSent, NegotiationResponse, OfferId, OfferSentView, OfferView, Proposal, RespondSocketRequest,
+    RespondedView, SendOfferSocketRequest,
+};

@@ -1,0 +1,116 @@
+//! Rows of offers.
+
+use chrono::{DateTime, Utc};
+
+use super::{OfferId, OfferView, Proposal};
+use crate::auth::UserId;
+use crate::chat::ChatId;
+use crate::db::{Door, Pooler, Tx};
+use crate::jobs::{JobId, JobStatus, OfferStatus, Party};
+use crate::web::money::Cents;
+use crate::web::time::Timestamp;
+
+/// Inserts an open offer. There must be no other: the job's rules have answered it.
+///
+/// # Errors
+/// Those of the database.
+pub async fn insert<D: Door>(
+    tx: &mut Tx<D>,
+    job: JobId,
+    chat: ChatId,
+    by: Party,
+    proposal: &Proposal,
+    now: DateTime<Utc>,
+) -> sqlx::Result<OfferView> {
+    let id = sqlx::query_scalar!(
+        r#"insert into stm.offers (job_id, chat_id, offered_by, price_cents, scheduled_at, notes, answers, created_at)
+           values ($1, $2, $3, $4, $5, $6, $7, $8)
+           returning id as "id: OfferId""#,
+        job.0,
+        chat.0,
+        by.as_str(),
+        proposal.terms.price.map(|price| price.0),
+        proposal.terms.scheduled_at,
+        proposal.notes,
+        proposal.answers,
+        now,
+    )
+    .fetch_one(tx)
+    .await?;
+    Ok(OfferView {
+        id,
+        job_id: job,
+        offered_by: by,
+        proposed_price: proposal.terms.price,
+        proposed_date: proposal.terms.scheduled_at.map(Timestamp),
+        notes: proposal.notes.clone(),
+        answers: proposal.answers.clone(),
+        status: OfferStatus::Open,
+        created_at: Timestamp(now),
+        answered_at: None,
+    })
+}
+
+/// What was offered about a job.
+#[derive(Debug)]
+pub struct HistoryRow {
+    /// Where the job is.
+    pub status: JobStatus,
+    /// What the customer asked for, in cents.
+    pub original_price_cents: i64,
+    /// When the customer wanted it.
+    pub original_date: Option<DateTime<Utc>>,
+    /// Oldest first.
+    pub offers: Vec<OfferView>,
+}
+
+/// The offers that were made in a job's present chat, oldest first; the newest `limit` of them.
+/// `None`: there is no such job, or the user is not one of its parties.
+///
+/// # Errors
+/// Those of the database.
+pub async fn find_history(pooler: &Pooler, job: JobId, user: UserId, limit: i64) -> sqlx::Result<Option<HistoryRow>> {
+    let rows = sqlx::query!(
+        r#"select j.status as "status: JobStatus", coalesce(j.customer_budget_cents, 0) as "original_price_cents!",
+                  j.preferred_at as original_date,
+                  o.id as "id?: OfferId", o.offered_by as "offered_by?: Party", o.price_cents as "price_cents?",
+                  o.scheduled_at as "scheduled_at?", o.notes as "notes?", o.answers as "answers?",
+                  o.status as "offer_status?: OfferStatus", o.created_at as "created_at?", o.answered_at as "answered_at?"
+           from stm.jobs j
+           join stm.customers c on c.id = j.customer_id
+           join stm.providers p on p.id = j.provider_id
+           left join lateral (
+               select x.*
+               from stm.offers x
+               where x.job_id = j.id
+                 and x.chat_id = (select ch.id from stm.chats ch where ch.job_id = j.id order by ch.id desc limit 1)
+               order by x.id desc
+               limit $3
+           ) o on true
+           where j.id = $1 and (c.user_id = $2 or p.user_id = $2)
+           order by o.id"#,
+        job.0,
+        user.0,
+        limit,
+    )
+    .fetch_all(pooler)
+    .await?;
+    let Some(first) = rows.first() else { return Ok(None) };
+    let (status, original_price_cents, original_date) = (first.status, first.original_price_cents, first.original_date);
+    // A job without offers is one row of nulls.
+    let offers = rows.into_iter().filter_map(|row| {
+        Some(OfferView {
+            id: row.id?,
+            job_id: job,
+            offered_by: row.offered_by?,
+            proposed_price: row.price_cents.map(Cents),
+            proposed_date: row.scheduled_at.map(Timestamp),
+            notes: row.notes,
+            answers: row.answers,
+            status: row.offer_status?,
+            created_at: row.created_at?.into(),
+            answered_at: row.answered_at.map(Timestamp),
+        })
+    });
+    Ok(Some(HistoryRow { status, original_price_cents, original_date, offers: offers.collect() }))
+}
