@@ -16,6 +16,8 @@ pub mod negotiation;
 pub mod notifications;
 pub mod providers;
 pub mod realtime;
+pub mod reviews;
+pub mod service_requests;
 pub mod web;
 
 use std::sync::Arc;
@@ -101,8 +103,11 @@ pub async fn start(config: Config) -> anyhow::Result<App> {
 fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(web::docs::Frame::openapi())
         .nest("/auth", auth::routes())
-        .nest("/customer", customers::routes().merge(jobs::customer_routes()))
-        .nest("/customers", customers::routes())
+        .nest("/customer", customers::routes().merge(customers::job_routes()).merge(jobs::customer_routes()))
+        .nest("/customers", customers::routes().merge(customers::dashboard_routes()))
+        .nest("/customers", reviews::customer_routes().merge(service_requests::customer_routes()))
+        .nest("/provider", providers::routes())
+        .nest("/provider", reviews::provider_routes().merge(service_requests::provider_routes()))
         .nest("/services", catalog::routes())
         .nest("/jobs", jobs::routes())
         .nest("/chat", chat::routes())

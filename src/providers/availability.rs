@@ -61,8 +61,7 @@ async fn set_availability(
     // Bookings share-lock this row before they add a job: none is under way while it is ours.
     let provider = queries::lock(&mut tx, who.user_id).await?.ok_or(Error::NotFound("provider"))?;
     if !provider.status.may_switch() {
-        let message =
-            format!("a provider who is {} cannot change the availability", provider.status.as_str());
+        let message = format!("a provider who is {} cannot change the availability", provider.status.as_str());
         return Err(Error::Conflict("wrong_state", message));
     }
     if status == ProviderStatus::Inactive {

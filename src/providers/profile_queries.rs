@@ -147,11 +147,7 @@ pub struct ProfileChange {
 ///
 /// # Errors
 /// Those of the database.
-pub async fn set(
-    tx: &mut Tx<Pooler>,
-    user_id: UserId,
-    change: &ProfileChange,
-) -> sqlx::Result<Option<ProviderId>> {
+pub async fn set(tx: &mut Tx<Pooler>, user_id: UserId, change: &ProfileChange) -> sqlx::Result<Option<ProviderId>> {
     sqlx::query_scalar!(
         r#"with person as (
                update stm.users

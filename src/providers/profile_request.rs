@@ -90,7 +90,8 @@ impl ProfileRequest {
         let rule = &mut rules;
         let first_name = first([("firstName", self.first_name_camel), ("first_name", self.first_name)]);
         let last_name = first([("lastName", self.last_name_camel), ("last_name", self.last_name)]);
-        let phone = [("phone", self.phone), ("phoneNumber", self.phone_number_camel), ("phone_number", self.phone_number)];
+        let phone =
+            [("phone", self.phone), ("phoneNumber", self.phone_number_camel), ("phone_number", self.phone_number)];
         let business_name = first([("businessName", self.business_name_camel), ("business_name", self.business_name)]);
         let service_type = first([("serviceType", self.service_type_camel), ("service_type", self.service_type)]);
         let level =

@@ -53,11 +53,7 @@ pub async fn find(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Option<Templ
 ///
 /// # Errors
 /// Those of the database.
-pub async fn set(
-    tx: &mut Tx<Pooler>,
-    user_id: UserId,
-    change: &TemplatesChange,
-) -> sqlx::Result<Option<TemplatesRow>> {
+pub async fn set(tx: &mut Tx<Pooler>, user_id: UserId, change: &TemplatesChange) -> sqlx::Result<Option<TemplatesRow>> {
     sqlx::query_as!(
         TemplatesRow,
         "update stm.providers

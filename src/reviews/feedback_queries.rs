@@ -6,7 +6,7 @@ use super::ReviewId;
 use crate::auth::UserId;
 use crate::customers::CustomerId;
 use crate::db::{Pooler, Tx};
-use crate::jobs::{JobId, JobStatus};
+use crate::jobs::{Action, JobId, JobStatus};
 use crate::providers::ProviderId;
 
 /// The most jobs in the list of those without a review.
@@ -103,7 +103,7 @@ pub async fn insert(tx: &mut Tx<Pooler>, actor: UserId, review: &NewReview) -> s
                returning id, job_id
            ), event as (
                insert into stm.job_events (job_id, actor_id, action, from_status, to_status)
-               select review.job_id, $1, 'review', 'paid', 'paid' from review
+               select review.job_id, $1, $9, 'paid', 'paid' from review
            )
            select id as "id: ReviewId" from review"#,
         actor.0,
@@ -114,6 +114,7 @@ pub async fn insert(tx: &mut Tx<Pooler>, actor: UserId, review: &NewReview) -> s
         review.feedback,
         review.punctuality_rating,
         review.response_time_minutes,
+        Action::Review.as_str(),
     )
     .fetch_optional(tx)
     .await

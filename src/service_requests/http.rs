@@ -199,10 +199,7 @@ impl From<RequestRow> for MyServiceRequestView {
 /// What the calling provider has asked for, newest first, at most 100.
 #[utoipa::path(get, path = "/my-service-requests", tag = "service requests", security(("access_token" = [])),
     responses((status = 200, body = Vec<MyServiceRequestView>), (status = 403, description = "Not a provider")))]
-async fn my_service_requests(
-    State(pooler): State<Pooler>,
-    who: Provider,
-) -> Result<Json<Vec<MyServiceRequestView>>> {
+async fn my_service_requests(State(pooler): State<Pooler>, who: Provider) -> Result<Json<Vec<MyServiceRequestView>>> {
     let rows = queries::list(&pooler, who.user_id).await?;
     Ok(Json(rows.into_iter().map(Into::into).collect()))
 }
