@@ -26,6 +26,7 @@ use crate::web::state::ApiState;
 pub use types::{ProviderId, ProviderStatus};
 
 /// The routes below `/provider`.
+#[must_use]
 pub fn routes() -> OpenApiRouter<ApiState> {
     dashboard::routes()
         .merge(profile::routes())
