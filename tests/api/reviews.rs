@@ -1,8 +1,10 @@
 //! What customers say of paid jobs.
 
+use std::time::Instant;
+
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Provider, User, World};
+use crate::harness::{Answer, PATIENCE, Provider, User, World, execute};
 
 struct Scene {
     world: World,
@@ -176,7 +178,19 @@ async fn racing_reviews_all_count_once() {
     let bodies: Vec<_> = (1..=5).map(|rating| json!({"rating": rating, "feedback": "so"})).collect();
     let attempts =
         jobs.iter().zip(&bodies).flat_map(|(job, body)| [scene.review(*job, body), scene.review(*job, body)]);
-    let answers = futures_util::future::join_all(attempts).await;
+    // All of them have begun before the first one may go on.
+    let mut holder = scene.world.database.session().await;
+    execute(&mut holder, "begin; select from stm.providers for update").await;
+    let waiting =
+        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    let let_go = async {
+        let started = Instant::now();
+        while scene.world.number(waiting).await < 10 {
+            assert!(started.elapsed() < PATIENCE, "the reviews do not wait for each other");
+        }
+        execute(&mut holder, "commit").await;
+    };
+    let (answers, ()) = tokio::join!(futures_util::future::join_all(attempts), let_go);
     let of_status = |status| answers.iter().filter(|answer| answer.status == status).count();
     assert_eq!((of_status(200), of_status(409)), (5, 5));
     assert_eq!(scene.world.text("select rating::text from stm.providers").await, "3.00");
