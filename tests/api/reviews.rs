@@ -167,17 +167,16 @@ async fn a_bad_review_is_told_to_the_lsm_and_every_one_counts() {
     }
 }
 
-/// Reviews given at the same time are all in the provider's rating, and a job gets one however many are sent.
+/// Reviews given at the same time are all in the provider's rating.
 #[tokio::test(flavor = "multi_thread")]
-async fn racing_reviews_all_count_once() {
+async fn racing_reviews_all_count() {
+    /// As many as the local pooler runs at the same time.
+    const AT_ONCE: i64 = 4;
     let scene = Scene::start().await;
     let mut jobs = Vec::new();
-    for _ in 0..5 {
-        jobs.push(scene.paid_job().await);
+    for rating in 1..=AT_ONCE {
+        jobs.push((scene.paid_job().await, json!({"rating": rating, "feedback": "so"})));
     }
-    let bodies: Vec<_> = (1..=5).map(|rating| json!({"rating": rating, "feedback": "so"})).collect();
-    let attempts =
-        jobs.iter().zip(&bodies).flat_map(|(job, body)| [scene.review(*job, body), scene.review(*job, body)]);
     // All of them have begun before the first one may go on.
     let mut holder = scene.world.database.session().await;
     execute(&mut holder, "begin; select from stm.providers for update").await;
@@ -185,13 +184,27 @@ async fn racing_reviews_all_count_once() {
         "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
     let let_go = async {
         let started = Instant::now();
-        while scene.world.number(waiting).await < 10 {
+        while scene.world.number(waiting).await < AT_ONCE {
             assert!(started.elapsed() < PATIENCE, "the reviews do not wait for each other");
         }
         execute(&mut holder, "commit").await;
     };
+    let attempts = jobs.iter().map(|(job, review)| scene.review(*job, review));
     let (answers, ()) = tokio::join!(futures_util::future::join_all(attempts), let_go);
+    for answer in answers {
+        answer.expect(200);
+    }
+    assert_eq!(scene.world.text("select rating::text from stm.providers").await, "2.50");
+}
+
+/// A review that is sent many times at once is given once.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_racing_reviews_of_a_job_one_counts() {
+    let scene = Scene::start().await;
+    let job = scene.paid_job().await;
+    let review = json!({"rating": 5});
+    let answers = futures_util::future::join_all((0..8).map(|_| scene.review(job, &review))).await;
     let of_status = |status| answers.iter().filter(|answer| answer.status == status).count();
-    assert_eq!((of_status(200), of_status(409)), (5, 5));
-    assert_eq!(scene.world.text("select rating::text from stm.providers").await, "3.00");
+    assert_eq!((of_status(200), of_status(409)), (1, 7));
+    assert_eq!(scene.told(scene.provider.user.id).await, 1);
 }
