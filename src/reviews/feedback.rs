@@ -2,18 +2,19 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use chrono::Utc;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::feedback_queries::{self as queries, NewReview, ReviewedRow, UnreviewedRow};
+use super::feedback_queries::{self as queries, NewReview, UnreviewedRow};
 use super::types::LOW_RATING;
 use crate::auth::{Customer, UserId};
 use crate::db::Pooler;
 use crate::error::{Error, Result};
 use crate::idempotency::{self, Answer, Begun, Once};
-use crate::jobs::{JobId, JobStatus};
+use crate::jobs::{self, Action, JobId, Locked};
 use crate::notifications::{self, NewNotification, NotificationType, Notifier};
 use crate::web::MessageView;
 use crate::web::extract::{Json, Path};
@@ -96,15 +97,15 @@ async fn give_feedback(
         Begun::Before(answer) => return Ok(answer),
         Begun::Now(unanswered) => unanswered,
     };
-    let job = queries::lock(&mut tx, id, who.user_id).await?.ok_or(Error::NotFound("job"))?;
-    if job.status != JobStatus::Paid {
-        let message = format!("this job is {}: only a paid job can be reviewed", job.status.as_str());
-        return Err(Error::Conflict("wrong_state", message));
-    }
+    let job = jobs::lock(&mut tx, id, who.user_id).await?;
+    job.state.check(job.actor, Action::Review, Utc::now())?;
+    let provider_id = job.row.provider_id;
+    // Of one provider's reviews, one is given after the other: the mean is that of all.
+    queries::lock_provider(&mut tx, provider_id).await?;
     let review = NewReview {
         job_id: id,
-        customer_id: job.customer_id,
-        provider_id: job.provider_id,
+        customer_id: job.row.customer_id,
+        provider_id,
         rating: feedback.rating,
         feedback: feedback.text,
         punctuality_rating: feedback.punctuality_rating,
@@ -113,9 +114,9 @@ async fn give_feedback(
     if queries::insert(&mut tx, who.user_id, &review).await?.is_none() {
         return Err(Error::Conflict("already_reviewed", "this job has your review already".into()));
     }
-    queries::set_rating(&mut tx, job.provider_id).await?;
+    queries::set_rating(&mut tx, provider_id).await?;
     let mut told = Vec::with_capacity(2);
-    for notification in notifications_of(id, &job, feedback.rating) {
+    for notification in notifications_of(&job, feedback.rating) {
         told.push(notifications::queries::insert(&mut tx, notification).await?);
     }
     let view = MessageView::new("Feedback submitted successfully");
@@ -126,25 +127,27 @@ async fn give_feedback(
 }
 
 /// The provider is told of every review, its LSM of a bad one.
-fn notifications_of(id: JobId, job: &ReviewedRow, rating: i16) -> Vec<NewNotification> {
+fn notifications_of(job: &Locked, rating: i16) -> Vec<NewNotification> {
+    let Locked { row, parties, .. } = job;
+    let (customer, business, service) = (&parties.customer_name, &parties.business_name, &parties.service_name);
     let stars = if rating == 1 { "1 star".to_owned() } else { format!("{rating} stars") };
     let notification = |recipient_id: UserId, title: &'static str, message: String| NewNotification {
         recipient_id,
         kind: NotificationType::Feedback,
         title: title.into(),
         message,
-        metadata: serde_json::json!({"jobId": id, "providerId": job.provider_id, "rating": rating}),
+        metadata: serde_json::json!({"jobId": row.id, "providerId": row.provider_id, "rating": rating}),
     };
     let mut notifications = vec![notification(
-        job.provider_user_id,
+        parties.provider_user_id,
         "New review",
-        format!("{} gave you {stars} for {}", job.customer_name, job.service),
+        format!("{customer} gave you {stars} for {service}"),
     )];
     if rating < LOW_RATING {
         notifications.push(notification(
-            job.lsm_user_id,
+            parties.lsm_user_id,
             "Low rating",
-            format!("{} gave {} {stars} for {}", job.customer_name, job.business_name, job.service),
+            format!("{customer} gave {business} {stars} for {service}"),
         ));
     }
     notifications

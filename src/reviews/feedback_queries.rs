@@ -6,58 +6,11 @@ use super::ReviewId;
 use crate::auth::UserId;
 use crate::customers::CustomerId;
 use crate::db::{Pooler, Tx};
-use crate::jobs::{Action, JobId, JobStatus};
+use crate::jobs::{Action, JobId};
 use crate::providers::ProviderId;
 
 /// The most jobs in the list of those without a review.
 pub const MAX_PENDING: i64 = 100;
-
-/// A job that its customer wants to review, and whom that concerns.
-#[derive(Debug)]
-pub struct ReviewedRow {
-    /// State.
-    pub status: JobStatus,
-    /// The service's name.
-    pub service: String,
-    /// Who has booked.
-    pub customer_id: CustomerId,
-    /// First and last name.
-    pub customer_name: String,
-    /// Who was booked.
-    pub provider_id: ProviderId,
-    /// The provider's user.
-    pub provider_user_id: UserId,
-    /// The name of the business.
-    pub business_name: String,
-    /// The user of the provider's LSM.
-    pub lsm_user_id: UserId,
-}
-
-/// A user's own job, its provider locked until the transaction ends: of one provider's reviews, one is given
-/// after the other. `None`: this user has no such job, or is banned.
-///
-/// # Errors
-/// Those of the database.
-pub async fn lock(tx: &mut Tx<Pooler>, job: JobId, user_id: UserId) -> sqlx::Result<Option<ReviewedRow>> {
-    sqlx::query_as!(
-        ReviewedRow,
-        r#"select j.status as "status: JobStatus", s.name as service, c.id as "customer_id: CustomerId",
-                  u.first_name || ' ' || u.last_name as "customer_name!", p.id as "provider_id: ProviderId",
-                  p.user_id as "provider_user_id: UserId", p.business_name, l.user_id as "lsm_user_id: UserId"
-           from stm.jobs j
-           join stm.services s on s.id = j.service_id
-           join stm.customers c on c.id = j.customer_id
-           join stm.users u on u.id = c.user_id
-           join stm.providers p on p.id = j.provider_id
-           join stm.local_service_managers l on l.id = p.lsm_id
-           where j.id = $1 and c.user_id = $2 and u.banned_at is null
-           for no key update of p"#,
-        job.0,
-        user_id.0,
-    )
-    .fetch_optional(tx)
-    .await
-}
 
 /// Locks a provider's row until the transaction ends, as every change of its reviews must, before the change.
 ///
