@@ -61,11 +61,11 @@ impl Scene {
 
     /// The titles of what a user was told, oldest first.
     async fn told(&self, user: &User) -> Vec<String> {
-        let titles = self.world.text(&format!(
+        let titles = format!(
             "select coalesce(string_agg(title, '|' order by created_at, id), '') from stm.notifications where recipient_id = {}",
             user.id
-        ));
-        titles.await.split('|').filter(|title| !title.is_empty()).map(str::to_owned).collect()
+        );
+        self.world.text(&titles).await.split('|').filter(|title| !title.is_empty()).map(str::to_owned).collect()
     }
 
     async fn lines(&self) -> Vec<String> {
