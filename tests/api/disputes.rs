@@ -54,7 +54,7 @@ async fn an_lsm_joins_the_chat_settles_the_dispute_and_leaves() {
     let id = filed["disputeId"].clone();
     assert!(id.is_i64() && filed["message"].is_string());
     assert_eq!(scene.dispute("Again").await.expect(409)["code"], "dispute_open");
-    assert_eq!(scene.told(&scene.lsm).await, "New dispute");
+    assert!(scene.told(&scene.lsm).await.ends_with("New dispute"));
     assert!(scene.told(&scene.provider).await.ends_with("Job disputed"));
 
     let mut seen = scene.lsm_gets(&format!("/{id}")).await.expect(200);
