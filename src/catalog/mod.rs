@@ -4,7 +4,21 @@
 
 mod http;
 mod queries;
+mod search;
+pub mod search_queries;
+mod search_types;
 mod types;
 
-pub use http::routes;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::web::state::ApiState;
+
+pub use queries::ProviderRow;
+pub use search::homepage_routes;
+pub use search_types::Words;
 pub use types::ServiceId;
+
+/// The routes below `/services`.
+pub fn routes() -> OpenApiRouter<ApiState> {
+    http::routes().merge(search::routes())
+}

@@ -13,6 +13,8 @@ mod jobs_queries;
 mod profile;
 mod profile_queries;
 mod profile_request;
+mod public;
+mod public_queries;
 mod services;
 mod services_queries;
 mod templates;
@@ -23,6 +25,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::web::state::ApiState;
 
+pub use public::routes as public_routes;
 pub use types::{ProviderId, ProviderStatus};
 
 /// The routes below `/provider`.
