@@ -72,7 +72,7 @@ async fn dispute(
     let dispute_id = dispute_id.ok_or_else(|| {
         Error::Conflict("dispute_open", "this job has an open dispute: your LSM will settle it".into())
     })?;
-    jobs::queries::insert_event(&mut tx, id, who.user_id, Action::Dispute, Some(job.state.status), None).await?;
+    jobs::queries::insert_event(&mut tx, id, who.user_id, Action::Dispute, job.state.status, None).await?;
     let mut told = Vec::with_capacity(2);
     for notification in notifications_of(dispute_id, &job) {
         told.push(notifications::queries::insert(&mut tx, notification).await?);

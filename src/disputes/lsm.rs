@@ -189,7 +189,7 @@ async fn resolve(
     dispute.check_open()?;
     queries::resolve(&mut tx, id, who.user_id, &notes).await?;
     let (job, status) = (dispute.job_id, dispute.job_status);
-    insert_event(&mut tx, job, who.user_id, Action::ResolveDispute, Some(status), Some(&notes)).await?;
+    insert_event(&mut tx, job, who.user_id, Action::ResolveDispute, status, Some(&notes)).await?;
     let mut told = Vec::with_capacity(2);
     for recipient_id in [dispute.customer_user_id, dispute.provider_user_id] {
         let notification = NewNotification {

@@ -239,13 +239,13 @@ pub async fn insert_event<D: Door>(
     id: JobId,
     actor_id: UserId,
     action: Action,
-    status: Option<JobStatus>,
+    status: JobStatus,
     reason: Option<&str>,
 ) -> sqlx::Result<()> {
-    let status = status.map(JobStatus::as_str);
+    let status = status.as_str();
     sqlx::query!(
         "insert into stm.job_events (job_id, actor_id, action, from_status, to_status, reason)
-         values ($1, $2, $3, $4, coalesce($4, 'new'), $5)",
+         values ($1, $2, $3, $4, $4, $5)",
         id.0,
         actor_id.0,
         action.as_str(),

@@ -16,8 +16,7 @@ use crate::chat::ChatId;
 use crate::db::{Pooler, Tx};
 use crate::error::{Error, Result};
 use crate::idempotency::{self, Answer, Begun, Once};
-use crate::jobs::queries::insert_event;
-use crate::jobs::{Action, JobId, JobStatus};
+use crate::jobs::{JobId, JobStatus};
 use crate::notifications::{self, NewNotification, NotificationType, Notifier};
 use crate::providers::ProviderId;
 use crate::web::fields::{Fields, SHORT_TEXT};
@@ -204,9 +203,7 @@ async fn insert(
         scheduled_at: booking.scheduled_at,
         response_deadline: Utc::now() + Duration::minutes(offer.response_deadline_minutes.into()),
     };
-    let booked = queries::insert(tx, &job, who.user_id, offer.provider_user_id, &lines).await?;
-    insert_event(tx, booked.job_id, who.user_id, Action::Book, None, None).await?;
-    Ok(booked)
+    queries::insert(tx, &job, who.user_id, offer.provider_user_id, &lines).await
 }
 
 fn notification(customer: &CustomerRow, offer: &OfferRow, booked: &Booked) -> NewNotification {

@@ -146,7 +146,7 @@ pub struct NewJob<'a> {
     pub response_deadline: DateTime<Utc>,
 }
 
-/// Inserts a new job, its chat with both members, and the chat's first lines: one statement, so that none
+/// Inserts a new job, its first audit row, its chat with both members, and the chat's first lines: one statement, so that none
 /// is there without the others.
 ///
 /// # Errors
@@ -170,6 +170,9 @@ pub async fn insert(
                    response_deadline)
                values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14, $15)
                returning id, created_at, response_deadline
+           ), event as (
+               insert into stm.job_events (job_id, actor_id, action, to_status)
+               select job.id, $16, 'book', 'new' from job
            ), chat as (
                insert into stm.chats (job_id, last_seq)
                select job.id, cardinality($18::bigint[]) from job
