@@ -18,6 +18,8 @@ pub mod negotiation;
 pub mod notifications;
 pub mod providers;
 pub mod realtime;
+pub mod reviews;
+pub mod service_requests;
 pub mod web;
 mod worker;
 
@@ -108,10 +110,13 @@ pub async fn start(config: Config) -> anyhow::Result<App> {
 fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(web::docs::Frame::openapi())
         .nest("/auth", auth::routes())
-        .nest("/customer", customers::routes().merge(jobs::customer_routes()))
-        .nest("/customers", customers::routes().merge(jobs::customers_routes()).merge(disputes::customer_routes()))
+        .nest("/customer", customers::routes().merge(customers::job_routes()).merge(jobs::customer_routes()))
+        .nest("/customers", customers::routes().merge(customers::dashboard_routes()).merge(jobs::customers_routes()))
+        .nest("/customers", disputes::customer_routes().merge(reviews::customer_routes()))
+        .nest("/customers", service_requests::customer_routes())
+        .nest("/provider", providers::routes().merge(jobs::provider_routes()))
+        .nest("/provider", reviews::provider_routes().merge(service_requests::provider_routes()))
         .nest("/lsm", disputes::lsm_routes())
-        .nest("/provider", jobs::provider_routes())
         .nest("/services", catalog::routes())
         .nest("/jobs", jobs::routes())
         .nest("/chat", chat::routes())

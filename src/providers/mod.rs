@@ -1,5 +1,37 @@
-//! Providers.
+//! The calling provider: profile, availability, dashboard, jobs, services and templates.
+//!
+//! Invariants: a provider sees and changes only what is found by the caller's own user id; a provider with a
+//! new or running job does not become inactive, and one that is inactive gets no booking, however the two
+//! requests race.
 
+mod availability;
+mod availability_queries;
+mod dashboard;
+mod dashboard_queries;
+mod jobs;
+mod jobs_queries;
+mod profile;
+mod profile_queries;
+mod profile_request;
+mod services;
+mod services_queries;
+mod templates;
+mod templates_queries;
 mod types;
 
-pub use types::ProviderId;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::web::state::ApiState;
+
+pub use types::{ProviderId, ProviderStatus};
+
+/// The routes below `/provider`.
+#[must_use]
+pub fn routes() -> OpenApiRouter<ApiState> {
+    dashboard::routes()
+        .merge(profile::routes())
+        .merge(availability::routes())
+        .merge(jobs::routes())
+        .merge(services::routes())
+        .merge(templates::routes())
+}

@@ -17,6 +17,9 @@ use crate::error::Problem;
     tags(
         (name = "auth", description = "Registration, login, and who is calling"),
         (name = "customers", description = "The calling customer"),
+        (name = "providers", description = "The calling provider"),
+        (name = "reviews", description = "What customers say of jobs that are done and paid"),
+        (name = "service requests", description = "Services that somebody misses"),
         (name = "catalog", description = "Services and who offers them; public"),
         (name = "jobs", description = "Bookings"),
         (name = "negotiation", description = "Offers about a new job, by either party"),

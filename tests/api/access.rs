@@ -46,6 +46,27 @@ const ACCESS: &[Row] = &[
     ("post", "/customer/booking",       Who::Customer, Others::None),
     ("get",  "/customers/profile",      Who::Customer, Others::None),
     ("put",  "/customers/profile",      Who::Customer, Others::None),
+    ("get",  "/customer/jobs",          Who::Customer, Others::None),
+    ("get",  "/customers/dashboard",    Who::Customer, Others::None),
+    ("get",  "/customers/pending-feedback",    Who::Customer, Others::None),
+    ("post", "/customers/request-service",     Who::Customer, Others::None),
+    ("post", "/customers/jobs/{id}/feedback",  Who::Customer, Others::NotFound),
+    ("get",    "/provider/dashboard",            Who::Provider, Others::None),
+    ("get",    "/provider/profile",              Who::Provider, Others::None),
+    ("put",    "/provider/profile",              Who::Provider, Others::None),
+    ("post",   "/provider/availability",         Who::Provider, Others::None),
+    ("post",   "/provider/confirm-availability", Who::Provider, Others::None),
+    ("get",    "/provider/pending-jobs",         Who::Provider, Others::None),
+    ("get",    "/provider/jobs",                 Who::Provider, Others::None),
+    ("post",   "/provider/add-service",          Who::Provider, Others::None),
+    ("post",   "/provider/request-new-service",  Who::Provider, Others::None),
+    ("get",    "/provider/my-service-requests",  Who::Provider, Others::None),
+    ("get",    "/provider/reviews",              Who::Provider, Others::None),
+    ("get",    "/provider/reviews/stats",        Who::Provider, Others::None),
+    ("get",    "/provider/reviews/{id}",         Who::Provider, Others::NotFound),
+    ("get",    "/provider/email-templates",      Who::Provider, Others::None),
+    ("put",    "/provider/email-templates",      Who::Provider, Others::None),
+    ("delete", "/provider/email-templates",      Who::Provider, Others::None),
     ("get",  "/services",               Who::Public,   Others::None),
     ("get",  "/services/{id}/providers", Who::Public,  Others::None),
     ("post", "/jobs/create",            Who::Customer, Others::None),
@@ -81,6 +102,10 @@ struct Scene {
     lsm: User,
     /// Not a wildcard for other roles' operations.
     admin: User,
+    /// Another customer's job.
+    job_of_another: i64,
+    /// A review of another provider.
+    review_of_another: i64,
     /// Another customer's chat.
     chat_of_another: String,
     /// Another provider's notification.
@@ -94,16 +119,36 @@ impl Scene {
             (world.customer().await, world.customer().await, world.provider("Plumbing").await);
         let third = world.provider("House cleaning").await;
         let booked = world.book(&another, &third).await;
+        let job_of_another = booked["job"]["id"].as_i64().expect("an id");
+        world
+            .sql(
+                "insert into stm.reviews (job_id, customer_id, provider_id, rating)
+                 select id, customer_id, provider_id, 5 from stm.jobs",
+            )
+            .await;
+        let review_of_another = world.number("select id from stm.reviews").await;
         let (lsm, admin) = (world.lsm().await, world.admin().await);
         let chat_of_another = booked["chat"]["id"].as_str().expect("an id").to_owned();
         let notification_of_another =
             world.text(&format!("select id::text from stm.notifications where recipient_id = {}", third.user.id)).await;
-        Self { world, customer, provider, lsm, admin, chat_of_another, notification_of_another }
+        Self {
+            world,
+            customer,
+            provider,
+            lsm,
+            admin,
+            job_of_another,
+            review_of_another,
+            chat_of_another,
+            notification_of_another,
+        }
     }
 
     async fn call(&self, (method, path, ..): &Row, token: Option<&str>) -> u16 {
         let path = match *path {
             "/services/{id}/providers" => format!("/services/{}/providers", self.provider.service_id),
+            "/customers/jobs/{id}/feedback" => format!("/customers/jobs/{}/feedback", self.job_of_another),
+            "/provider/reviews/{id}" => format!("/provider/reviews/{}", self.review_of_another),
             "/chat/{id}/messages" => format!("/chat/{}/messages", self.chat_of_another),
             of_one if of_one.starts_with("/notifications/{id}") => {
                 of_one.replace("{id}", &self.notification_of_another)
@@ -112,6 +157,7 @@ impl Scene {
         };
         let body = match path.as_str() {
             "/customer/booking" | "/jobs/create" => Some(booking(&self.provider)),
+            feedback if feedback.ends_with("/feedback") => Some(json!({"rating": 5})),
             _ if matches!(*method, "post" | "put") => Some(json!({})),
             _ => None,
         };

@@ -22,8 +22,12 @@ mod main_job;
 mod notifications;
 mod outage;
 mod pause;
+mod provider_lists;
+mod providers;
 mod realtime;
+mod reviews;
 mod schema;
+mod service_requests;
 mod stalled;
 mod startup;
 

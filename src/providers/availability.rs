@@ -1,0 +1,128 @@
+//! `/provider/availability` and `/provider/confirm-availability`.
+
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::availability_queries::{self as queries, ConfirmedRow};
+use super::{ProviderId, ProviderStatus};
+use crate::auth::Provider;
+use crate::db::Pooler;
+use crate::error::{Error, Result, invalid};
+use crate::web::extract::Json;
+use crate::web::state::ApiState;
+use crate::web::time::Timestamp;
+
+/// The routes of availability.
+pub fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(set_availability)).routes(routes!(confirm))
+}
+
+/// Whether to take bookings.
+#[derive(Deserialize, ToSchema)]
+struct AvailabilityRequest {
+    /// `active` or `inactive`.
+    status: Option<String>,
+}
+
+impl AvailabilityRequest {
+    fn check(&self) -> Result<ProviderStatus> {
+        match self.status.as_deref() {
+            Some("active") => Ok(ProviderStatus::Active),
+            Some("inactive") => Ok(ProviderStatus::Inactive),
+            _ => Err(invalid("status", "must be active or inactive")),
+        }
+    }
+}
+
+/// Whether the provider takes bookings now.
+#[derive(Serialize, ToSchema)]
+struct AvailabilityView {
+    status: ProviderStatus,
+    message: &'static str,
+}
+
+/// Goes away, or comes back. The state that is there already is confirmed.
+///
+/// # Errors
+/// 400 neither active nor inactive. 404 the account is gone. 409 a job is new or in progress, or the provider
+/// is neither active nor inactive now.
+#[utoipa::path(post, path = "/availability", tag = "providers", security(("access_token" = [])), request_body = AvailabilityRequest,
+    responses((status = 200, body = AvailabilityView), (status = 400, description = "Neither active nor inactive"), (status = 403, description = "Not a provider"), (status = 409, description = "A job is new or in progress, or the provider is neither active nor inactive now")))]
+async fn set_availability(
+    State(pooler): State<Pooler>,
+    who: Provider,
+    Json(request): Json<AvailabilityRequest>,
+) -> Result<Json<AvailabilityView>> {
+    let status = request.check()?;
+    let mut tx = pooler.write().await?;
+    // Bookings share-lock this row before they add a job: none is under way while it is ours.
+    let provider = queries::lock(&mut tx, who.user_id).await?.ok_or(Error::NotFound("provider"))?;
+    if !provider.status.may_switch() {
+        let message = format!("a provider who is {} cannot change the availability", provider.status.as_str());
+        return Err(Error::Conflict("wrong_state", message));
+    }
+    if status == ProviderStatus::Inactive {
+        let open = queries::count_open_jobs(&mut tx, provider.id).await?;
+        if open > 0 {
+            let message = format!("{open} of your jobs are new or in progress: settle them before you go inactive");
+            return Err(Error::Conflict("open_jobs", message));
+        }
+    }
+    queries::set_status(&mut tx, provider.id, status).await?;
+    tx.commit().await?;
+    let message = if status == ProviderStatus::Active { "You take bookings now" } else { "You take no bookings now" };
+    Ok(Json(AvailabilityView { status, message }))
+}
+
+/// A confirmed availability.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct ConfirmedView {
+    success: bool,
+    message: &'static str,
+    confirmed_at: Timestamp,
+    provider: ConfirmedProviderView,
+}
+
+/// Who confirmed.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct ConfirmedProviderView {
+    id: ProviderId,
+    business_name: String,
+    status: ProviderStatus,
+    last_availability_confirmed_at: Timestamp,
+}
+
+impl From<ConfirmedRow> for ConfirmedView {
+    fn from(row: ConfirmedRow) -> Self {
+        let confirmed_at = row.confirmed_at.into();
+        Self {
+            success: true,
+            message: "Availability confirmed",
+            confirmed_at,
+            provider: ConfirmedProviderView {
+                id: row.id,
+                business_name: row.business_name,
+                status: row.status,
+                last_availability_confirmed_at: confirmed_at,
+            },
+        }
+    }
+}
+
+/// Confirms that what the profile says of the caller's availability still holds.
+///
+/// # Errors
+/// 404 the account is banned or gone.
+#[utoipa::path(post, path = "/confirm-availability", tag = "providers", security(("access_token" = [])),
+    responses((status = 200, body = ConfirmedView), (status = 403, description = "Not a provider")))]
+async fn confirm(State(pooler): State<Pooler>, who: Provider) -> Result<Json<ConfirmedView>> {
+    let mut tx = pooler.write().await?;
+    let row = queries::set_confirmed(&mut tx, who.user_id).await?.ok_or(Error::NotFound("provider"))?;
+    tx.commit().await?;
+    Ok(Json(row.into()))
+}

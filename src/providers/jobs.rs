@@ -1,0 +1,193 @@
+//! `/provider/pending-jobs` and `/provider/jobs`: lists. What is done with one job is in [`crate::jobs`].
+
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::jobs_queries::{self as queries, JobFilter, ListedJobRow, PendingRow};
+use super::types::{parse_from, parse_statuses, parse_until};
+use crate::auth::Provider;
+use crate::chat::ChatId;
+use crate::db::Pooler;
+use crate::error::Result;
+use crate::jobs::{JobId, JobStatus};
+use crate::web::extract::{Json, Query};
+use crate::web::fields::Fields;
+use crate::web::money::Cents;
+use crate::web::page::{Page, PageRequest};
+use crate::web::state::ApiState;
+use crate::web::time::Timestamp;
+
+/// The routes of a provider's lists of jobs.
+pub fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(pending_jobs)).routes(routes!(jobs))
+}
+
+/// Who has booked.
+#[derive(Serialize, ToSchema)]
+struct JobCustomerView {
+    /// First and last name.
+    name: String,
+    phone: Option<String>,
+}
+
+/// A job that is not agreed upon yet.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct PendingJobView {
+    id: JobId,
+    /// The service's name.
+    service: String,
+    category: String,
+    customer: JobCustomerView,
+    /// Where: in the customer's words, or the ZIP code.
+    location: String,
+    zipcode: String,
+    /// URLs of pictures.
+    images: Vec<String>,
+    /// Answers to the service's questions: an object, or a list.
+    #[schema(value_type = Object)]
+    answers: serde_json::Value,
+    price: Cents,
+    customer_budget: Option<Cents>,
+    scheduled_at: Option<Timestamp>,
+    /// Until when the provider should answer.
+    response_deadline: Timestamp,
+    /// The same as `responseDeadline`, for clients that read it under this name.
+    #[serde(rename = "response_deadline")]
+    response_deadline_snake: Timestamp,
+    /// Has the provider accepted?
+    sp_accepted: bool,
+    /// Is an offer open?
+    pending_approval: bool,
+    /// The newest chat about it that the provider is in.
+    chat_id: Option<ChatId>,
+    created_at: Timestamp,
+}
+
+impl From<PendingRow> for PendingJobView {
+    fn from(row: PendingRow) -> Self {
+        Self {
+            id: row.id,
+            service: row.service,
+            category: row.category,
+            customer: JobCustomerView { name: row.customer_name, phone: row.customer_phone },
+            location: row.location.unwrap_or_else(|| row.zipcode.clone()),
+            zipcode: row.zipcode,
+            images: row.images,
+            answers: row.answers,
+            price: Cents(row.price_cents),
+            customer_budget: row.customer_budget_cents.map(Cents),
+            scheduled_at: row.scheduled_at.map(Timestamp),
+            response_deadline: row.response_deadline.into(),
+            response_deadline_snake: row.response_deadline.into(),
+            sp_accepted: row.sp_accepted,
+            pending_approval: row.pending_approval,
+            chat_id: row.chat_id,
+            created_at: row.created_at.into(),
+        }
+    }
+}
+
+/// The calling provider's new jobs, newest first, at most 100.
+#[utoipa::path(get, path = "/pending-jobs", tag = "providers", security(("access_token" = [])),
+    responses((status = 200, body = Vec<PendingJobView>), (status = 403, description = "Not a provider")))]
+async fn pending_jobs(State(pooler): State<Pooler>, who: Provider) -> Result<Json<Vec<PendingJobView>>> {
+    let rows = queries::list_pending(&pooler, who.user_id).await?;
+    Ok(Json(rows.into_iter().map(Into::into).collect()))
+}
+
+/// Which jobs.
+#[derive(Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(rename_all = "camelCase")]
+struct JobsQuery {
+    /// Only in these states, separated by commas.
+    #[param(example = "new,in_progress")]
+    status: Option<String>,
+    /// Only requested on this day or at this moment, or later. ISO-8601; days are in UTC.
+    from_date: Option<String>,
+    /// Only requested until the end of this day, or before this moment. ISO-8601; days are in UTC.
+    to_date: Option<String>,
+    /// 1 and up.
+    page: Option<i64>,
+    /// At most so many, 1 to 100; 20 unless given.
+    limit: Option<i64>,
+}
+
+impl JobsQuery {
+    fn check(self) -> Result<JobFilter> {
+        let mut rules = Fields::new();
+        let given = |text: Option<String>| text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        let (status, from_date, to_date) = (given(self.status), given(self.from_date), given(self.to_date));
+        let statuses = status.as_deref().and_then(parse_statuses);
+        let states = "must be of new, in_progress, completed, paid, cancelled, rejected_by_sp";
+        rules.check("status", status.is_none() || statuses.is_some(), states);
+        let from = from_date.as_deref().and_then(parse_from);
+        rules.check("fromDate", from_date.is_none() || from.is_some(), "must be an ISO-8601 date");
+        let until = to_date.as_deref().and_then(parse_until);
+        rules.check("toDate", to_date.is_none() || until.is_some(), "must be an ISO-8601 date");
+        let page = PageRequest::read(&mut rules, self.page, self.limit);
+        rules.finish()?;
+        Ok(JobFilter { statuses: statuses.filter(|statuses| !statuses.is_empty()), from, until, page })
+    }
+}
+
+/// A job in a provider's list.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct ProviderJobListedView {
+    id: JobId,
+    /// The service's name.
+    service: String,
+    category: String,
+    customer: JobCustomerView,
+    status: JobStatus,
+    price: Cents,
+    /// `pending` or `received`; null if no payment is due.
+    payment_status: Option<String>,
+    /// URLs of pictures.
+    images: Vec<String>,
+    scheduled_at: Option<Timestamp>,
+    completed_at: Option<Timestamp>,
+    created_at: Timestamp,
+    /// The newest chat about it that the provider is in.
+    chat_id: Option<ChatId>,
+}
+
+impl From<ListedJobRow> for ProviderJobListedView {
+    fn from(row: ListedJobRow) -> Self {
+        Self {
+            id: row.id,
+            service: row.service,
+            category: row.category,
+            customer: JobCustomerView { name: row.customer_name, phone: row.customer_phone },
+            status: row.status,
+            price: Cents(row.price_cents),
+            payment_status: row.payment_status,
+            images: row.images,
+            scheduled_at: row.scheduled_at.map(Timestamp),
+            completed_at: row.completed_at.map(Timestamp),
+            created_at: row.created_at.into(),
+            chat_id: row.chat_id,
+        }
+    }
+}
+
+/// The calling provider's jobs, newest first.
+///
+/// # Errors
+/// 400 a parameter breaks a rule.
+#[utoipa::path(get, path = "/jobs", tag = "providers", security(("access_token" = [])), params(JobsQuery),
+    responses((status = 200, body = Page<ProviderJobListedView>), (status = 400, description = "A parameter breaks a rule"), (status = 403, description = "Not a provider")))]
+async fn jobs(
+    State(pooler): State<Pooler>,
+    who: Provider,
+    Query(query): Query<JobsQuery>,
+) -> Result<Json<Page<ProviderJobListedView>>> {
+    let filter = query.check()?;
+    let (rows, total) = queries::list(&pooler, who.user_id, &filter).await?;
+    Ok(Json(Page::new(rows.into_iter().map(Into::into).collect(), total, filter.page)))
+}

@@ -1,0 +1,199 @@
+//! `/customers/jobs/{id}/feedback` and `/customers/pending-feedback`: what the caller says, and could say.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use chrono::Utc;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::feedback_queries::{self as queries, NewReview, UnreviewedRow};
+use super::types::LOW_RATING;
+use crate::auth::{Customer, UserId};
+use crate::db::Pooler;
+use crate::error::{Error, Result};
+use crate::idempotency::{self, Answer, Begun, Once};
+use crate::jobs::{self, Action, JobId, Locked};
+use crate::notifications::{self, NewNotification, NotificationType, Notifier};
+use crate::web::MessageView;
+use crate::web::extract::{Json, Path};
+use crate::web::fields::{Fields, LONG_TEXT};
+use crate::web::money::Cents;
+use crate::web::state::ApiState;
+use crate::web::time::Timestamp;
+
+/// The longest time of response that is believed: a year, in minutes.
+const MAX_RESPONSE_TIME_MINUTES: i32 = 366 * 24 * 60;
+
+/// The routes below `/customers`.
+pub fn customer_routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(give_feedback)).routes(routes!(pending_feedback))
+}
+
+/// A review.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct FeedbackRequest {
+    /// 1 to 5.
+    rating: Option<i16>,
+    /// Needed with less than 3 stars; at most 4,000 characters.
+    feedback: Option<String>,
+    /// 1 to 5.
+    punctuality_rating: Option<i16>,
+    /// How long the provider took to answer, in minutes.
+    response_time: Option<i32>,
+}
+
+/// A review without faults.
+struct Feedback {
+    rating: i16,
+    text: Option<String>,
+    punctuality_rating: Option<i16>,
+    response_time_minutes: Option<i32>,
+}
+
+impl FeedbackRequest {
+    fn check(self) -> Result<Feedback> {
+        let mut rules = Fields::new();
+        let is_rating = |rating: i16| (1..=5).contains(&rating);
+        let rating = self.rating.unwrap_or_default();
+        rules.check("rating", is_rating(rating), "must be 1 to 5");
+        let is_said = self.feedback.as_deref().is_some_and(|text| !text.trim().is_empty());
+        let text = rules.optional_text("feedback", self.feedback, LONG_TEXT);
+        rules.check("feedback", is_said || !(1..LOW_RATING).contains(&rating), "must say why it is less than 3 stars");
+        rules.check("punctualityRating", self.punctuality_rating.is_none_or(is_rating), "must be 1 to 5");
+        let is_time = |minutes: i32| (0..=MAX_RESPONSE_TIME_MINUTES).contains(&minutes);
+        rules.check("responseTime", self.response_time.is_none_or(is_time), "must be 0 to 527040 minutes");
+        rules.finish()?;
+        Ok(Feedback {
+            rating,
+            text,
+            punctuality_rating: self.punctuality_rating,
+            response_time_minutes: self.response_time,
+        })
+    }
+}
+
+/// Reviews a paid job of the caller's, once. With an `Idempotency-Key` a repetition gets the first answer again.
+///
+/// # Errors
+/// 400 a field breaks a rule. 404 no such job, or somebody else's. 409 the job is not paid, or has a review.
+/// 422 the key was used for another request.
+#[utoipa::path(post, path = "/jobs/{id}/feedback", tag = "reviews", security(("access_token" = [])), request_body = FeedbackRequest,
+    params(("id" = JobId, Path), ("Idempotency-Key" = Option<String>, Header, description = "Repeats get the first answer")),
+    responses((status = 422, description = "The Idempotency-Key was used for another request"), (status = 200, body = MessageView), (status = 400, description = "A field breaks a rule"), (status = 403, description = "Not a customer"), (status = 404, description = "No such job, or somebody else's"), (status = 409, description = "The job is not paid, or has a review")))]
+async fn give_feedback(
+    State(pooler): State<Pooler>,
+    State(notifier): State<Notifier>,
+    who: Customer,
+    Path(id): Path<JobId>,
+    request: Once<FeedbackRequest>,
+) -> Result<Answer> {
+    let feedback = request.body.check()?;
+
+    let mut tx = pooler.write().await?;
+    let unanswered = match idempotency::begin(&mut tx, who.user_id, request.key).await? {
+        Begun::Before(answer) => return Ok(answer),
+        Begun::Now(unanswered) => unanswered,
+    };
+    let job = jobs::lock(&mut tx, id, who.user_id).await?;
+    job.state.check(job.actor, Action::Review, Utc::now())?;
+    let provider_id = job.row.provider_id;
+    // Of one provider's reviews, one is given after the other: the mean is that of all.
+    queries::lock_provider(&mut tx, provider_id).await?;
+    let review = NewReview {
+        job_id: id,
+        customer_id: job.row.customer_id,
+        provider_id,
+        rating: feedback.rating,
+        feedback: feedback.text,
+        punctuality_rating: feedback.punctuality_rating,
+        response_time_minutes: feedback.response_time_minutes,
+    };
+    if queries::insert(&mut tx, who.user_id, &review).await?.is_none() {
+        return Err(Error::Conflict("already_reviewed", "this job has your review already".into()));
+    }
+    queries::set_rating(&mut tx, provider_id).await?;
+    let mut told = Vec::with_capacity(2);
+    for notification in notifications_of(&job, feedback.rating) {
+        told.push(notifications::queries::insert(&mut tx, notification).await?);
+    }
+    let view = MessageView::new("Feedback submitted successfully");
+    let answer = unanswered.finish(&mut tx, StatusCode::OK, &view).await?;
+    tx.commit().await?;
+    notifier.tell(told);
+    Ok(answer)
+}
+
+/// The provider is told of every review, its LSM of a bad one.
+fn notifications_of(job: &Locked, rating: i16) -> Vec<NewNotification> {
+    let Locked { row, parties, .. } = job;
+    let (customer, business, service) = (&parties.customer_name, &parties.business_name, &parties.service_name);
+    let stars = if rating == 1 { "1 star".to_owned() } else { format!("{rating} stars") };
+    let notification = |recipient_id: UserId, title: &'static str, message: String| NewNotification {
+        recipient_id,
+        kind: NotificationType::Feedback,
+        title: title.into(),
+        message,
+        metadata: serde_json::json!({"jobId": row.id, "providerId": row.provider_id, "rating": rating}),
+    };
+    let mut notifications = vec![notification(
+        parties.provider_user_id,
+        "New review",
+        format!("{customer} gave you {stars} for {service}"),
+    )];
+    if rating < LOW_RATING {
+        notifications.push(notification(
+            parties.lsm_user_id,
+            "Low rating",
+            format!("{customer} gave {business} {stars} for {service}"),
+        ));
+    }
+    notifications
+}
+
+/// Jobs that the caller could review.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct PendingFeedbackView {
+    /// How many there are.
+    pending_count: i64,
+    /// Newest first, at most 100.
+    jobs: Vec<UnreviewedJobView>,
+}
+
+/// A paid job without a review.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct UnreviewedJobView {
+    job_id: JobId,
+    /// The service's name.
+    service: String,
+    /// The name of the business.
+    provider: String,
+    completed_at: Option<Timestamp>,
+    /// What was paid.
+    amount: Cents,
+}
+
+impl From<UnreviewedRow> for UnreviewedJobView {
+    fn from(row: UnreviewedRow) -> Self {
+        Self {
+            job_id: row.job_id,
+            service: row.service,
+            provider: row.provider,
+            completed_at: row.completed_at.map(Timestamp),
+            amount: Cents(row.amount_cents),
+        }
+    }
+}
+
+/// The calling customer's paid jobs without a review.
+#[utoipa::path(get, path = "/pending-feedback", tag = "reviews", security(("access_token" = [])),
+    responses((status = 200, body = PendingFeedbackView), (status = 403, description = "Not a customer")))]
+async fn pending_feedback(State(pooler): State<Pooler>, who: Customer) -> Result<Json<PendingFeedbackView>> {
+    let rows = queries::list_unreviewed(&pooler, who.user_id).await?;
+    let pending_count = rows.first().map_or(0, |row| row.total);
+    Ok(Json(PendingFeedbackView { pending_count, jobs: rows.into_iter().map(Into::into).collect() }))
+}

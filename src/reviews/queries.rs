@@ -1,0 +1,124 @@
+//! A provider's reviews.
+
+use chrono::{DateTime, Utc};
+
+use super::{ReviewId, StarCounts};
+use crate::auth::UserId;
+use crate::db::Pooler;
+use crate::jobs::JobId;
+use crate::web::page::PageRequest;
+
+/// A review as the provider sees it.
+#[derive(Debug)]
+pub struct ReviewRow {
+    /// Id.
+    pub id: ReviewId,
+    /// Which job it is about.
+    pub job_id: JobId,
+    /// The service's name.
+    pub service: String,
+    /// The customer's first and last name.
+    pub customer_name: String,
+    /// 1 to 5.
+    pub rating: i16,
+    /// Why.
+    pub feedback: Option<String>,
+    /// 1 to 5.
+    pub punctuality_rating: Option<i16>,
+    /// How long the provider took to answer.
+    pub response_time_minutes: Option<i32>,
+    /// When it was given.
+    pub created_at: DateTime<Utc>,
+}
+
+/// A page of the reviews of a user who is a provider, newest first; and how many there are.
+///
+/// # Errors
+/// Those of the database.
+pub async fn list(pooler: &Pooler, user_id: UserId, page: PageRequest) -> sqlx::Result<(Vec<ReviewRow>, i64)> {
+    let rows = sqlx::query!(
+        r#"select (select count(*) from stm.reviews n where n.provider_id = p.id) as "total!",
+                  r.id as "id?: ReviewId", r.job_id as "job_id?: JobId", s.name as "service?",
+                  u.first_name || ' ' || u.last_name as customer_name, r.rating as "rating?", r.feedback as "feedback?",
+                  r.punctuality_rating as "punctuality_rating?", r.response_time_minutes as "response_time_minutes?",
+                  r.created_at as "created_at?"
+           from stm.providers p
+           left join lateral (
+               select r.id, r.job_id, r.customer_id, r.rating, r.feedback, r.punctuality_rating,
+                      r.response_time_minutes, r.created_at
+               from stm.reviews r
+               where r.provider_id = p.id
+               order by r.id desc
+               limit $2 offset $3
+           ) r on true
+           left join stm.jobs j on j.id = r.job_id
+           left join stm.services s on s.id = j.service_id
+           left join stm.customers c on c.id = r.customer_id
+           left join stm.users u on u.id = c.user_id
+           where p.user_id = $1
+           order by r.id desc"#,
+        user_id.0,
+        page.limit,
+        page.offset(),
+    )
+    .fetch_all(pooler)
+    .await?;
+    let total = rows.first().map_or(0, |row| row.total);
+    // A page without reviews is one row of nulls.
+    let reviews = rows.into_iter().filter_map(|row| {
+        Some(ReviewRow {
+            id: row.id?,
+            job_id: row.job_id?,
+            service: row.service?,
+            customer_name: row.customer_name?,
+            rating: row.rating?,
+            feedback: row.feedback,
+            punctuality_rating: row.punctuality_rating,
+            response_time_minutes: row.response_time_minutes,
+            created_at: row.created_at?,
+        })
+    });
+    Ok((reviews.collect(), total))
+}
+
+/// One of the reviews of a user who is a provider.
+///
+/// # Errors
+/// Those of the database.
+pub async fn find(pooler: &Pooler, id: ReviewId, user_id: UserId) -> sqlx::Result<Option<ReviewRow>> {
+    sqlx::query_as!(
+        ReviewRow,
+        r#"select r.id as "id: ReviewId", r.job_id as "job_id: JobId", s.name as service,
+                  u.first_name || ' ' || u.last_name as "customer_name!", r.rating, r.feedback, r.punctuality_rating,
+                  r.response_time_minutes, r.created_at
+           from stm.reviews r
+           join stm.providers p on p.id = r.provider_id
+           join stm.jobs j on j.id = r.job_id
+           join stm.services s on s.id = j.service_id
+           join stm.customers c on c.id = r.customer_id
+           join stm.users u on u.id = c.user_id
+           where r.id = $1 and p.user_id = $2"#,
+        id.0,
+        user_id.0,
+    )
+    .fetch_optional(pooler)
+    .await
+}
+
+/// How many stars a user who is a provider was given.
+///
+/// # Errors
+/// Those of the database.
+pub async fn count_stars(pooler: &Pooler, user_id: UserId) -> sqlx::Result<StarCounts> {
+    let row = sqlx::query!(
+        r#"select count(*) filter (where r.rating = 1) as "one!", count(*) filter (where r.rating = 2) as "two!",
+                  count(*) filter (where r.rating = 3) as "three!", count(*) filter (where r.rating = 4) as "four!",
+                  count(*) filter (where r.rating = 5) as "five!"
+           from stm.reviews r
+           where r.provider_id = (select p.id from stm.providers p where p.user_id = $1)"#,
+        user_id.0,
+    )
+    .fetch_one(pooler)
+    .await?;
+    Ok(StarCounts([row.one, row.two, row.three, row.four, row.five]))
+}

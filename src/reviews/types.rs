@@ -1,0 +1,63 @@
+//! A review's id, and how ratings are counted: no I/O.
+
+use crate::id;
+
+id! {
+    /// A review: `stm.reviews.id`.
+    ReviewId(i64)
+}
+
+/// Below this many stars a review must say why, and the provider's LSM is told.
+pub const LOW_RATING: i16 = 3;
+
+/// How many reviews gave one star, two stars, up to five.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StarCounts(pub [i64; 5]);
+
+impl StarCounts {
+    /// How many reviews there are.
+    #[must_use]
+    pub fn total(self) -> i64 {
+        self.0.iter().sum()
+    }
+
+    /// The mean, with two decimals; 0 without reviews.
+    #[must_use]
+    pub fn average(self) -> f64 {
+        let stars: i64 = (1..).zip(self.0).map(|(stars, count)| stars * count).sum();
+        ratio(stars * 100, self.total()) / 100.0
+    }
+
+    /// How many of a hundred reviews, with one decimal; 0 without reviews.
+    #[must_use]
+    pub fn percentages(self) -> [f64; 5] {
+        let total = self.total();
+        self.0.map(|count| ratio(count * 1000, total) / 10.0)
+    }
+}
+
+/// A quotient, rounded to a whole number; 0 if there is nothing to divide by.
+#[expect(clippy::cast_precision_loss, reason = "counts of reviews are far below 2^53")]
+fn ratio(part: i64, whole: i64) -> f64 {
+    if whole == 0 { 0.0 } else { (part as f64 / whole as f64).round() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stars_are_counted() {
+        let counts = StarCounts([1, 0, 0, 1, 1]);
+        assert_eq!(counts.total(), 3);
+        assert_eq!(counts.average().to_string(), "3.33");
+        assert_eq!(counts.percentages().map(|part| part.to_string()), ["33.3", "0", "0", "33.3", "33.3"]);
+    }
+
+    #[test]
+    fn nothing_is_counted_without_reviews() {
+        let none = StarCounts::default();
+        assert_eq!((none.total(), none.average().to_string()), (0, "0".to_owned()));
+        assert_eq!(none.percentages().map(|part| part.to_string()), ["0"; 5]);
+    }
+}

@@ -1,0 +1,205 @@
+//! `/customers/request-service`, `/provider/request-new-service` and `/provider/my-service-requests`.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::queries::{self, CustomerRequest, ProviderRequest, RequestRow, RequestedRow};
+use super::{ServiceRequestId, ServiceRequestStatus};
+use crate::auth::{Customer, Provider};
+use crate::db::{Pooler, Tx};
+use crate::error::{Error, Result};
+use crate::notifications::{self, Created, NewNotification, NotificationType, Notifier};
+use crate::web::extract::Json;
+use crate::web::fields::{Fields, LONG_TEXT, SHORT_TEXT};
+use crate::web::state::ApiState;
+use crate::web::time::Timestamp;
+
+/// The longest keyword of a customer, in characters.
+const MAX_KEYWORD: usize = 100;
+
+/// The longest description of a customer, in characters.
+const MAX_CUSTOMER_DESCRIPTION: usize = 500;
+
+/// The largest questions of a service, as JSON, in bytes.
+const MAX_QUESTIONS_BYTES: usize = 16 * 1024;
+
+/// The routes below `/customers`.
+pub fn customer_routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(request_service))
+}
+
+/// The routes below `/provider`.
+pub fn provider_routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(request_new_service)).routes(routes!(my_service_requests))
+}
+
+/// A request that was made.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct ServiceRequestedView {
+    message: &'static str,
+    request_id: ServiceRequestId,
+}
+
+/// What a customer misses.
+#[derive(Deserialize, ToSchema)]
+struct CustomerServiceRequest {
+    /// The service; at most 100 characters.
+    keyword: Option<String>,
+    /// What it should be; at most 500 characters.
+    description: Option<String>,
+    /// Decides which LSM is told.
+    region: Option<String>,
+    zipcode: Option<String>,
+}
+
+impl CustomerServiceRequest {
+    fn check(self) -> Result<CustomerRequest> {
+        let mut rules = Fields::new();
+        let request = CustomerRequest {
+            keyword: rules.text("keyword", self.keyword, MAX_KEYWORD),
+            description: rules.text("description", self.description, MAX_CUSTOMER_DESCRIPTION),
+            region: rules.text("region", self.region, SHORT_TEXT),
+            zipcode: rules.zip_code("zipcode", self.zipcode.as_deref()),
+        };
+        rules.finish()?;
+        Ok(request)
+    }
+}
+
+/// Asks for a service that the caller misses.
+///
+/// # Errors
+/// 400 a field breaks a rule. 404 the account is banned or gone.
+#[utoipa::path(post, path = "/request-service", tag = "service requests", security(("access_token" = [])), request_body = CustomerServiceRequest,
+    responses((status = 200, body = ServiceRequestedView), (status = 400, description = "A field breaks a rule"), (status = 403, description = "Not a customer")))]
+async fn request_service(
+    State(pooler): State<Pooler>,
+    State(notifier): State<Notifier>,
+    who: Customer,
+    Json(request): Json<CustomerServiceRequest>,
+) -> Result<Json<ServiceRequestedView>> {
+    let request = request.check()?;
+    let mut tx = pooler.write().await?;
+    let requested =
+        queries::insert_of_customer(&mut tx, who.user_id, &request).await?.ok_or(Error::NotFound("customer"))?;
+    let created = notify(&mut tx, &requested, &request.keyword).await?;
+    tx.commit().await?;
+    notifier.tell(created);
+    let message = "Service request submitted successfully";
+    Ok(Json(ServiceRequestedView { message, request_id: requested.id }))
+}
+
+/// What a provider would offer.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct ProviderServiceRequest {
+    service_name: Option<String>,
+    category: Option<String>,
+    description: Option<String>,
+    /// What customers should be asked: a list, or an object.
+    #[schema(value_type = Option<Object>)]
+    questions: Option<serde_json::Value>,
+}
+
+impl ProviderServiceRequest {
+    fn check(self) -> Result<ProviderRequest> {
+        let mut rules = Fields::new();
+        let questions = self.questions.filter(|questions| !questions.is_null());
+        if let Some(questions) = &questions {
+            rules.check("questions", questions.is_object() || questions.is_array(), "must be a list or an object");
+            let is_short = questions.to_string().len() <= MAX_QUESTIONS_BYTES;
+            rules.check("questions", is_short, "must be at most 16384 bytes of JSON");
+        }
+        let request = ProviderRequest {
+            service_name: rules.text("serviceName", self.service_name, SHORT_TEXT),
+            category: rules.text("category", self.category, SHORT_TEXT),
+            description: rules.text("description", self.description, LONG_TEXT),
+            questions,
+        };
+        rules.finish()?;
+        Ok(request)
+    }
+}
+
+/// Asks for a service that the caller would offer.
+///
+/// # Errors
+/// 400 a field breaks a rule. 404 the account is banned or gone.
+#[utoipa::path(post, path = "/request-new-service", tag = "service requests", security(("access_token" = [])), request_body = ProviderServiceRequest,
+    responses((status = 201, body = ServiceRequestedView), (status = 400, description = "A field breaks a rule"), (status = 403, description = "Not a provider")))]
+async fn request_new_service(
+    State(pooler): State<Pooler>,
+    State(notifier): State<Notifier>,
+    who: Provider,
+    Json(request): Json<ProviderServiceRequest>,
+) -> Result<(StatusCode, Json<ServiceRequestedView>)> {
+    let request = request.check()?;
+    let mut tx = pooler.write().await?;
+    let requested =
+        queries::insert_of_provider(&mut tx, who.user_id, &request).await?.ok_or(Error::NotFound("provider"))?;
+    let created = notify(&mut tx, &requested, &request.service_name).await?;
+    tx.commit().await?;
+    notifier.tell(created);
+    let message = "Service request submitted successfully. Your LSM has been notified.";
+    Ok((StatusCode::CREATED, Json(ServiceRequestedView { message, request_id: requested.id })))
+}
+
+/// Tells the LSM whom the request goes to, if there is one.
+async fn notify(tx: &mut Tx<Pooler>, requested: &RequestedRow, service: &str) -> sqlx::Result<Option<Created>> {
+    let Some(recipient_id) = requested.lsm_user_id else { return Ok(None) };
+    let notification = NewNotification {
+        recipient_id,
+        kind: NotificationType::System,
+        title: "New service request".into(),
+        message: format!("{} asks for the service {service}", requested.name),
+        metadata: serde_json::json!({"requestId": requested.id}),
+    };
+    notifications::queries::insert(tx, notification).await.map(Some)
+}
+
+/// A request as the provider who made it sees it.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct MyServiceRequestView {
+    id: ServiceRequestId,
+    service_name: String,
+    category: Option<String>,
+    description: String,
+    /// What customers should be asked: a list, or an object.
+    #[schema(value_type = Option<Object>)]
+    questions: Option<serde_json::Value>,
+    status: ServiceRequestStatus,
+    /// Why it was turned down.
+    reason: Option<String>,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+impl From<RequestRow> for MyServiceRequestView {
+    fn from(row: RequestRow) -> Self {
+        Self {
+            id: row.id,
+            service_name: row.service_name,
+            category: row.category,
+            description: row.description,
+            questions: row.questions,
+            status: row.status,
+            reason: row.reason,
+            created_at: row.created_at.into(),
+            updated_at: row.updated_at.into(),
+        }
+    }
+}
+
+/// What the calling provider has asked for, newest first, at most 100.
+#[utoipa::path(get, path = "/my-service-requests", tag = "service requests", security(("access_token" = [])),
+    responses((status = 200, body = Vec<MyServiceRequestView>), (status = 403, description = "Not a provider")))]
+async fn my_service_requests(State(pooler): State<Pooler>, who: Provider) -> Result<Json<Vec<MyServiceRequestView>>> {
+    let rows = queries::list(&pooler, who.user_id).await?;
+    Ok(Json(rows.into_iter().map(Into::into).collect()))
+}

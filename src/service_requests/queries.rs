@@ -1,0 +1,166 @@
+//! Rows of requests.
+
+use chrono::{DateTime, Utc};
+
+use super::{ServiceRequestId, ServiceRequestStatus};
+use crate::auth::UserId;
+use crate::db::{Pooler, Tx};
+
+/// The most requests in one answer.
+pub const MAX_REQUESTS: i64 = 100;
+
+/// A request that was just made.
+#[derive(Debug)]
+pub struct RequestedRow {
+    /// Id.
+    pub id: ServiceRequestId,
+    /// Who asks: the business, or first and last name.
+    pub name: String,
+    /// The user of the LSM whom it goes to.
+    pub lsm_user_id: Option<UserId>,
+}
+
+/// What a customer misses.
+#[derive(Debug)]
+pub struct CustomerRequest {
+    /// The service, in the customer's words.
+    pub keyword: String,
+    /// What it should be.
+    pub description: String,
+    /// Where: decides the LSM.
+    pub region: String,
+    /// Where: five digits.
+    pub zipcode: String,
+}
+
+/// Inserts a customer's request, for the oldest active LSM of the region if there is one. `None`: this user is
+/// not a customer, or banned.
+///
+/// # Errors
+/// Those of the database.
+pub async fn insert_of_customer(
+    tx: &mut Tx<Pooler>,
+    user_id: UserId,
+    request: &CustomerRequest,
+) -> sqlx::Result<Option<RequestedRow>> {
+    sqlx::query_as!(
+        RequestedRow,
+        r#"with lsm as (
+               select id, user_id
+               from stm.local_service_managers
+               where status = 'active' and lower(region) = lower($4)
+               order by created_at, id
+               limit 1
+           ), person as (
+               select u.id, u.first_name || ' ' || u.last_name as name
+               from stm.users u
+               join stm.customers c on c.user_id = u.id
+               where u.id = $1 and u.banned_at is null
+           ), request as (
+               insert into stm.service_requests (requested_by, kind, lsm_id, service_name, description, region, zipcode)
+               select person.id, 'customer', (select id from lsm), $2, $3, $4, $5 from person
+               returning id
+           )
+           select request.id as "id: ServiceRequestId", person.name as "name!",
+                  (select user_id from lsm) as "lsm_user_id: UserId"
+           from request, person"#,
+        user_id.0,
+        request.keyword,
+        request.description,
+        request.region,
+        request.zipcode,
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// What a provider would offer.
+#[derive(Debug)]
+pub struct ProviderRequest {
+    /// The service's name.
+    pub service_name: String,
+    /// Its category.
+    pub category: String,
+    /// What it is.
+    pub description: String,
+    /// What customers should be asked.
+    pub questions: Option<serde_json::Value>,
+}
+
+/// Inserts a provider's request, for the provider's own LSM and region. `None`: this user is not a provider, or
+/// banned.
+///
+/// # Errors
+/// Those of the database.
+pub async fn insert_of_provider(
+    tx: &mut Tx<Pooler>,
+    user_id: UserId,
+    request: &ProviderRequest,
+) -> sqlx::Result<Option<RequestedRow>> {
+    sqlx::query_as!(
+        RequestedRow,
+        r#"with provider as (
+               select p.user_id, p.business_name, p.region, p.lsm_id
+               from stm.providers p
+               where p.user_id = $1 and p.status <> 'banned'
+           ), request as (
+               insert into stm.service_requests (
+                   requested_by, kind, lsm_id, service_name, category, description, questions_json, region)
+               select provider.user_id, 'service_provider', provider.lsm_id, $2, $3, $4, $5, provider.region from provider
+               returning id
+           )
+           select request.id as "id: ServiceRequestId", provider.business_name as name, l.user_id as "lsm_user_id: UserId"
+           from request, provider
+           join stm.local_service_managers l on l.id = provider.lsm_id"#,
+        user_id.0,
+        request.service_name,
+        request.category,
+        request.description,
+        request.questions,
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// A request as whoever made it sees it.
+#[derive(Debug)]
+pub struct RequestRow {
+    /// Id.
+    pub id: ServiceRequestId,
+    /// The service's name.
+    pub service_name: String,
+    /// Its category.
+    pub category: Option<String>,
+    /// What it is.
+    pub description: String,
+    /// What customers should be asked.
+    pub questions: Option<serde_json::Value>,
+    /// State.
+    pub status: ServiceRequestStatus,
+    /// Why it was turned down.
+    pub reason: Option<String>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// What a user has requested, newest first, at most [`MAX_REQUESTS`].
+///
+/// # Errors
+/// Those of the database.
+pub async fn list(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Vec<RequestRow>> {
+    sqlx::query_as!(
+        RequestRow,
+        r#"select id as "id: ServiceRequestId", service_name, category, description, questions_json as questions,
+                  status as "status: ServiceRequestStatus", reason, created_at, updated_at
+           from stm.service_requests
+           where requested_by = $1
+           order by id desc
+           limit $2"#,
+        user_id.0,
+        MAX_REQUESTS,
+    )
+    .fetch_all(pooler)
+    .await
+}
