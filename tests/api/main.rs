@@ -19,6 +19,7 @@ mod drops;
 mod errors;
 mod harness;
 mod main_job;
+mod negotiation;
 mod notifications;
 mod outage;
 mod pause;
@@ -30,6 +31,7 @@ mod schema;
 mod service_requests;
 mod stalled;
 mod startup;
+mod story;
 
 #[path = "../support/chats.rs"]
 mod chats;
