@@ -68,8 +68,8 @@ async function negotiate({ room: [ann, annsPhone, pete], stranger, customer, cha
     await refused(pete, event, payload, "invalid", named);
   }
   for (const id of [jobId, 999_999, -1]) {
-    await refused(stranger, "send_negotiation_offer", { jobId: id, proposed_price: 1 }, "not_found", "no such job");
-    await refused(stranger, "respond_to_negotiation", { jobId: id, action: "accept" }, "not_found", "no such job");
+    await refused(stranger, "send_negotiation_offer", { jobId: id, proposed_price: 1 }, "not_found", "job not found");
+    await refused(stranger, "respond_to_negotiation", { jobId: id, action: "accept" }, "not_found", "job not found");
   }
 
   const accepted = await pete.ask("respond_to_negotiation", { jobId, action: "accept" });

@@ -50,7 +50,12 @@ await run(async ({ customer: ann_, provider: pete_, lsm: lena_, strangers: stran
   const [ann, pete, lena] = [new Person("customer", ann_), new Person("service_provider", pete_), new Person("local_service_manager", lena_)];
   const strangers = [new Person("customer", strangers_[0]), new Person("service_provider", strangers_[1])];
   const everybody = [ann, pete, lena, ...strangers];
-  for (const person of everybody) check((await person.client.next("connected")).userId === person.id, "connected", person.side);
+  for (const person of everybody) {
+    check((await person.client.next("connected")).userId === person.id, "connected", person.side);
+    // The LSM was told of her providers' registrations.
+    await http("PATCH", "/notifications/mark-all-read", 200, person);
+    await http("DELETE", "/notifications/clear-read", 200, person);
+  }
 
   const date = (days) => new Date(Math.floor(Date.now() / 864e5 + days) * 864e5 + 36e6).toISOString();
   const forPeople = (iso) => `${iso.slice(0, 10)} ${iso.slice(11, 16)} UTC`;
@@ -279,6 +284,7 @@ await run(async ({ customer: ann_, provider: pete_, lsm: lena_, strangers: stran
   await step("Lena settles it, and is out", async () => {
     inRoom.delete(lena);
     await lena.post(`/lsm/disputes/${disputeId}/resolve`, { resolutionNotes: "Pete mends it on Friday" }, 200);
+    check((await lena.ask("send_message", { chatId, message: "At once" })).error?.code === "forbidden", "at once");
     check((await lena.client.next("left_chat")).chatId === chatId, "left_chat");
     for (const party of [ann, pete]) check((await party.client.next("user_left")).userId === lena.id, "user_left");
     for (const [event, more] of [["send_message", { message: "One more thing" }], ["join_chat", {}], ["typing", { isTyping: true }]]) {
@@ -290,6 +296,8 @@ await run(async ({ customer: ann_, provider: pete_, lsm: lena_, strangers: stran
 
   await step("The others go on without her", () => ann.say(chatId, "See you on Friday"), { says: [[ann, "See you on Friday"]] });
   check(lena.client.all("new_message").length === 1, "Lena has heard Pete's answer, and nothing after she was out", lena.client.all("new_message"));
+  const times = (person) => ["negotiation_offer_sent", "negotiation_response", "lsm_joined"].map((event) => person.client.all(event).length);
+  for (const [person, expected] of [[ann, [3, 5, 1]], [pete, [3, 5, 1]], [lena, [0, 0, 0]]]) same(times(person), expected, `how often ${person.side} was told`);
   for (const { client } of strangers) {
     for (const event of ["new_message", "notification:created", "negotiation_offer_sent", "negotiation_response", "lsm_joined", "user_joined", "presence"]) {
       check(client.all(event).length === 0, `nobody else gets ${event}`, client.all(event));
