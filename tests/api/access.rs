@@ -84,6 +84,19 @@ const ACCESS: &[Row] = &[
     ("get",    "/notifications/{id}",          Who::Anyone, Others::NotFound),
     ("delete", "/notifications/{id}",          Who::Anyone, Others::NotFound),
     ("patch",  "/notifications/{id}/read",     Who::Anyone, Others::NotFound),
+    ("get",  "/customers/jobs/{id}",            Who::Customer, Others::NotFound),
+    ("post", "/customers/jobs/{id}/action",     Who::Customer, Others::NotFound),
+    ("get",  "/provider/jobs/{id}",             Who::Provider, Others::NotFound),
+    ("post", "/provider/jobs/{id}/respond",     Who::Provider, Others::NotFound),
+    ("post", "/provider/jobs/{id}/update-status", Who::Provider, Others::NotFound),
+    ("get",  "/jobs/{id}/alternative-providers", Who::Customer, Others::NotFound),
+    ("post", "/jobs/{id}/reassign",             Who::Customer, Others::NotFound),
+    ("post", "/jobs/{id}/resend",               Who::Customer, Others::NotFound),
+    ("post", "/customers/disputes",             Who::Customer, Others::NotFound),
+    ("get",  "/lsm/disputes",                   Who::Lsm,      Others::None),
+    ("get",  "/lsm/disputes/{id}",              Who::Lsm,      Others::NotFound),
+    ("post", "/lsm/disputes/{id}/join-chat",    Who::Lsm,      Others::NotFound),
+    ("post", "/lsm/disputes/{id}/resolve",      Who::Lsm,      Others::NotFound),
     ("get",  "/health",                 Who::Public,   Others::None),
     ("get",  "/livez",                  Who::Public,   Others::None),
     ("get",  "/readyz",                 Who::Public,   Others::None),
@@ -109,6 +122,8 @@ struct Scene {
     job_of_another: i64,
     /// A review of another provider.
     review_of_another: i64,
+    /// A dispute about a provider of another LSM's.
+    dispute_of_another: i64,
     /// Another customer's chat.
     chat_of_another: String,
     /// Another provider's notification.
@@ -130,6 +145,16 @@ impl Scene {
             )
             .await;
         let review_of_another = world.number("select id from stm.reviews").await;
+        world
+            .sql(&format!(
+                "insert into stm.users (email, first_name, last_name, role) values ('other-lsm@example.com', 'Lou', 'Local', 'local_service_manager');
+                 insert into stm.local_service_managers (user_id, region) select id, 'Ohio' from stm.users where email = 'other-lsm@example.com';
+                 update stm.providers set lsm_id = l.id from stm.local_service_managers l where l.region = 'Ohio' and providers.id = {0};
+                 insert into stm.disputes (job_id, lsm_id, description) select {job_of_another}, lsm_id, 'It leaks' from stm.providers where id = {0}",
+                third.id
+            ))
+            .await;
+        let dispute_of_another = world.number("select id from stm.disputes").await;
         let (lsm, admin) = (world.lsm().await, world.admin().await);
         let chat_of_another = booked["chat"]["id"].as_str().expect("an id").to_owned();
         let notification_of_another =
@@ -142,6 +167,7 @@ impl Scene {
             admin,
             job_of_another,
             review_of_another,
+            dispute_of_another,
             chat_of_another,
             notification_of_another,
         }
@@ -150,7 +176,10 @@ impl Scene {
     async fn call(&self, (method, path, ..): &Row, token: Option<&str>) -> u16 {
         let path = match *path {
             "/services/{id}/providers" => format!("/services/{}/providers", self.provider.service_id),
-            "/customers/jobs/{id}/feedback" => format!("/customers/jobs/{}/feedback", self.job_of_another),
+            dispute if dispute.starts_with("/lsm/disputes/{id}") => {
+                dispute.replace("{id}", &self.dispute_of_another.to_string())
+            }
+            job if job.contains("jobs/{id}") => job.replace("{id}", &self.job_of_another.to_string()),
             "/provider/reviews/{id}" => format!("/provider/reviews/{}", self.review_of_another),
             "/chat/{id}/messages" => format!("/chat/{}/messages", self.chat_of_another),
             negotiation if negotiation.contains("{jobId}") => {
@@ -166,6 +195,12 @@ impl Scene {
             "/chat/negotiation/respond" => Some(json!({"job_id": self.job_of_another, "action": "accept"})),
             "/customer/booking" | "/jobs/create" => Some(booking(&self.provider)),
             feedback if feedback.ends_with("/feedback") => Some(json!({"rating": 5})),
+            act if act.ends_with("/action") => Some(json!({"action": "cancel"})),
+            respond if respond.ends_with("/respond") => Some(json!({"action": "accept"})),
+            update if update.ends_with("/update-status") => Some(json!({"action": "mark_complete"})),
+            reassign if reassign.ends_with("/reassign") => Some(json!({"newProviderId": self.provider.id})),
+            resolve if resolve.ends_with("/resolve") => Some(json!({"resolutionNotes": "Settled"})),
+            "/customers/disputes" => Some(json!({"jobId": self.job_of_another, "description": "It leaks"})),
             _ if matches!(*method, "post" | "put") => Some(json!({})),
             _ => None,
         };

@@ -157,6 +157,7 @@ async fn open_and_unpaid_jobs_stand_in_the_way() {
             .world
             .sql(&format!(
                 "delete from stm.chats where job_id <> 1;
+                     delete from stm.job_events where job_id <> 1;
                      delete from stm.jobs where id <> 1;
                      update stm.jobs set {state}"
             ))

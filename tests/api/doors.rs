@@ -26,7 +26,7 @@ fn direct(database: &Database) -> ConnectionString {
     ConnectionString::parse(Secret::DirectUrl, &database.direct_url()).expect("a URL")
 }
 
-fn pooler(database: &Database, connections: u32) -> Pooler {
+pub fn pooler(database: &Database, connections: u32) -> Pooler {
     Pooler::new(&pooled(database), connections, STATEMENT_TIMEOUT, PoolerStatements::Unnamed)
 }
 

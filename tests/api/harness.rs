@@ -498,6 +498,25 @@ impl World {
         self.post_as(customer, "/customer/booking", &booking(provider)).await.expect(201)
     }
 
+    /// A job as it is after a booking, whatever stands in the customer's way; gives its id.
+    pub async fn new_job(&self, session: &mut PgConnection, customer: &User, provider: &Provider) -> i64 {
+        let sql = format!(
+            "with job as (
+                 insert into stm.jobs (customer_id, provider_id, service_id, price_cents, customer_budget_cents, zipcode, response_deadline)
+                 select c.id, {}, {}, 10000, 10000, '{ZIP_CODE}', now() + interval '1 hour' from stm.customers c where c.user_id = {}
+                 returning id
+             ), chat as (
+                 insert into stm.chats (job_id) select id from job returning id
+             ), members as (
+                 insert into stm.chat_members (chat_id, user_id, side)
+                 select chat.id, m.id, m.side from chat, (values ({2}::bigint, 'customer'), ({3}::bigint, 'service_provider')) as m (id, side)
+             )
+             select id from job",
+            provider.id, provider.service_id, customer.id, provider.user.id
+        );
+        sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(session).await.expect("a job")
+    }
+
     /// Runs a script of `tests/clients` with the real socket.io-client; gives its last line, which is JSON.
     pub async fn client(&self, script: &str, arguments: &Value) -> Value {
         let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
