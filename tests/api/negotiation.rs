@@ -361,7 +361,7 @@ async fn an_offer_ends_with_its_job_and_belongs_to_its_chat() {
     let Scene { world, customer, provider: Provider { user: provider, .. }, job, .. } = &scene;
     let next = world.provider("Plumbing").await;
     scene.send_offer(provider, json!({"proposed_price": 80})).await.expect(201);
-    world.post_as(customer, &format!("/jobs/{job}/reassign"), &json!({"newProviderId": next.id})).await;
+    world.post_as(customer, &format!("/jobs/{job}/reassign"), &json!({"newProviderId": next.id})).await.expect(201);
     let fates = "select string_agg(offered_by || ' ' || status, ',' order by id) from stm.offers";
     assert_eq!(world.text(fates).await, "service_provider withdrawn");
     for party in [customer, &next.user] {
