@@ -3,13 +3,15 @@
 use chrono::Utc;
 use futures_util::FutureExt as _;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use socketioxide::extract::SocketRef;
 
 use super::commands::{Respond, Send};
 use super::{OfferSentView, RespondSocketRequest, RespondedView, SendOfferSocketRequest};
 use crate::auth::UserId;
 use crate::chat::socket::{in_turn, on};
-use crate::error::Result;
+use crate::error::{Error, Result, invalid};
 use crate::notifications::News;
 use crate::realtime::SocketState;
 use crate::realtime::reply::{Refusal, Reply};
@@ -39,9 +41,9 @@ pub fn listen(socket: &SocketRef) {
     });
 }
 
-async fn send_offer(event: SendOfferSocketRequest, by: UserId, state: &SocketState) -> Result<(OfferSentView, News)> {
+async fn send_offer(event: Value, by: UserId, state: &SocketState) -> Result<(OfferSentView, News)> {
     let now = Utc::now();
-    let offer = Send::read_event(event, now)?;
+    let offer = Send::read_event(read::<SendOfferSocketRequest>(&event)?, now)?;
     let sent = state.readings.run(async |direct| {
         let mut tx = direct.write().await?;
         match offer.carry_out(&mut tx, by, now).await {
@@ -52,9 +54,9 @@ async fn send_offer(event: SendOfferSocketRequest, by: UserId, state: &SocketSta
     sent.await?
 }
 
-async fn respond(event: RespondSocketRequest, by: UserId, state: &SocketState) -> Result<(RespondedView, News)> {
+async fn respond(event: Value, by: UserId, state: &SocketState) -> Result<(RespondedView, News)> {
     let now = Utc::now();
-    let answer = Respond::read_event(event, now)?;
+    let answer = Respond::read_event(read::<RespondSocketRequest>(&event)?, now)?;
     let responded = state.readings.run(async |direct| {
         let mut tx = direct.write().await?;
         match answer.carry_out(&mut tx, by, now).await {
@@ -65,12 +67,39 @@ async fn respond(event: RespondSocketRequest, by: UserId, state: &SocketState) -
     responded.await?
 }
 
+/// Reads a payload, so that a field of the wrong type is named: what socketioxide reads by itself says only what it
+/// expected.
+///
+/// # Errors
+/// 400 with the field named.
+fn read<T: DeserializeOwned>(event: &Value) -> Result<T> {
+    // serde would also take a list for an object, by position.
+    if !event.is_object() {
+        return Err(Error::Malformed("the payload must be an object".into()));
+    }
+    serde_path_to_error::deserialize(event).map_err(|error| match error.path().to_string() {
+        whole if whole == "." => Error::Malformed(format!("the payload is not valid: {}", error.inner())),
+        field => invalid(field, &format!("is not valid: {}", error.inner())),
+    })
+}
+
+/// As REST says it: whoever is not a party is told that there is no such job, not of a chat that the event does not name.
+fn refusal(error: Error) -> Refusal {
+    match error {
+        Error::NotFound(_) => {
+            let (code, message) = error.code_and_message();
+            Refusal::Conflict(code, message)
+        }
+        other => other.into(),
+    }
+}
+
 fn answer(event: &str, reply: Reply, outcome: Result<(impl Serialize, News)>, state: &SocketState) {
     match outcome {
         Ok((view, news)) => {
             reply.ok(&view);
             state.notifier.spread(news);
         }
-        Err(error) => reply.refuse(event, &Refusal::from(error)),
+        Err(error) => reply.refuse(event, &refusal(error)),
     }
 }

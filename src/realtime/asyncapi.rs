@@ -15,6 +15,10 @@ use crate::chat::events::{
     Connected, JoinChat, JoinedChat, LeaveChat, LeftChat, LsmJoined, MarkRead, MessageAck, MessagesRead,
     NewMessageEvent, PresenceView, SendMessage, Typing, UserInChat, UserTyping,
 };
+use crate::negotiation::{
+    NegotiationOfferSent, NegotiationResponse, OfferSentView, RespondSocketRequest, RespondedView,
+    SendOfferSocketRequest,
+};
 use crate::notifications::NotificationCreated;
 
 /// The document, as the specification orders its members.
@@ -104,6 +108,14 @@ pub fn document() -> Value {
     events.received::<SendMessage, MessageAck>("send_message", "Sends a message; acknowledged once it is committed");
     events.received::<Typing, UserTyping>("typing", "Tells the others in the chat that the user types, or stops");
     events.received::<MarkRead, MessagesRead>("mark_read", "Marks a chat as read, up to a message");
+    events.received::<SendOfferSocketRequest, OfferSentView>(
+        "send_negotiation_offer",
+        "Offers other terms for a new job: the same as POST /chat/negotiation/send-offer",
+    );
+    events.received::<RespondSocketRequest, RespondedView>(
+        "respond_to_negotiation",
+        "Answers the other party's open offer: the same as POST /chat/negotiation/respond",
+    );
     events.message::<AckError>("refused_ack", "error", "Acknowledgement of an event that is refused");
     events.sent::<Connected>("connected", "The connection is ready");
     events.sent::<JoinedChat>("joined_chat", "The socket has entered a chat: the same as the acknowledgement");
@@ -113,6 +125,8 @@ pub fn document() -> Value {
     events.sent::<NewMessageEvent>("new_message", "A message was committed; in the order of `seq`, each once");
     events.sent::<UserTyping>("user_typing", "Somebody types, or stops");
     events.sent::<MessagesRead>("messages_read", "Somebody has read a chat, up to a message");
+    events.sent::<NegotiationOfferSent>("negotiation_offer_sent", "A party has offered other terms for the chat's job");
+    events.sent::<NegotiationResponse>("negotiation_response", "A party has answered the other's offer");
     events.sent::<LsmJoined>("lsm_joined", "A local service manager has become a member of the chat");
     events.sent::<NotificationCreated>("notification:created", "The user has a new notification");
     events.sent::<PresenceView>("presence", "Somebody who shares a chat with the user came online or went offline");

@@ -74,6 +74,9 @@ const ACCESS: &[Row] = &[
     ("get",  "/chat/customer/chats",    Who::Customer, Others::None),
     ("get",  "/chat/provider/chats",    Who::Provider, Others::None),
     ("get",  "/chat/lsm/chats",         Who::Lsm,      Others::None),
+    ("post", "/chat/negotiation/send-offer",           Who::Anyone, Others::NotFound),
+    ("post", "/chat/negotiation/respond",              Who::Anyone, Others::NotFound),
+    ("get",  "/chat/negotiation/job/{jobId}/history",  Who::Anyone, Others::NotFound),
     ("get",    "/notifications",               Who::Anyone, Others::None),
     ("get",    "/notifications/unread-count",  Who::Anyone, Others::None),
     ("patch",  "/notifications/mark-all-read", Who::Anyone, Others::None),
@@ -179,12 +182,17 @@ impl Scene {
             job if job.contains("jobs/{id}") => job.replace("{id}", &self.job_of_another.to_string()),
             "/provider/reviews/{id}" => format!("/provider/reviews/{}", self.review_of_another),
             "/chat/{id}/messages" => format!("/chat/{}/messages", self.chat_of_another),
+            negotiation if negotiation.contains("{jobId}") => {
+                negotiation.replace("{jobId}", &self.job_of_another.to_string())
+            }
             of_one if of_one.starts_with("/notifications/{id}") => {
                 of_one.replace("{id}", &self.notification_of_another)
             }
             fixed => fixed.to_owned(),
         };
         let body = match path.as_str() {
+            "/chat/negotiation/send-offer" => Some(json!({"job_id": self.job_of_another, "proposed_price": 100})),
+            "/chat/negotiation/respond" => Some(json!({"job_id": self.job_of_another, "action": "accept"})),
             "/customer/booking" | "/jobs/create" => Some(booking(&self.provider)),
             feedback if feedback.ends_with("/feedback") => Some(json!({"rating": 5})),
             act if act.ends_with("/action") => Some(json!({"action": "cancel"})),

@@ -24,6 +24,7 @@ mod idempotency;
 mod jobs;
 mod main_job;
 mod model;
+mod negotiation;
 mod notifications;
 mod outage;
 mod pause;
@@ -36,6 +37,7 @@ mod schema;
 mod service_requests;
 mod stalled;
 mod startup;
+mod story;
 
 #[path = "../support/chats.rs"]
 mod chats;

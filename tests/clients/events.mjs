@@ -1,5 +1,6 @@
 // Every event of the document, sent and received once at least, between two members and an LSM with several tabs.
 import { readFileSync } from "node:fs";
+import { isDeepStrictEqual } from "node:util";
 import { Ajv } from "ajv";
 import formats from "ajv-formats";
 import { Client, baseUrl, check, http, run } from "./lib.mjs";
@@ -16,6 +17,68 @@ async function checkDocument() {
 }
 
 const unread = async (role, { token }) => (await http("GET", `/chat/${role}/chats`, 200, { token }))[0].unreadCount;
+
+/** Refused by acknowledgement and, without one, by `error`: with the same code, and a sentence that names what is wrong. */
+async function refused(client, event, payload, code, named) {
+  const { error } = await client.ask(event, payload);
+  check(error?.code === code && error.message.includes(named), `${event} ${JSON.stringify(payload)} is refused as ${code}`, error);
+  client.socket.emit(event, payload);
+  const told = await client.next("error");
+  check(isDeepStrictEqual(told, { ...error, event }), "the same without acknowledgement", told);
+}
+
+/** Offers are acknowledged to who makes or answers them, told to everybody in the chat, and refused to everybody else. */
+async function negotiate({ room: [ann, annsPhone, pete], stranger, customer, chatId, jobId }) {
+  const tell = async (event, expected) => {
+    for (const client of [ann, annsPhone, pete]) {
+      const told = await client.next(event);
+      check(isDeepStrictEqual(told, { chatId, jobId, ...expected }), event, told);
+    }
+  };
+  const own = (client, action) => refused(client, "respond_to_negotiation", { jobId, action, counter_proposed_price: 1 }, "wrong_state", "is not possible");
+
+  const { offer, ...sent } = await pete.ask("send_negotiation_offer", { jobId, proposedPrice: 150, notes: "With parts" });
+  check(sent.success === true && offer.offered_by === "service_provider" && offer.proposed_price === 150 && offer.status === "open", "an offer", offer);
+  await tell("negotiation_offer_sent", { offer });
+  for (const action of ["accept", "decline", "counter"]) await own(pete, action);
+
+  const { offer: counter, ...countered } = await ann.ask("respond_to_negotiation", { jobId, action: "counter", counter_proposed_price: 130 });
+  check(countered.action === "counter" && counter.offered_by === "customer" && counter.proposed_price === 130, "a counter-offer", counter);
+  await tell("negotiation_response", { action: "counter", respondedBy: "customer", offer: counter });
+  await own(ann, "accept");
+
+  for (const [event, payload, named] of [
+    ["send_negotiation_offer", {}, "jobId"],
+    ["send_negotiation_offer", { jobId: "x", proposed_price: 1 }, "jobId"],
+    ["send_negotiation_offer", { jobId, proposed_price: "much" }, "proposed_price"],
+    ["send_negotiation_offer", { jobId, proposed_price: -1 }, "proposed_price"],
+    ["send_negotiation_offer", { jobId, proposed_date: "soon" }, "proposed_date"],
+    ["send_negotiation_offer", { jobId, proposed_date: "2020-01-01" }, "proposed_date"],
+    ["send_negotiation_offer", { jobId, proposed_price: 1, notes: "x".repeat(1001) }, "notes"],
+    ["send_negotiation_offer", { jobId }, "proposed_price"],
+    ["send_negotiation_offer", [jobId, 100], "object"],
+    ["respond_to_negotiation", { jobId }, "action"],
+    ["respond_to_negotiation", { jobId, action: "perhaps" }, "action"],
+    ["respond_to_negotiation", { action: "accept" }, "jobId"],
+    ["respond_to_negotiation", { jobId, action: "counter" }, "counter_proposed_price"],
+    ["respond_to_negotiation", { jobId, action: "counter", counter_proposed_price: 0.001 }, "counter_proposed_price"],
+    ["respond_to_negotiation", { jobId, action: "counter", counter_proposed_date: "2020-01-01" }, "counter_proposed_date"],
+    ["respond_to_negotiation", { jobId, action: "counter", counter_notes: "x".repeat(1001) }, "counter_notes"],
+  ]) {
+    await refused(pete, event, payload, "invalid", named);
+  }
+  for (const id of [jobId, 999_999, -1]) {
+    await refused(stranger, "send_negotiation_offer", { jobId: id, proposed_price: 1 }, "not_found", "job not found");
+    await refused(stranger, "respond_to_negotiation", { jobId: id, action: "accept" }, "not_found", "job not found");
+  }
+
+  const accepted = await pete.ask("respond_to_negotiation", { jobId, action: "accept" });
+  check(accepted.success === true && accepted.action === "accept" && !("offer" in accepted), "accepted", accepted);
+  await tell("negotiation_response", { action: "accept", respondedBy: "service_provider", offer: null });
+  const { offers } = await http("GET", `/chat/negotiation/job/${jobId}/history`, 200, customer);
+  check(offers.map(({ status }) => status).join() === "countered,accepted", "nothing that was refused is stored", offers);
+  for (const event of ["negotiation_offer_sent", "negotiation_response"]) check(stranger.all(event).length === 0, "no stranger is told", event);
+}
 
 await run(async ({ customer, provider, lsm, chatId }) => {
   await checkDocument();
@@ -79,6 +142,9 @@ await run(async ({ customer, provider, lsm, chatId }) => {
   await pete.ask("send_message", { chatId, message: "She is gone" });
   await ann.next("new_message");
 
+  const jobId = listed.job.id;
+  await negotiate({ room: [ann, annsPhone, pete], stranger: lena, customer, chatId, jobId });
+
   check((await pete.ask("leave_chat", { chatId })).chatId === chatId && (await pete.next("left_chat")).chatId === chatId, "leave_chat");
   await ann.next("user_left");
   pete.socket.emit("leave_chat", { chatId });
@@ -88,11 +154,11 @@ await run(async ({ customer, provider, lsm, chatId }) => {
   // A closed chat lets nobody in, and whoever is in goes out.
   sql(`update stm.chats set closed_at = now() where id = '${chatId}'`);
   for (const client of [ann, annsPhone]) await client.next("left_chat");
-  for (const [event, more] of [["mark_read", {}], ["join_chat", { afterSeq: 0 }], ["send_message", { message: "Anybody?" }]]) {
+  for (const [event, more] of [["mark_read", {}], ["join_chat", { afterSeq: 0 }], ["send_message", { message: "Anybody?" }], ["send_negotiation_offer", { jobId, proposed_price: 1 }]]) {
     const answer = await ann.ask(event, { chatId, ...more });
     check(answer.error?.code === "chat_closed", `${event} in a closed chat`, answer);
   }
-  check((await http("GET", `/chat/${chatId}/messages`, 200, customer)).messages.length === 6, "a closed chat is kept");
+  check((await http("GET", `/chat/${chatId}/messages`, 200, customer)).messages.length === 9, "a closed chat is kept");
   check(lena.all("new_message").length === 0, "no event after the membership", lena.all("new_message"));
   const left = unseen();
   check(left.length === 0, "every message of the document was seen", left);
