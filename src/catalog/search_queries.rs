@@ -92,7 +92,8 @@ pub async fn search_services(
     }
 }
 
-/// Without a ZIP code: the page is cut first, because only its services' offers need to be counted.
+/// Without a ZIP code: the page is cut first, because only its services' offers need to be counted. One offer at the right
+/// price is looked for with `limit 1`, not `exists`, which the planner would turn into a join with all offers there are.
 async fn search_services_anywhere(
     pooler: &Pooler,
     filter: &ServiceFilter,
@@ -114,10 +115,11 @@ async fn search_services_anywhere(
                       or $1 operator(extensions.<%) (s.name || ' ' || s.category))
                  and ($3::text is null or lower(s.category) = lower($3))
                  and (($4::bigint is null and $5::bigint is null)
-                      or exists (select from stm.provider_services o
-                                 where o.service_id = s.id and o.bookable
-                                   and ($4::bigint is null or coalesce(o.max_price_cents, $4) >= $4)
-                                   and ($5::bigint is null or coalesce(o.min_price_cents, $5) <= $5)))
+                      or (select o.bookable from stm.provider_services o
+                          where o.service_id = s.id and o.bookable
+                            and ($4::bigint is null or coalesce(o.max_price_cents, $4) >= $4)
+                            and ($5::bigint is null or coalesce(o.min_price_cents, $5) <= $5)
+                          limit 1))
            ), page as (
                select f.* from found f
                order by f.rank desc, f.nearness desc, f.is_popular desc, f.name, f.id
