@@ -19,6 +19,7 @@ pub use search_types::Words;
 pub use types::ServiceId;
 
 /// The routes below `/services`.
+#[must_use]
 pub fn routes() -> OpenApiRouter<ApiState> {
     http::routes().merge(search::routes())
 }

@@ -129,6 +129,7 @@ struct PaymentView {
 /// What the customer may do now.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "clients know them by these names")]
 struct CustomersActionsView {
     can_approve_edits: bool,
     can_close_deal: bool,

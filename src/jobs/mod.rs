@@ -28,21 +28,25 @@ pub use types::{
 };
 
 /// The routes below `/jobs`.
+#[must_use]
 pub fn routes() -> OpenApiRouter<ApiState> {
     booking::routes().merge(reassign::routes())
 }
 
 /// The routes below `/customer`.
+#[must_use]
 pub fn customer_routes() -> OpenApiRouter<ApiState> {
     booking::customer_routes()
 }
 
 /// The routes below `/customers`.
+#[must_use]
 pub fn customers_routes() -> OpenApiRouter<ApiState> {
     details::customer_routes().merge(customer::routes())
 }
 
 /// The routes below `/provider`.
+#[must_use]
 pub fn provider_routes() -> OpenApiRouter<ApiState> {
     details::provider_routes().merge(provider::routes())
 }

@@ -87,10 +87,9 @@ struct ProviderResponseView {
     /// With `negotiate`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pending_approval: Option<bool>,
-    /// With `reject`: null without one.
+    /// With `reject`, if there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    reason: Option<Option<String>>,
+    reason: Option<String>,
     message: &'static str,
 }
 
@@ -144,7 +143,7 @@ async fn respond(
         view.status = done.state.status;
         if is_rejected {
             view.message = "Job rejected. The customer has been notified.";
-            view.reason = Some(reason);
+            view.reason = reason;
         } else {
             view.sp_accepted = Some(done.state.sp_accepted);
         }

@@ -166,6 +166,7 @@ impl Model {
     }
 
     /// Does it, or not; gives the status of the answer.
+    #[allow(clippy::too_many_lines, reason = "the whole state machine at one glance")]
     fn step(&mut self, step: &Step) -> u16 {
         let is_new = self.status == "new";
         match *step {
