@@ -81,7 +81,7 @@ select id, customer_id, provider_id, 3 + id % 3, 'As it was.', completed_at
 from stm.jobs where id >= 5000000 and status = 'paid' and id % 10 < 7;
 
 create temporary table seed_chats on commit drop as
-select j.id as job_id, stm.uuid_v7() as chat_id, c.user_id as customer, p.user_id as provider, j.created_at, seed.messages
+select j.id as job_id, ('019a0000-0000-7000-8000-' || lpad(j.id::text, 12, '0'))::uuid as chat_id, c.user_id as customer, p.user_id as provider, j.created_at, seed.messages
 from stm.jobs j join stm.customers c on c.id = j.customer_id join stm.providers p on p.id = j.provider_id, seed
 where j.id >= 5000000;
 insert into stm.chats (id, job_id, last_seq, created_at) select chat_id, job_id, messages, created_at from seed_chats;

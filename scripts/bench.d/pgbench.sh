@@ -20,7 +20,7 @@ statement() { # PHRASE ARGUMENT…
     local files sql number
     files=$(grep -lF -- "$1" .sqlx/query-*.json) && [ "$(wc -l <<<"$files")" = 1 ] ||
         die "not one statement in .sqlx has \"$1\": bring scripts/bench.d/pgbench.sh up to date"
-    sql=$(sed -n 's/^  "query": "\(.*\)",$/\1/p' "$files" | sed 's/\\n/ /g; s/  */ /g; s/\\"/"/g; s/\\\\/\\/g')
+    sql=$(sed -n 's/^  "query": "\(.*\)",$/\1/p' "$files" | sed 's/--[^\\]*\\n/ /g; s/\\n/ /g; s/  */ /g; s/\\"/"/g; s/\\\\/\\/g')
     shift
     for ((number = $#; number > 0; number--)); do
         sql=$(sed "s/\\\$$number\\b/${!number}/g" <<<"$sql")

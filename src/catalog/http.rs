@@ -122,7 +122,7 @@ async fn providers(
     let mut rules = Fields::new();
     let zip_code = query.zipcode.filter(|zip| !zip.trim().is_empty()).map(|zip| rules.zip_code("zipcode", Some(&zip)));
     rules.finish()?;
-    let service = queries::find_service(&pooler, id).await?.ok_or(Error::NotFound("service"))?;
-    let rows = queries::list_providers(&pooler, id, zip_code.as_deref(), query.sort_by).await?;
+    let found = queries::list_providers(&pooler, id, zip_code.as_deref(), query.sort_by).await?;
+    let (service, rows) = found.ok_or(Error::NotFound("service"))?;
     Ok(Json(ProvidersView { service: service.into(), providers: rows.into_iter().map(Into::into).collect() }))
 }

@@ -89,7 +89,8 @@ pub async fn find_service(pooler: &Pooler, id: ServiceId) -> sqlx::Result<Option
     .await
 }
 
-/// Active providers of a service; those that serve a ZIP code, if one is given.
+/// An approved service and its active providers; those that serve a ZIP code, if one is given. `None`: there is no such
+/// service.
 ///
 /// # Errors
 /// Those of the database.
@@ -98,29 +99,60 @@ pub async fn list_providers(
     service: ServiceId,
     zip_code: Option<&str>,
     sort_by: SortBy,
-) -> sqlx::Result<Vec<ProviderRow>> {
-    sqlx::query_as!(
-        ProviderRow,
-        r#"select p.id as "id: ProviderId", p.business_name, u.first_name, u.last_name, p.description, p.experience_years,
-                  p.rating::float8 as "rating!", p.total_jobs, p.min_price_cents, p.max_price_cents,
+) -> sqlx::Result<Option<(ServiceRow, Vec<ProviderRow>)>> {
+    let rows = sqlx::query!(
+        r#"select s.id as "service_id: ServiceId", s.name, s.category, s.description as service_description,
+                  p.id as "id?: ProviderId", p.business_name as "business_name?", u.first_name as "first_name?",
+                  u.last_name as "last_name?", p.description, p.experience_years,
+                  p.rating::float8 as rating, p.total_jobs as "total_jobs?", p.min_price_cents, p.max_price_cents,
                   array(select z.zip_code from stm.provider_zip_codes z where z.provider_id = p.id order by z.position)
                       as "service_areas!"
-           from stm.provider_services s
-           join stm.providers p on p.id = s.provider_id
-           join stm.users u on u.id = p.user_id
-           where s.service_id = $1
-             and p.status = 'active'
-             and ($2::text is null
-                  or exists (select from stm.provider_zip_codes z where z.provider_id = p.id and z.zip_code = $2))
-           order by case when $3 = 'price' then p.min_price_cents end,
-                    case when $3 = 'jobs' then p.total_jobs end desc,
-                    p.rating desc, p.total_jobs desc, p.id
-           limit $4"#,
+           from stm.services s
+           left join lateral (
+               select o.provider_id,
+                      row_number() over (order by case when $3 = 'price' then o.min_price_cents end,
+                                                  case when $3 = 'jobs' then o.total_jobs end desc,
+                                                  o.rating desc, o.total_jobs desc, o.provider_id) as place
+               from stm.provider_services o
+               where o.service_id = $1 and o.bookable
+                 and ($2::text is null
+                      or exists (select from stm.provider_zip_codes z where z.provider_id = o.provider_id and z.zip_code = $2))
+               order by place
+               limit $4
+           ) best on true
+           left join stm.providers p on p.id = best.provider_id
+           left join stm.users u on u.id = p.user_id
+           where s.id = $1 and s.status = 'approved'
+           order by best.place"#,
         service.0,
         zip_code,
         sort_by.as_str(),
         MAX_PROVIDERS,
     )
     .fetch_all(pooler)
-    .await
+    .await?;
+    let Some(first) = rows.first() else { return Ok(None) };
+    let service = ServiceRow {
+        id: first.service_id,
+        name: first.name.clone(),
+        category: first.category.clone(),
+        description: first.service_description.clone(),
+    };
+    // A service without providers is one row of nulls.
+    let providers = rows.into_iter().filter_map(|row| {
+        Some(ProviderRow {
+            id: row.id?,
+            business_name: row.business_name?,
+            first_name: row.first_name?,
+            last_name: row.last_name?,
+            description: row.description,
+            experience_years: row.experience_years,
+            rating: row.rating?,
+            total_jobs: row.total_jobs?,
+            min_price_cents: row.min_price_cents,
+            max_price_cents: row.max_price_cents,
+            service_areas: row.service_areas,
+        })
+    });
+    Ok(Some((service, providers.collect())))
 }

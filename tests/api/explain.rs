@@ -97,7 +97,7 @@ async fn no_search_reads_a_large_table_from_end_to_end() {
     for (name, phrase, parameters) in [
         (
             "offers of a service",
-            "when $3 = 'price' then p.min_price_cents",
+            "when $3 = 'price' then o.min_price_cents",
             vec!["3000007", "'20007'", "'rating'", "100"],
         ),
         ("suggestions", "as category_nearness", vec!["'kitch'", "'kitch:*'", "20"]),
