@@ -167,10 +167,10 @@ mod tests {
 
     #[test]
     fn a_key_is_one_word_bare_or_quoted() {
-        let read = |values: &[&'static str]| {
+        let read = |values: &[&str]| {
             let mut headers = HeaderMap::new();
             for value in values {
-                headers.append("idempotency-key", HeaderValue::from_static(value));
+                headers.append("idempotency-key", HeaderValue::from_bytes(value.as_bytes()).unwrap());
             }
             read_key(&headers).map_err(|error| error.to_string())
         };
