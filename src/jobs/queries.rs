@@ -49,7 +49,7 @@ pub struct LockedRow {
     pub answers: serde_json::Value,
 }
 
-/// Locks a job until the transaction ends. `None`: there is no such job, or it never was this user's.
+/// Locks a job until the transaction ends. `None`: there is no such job, it never was this user's, or the user is banned.
 ///
 /// # Errors
 /// Those of the database.
@@ -62,6 +62,7 @@ pub async fn lock<D: Door>(tx: &mut Tx<D>, id: JobId, user: UserId) -> sqlx::Res
                   j.deadline_missed_at is not null as "deadline_missed!", j.completed_at, j.zipcode, j.location, j.answers
            from stm.jobs j
            where j.id = $1
+             and exists (select from stm.users u where u.id = $2 and u.banned_at is null)
              and (exists (select from stm.customers c where c.id = j.customer_id and c.user_id = $2)
                   or exists (select from stm.providers p where p.id = j.provider_id and p.user_id = $2)
                   or exists (select from stm.chats c join stm.chat_members m on m.chat_id = c.id

@@ -87,7 +87,7 @@ pub struct Locked {
 /// Locks a job for one of its parties.
 ///
 /// # Errors
-/// 404 no such job, or it never was this user's. 409 it is another provider's by now.
+/// 404 no such job, it never was this user's, or the user is banned. 409 it is another provider's by now.
 pub async fn lock<D: Door>(tx: &mut Tx<D>, job: JobId, by: UserId) -> Result<Locked> {
     let row = queries::lock(tx, job, by).await?.ok_or(Error::NotFound("job"))?;
     let parties = queries::find_parties(tx, row.id).await?;
