@@ -8,7 +8,7 @@ begin
     end if;
     create extension if not exists pg_trgm with schema extensions;
     if (select extnamespace from pg_extension where extname = 'pg_trgm') <> 'extensions'::regnamespace then
-        alter extension pg_trgm set schema extensions;
+        raise exception 'the extension pg_trgm is not in the schema "extensions", where the search looks for it. Its owner can move it: alter extension pg_trgm set schema extensions. Other applications in this database that name it without its schema then need "extensions" in their search_path.';
     end if;
 end
 $$;
@@ -93,7 +93,7 @@ create table stm.zip_codes (
     zip_code text primary key check (zip_code ~ '^[0-9]{5}$'),
     region text not null,
     search tsvector not null generated always as (
-        to_tsvector('pg_catalog.simple', zip_code) || to_tsvector('stm.plain', region)
+        to_tsvector('pg_catalog.simple', zip_code || ' ' || region)
     ) stored
 );
 create index zip_codes_search on stm.zip_codes using gin (search);

@@ -47,7 +47,8 @@ write_booking() {
 END
     begin
     statement 'for no key update of c' :customer_id
-    statement 'for share of p' :customer_id :service_id :provider_id :zipcode
+    statement 'from stm.providers where id = $1 for share' :provider_id
+    statement 'as \"has_unpaid_job!\"' :customer_id :service_id :provider_id :zipcode
     statement 'insert into stm.chats (job_id' :customer_id :provider_id :service_id :status :price_cents :price_cents \
         :zipcode :location :answers :images :visit :visit_cents :size_sqft :scheduled_at :deadline \
         :customer_id :provider_id 'array[:customer_id]' :sides :lines

@@ -356,15 +356,22 @@ pub struct PlaceRow {
     pub region: String,
 }
 
-/// ZIP codes that begin so, or whose region's words do, at most `limit`.
+/// ZIP codes that an active provider serves and that begin so, or whose region's words do, at most `limit`.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn search_places(pooler: &Pooler, words: &Words, limit: i64) -> sqlx::Result<Vec<PlaceRow>> {
     sqlx::query_as!(
         PlaceRow,
-        "select z.zip_code, z.region
+        "select z.zip_code, served.region
          from stm.zip_codes z
+         cross join lateral (
+             select p.region
+             from stm.provider_zip_codes x
+             join stm.providers p on p.id = x.provider_id and p.status = 'active'
+             where x.zip_code = z.zip_code
+             order by p.id
+             limit 1) served
          where z.search @@ to_tsquery('pg_catalog.simple', $1)
          order by z.zip_code
          limit $2",

@@ -11,7 +11,7 @@ use super::{Action, Command, JobId, carry_out};
 use crate::auth::Customer;
 use crate::db::Pooler;
 use crate::error::Result;
-use crate::negotiation::Respond;
+use crate::negotiation::{OfferId, Respond};
 use crate::notifications::Notifier;
 use crate::text_enum;
 use crate::web::extract::{Json, Path};
@@ -44,6 +44,8 @@ text_enum! {
 #[serde(rename_all = "camelCase")]
 struct CustomerActionRequest {
     action: CustomerAction,
+    /// With `approve_edits`: which offer is meant; 409 if it is not the open one any more.
+    offer_id: Option<OfferId>,
     /// With `cancel`: at most 500 characters; the provider reads it.
     cancellation_reason: Option<String>,
 }
@@ -82,7 +84,7 @@ async fn act(
     let mut tx = pooler.write().await?;
     let (view, news) = match request.action {
         CustomerAction::ApproveEdits => {
-            let (_, news) = Respond::accept(id).carry_out(&mut tx, who.user_id, now).await?;
+            let (_, news) = Respond::accept(id, request.offer_id).carry_out(&mut tx, who.user_id, now).await?;
             (CustomerActionView::new("Changes approved"), news)
         }
         CustomerAction::CloseDeal => {

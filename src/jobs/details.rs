@@ -70,7 +70,7 @@ struct JobDetailsView {
     /// As they were given with the booking.
     #[schema(value_type = Object)]
     original_answers: serde_json::Value,
-    /// As the newest offer that is open or accepted changes them; null if none does.
+    /// As the offers that are open or accepted change them, one after the other; null if none does.
     #[schema(value_type = Option<Object>)]
     edited_answers: Option<serde_json::Value>,
     /// While new: agreed to the present terms?

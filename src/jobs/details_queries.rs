@@ -27,7 +27,7 @@ pub struct DetailsRow {
     pub price_cents: i64,
     /// Answers to the service's questions, as they were given with the booking.
     pub original_answers: serde_json::Value,
-    /// As the newest offer that is open or accepted changes them.
+    /// As the offers that are open or accepted change them, one after the other.
     pub edited_answers: Option<serde_json::Value>,
     /// Agreed to the present terms?
     pub sp_accepted: bool,
@@ -117,7 +117,7 @@ pub async fn find(pooler: &Pooler, id: JobId, user: UserId) -> sqlx::Result<Opti
         r#"select j.id as "id: JobId", s.name as service, s.category, j.status as "status: JobStatus", j.price_cents,
                   j.answers as original_answers,
                   case when jsonb_typeof(j.answers) = 'object' and jsonb_typeof(e.answers) = 'object'
-                       then j.answers || e.answers else e.answers end as edited_answers,
+                       then j.answers || coalesce(m.answers, '{}') else e.answers end as edited_answers,
                   j.sp_accepted, j.location, j.zipcode, j.images, j.scheduled_at, j.response_deadline,
                   j.deadline_missed_at is not null as "deadline_missed!", j.completed_at, j.created_at,
                   cu.first_name || ' ' || cu.last_name as "customer_name!", cu.phone_number as customer_phone,
@@ -144,6 +144,12 @@ pub async fn find(pooler: &Pooler, id: JobId, user: UserId) -> sqlx::Result<Opti
                where x.job_id = j.id and x.chat_id = chat.id and x.answers is not null and x.status in ('open', 'accepted')
                order by x.id desc limit 1
            ) e on true
+           left join lateral (
+               select jsonb_object_agg(a.key, a.value order by x.id) as answers
+               from stm.offers x,
+                    jsonb_each(case when jsonb_typeof(x.answers) = 'object' then x.answers else '{}' end) a
+               where x.job_id = j.id and x.chat_id = chat.id and x.status in ('open', 'accepted')
+           ) m on true
            left join stm.offers o on o.job_id = j.id and o.status = 'open'
            left join lateral (
                select x.amount_cents, x.status, x.method, x.marked_at from stm.payments x

@@ -14,7 +14,7 @@ use crate::auth::Provider;
 use crate::db::Pooler;
 use crate::error::{Result, invalid};
 use crate::idempotency::{self, Answer, Begun, Once};
-use crate::negotiation::{Names, Proposal, Send};
+use crate::negotiation::{Names, OfferId, Proposal, Send};
 use crate::notifications::Notifier;
 use crate::text_enum;
 use crate::web::extract::{Json, Path};
@@ -46,6 +46,9 @@ text_enum! {
 #[derive(Deserialize, ToSchema)]
 struct ProviderResponseRequest {
     action: ProviderResponse,
+    /// With `accept`: the customer's offer that is meant; 409 if it is not the open one any more.
+    #[serde(rename = "offerId")]
+    offer_id: Option<OfferId>,
     /// With `reject`: at most 500 characters; the customer reads it.
     reason: Option<String>,
     /// With `negotiate`: the offer.
@@ -138,7 +141,9 @@ async fn respond(
     } else {
         let is_rejected = action == ProviderResponse::Reject;
         let action = if is_rejected { Action::Reject } else { Action::Accept };
-        let command = Command::new(id, who.user_id, action).because(reason.as_deref().filter(|_| is_rejected));
+        let command = Command::new(id, who.user_id, action)
+            .of_offer(request.offer_id)
+            .because(reason.as_deref().filter(|_| is_rejected));
         let done = carry_out(&mut tx, command, now).await?;
         view.status = done.state.status;
         if is_rejected {
@@ -224,13 +229,13 @@ async fn update_status(
         payment_details.map_or((PaymentMethod::Cash, None), |details| (details.method, details.notes));
     let mut rules = Fields::new();
     let notes = rules.optional_text("paymentDetails.notes", notes, MAX_NOTES_CHARS);
-    rules.finish()?;
 
     let mut tx = pooler.write().await?;
     let unanswered = match idempotency::begin(&mut tx, who.user_id, request.key).await? {
         Begun::Before(answer) => return Ok(answer),
         Begun::Now(unanswered) => unanswered,
     };
+    rules.finish()?;
     let (action, message) = match action {
         ProviderUpdate::MarkComplete => (Action::MarkComplete, "Job marked as completed"),
         ProviderUpdate::MarkPayment => (Action::MarkPayment, "Payment marked as received"),

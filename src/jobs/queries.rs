@@ -9,6 +9,7 @@ use crate::catalog::ServiceId;
 use crate::chat::{ChatId, Side};
 use crate::customers::CustomerId;
 use crate::db::{Door, Pooler, Tx};
+use crate::negotiation::OfferId;
 use crate::providers::ProviderId;
 use crate::web::money::Cents;
 
@@ -121,6 +122,10 @@ pub struct PartiesRow {
     pub chat_id: Option<ChatId>,
     /// The offer that waits for an answer.
     pub offer: Option<OpenOffer>,
+    /// Its id.
+    pub offer_id: Option<OfferId>,
+    /// How many offers there have been.
+    pub offer_count: i64,
     /// The marketplace's settings.
     pub settings: Settings,
 }
@@ -136,7 +141,9 @@ pub async fn find_parties<D: Door>(tx: &mut Tx<D>, id: JobId) -> sqlx::Result<Pa
                   p.user_id as "provider_user_id: UserId", p.business_name, p.lsm_id,
                   l.user_id as "lsm_user_id: UserId", s.name as service_name,
                   chat.id as "chat_id?: ChatId",
-                  o.offered_by as "offered_by?: Party", o.price_cents as "offered_price_cents?", o.scheduled_at as "offered_date?",
+                  o.id as "offer_id?: OfferId", o.offered_by as "offered_by?: Party", o.price_cents as "offered_price_cents?",
+                  o.scheduled_at as "offered_date?",
+                  (select count(*) from stm.offers x where x.job_id = j.id) as "offer_count!",
                   t.response_deadline_minutes, t.cancellation_fee_percentage, t.warning_threshold
            from stm.jobs j
            join stm.customers c on c.id = j.customer_id
@@ -167,6 +174,8 @@ pub async fn find_parties<D: Door>(tx: &mut Tx<D>, id: JobId) -> sqlx::Result<Pa
             by,
             terms: Terms { price: row.offered_price_cents.map(Cents), scheduled_at: row.offered_date },
         }),
+        offer_id: row.offer_id,
+        offer_count: row.offer_count,
         settings: Settings {
             response_deadline_minutes: row.response_deadline_minutes,
             cancellation_fee_percentage: row.cancellation_fee_percentage,
@@ -397,11 +406,13 @@ pub struct GivenRow {
 ///
 /// # Errors
 /// Those of the database.
+#[expect(clippy::too_many_arguments, reason = "each is one parameter of the statement")]
 pub async fn set_provider(
     tx: &mut Tx<Pooler>,
     job: JobId,
     provider: ProviderId,
     customer_budget: Option<Cents>,
+    scheduled_at: Option<DateTime<Utc>>,
     customer_user: UserId,
     provider_user: UserId,
     lines: &[Line],
@@ -412,7 +423,7 @@ pub async fn set_provider(
     sqlx::query_as!(
         GivenRow,
         r#"with given as (
-               update stm.jobs set provider_id = $2, customer_budget_cents = $3 where id = $1 returning id, created_at
+               update stm.jobs set provider_id = $2, customer_budget_cents = $3, preferred_at = $9 where id = $1 returning id, created_at
            ), closed as (
                update stm.chats set closed_at = now() where job_id = $1 and closed_at is null
            ), chat as (
@@ -438,6 +449,7 @@ pub async fn set_provider(
         &senders,
         &sides,
         &texts,
+        scheduled_at,
     )
     .fetch_one(tx)
     .await

@@ -15,7 +15,7 @@ use super::types::{Action, Terms};
 use super::{Command, JobId, JobStatus, carry_out, lock, parse_date, queries, transition};
 use crate::auth::{Customer, UserId};
 use crate::db::{Pooler, Tx};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, invalid};
 use crate::notifications::{self, NewNotification, NotificationType, Notifier};
 use crate::providers::ProviderId;
 use crate::web::extract::{Json, Path};
@@ -146,8 +146,11 @@ async fn carry_out_reassignment(
     let budget = to.customer_budget.or(job.customer_budget_cents.map(Cents));
     let terms = Terms { price: budget, scheduled_at: to.scheduled_at };
     let outcome = locked.state.apply(locked.actor, Action::Reassign, terms, now, parties.settings)?;
+    if outcome.state.scheduled_at.is_some_and(|date| date < now - chrono::Duration::days(1)) {
+        return Err(invalid("preferredDate", "must be given: the present date has passed"));
+    }
     if to.provider_id == job.provider_id {
-        return Err(Error::Conflict("same_provider", "this job is with this provider already: send it again".into()));
+        return Err(Error::Conflict("same_provider", "this job is with this provider already".into()));
     }
     let target =
         booking::queries::lock_offer(tx, job.customer_id, job.service_id, to.provider_id, &job.zipcode).await?;
@@ -165,8 +168,17 @@ async fn carry_out_reassignment(
     };
     let template = target.first_message_template.as_deref();
     let lines = first.lines((customer, &parties.customer_name), (target.provider_user_id, template));
-    let given =
-        queries::set_provider(tx, id, to.provider_id, budget, customer, target.provider_user_id, &lines).await?;
+    let given = queries::set_provider(
+        tx,
+        id,
+        to.provider_id,
+        budget,
+        outcome.state.scheduled_at,
+        customer,
+        target.provider_user_id,
+        &lines,
+    )
+    .await?;
 
     let tell = |recipient_id, title: &'static str, message, chat| NewNotification {
         recipient_id,

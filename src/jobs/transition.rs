@@ -10,9 +10,12 @@ use crate::auth::UserId;
 use crate::chat::{self, Side};
 use crate::db::{Door, Pooler, Tx};
 use crate::error::{Error, Result};
-use crate::negotiation::{self, OfferView, Proposal};
+use crate::negotiation::{self, OfferId, OfferView, Proposal};
 use crate::notifications::{self, News};
 use crate::web::money::Cents;
+
+/// The most offers about one job.
+const MAX_OFFERS: i64 = 100;
 
 /// What somebody wants to do with a job.
 #[derive(Debug)]
@@ -27,6 +30,8 @@ pub struct Command<'a> {
     pub reason: Option<&'a str>,
     /// The offer to be made.
     pub proposal: Option<Proposal>,
+    /// The offer that is meant, if the caller says which.
+    pub offer: Option<OfferId>,
     /// How the money was received.
     pub payment: Payment<'a>,
 }
@@ -61,7 +66,13 @@ impl<'a> Command<'a> {
     /// An action that needs nothing else.
     #[must_use]
     pub fn new(job: JobId, by: UserId, action: Action) -> Self {
-        Self { job, by, action, reason: None, proposal: None, payment: Payment::default() }
+        Self { job, by, action, reason: None, proposal: None, offer: None, payment: Payment::default() }
+    }
+
+    /// Only if this offer is the open one.
+    #[must_use]
+    pub fn of_offer(self, offer: Option<OfferId>) -> Self {
+        Self { offer, ..self }
     }
 
     /// With a reason.
@@ -105,6 +116,18 @@ pub async fn lock<D: Door>(tx: &mut Tx<D>, job: JobId, by: UserId) -> Result<Loc
 pub async fn carry_out<D: Door>(tx: &mut Tx<D>, command: Command<'_>, now: DateTime<Utc>) -> Result<Done> {
     let Locked { row: job, parties, state: before, actor } = lock(tx, command.job, command.by).await?;
     let Command { action, by, reason, ref proposal, payment, .. } = command;
+    if command.offer.is_some() && command.offer != parties.offer_id {
+        return Err(Error::Conflict(
+            "offer_changed",
+            "this offer is not the open one any more: look at the job again".into(),
+        ));
+    }
+    if proposal.is_some() && parties.offer_count >= MAX_OFFERS {
+        return Err(Error::Conflict(
+            "too_many_offers",
+            "this job has had 100 offers: accept, cancel or reject it".into(),
+        ));
+    }
     let terms = proposal.as_ref().map(|proposal| proposal.terms).unwrap_or_default();
     let outcome = before.apply(actor, action, terms, now, parties.settings)?;
 

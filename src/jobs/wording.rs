@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::JobId;
+use super::booking::{cut, write_answers};
 use super::queries::PartiesRow;
 use super::types::{Action, Outcome, State};
 use crate::auth::UserId;
@@ -85,6 +86,10 @@ impl Told<'_> {
     /// What the actor says in the chat.
     #[must_use]
     pub fn line(&self) -> Option<String> {
+        self.words().map(cut)
+    }
+
+    fn words(&self) -> Option<String> {
         let service = &self.parties.service_name;
         match self.action {
             Action::Accept => Some(format!("I have accepted your request for {service}.")),
@@ -102,16 +107,13 @@ impl Told<'_> {
     fn proposed(&self) -> String {
         let Some(proposal) = self.proposal else { return String::new() };
         let mut text = of_terms("", proposal.terms.price, proposal.terms.scheduled_at);
-        if let Some(answers) = proposal.answers.as_ref().and_then(serde_json::Value::as_object) {
-            for (question, answer) in answers {
-                let answer = answer.as_str().map_or_else(|| answer.to_string(), str::to_owned);
-                let _infallible = write!(text, "\n{question}: {answer}");
-            }
+        if let Some(answers) = &proposal.answers {
+            write_answers(&mut text, answers);
         }
         if let Some(notes) = &proposal.notes {
             let _infallible = write!(text, "\n{notes}");
         }
-        text.trim_start().to_owned()
+        cut(text.trim_start().to_owned())
     }
 
     fn tell(

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::types::{Names, RespondRequest, ResponseAction, SendOfferRequest};
 use super::{
-    NegotiationOfferSent, NegotiationResponse, OfferSentView, Proposal, RespondSocketRequest, RespondedView,
+    NegotiationOfferSent, NegotiationResponse, OfferId, OfferSentView, Proposal, RespondSocketRequest, RespondedView,
     SendOfferSocketRequest,
 };
 use crate::auth::UserId;
@@ -24,6 +24,7 @@ pub struct Send {
 #[derive(Debug)]
 pub struct Respond {
     job: JobId,
+    offer: Option<OfferId>,
     action: ResponseAction,
     proposal: Option<Proposal>,
 }
@@ -82,14 +83,15 @@ impl Send {
 impl Respond {
     /// Takes the offer.
     #[must_use]
-    pub fn accept(job: JobId) -> Self {
-        Self { job, action: ResponseAction::Accept, proposal: None }
+    pub fn accept(job: JobId, offer: Option<OfferId>) -> Self {
+        Self { job, offer, action: ResponseAction::Accept, proposal: None }
     }
 
     /// # Errors
     /// 400 with each field named.
     pub fn read(request: RespondRequest, now: DateTime<Utc>) -> Result<Self> {
-        let RespondRequest { job_id, action, counter_proposed_price, counter_proposed_date, counter_notes } = request;
+        let RespondRequest { job_id, offer_id, action, counter_proposed_price, counter_proposed_date, counter_notes } =
+            request;
         let proposal = match action {
             ResponseAction::Counter => {
                 let read =
@@ -99,16 +101,25 @@ impl Respond {
             ResponseAction::Accept | ResponseAction::Decline => None,
         };
         let job = job_id.ok_or_else(|| invalid("job_id", "must be a job's id"))?;
-        Ok(Self { job, action, proposal })
+        Ok(Self { job, offer: offer_id, action, proposal })
     }
 
     /// # Errors
     /// As [`read`](Self::read).
     pub fn read_event(event: RespondSocketRequest, now: DateTime<Utc>) -> Result<Self> {
-        let RespondSocketRequest { job_id, action, counter_proposed_price, counter_proposed_date, counter_notes } =
-            event;
+        let RespondSocketRequest {
+            job_id,
+            offer_id,
+            action,
+            counter_proposed_price,
+            counter_proposed_date,
+            counter_notes,
+        } = event;
         let job_id = Some(job_id);
-        Self::read(RespondRequest { job_id, action, counter_proposed_price, counter_proposed_date, counter_notes }, now)
+        Self::read(
+            RespondRequest { job_id, offer_id, action, counter_proposed_price, counter_proposed_date, counter_notes },
+            now,
+        )
     }
 
     /// Gives the answer, in the caller's transaction.
@@ -121,8 +132,8 @@ impl Respond {
         by: UserId,
         now: DateTime<Utc>,
     ) -> Result<(RespondedView, News)> {
-        let Self { job, action, proposal } = self;
-        let command = Command { proposal, ..Command::new(job, by, action.action()) };
+        let Self { job, offer, action, proposal } = self;
+        let command = Command { proposal, ..Command::new(job, by, action.action()).of_offer(offer) };
         let mut done = carry_out(tx, command, now).await?;
         let offer = done.offer.take();
         tell(&mut done, job, by, action, offer.clone());

@@ -147,6 +147,8 @@ pub struct SendOfferSocketRequest {
 pub struct RespondRequest {
     /// About which job.
     pub job_id: Option<JobId>,
+    /// Which offer is meant: 409 if it is not the open one any more. Whichever is open, if left out.
+    pub offer_id: Option<OfferId>,
     /// Takes it, does not, or makes an offer of its own.
     pub action: ResponseAction,
     /// In dollars; with `counter`.
@@ -163,6 +165,9 @@ pub struct RespondSocketRequest {
     /// About which job.
     #[serde(rename = "jobId", alias = "job_id")]
     pub job_id: JobId,
+    /// Which offer is meant: refused if it is not the open one any more. Whichever is open, if left out.
+    #[serde(rename = "offerId", alias = "offer_id")]
+    pub offer_id: Option<OfferId>,
     /// Takes it, does not, or makes an offer of its own.
     pub action: ResponseAction,
     /// In dollars; with `counter`.

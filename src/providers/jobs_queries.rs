@@ -134,12 +134,7 @@ pub async fn list(pooler: &Pooler, user_id: UserId, filter: &JobFilter) -> sqlx:
         filter.statuses.as_ref().map(|statuses| statuses.iter().map(|status| status.as_str().to_owned()).collect());
     // The page is cut from the jobs alone, in the order of their index; everything else is looked up for its rows.
     let rows = sqlx::query!(
-        r#"select (select count(*)
-                   from stm.jobs n
-                   where n.provider_id = p.id
-                     and ($2::text[] is null or n.status = any($2))
-                     and ($3::timestamptz is null or n.created_at >= $3)
-                     and ($4::timestamptz is null or n.created_at < $4)) as "total!",
+        r#"select n.total as "total!",
                   j.id as "id?: JobId", s.name as "service?", s.category as "category?",
                   u.first_name || ' ' || u.last_name as customer_name, u.phone_number as "customer_phone?",
                   j.status as "status?: JobStatus", j.price_cents as "price_cents?", y.status as "payment_status?",
@@ -152,6 +147,14 @@ pub async fn list(pooler: &Pooler, user_id: UserId, filter: &JobFilter) -> sqlx:
                    order by h.id desc
                    limit 1) as "chat_id: ChatId"
            from stm.providers p
+           cross join lateral (
+               select count(*) as total
+               from stm.jobs n
+               where n.provider_id = p.id
+                 and ($2::text[] is null or n.status = any($2))
+                 and ($3::timestamptz is null or n.created_at >= $3)
+                 and ($4::timestamptz is null or n.created_at < $4)
+           ) n
            left join lateral (
                select j.id, j.service_id, j.customer_id, j.status, j.price_cents, j.images, j.scheduled_at,
                       j.completed_at, j.created_at

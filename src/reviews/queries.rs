@@ -37,12 +37,13 @@ pub struct ReviewRow {
 /// Those of the database.
 pub async fn list(pooler: &Pooler, user_id: UserId, page: PageRequest) -> sqlx::Result<(Vec<ReviewRow>, i64)> {
     let rows = sqlx::query!(
-        r#"select (select count(*) from stm.reviews n where n.provider_id = p.id) as "total!",
+        r#"select n.total as "total!",
                   r.id as "id?: ReviewId", r.job_id as "job_id?: JobId", s.name as "service?",
                   u.first_name || ' ' || u.last_name as customer_name, r.rating as "rating?", r.feedback as "feedback?",
                   r.punctuality_rating as "punctuality_rating?", r.response_time_minutes as "response_time_minutes?",
                   r.created_at as "created_at?"
            from stm.providers p
+           cross join lateral (select count(*) as total from stm.reviews n where n.provider_id = p.id) n
            left join lateral (
                select r.id, r.job_id, r.customer_id, r.rating, r.feedback, r.punctuality_rating,
                       r.response_time_minutes, r.created_at

@@ -102,7 +102,7 @@ async fn no_search_reads_a_large_table_from_end_to_end() {
         ),
         ("suggestions", "as category_nearness", vec!["'kitch'", "'kitch:*'", "20"]),
         ("a service by name", "order by lower(s.name) = lower($1) desc", vec!["'roof repair'", "'roof:* & repair:*'"]),
-        ("places", "select z.zip_code, z.region", vec!["'200:*'", "10"]),
+        ("places", "select z.zip_code, served.region", vec!["'200:*'", "10"]),
         ("a provider's page", "as \"review_count!\"", vec!["3000007", "5"]),
         ("alternatives", "as \"service_areas?\"", vec!["5000007", "4000007", "20"]),
         ("a job", "case when jsonb_typeof(j.answers)", vec!["5000007", "4000007"]),

@@ -202,6 +202,61 @@ async fn an_offer_changes_the_job_when_the_customer_approves_it() {
     assert_eq!(again.expect(409)["code"], "wrong_state");
 }
 
+/// Whoever says which offer is meant does not take another one that came in between.
+#[tokio::test]
+async fn an_offer_that_was_replaced_is_not_taken_for_the_new_one() {
+    let scene = Scene::start().await;
+    let offer = async |price: i64| {
+        let request = json!({"job_id": scene.job, "proposed_price": price});
+        let sent = scene.world.post_as(&scene.customer, "/chat/negotiation/send-offer", &request).await.expect(201);
+        sent["offer"]["id"].clone()
+    };
+    let (good, bad) = (offer(500).await, offer(1).await);
+    let respond = async |id: &Value| {
+        let request = json!({"job_id": scene.job, "action": "accept", "offer_id": id});
+        scene.world.post_as(&scene.provider.user, "/chat/negotiation/respond", &request).await
+    };
+    assert_eq!(respond(&good).await.expect(409)["code"], "offer_changed");
+    let accept = json!({"action": "accept", "offerId": good});
+    assert_eq!(scene.provider_says(&accept).await.expect(409)["code"], "offer_changed");
+    respond(&bad).await.expect(201);
+
+    let counter = json!({"action": "negotiate", "negotiation": {"editedPrice": 300, "editedAnswers": [{"question": "Rooms", "answer": 4}, "Bring a ladder"]}});
+    scene.provider_says(&counter).await.expect(200);
+    let approve = |id: &Value| json!({"action": "approve_edits", "offerId": id});
+    assert_eq!(scene.customer_does(&approve(&bad)).await.expect(409)["code"], "offer_changed");
+    let seen = scene.customer_sees().await;
+    scene.customer_does(&approve(&seen["job"]["offer"]["id"])).await.expect(200);
+    let lines = scene.lines().await;
+    assert!(lines.iter().any(|line| line.ends_with("$300.00\nRooms: 4\nBring a ladder")), "{lines:?}");
+}
+
+/// Each accepted offer adds its answers to those before; a line in the chat is never longer than a message may be.
+#[tokio::test]
+async fn accepted_answers_add_up() {
+    let scene = Scene::start().await;
+    for answers in [json!({"Rooms": "4"}), json!({"Windows": "x".repeat(5000)})] {
+        let offer = json!({"action": "negotiate", "negotiation": {"editedAnswers": answers}});
+        scene.provider_says(&offer).await.expect(200);
+        scene.customer_does(&json!({"action": "approve_edits"})).await.expect(200);
+    }
+    let seen = scene.customer_sees().await;
+    assert_eq!(seen["job"]["editedAnswers"], json!({"Rooms": "4", "Windows": "x".repeat(5000)}));
+    assert!(scene.lines().await.iter().all(|line| line.chars().count() <= 4000));
+}
+
+#[tokio::test]
+async fn a_job_whose_date_has_passed_needs_a_new_one_for_another_provider() {
+    let scene = Scene::start().await;
+    let other = scene.world.provider("Plumbing").await;
+    scene.set("status = 'rejected_by_sp', scheduled_at = now() - interval '3 days'").await;
+    assert_eq!(scene.reassign_to(&other, &[]).await.expect(400)["errors"][0]["field"], "preferredDate");
+    let date = (Utc::now() + Duration::days(5)).format("%Y-%m-%dT09:00:00.000Z").to_string();
+    scene.reassign_to(&other, &[("preferredDate", json!(date))]).await.expect(201);
+    let history = scene.world.get_as(&scene.customer, &format!("/chat/negotiation/job/{}/history", scene.job)).await;
+    assert_eq!(history.expect(200)["original_date"], json!(date));
+}
+
 #[tokio::test]
 async fn a_rejected_job_keeps_its_chat_closed() {
     let scene = Scene::start().await;

@@ -129,13 +129,13 @@ async fn create(
     who: Customer,
     request: Once<CreateRequest>,
 ) -> Result<Answer> {
-    let booking = request.body.check(Utc::now())?;
-
     let mut tx = pooler.write().await?;
     let unanswered = match idempotency::begin(&mut tx, who.user_id, request.key).await? {
         Begun::Before(answer) => return Ok(answer),
         Begun::Now(unanswered) => unanswered,
     };
+    // After the key: what was right when it was first sent is answered again, also when its date has passed since.
+    let booking = request.body.check(Utc::now())?;
     let customer = queries::lock_customer(&mut tx, who.user_id).await?.ok_or(Error::NotFound("customer"))?;
     if customer.is_banned {
         return Err(Error::Forbidden("banned", "this account is banned"));

@@ -8,4 +8,4 @@ pub mod queries;
 pub mod types;
 
 pub use http::{ChatCreatedView, CreatedView, JobCreatedView, customer_routes, routes};
-pub use types::FirstMessage;
+pub use types::{FirstMessage, cut, write_answers};

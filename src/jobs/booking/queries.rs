@@ -60,7 +60,8 @@ pub struct OfferRow {
 }
 
 /// An approved service and a provider, with all that decides whether the one can be booked with the other.
-/// The provider's row is locked against a change of status until the transaction ends.
+/// The provider's row is locked against a change until the transaction ends: by a statement of its own, because the one
+/// that waits for a lock sees everything else as it was before the wait.
 ///
 /// # Errors
 /// Those of the database.
@@ -71,6 +72,7 @@ pub async fn lock_offer(
     provider: ProviderId,
     zip_code: &str,
 ) -> sqlx::Result<Option<OfferRow>> {
+    sqlx::query!("select id from stm.providers where id = $1 for share", provider.0).fetch_optional(&mut *tx).await?;
     let row = sqlx::query!(
         r#"select s.name as service_name, p.user_id as "provider_user_id: UserId", p.first_message_template,
                   t.response_deadline_minutes,
@@ -86,8 +88,7 @@ pub async fn lock_offer(
                   exists (select from stm.jobs j where j.customer_id = $1 and j.status = 'new' and j.sp_accepted)
                       as "has_accepted_job!"
            from stm.services s, stm.providers p, stm.settings t
-           where s.id = $2 and s.status = 'approved' and p.id = $3
-           for share of p"#,
+           where s.id = $2 and s.status = 'approved' and p.id = $3"#,
         customer.0,
         service.0,
         provider.0,

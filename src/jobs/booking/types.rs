@@ -129,15 +129,25 @@ impl FirstMessage<'_> {
         if let Some(Cents(cents)) = self.budget {
             let _infallible = write!(text, "\nBudget: ${}.{:02}", cents / 100, cents % 100);
         }
-        if let Some(answers) = self.answers.as_object() {
-            for (question, answer) in answers {
-                let _infallible = match answer {
-                    serde_json::Value::String(answer) => write!(text, "\n{question}: {answer}"),
-                    answer => write!(text, "\n{question}: {answer}"),
-                };
-            }
-        }
+        write_answers(&mut text, self.answers);
         cut(text)
+    }
+}
+
+/// Writes answers to a service's questions, a line each: of an object its members, of a list its elements, which may be
+/// `{question, answer}`.
+pub fn write_answers(text: &mut String, answers: &serde_json::Value) {
+    let plain = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    if let Some(answers) = answers.as_object() {
+        for (question, answer) in answers {
+            let _infallible = write!(text, "\n{question}: {}", plain(answer));
+        }
+    }
+    for answer in answers.as_array().into_iter().flatten() {
+        let _infallible = match (answer.get("question"), answer.get("answer")) {
+            (Some(question), Some(answer)) => write!(text, "\n{}: {}", plain(question), plain(answer)),
+            _ => write!(text, "\n{}", plain(answer)),
+        };
     }
 }
 
@@ -176,7 +186,8 @@ fn date_text(time: DateTime<Utc>) -> String {
     time.format("%Y-%m-%d %H:%M UTC").to_string()
 }
 
-fn cut(mut text: String) -> String {
+#[must_use]
+pub fn cut(mut text: String) -> String {
     if let Some((at, _)) = text.char_indices().nth(crate::chat::MAX_MESSAGE_CHARS) {
         text.truncate(at);
     }
