@@ -76,7 +76,7 @@ pub async fn lock(tx: &mut Tx<Pooler>, id: DisputeId, lsm: UserId) -> sqlx::Resu
            join stm.services s on s.id = j.service_id
            join stm.customers c on c.id = j.customer_id
            join stm.providers p on p.id = j.provider_id
-           join stm.local_service_managers l on l.id = p.lsm_id
+           join stm.local_service_managers l on l.id = p.lsm_id and l.status = 'active'
            where d.id = $1 and l.user_id = $2
            for no key update of d"#,
         id.0,
@@ -217,7 +217,7 @@ pub async fn list(pooler: &Pooler, lsm: UserId, filter: DisputeFilter) -> sqlx::
            join stm.users cu on cu.id = c.user_id
            join stm.providers p on p.id = j.provider_id
            join stm.users pu on pu.id = p.user_id
-           join stm.local_service_managers l on l.id = p.lsm_id
+           join stm.local_service_managers l on l.id = p.lsm_id and l.status = 'active'
            left join lateral (
                select ch.id from stm.chats ch where ch.job_id = j.id order by ch.id desc limit 1
            ) chat on true
@@ -247,7 +247,7 @@ async fn count(pooler: &Pooler, lsm: UserId, status: Option<DisputeStatus>) -> s
            from stm.disputes d
            join stm.jobs j on j.id = d.job_id
            join stm.providers p on p.id = j.provider_id
-           join stm.local_service_managers l on l.id = p.lsm_id
+           join stm.local_service_managers l on l.id = p.lsm_id and l.status = 'active'
            where l.user_id = $1 and ($2::text is null or d.status = $2)"#,
         lsm.0,
         status.map(DisputeStatus::as_str),

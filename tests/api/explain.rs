@@ -100,6 +100,7 @@ async fn no_search_reads_a_large_table_from_end_to_end() {
             "when $3 = 'price' then o.min_price_cents",
             vec!["3000007", "'20007'", "'rating'", "100"],
         ),
+        ("offers everywhere", "when $3 = 'price' then o.min_price_cents", vec!["3000007", "null", "'price'", "100"]),
         ("suggestions", "as category_nearness", vec!["'kitch'", "'kitch:*'", "20"]),
         ("a service by name", "order by lower(s.name) = lower($1) desc", vec!["'roof repair'", "'roof:* & repair:*'"]),
         ("places", "select z.zip_code, served.region", vec!["'200:*'", "10"]),
