@@ -160,4 +160,10 @@ async fn only_jobs_that_are_done_are_disputed_and_by_their_customer() {
     // The chat was closed meanwhile.
     scene.world.sql("update stm.chats set closed_at = now()").await;
     assert_eq!(scene.lsm_does(&id, "join-chat", &json!({})).await.expect(409)["code"], "chat_closed");
+
+    // Nor by an LSM who is one no more.
+    scene.world.sql("update stm.local_service_managers set status = 'inactive'").await;
+    scene.lsm_gets(&format!("/{id}")).await.expect(404);
+    scene.lsm_does(&id, "resolve", &json!({"resolutionNotes": "Mended"})).await.expect(404);
+    assert_eq!(scene.lsm_gets("").await.expect(200)["data"], json!([]));
 }
