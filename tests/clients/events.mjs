@@ -82,8 +82,11 @@ async function negotiate({ room: [ann, annsPhone, pete], stranger, customer, cha
 
 await run(async ({ customer, provider, lsm, chatId }) => {
   await checkDocument();
-  const [ann, annsPhone, pete] = [new Client(customer.token), new Client(customer.token, { transports: ["polling"] }), new Client(provider.token)];
-  for (const client of [ann, annsPhone, pete]) await client.next("connected");
+  const [ann, annsPhone] = [new Client(customer.token), new Client(customer.token, { transports: ["polling"] })];
+  for (const client of [ann, annsPhone]) await client.next("connected");
+  // After Ann: she is told only of who comes online while she is.
+  const pete = new Client(provider.token);
+  await pete.next("connected");
 
   // Presence: to people who share the chat, once for several tabs.
   const online = await ann.next("presence");
