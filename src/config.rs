@@ -19,6 +19,16 @@ pub enum PoolerStatements {
     Named,
 }
 
+/// How the transaction pooler is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PoolerWire {
+    /// As sqlx speaks: three round trips for a read, four for a write of one statement.
+    #[default]
+    Plain,
+    /// Through a relay in this process: one round trip for a read, two for a write of one statement.
+    Pipelined,
+}
+
 /// The configuration. Each field names its secret, unit and default.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -30,6 +40,8 @@ pub struct Config {
     pub jwt_secret: SecretString,
     /// `POOLER_STATEMENTS`: `unnamed` (default) or `named`.
     pub pooler_statements: PoolerStatements,
+    /// `POOLER_WIRE`: `plain` (default) or `pipelined`.
+    pub pooler_wire: PoolerWire,
     /// `POOLER_MAX_CONNECTIONS`: client connections to the pooler, 1 to 500, default 32.
     pub pooler_max_connections: u32,
     /// `DIRECT_MAX_CONNECTIONS`: this process's direct connections, 4 to 15, default 15.
@@ -78,7 +90,16 @@ impl Config {
             read.problems.push(problem);
         }
         let jwt_secret = read.jwt_secret();
-        let pooler_statements = read.pooler_statements();
+        let pooler_statements = read
+            .one_of("POOLER_STATEMENTS", [("unnamed", PoolerStatements::Unnamed), ("named", PoolerStatements::Named)]);
+        let pooler_wire =
+            read.one_of("POOLER_WIRE", [("plain", PoolerWire::Plain), ("pipelined", PoolerWire::Pipelined)]);
+        if (pooler_statements, pooler_wire) == (PoolerStatements::Named, PoolerWire::Pipelined) {
+            read.problems.push(
+                "POOLER_STATEMENTS=named and POOLER_WIRE=pipelined exclude each other: names never reach the pooler through the relay. Leave one of them out."
+                    .into(),
+            );
+        }
         let pooler_max_connections = read.number("POOLER_MAX_CONNECTIONS", 32, 1, 500);
         let direct_max_connections = read.number("DIRECT_MAX_CONNECTIONS", 15, 4, 15);
         let statement_timeout_s = read.number("STATEMENT_TIMEOUT_S", 5, 1, 60);
@@ -99,6 +120,7 @@ impl Config {
                 direct_url,
                 jwt_secret,
                 pooler_statements,
+                pooler_wire,
                 pooler_max_connections,
                 direct_max_connections,
                 statement_timeout: Duration::from_secs(statement_timeout_s.into()),
@@ -145,13 +167,17 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         None
     }
 
-    fn pooler_statements(&mut self) -> PoolerStatements {
-        match self.get("POOLER_STATEMENTS").as_deref() {
-            None | Some("unnamed") => PoolerStatements::Unnamed,
-            Some("named") => PoolerStatements::Named,
+    /// The first of `choices` is the default.
+    fn one_of<T: Copy>(&mut self, name: &str, choices: [(&str, T); 2]) -> T {
+        let [default, other] = choices;
+        match self.get(name).as_deref() {
+            None => default.1,
+            Some(value) if value == default.0 => default.1,
+            Some(value) if value == other.0 => other.1,
             Some(_) => {
-                self.problems.push("POOLER_STATEMENTS must be `unnamed` or `named`.".into());
-                PoolerStatements::default()
+                self.problems
+                    .push(format!("{name} must be `{}` or `{}`. Leave it out for {}.", default.0, other.0, default.0));
+                default.1
             }
         }
     }
@@ -230,6 +256,7 @@ mod tests {
             ("DIRECT_MAX_CONNECTIONS", "3"),
             ("POOLER_MAX_CONNECTIONS", "many"),
             ("POOLER_STATEMENTS", "prepared"),
+            ("POOLER_WIRE", "fast"),
             ("JWT_SECRET", "hunter2"),
             ("DEMO_DATA", "yes please"),
             ("ALLOWED_ORIGINS", "*"),
@@ -238,6 +265,14 @@ mod tests {
             assert!(problem.contains(name), "{name}={value}: {problem}");
             assert!(!problem.contains(value) || value.len() < 3 || name == "ALLOWED_ORIGINS", "{problem}");
         }
+    }
+
+    #[test]
+    fn names_and_the_relay_exclude_each_other() {
+        let both = [("POOLER_STATEMENTS", "named"), ("POOLER_WIRE", "pipelined")];
+        let problem = config(&both).unwrap_err().to_string();
+        assert!(problem.contains("POOLER_STATEMENTS") && problem.contains("POOLER_WIRE"), "{problem}");
+        assert_eq!(config(&both[1..]).unwrap().pooler_wire, PoolerWire::Pipelined);
     }
 
     #[test]

@@ -155,8 +155,14 @@ async fn connect(config: &Config) -> anyhow::Result<(Pooler, Direct)> {
         ));
     }
 
-    let pooler =
-        Pooler::new(database_url, config.pooler_max_connections, config.statement_timeout, config.pooler_statements);
+    let pooler = Pooler::new(
+        database_url,
+        config.pooler_max_connections,
+        config.statement_timeout,
+        config.pooler_statements,
+        config.pooler_wire,
+    )
+    .map_err(|problem| anyhow!(problem))?;
     let direct = Direct::new(direct_url, config.direct_max_connections, config.statement_timeout);
     let (pooler_answers, direct_answers) = tokio::join!(pooler.ping(), direct.ping());
     pooler_answers.map_err(|error| refusal(database_url, &error))?;

@@ -1,7 +1,6 @@
 //! The direct connection: the door of Socket.IO and of migrations.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::{BoxFuture, TryFutureExt as _};
 use futures_util::stream::{BoxStream, TryStreamExt as _};
@@ -9,6 +8,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgListener, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
 use sqlx::{AssertSqlSafe, Connection, Either, Execute, Executor, PgPool, Postgres, SqlStr};
 
+use super::loss::LastLoss;
 use super::tx::not_available;
 use super::url::ConnectionString;
 use super::{ACQUIRE_TIMEOUT, Door, PING_AFTER_IDLE, Tx, is_connection_loss};
@@ -27,23 +27,6 @@ pub struct Direct {
     pool: PgPool,
     last_loss: LastLoss,
     statement_timeout: Duration,
-}
-
-/// When a connection was last found dead. All that are older are suspect: a restart of the server kills every
-/// one, and each would fail one statement.
-#[derive(Debug, Clone, Default)]
-struct LastLoss(Arc<Mutex<Option<Instant>>>);
-
-impl LastLoss {
-    fn note(&self, error: &sqlx::Error) {
-        if is_connection_loss(error) {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        }
-    }
-
-    fn is_after(&self, made: Instant) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|lost| lost >= made)
-    }
 }
 
 impl Door for Direct {
@@ -75,7 +58,7 @@ impl Direct {
                 Box::pin(async move { connection.execute(sqlx::raw_sql(AssertSqlSafe(limits))).await.map(drop) })
             })
             .before_acquire(move |connection, meta| {
-                let is_suspect = Instant::now().checked_sub(meta.age).is_some_and(|made| suspicion.is_after(made));
+                let is_suspect = suspicion.casts_doubt_on(meta.age);
                 Box::pin(async move {
                     if meta.idle_for < PING_AFTER_IDLE && !is_suspect {
                         return Ok(true);
@@ -119,6 +102,12 @@ impl Direct {
         self.pool.acquire().await
     }
 
+    fn note_loss(&self, error: &sqlx::Error) {
+        if is_connection_loss(error) {
+            self.last_loss.note();
+        }
+    }
+
     /// The longest a statement may run.
     #[must_use]
     pub const fn statement_timeout(&self) -> Duration {
@@ -158,7 +147,7 @@ impl<'c> Executor<'c> for &'c Direct {
         'c: 'e,
         E: Execute<'q, Postgres> + 'q,
     {
-        Box::pin(self.pool.fetch_many(query).inspect_err(|error| self.last_loss.note(error)))
+        Box::pin(self.pool.fetch_many(query).inspect_err(|error| self.note_loss(error)))
     }
 
     fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, sqlx::Result<Option<PgRow>>>
@@ -166,7 +155,7 @@ impl<'c> Executor<'c> for &'c Direct {
         'c: 'e,
         E: Execute<'q, Postgres> + 'q,
     {
-        Box::pin(self.pool.fetch_optional(query).inspect_err(|error| self.last_loss.note(error)))
+        Box::pin(self.pool.fetch_optional(query).inspect_err(|error| self.note_loss(error)))
     }
 
     fn prepare_with<'e>(self, _sql: SqlStr, _parameters: &'e [PgTypeInfo]) -> BoxFuture<'e, sqlx::Result<PgStatement>>

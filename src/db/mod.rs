@@ -41,17 +41,20 @@
 pub mod diagnose;
 mod direct;
 mod guard;
+mod loss;
 mod migrate;
 mod pooler;
 pub mod probe;
 mod tx;
 mod types;
 pub mod url;
+mod wire;
 
 pub use direct::Direct;
 pub use migrate::{check_same_database, migrate};
 pub use pooler::Pooler;
 pub use tx::{Door, Tx};
+pub use wire::WireCounters;
 
 use std::time::Duration;
 

@@ -3,7 +3,8 @@
 //! Between two transactions the pooler may hand our server to somebody else. So a statement that travels
 //! outside a transaction, or under a name that the next server does not know, can run as *somebody else's
 //! statement*. Here neither can be written: the pool is private, and what it gives out is a transaction
-//! whose every statement is unnamed.
+//! whose every statement is unnamed, or a way through the relay of [`wire`](super::wire), where names stay within
+//! this process.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -16,8 +17,12 @@ use sqlx::{AssertSqlSafe, Connection, Either, Execute, Executor, PgPool, Postgre
 
 use super::tx::{Through, not_available};
 use super::url::ConnectionString;
+use super::wire::{Wire, WireCounters};
 use super::{ACQUIRE_TIMEOUT, Door, PING_AFTER_IDLE, Tx, sqlstate};
-use crate::config::PoolerStatements;
+use crate::config::{PoolerStatements, PoolerWire};
+
+/// Tells this door's connections apart in `pg_stat_activity`.
+const APPLICATION_NAME: &str = "stm-pooler";
 
 /// How long a statement waits for a lock before it gives up.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -36,6 +41,7 @@ pub struct Pooler {
     begin: Arc<Begin>,
     named: bool,
     statement_timeout: Duration,
+    wire: Option<Arc<Wire>>,
 }
 
 /// The messages that open a transaction; the time limits ride along.
@@ -51,33 +57,48 @@ impl Door for Pooler {
 
 impl Pooler {
     /// Prepares the pool; connections are made when they are needed.
-    #[must_use]
+    ///
+    /// # Errors
+    /// A sentence: the relay of [`PoolerWire::Pipelined`] cannot be started.
     pub fn new(
         url: &ConnectionString,
         max_connections: u32,
         statement_timeout: Duration,
         statements: PoolerStatements,
-    ) -> Self {
-        let named = statements == PoolerStatements::Named;
-        let mut options = url.options("stm-pooler");
+        wire: PoolerWire,
+    ) -> Result<Self, String> {
+        let limits = limits(statement_timeout);
+        let wire = match wire {
+            PoolerWire::Plain => None,
+            // The pooler may need as long again to find a free server.
+            PoolerWire::Pipelined => Some(Arc::new(Wire::start(url, &limits, statement_timeout + ACQUIRE_TIMEOUT)?)),
+        };
+        // Behind the relay the names stay within this process: sqlx may use them as on a session.
+        let named = wire.is_some() || statements == PoolerStatements::Named;
+        let mut options = match &wire {
+            Some(wire) => wire.options(url, APPLICATION_NAME),
+            None => url.options(APPLICATION_NAME),
+        };
         if !named {
             options = options.statement_cache_capacity(0);
         }
+        let suspicion = wire.clone();
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .idle_timeout(Duration::from_secs(300))
             .test_before_acquire(false)
-            .before_acquire(|connection, meta| {
+            .before_acquire(move |connection, meta| {
+                let is_suspect = suspicion.as_ref().is_some_and(|wire| wire.casts_doubt_on(meta.age));
                 Box::pin(async move {
-                    if meta.idle_for < PING_AFTER_IDLE {
+                    if meta.idle_for < PING_AFTER_IDLE && !is_suspect {
                         return Ok(true);
                     }
                     Ok(connection.ping().await.is_ok())
                 })
             })
             .connect_lazy_with(options);
-        Self { pool, begin: Arc::new(Begin::new(statement_timeout)), named, statement_timeout }
+        Ok(Self { pool, begin: Arc::new(Begin::new(&limits)), named, statement_timeout, wire })
     }
 
     /// Opens a read-only transaction. End it by dropping it: that costs the caller no round trip.
@@ -105,8 +126,24 @@ impl Pooler {
         sqlx::query!("select 1 as one").fetch_one(self).await.map(drop)
     }
 
-    /// Without a transaction there is no `set local`: the limit on a statement is kept on this side.
+    /// What the relay has done so far; `None` if there is none.
+    #[must_use]
+    pub fn wire_counters(&self) -> Option<WireCounters> {
+        self.wire.as_ref().map(|wire| wire.counters())
+    }
+
+    /// May this statement run without a transaction? A plain `select` where the pooler tracks names, and anything
+    /// where the relay makes it read-only.
+    fn needs_no_transaction(&self, query: &Through) -> bool {
+        self.wire.is_some() || query.is_named_select()
+    }
+
+    /// Without a transaction there is no `set local`: the limit on a statement is kept on this side. The relay has
+    /// one of its own, which leaves the server time to say what is wrong.
     async fn within_limit<T>(&self, statement: impl Future<Output = T>) -> sqlx::Result<T> {
+        if self.wire.is_some() {
+            return Ok(statement.await);
+        }
         tokio::time::timeout(self.statement_timeout, statement).await.map_err(|_| sqlx::Error::PoolTimedOut)
     }
 
@@ -139,17 +176,23 @@ fn is_dead(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Io(_)) || sqlstate(error).as_deref() == Some("57P01")
 }
 
+/// Settings that bound what a transaction may take, in milliseconds.
+fn limits(statement_timeout: Duration) -> [(&'static str, String); 3] {
+    [
+        ("statement_timeout", statement_timeout),
+        ("lock_timeout", LOCK_TIMEOUT.min(statement_timeout)),
+        ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
+    ]
+    .map(|(name, limit)| (name, limit.as_millis().to_string()))
+}
+
 impl Begin {
-    fn new(statement_timeout: Duration) -> Self {
-        let mut limits = String::new();
-        for (name, limit) in [
-            ("statement_timeout", statement_timeout),
-            ("lock_timeout", LOCK_TIMEOUT.min(statement_timeout)),
-            ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
-        ] {
-            let _infallible = write!(limits, "; set local {name} = {}", limit.as_millis());
+    fn new(limits: &[(&str, String)]) -> Self {
+        let mut set = String::new();
+        for (name, limit) in limits {
+            let _infallible = write!(set, "; set local {name} = {limit}");
         }
-        Self { read: format!("begin read only{limits}").into(), write: format!("begin{limits}").into() }
+        Self { read: format!("begin read only{set}").into(), write: format!("begin{set}").into() }
     }
 }
 
@@ -163,7 +206,7 @@ impl<'c> Executor<'c> for &'c Pooler {
     {
         let query = Through::new::<Pooler>(query, self.named);
         let rows = async move {
-            if query.is_named_select() {
+            if self.needs_no_transaction(&query) {
                 return self
                     .within_limit(self.pool.fetch_many(query).collect::<Vec<_>>())
                     .await
@@ -184,7 +227,7 @@ impl<'c> Executor<'c> for &'c Pooler {
     {
         let query = Through::new::<Pooler>(query, self.named);
         Box::pin(async move {
-            if query.is_named_select() {
+            if self.needs_no_transaction(&query) {
                 return self.within_limit(self.pool.fetch_optional(query)).await?;
             }
             self.read().await?.fetch_optional(query).await

@@ -226,10 +226,28 @@ impl ConnectionString {
         &self.host
     }
 
+    /// The port.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// How the connection is encrypted, and the file of the authorities that are trusted.
+    #[must_use]
+    pub fn tls(&self) -> (PgSslMode, Option<&str>) {
+        (self.ssl_mode, self.ssl_root_cert.as_deref())
+    }
+
+    /// Is the host a directory with a Unix socket in it?
+    #[must_use]
+    pub fn is_unix_socket(&self) -> bool {
+        self.host.starts_with('/')
+    }
+
     /// Is the server on this machine?
     #[must_use]
     pub fn is_loopback(&self) -> bool {
-        self.host.starts_with('/')
+        self.is_unix_socket()
             || self.host == "localhost"
             || self.host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
     }
@@ -263,19 +281,29 @@ impl ConnectionString {
     /// parameters `extra_float_digits` and `options`, so neither is sent.
     #[must_use]
     pub fn options(&self, application_name: &str) -> PgConnectOptions {
-        let mut options = PgConnectOptions::new_without_pgpass()
-            .port(self.port)
-            .username(&self.user)
-            .database(&self.database)
-            .ssl_mode(self.ssl_mode)
-            .application_name(application_name)
-            .extra_float_digits(None);
-        options = if self.host.starts_with('/') { options.socket(&self.host) } else { options.host(&self.host) };
-        if let Some(password) = &self.password {
-            options = options.password(password.expose_secret());
-        }
+        let mut options = self.identity(application_name).port(self.port).ssl_mode(self.ssl_mode);
+        options = if self.is_unix_socket() { options.socket(&self.host) } else { options.host(&self.host) };
         if let Some(path) = &self.ssl_root_cert {
             options = options.ssl_root_cert(path);
+        }
+        options
+    }
+
+    /// Options for the same user and database, reached through a Unix socket in `directory`.
+    #[must_use]
+    pub fn options_through(&self, directory: &std::path::Path, port: u16, application_name: &str) -> PgConnectOptions {
+        self.identity(application_name).port(port).socket(directory).ssl_mode(PgSslMode::Disable)
+    }
+
+    /// Who we are.
+    fn identity(&self, application_name: &str) -> PgConnectOptions {
+        let mut options = PgConnectOptions::new_without_pgpass()
+            .username(&self.user)
+            .database(&self.database)
+            .application_name(application_name)
+            .extra_float_digits(None);
+        if let Some(password) = &self.password {
+            options = options.password(password.expose_secret());
         }
         options
     }

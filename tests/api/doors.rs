@@ -9,7 +9,7 @@ use std::time::Duration;
 use rand::RngExt as _;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::{Executor, Postgres, Row as _};
-use stm_backend::config::PoolerStatements;
+use stm_backend::config::{PoolerStatements, PoolerWire};
 use stm_backend::db::probe::{self, Pooling};
 use stm_backend::db::url::{ConnectionString, Secret};
 use stm_backend::db::{Direct, Pooler, sqlstate};
@@ -27,7 +27,21 @@ fn direct(database: &Database) -> ConnectionString {
 }
 
 pub fn pooler(database: &Database, connections: u32) -> Pooler {
-    Pooler::new(&pooled(database), connections, STATEMENT_TIMEOUT, PoolerStatements::Unnamed)
+    pooler_with(database, connections, STATEMENT_TIMEOUT)
+}
+
+fn pooler_with(database: &Database, connections: u32, statement_timeout: Duration) -> Pooler {
+    let statements = PoolerStatements::Unnamed;
+    Pooler::new(&pooled(database), connections, statement_timeout, statements, wire()).expect("a relay")
+}
+
+/// The setting under test: the tests run with each.
+fn wire() -> PoolerWire {
+    match std::env::var("POOLER_WIRE").as_deref() {
+        Ok("pipelined") => PoolerWire::Pipelined,
+        Ok("plain") | Err(_) => PoolerWire::Plain,
+        Ok(other) => panic!("POOLER_WIRE={other}"),
+    }
 }
 
 /// Differently shaped statements whose right answers are known.
@@ -350,7 +364,7 @@ async fn a_failed_transaction_cannot_be_committed() {
 #[tokio::test]
 async fn time_limits_ride_in_the_begin_message() {
     let database = Database::create().await;
-    let pooler = Pooler::new(&pooled(&database), 2, Duration::from_millis(300), PoolerStatements::Unnamed);
+    let pooler = pooler_with(&database, 2, Duration::from_millis(300));
     let error = sqlx::query("select pg_sleep(5)::text").fetch_one(&pooler).await.expect_err("too slow");
     assert_eq!(sqlstate(&error).as_deref(), Some("57014"));
     // They were local to their transactions: whoever gets the server next does not inherit them.
@@ -364,7 +378,8 @@ async fn time_limits_ride_in_the_begin_message() {
 async fn named_statements_are_right_where_they_are_tracked() {
     let database = Database::create().await;
     execute(&mut database.session().await, "create table hazard (n int4); create table t (n int4)").await;
-    let named = Pooler::new(&direct(&database), 8, STATEMENT_TIMEOUT, PoolerStatements::Named);
+    let (names, wire) = (PoolerStatements::Named, PoolerWire::Plain);
+    let named = Pooler::new(&direct(&database), 8, STATEMENT_TIMEOUT, names, wire).expect("a pooler");
     let tally = load(named.clone(), 2000, |pooler, shape, n| async move {
         if shape == WRITES {
             let mut tx = pooler.write().await?;

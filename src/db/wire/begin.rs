@@ -1,0 +1,111 @@
+//! The text that opens a transaction, as messages of the extended protocol: so it can travel in front of the
+//! transaction's first statement, which the server skips if any of it fails.
+
+use bytes::{Bytes, BytesMut};
+
+use super::frame::put;
+
+/// Commands that go ahead of a statement, in the same request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opening {
+    /// Parse, Bind and Execute of each command.
+    pub wire: Bytes,
+    /// What the client is told of each: its command tag.
+    pub tags: Vec<&'static str>,
+}
+
+impl Opening {
+    /// One command that returns a row, which nobody is told of.
+    pub fn of(command: &str) -> Self {
+        Self::from_commands([(command, "SELECT 1")])
+    }
+
+    fn from_commands<'a>(commands: impl IntoIterator<Item = (&'a str, &'static str)>) -> Self {
+        let (mut wire, mut tags) = (BytesMut::new(), Vec::new());
+        for (command, tag) in commands {
+            put(&mut wire, b'P', &[b"\0", command.as_bytes(), b"\0", &[0, 0]]);
+            put(&mut wire, b'B', &[b"\0\0", &[0; 6]]);
+            put(&mut wire, b'E', &[b"\0", &[0; 4]]);
+            tags.push(tag);
+        }
+        Self { wire: wire.freeze(), tags }
+    }
+
+    /// Understands `begin [read only | read write | isolation level …][; set local name = value]…` and nothing else:
+    /// whatever could do more is not held back.
+    pub fn parse(sql: &str) -> Option<Self> {
+        /// Which words may follow BEGIN.
+        const MODES: [&str; 13] = [
+            "transaction",
+            "work",
+            "read",
+            "only",
+            "write",
+            "isolation",
+            "level",
+            "serializable",
+            "repeatable",
+            "committed",
+            "uncommitted",
+            "not",
+            "deferrable",
+        ];
+        let is_one_of = |word: &str, words: &[&str]| words.iter().any(|known| word.eq_ignore_ascii_case(known));
+        let mut commands = Vec::new();
+        for (n, command) in sql.trim_end_matches([';', ' ']).split(';').map(str::trim).enumerate() {
+            if !command.bytes().all(|byte| byte.is_ascii_alphanumeric() || b" _=.,".contains(&byte)) {
+                return None;
+            }
+            let mut words = command.split_ascii_whitespace();
+            if n == 0 {
+                if !is_one_of(words.next()?, &["begin"]) || !words.all(|word| is_one_of(word.trim_matches(','), &MODES))
+                {
+                    return None;
+                }
+                commands.push((command, "BEGIN"));
+            } else {
+                if !is_one_of(words.next()?, &["set"]) || !is_one_of(words.next()?, &["local"]) {
+                    return None;
+                }
+                commands.push((command, "SET"));
+            }
+        }
+        Some(Self::from_commands(commands))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn understands_what_opens_a_transaction() {
+        assert_eq!(Opening::parse("BEGIN").unwrap().tags, ["BEGIN"]);
+        assert_eq!(
+            Opening::parse("begin isolation level repeatable read, read only; set local a.b = 1;").unwrap().tags,
+            ["BEGIN", "SET"]
+        );
+        assert_eq!(Opening::parse("begin read only; set local x = 5000").unwrap().tags, ["BEGIN", "SET"]);
+    }
+
+    #[test]
+    fn understands_nothing_else() {
+        for sql in [
+            "",
+            ";",
+            "begin; insert into t values (1)",
+            "begin; set a = 1",
+            "begin; set local a = 'x;y'",
+            "begin; set local a = $$1$$",
+            "begin -- x",
+            "begin/**/",
+            "begin; commit",
+            "begin;; set local a = 1",
+            "begin read only; set session a = 1",
+            "start transaction",
+            "commit",
+        ] {
+            assert_eq!(Opening::parse(sql), None, "{sql}");
+        }
+    }
+}

@@ -1,0 +1,636 @@
+//! What is said to the server and to the client: a state machine from requests and answers to bytes, without any I/O.
+//!
+//! The client is sqlx, which prepares (Parse, Describe, Sync), waits, and executes (Bind, Execute, Close, Sync). Here
+//! the first of these is answered from memory, and the second becomes one request that depends on nothing before it:
+//! the transaction's BEGIN if it is the first of its transaction, then Parse, Describe, Bind, Execute, Close, Sync
+//! (<https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-EXT-QUERY>).
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use super::begin::Opening;
+use super::columns::Description;
+use super::counters::Counters;
+use super::descriptions::{Described, Descriptions};
+use super::frame::{Answer, Message, Request, cut_text, put, put_error};
+use super::statements::Statements;
+use crate::db::guard;
+
+/// What all conversations of a relay share.
+#[derive(Debug)]
+pub struct Shared {
+    pub descriptions: Descriptions,
+    pub counters: Counters,
+    /// Goes ahead of every statement outside a transaction.
+    alone: Opening,
+}
+
+impl Shared {
+    /// `limits` are the names and values of settings that bound a statement which runs outside a transaction.
+    pub fn new(limits: &[(&str, String)]) -> Self {
+        let mut alone = "select set_config('transaction_read_only', 'on', true)".to_owned();
+        for (name, value) in limits {
+            let _infallible =
+                std::fmt::Write::write_fmt(&mut alone, format_args!(", set_config('{name}', '{value}', true)"));
+        }
+        Self { descriptions: Descriptions::default(), counters: Counters::default(), alone: Opening::of(&alone) }
+    }
+}
+
+/// Bytes to send.
+#[derive(Debug, Default)]
+pub struct Out {
+    pub to_client: BytesMut,
+    pub to_server: BytesMut,
+}
+
+/// The conversation cannot go on; the client is told why, and both connections are closed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Violation {
+    pub sqlstate: &'static str,
+    pub message: &'static str,
+}
+
+impl Violation {
+    /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>: `protocol_violation`.
+    pub const fn of_protocol(message: &'static str) -> Self {
+        Self { sqlstate: "08P01", message }
+    }
+}
+
+/// Goes the conversation on after a request?
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    Goes,
+    /// The client has said goodbye.
+    Ends,
+}
+
+/// The transaction, as the server last said (`ReadyForQuery`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Status {
+    Idle,
+    Open,
+    Failed,
+}
+
+/// A conversation after the start-up: begins when the server is ready for the first time.
+#[derive(Debug)]
+pub struct Conversation {
+    shared: Arc<Shared>,
+    status: Status,
+    /// The client's transaction, of which the server does not know yet.
+    held: Option<Opening>,
+    /// The client's transaction can only be rolled back, whatever the server thinks of it.
+    doomed: bool,
+    statements: Statements,
+    expected: Expected,
+    /// A request that waits until the server has answered ROLLBACK.
+    queued: Option<(Pending, BytesMut)>,
+}
+
+/// Whose turn it is. There is no way to express two requests on their way to the server.
+#[derive(Debug)]
+enum Expected {
+    Request,
+    /// The server answers a ROLLBACK of which the client has been told already.
+    Rollback,
+    Answer(Pending),
+}
+
+/// A request on its way.
+#[derive(Debug)]
+struct Pending {
+    what: What,
+    stage: Stage,
+    /// Did BEGIN travel with it?
+    begins: bool,
+    /// `ParameterDescription`, while its fellow is awaited.
+    parameters: Bytes,
+    /// The client must not see the rows: they are not shaped as it believes.
+    withheld: bool,
+}
+
+/// A statement that the server has just described, and the client's name for it.
+struct Prepared {
+    name: Bytes,
+    described: Arc<Described>,
+}
+
+#[derive(Debug)]
+enum What {
+    Prepare {
+        name: Bytes,
+        parse: Bytes,
+    },
+    Execute {
+        described: Arc<Described>,
+    },
+    /// A query of the simple protocol, executed in the extended one.
+    Query,
+    Commit,
+}
+
+/// Which message of the server is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The answers to so many commands that went ahead.
+    Opening(usize),
+    Parse,
+    Parameters,
+    Columns,
+    Bind,
+    Rows,
+    Close,
+    Commit,
+    Ready,
+    /// An error was reported: nothing but `ReadyForQuery` follows.
+    Failed,
+}
+
+const COLUMNS_CHANGED: &str = "the columns or parameters of this statement are not what they were when this process first used it, \
+     and its code cannot read them: restart the service, with a version that knows the present schema";
+
+impl Conversation {
+    /// The server is ready, and has no transaction open.
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            status: Status::Idle,
+            held: None,
+            doomed: false,
+            statements: Statements::default(),
+            expected: Expected::Request,
+            queued: None,
+        }
+    }
+
+    /// May the next request come?
+    pub fn takes_requests(&self) -> bool {
+        match self.expected {
+            Expected::Request => true,
+            Expected::Rollback => self.queued.is_none(),
+            Expected::Answer(_) => false,
+        }
+    }
+
+    /// Is the server due to say something?
+    pub fn awaits_answer(&self) -> bool {
+        !matches!(self.expected, Expected::Request)
+    }
+
+    /// Something the client asks for.
+    ///
+    /// # Errors
+    /// The conversation cannot go on.
+    pub fn on_request(&mut self, request: Request, out: &mut Out) -> Result<Next, Violation> {
+        let Request::Messages(messages) = request else {
+            self.refuse("54000", "the request is longer than 32 MiB: send less at once", out);
+            return Ok(Next::Goes);
+        };
+        let tags: Vec<u8> = messages.iter().map(|message| message.tag).collect();
+        let bodies: Vec<Bytes> = messages.into_iter().map(|message| message.body).collect();
+        match (&*tags, &*bodies) {
+            (b"S", _) => self.ping(out),
+            (b"PDS", [parse, describe, _]) => self.prepare(parse, describe, out)?,
+            (b"BECS", [bind, execute, close, _]) => self.execute(bind, execute, close, out)?,
+            (b"Q", [query]) => self.query(query, out)?,
+            (b"X", _) => return Ok(Next::Ends),
+            ([closes @ .., b'S'], _) if closes.iter().all(|tag| *tag == b'C') => self.close(&bodies, out)?,
+            _ => self.refuse("0A000", "this sequence of messages is not relayed to the transaction pooler", out),
+        }
+        Ok(Next::Goes)
+    }
+
+    /// Something the server says.
+    ///
+    /// # Errors
+    /// It is not what is due: the conversation cannot go on.
+    pub fn on_answer(&mut self, answer: Answer, out: &mut Out) -> Result<(), Violation> {
+        const UNDUE: Violation = Violation::of_protocol("the pooler sent a message that is not due");
+        let message = match answer {
+            // Told whenever the server likes: a changed parameter, a notice.
+            Answer::Message(Message { tag: tag @ (b'S' | b'N'), body }) => {
+                put(&mut out.to_client, tag, &[&body]);
+                return Ok(());
+            }
+            // Of a LISTEN that somebody else left on a shared server; sqlx would take it for an answer.
+            Answer::Message(Message { tag: b'A', .. }) => return Ok(()),
+            Answer::Rows(rows) => {
+                return match &mut self.expected {
+                    Expected::Answer(Pending { stage: Stage::Opening(_), .. }) => Ok(()),
+                    Expected::Answer(Pending { stage: Stage::Rows, withheld, .. }) => {
+                        if !*withheld {
+                            out.to_client.extend_from_slice(&rows);
+                        }
+                        Ok(())
+                    }
+                    _ => Err(UNDUE),
+                };
+            }
+            Answer::Message(message) => message,
+        };
+        match &mut self.expected {
+            // The server, or the pooler, ends the connection and says why.
+            Expected::Request if message.tag == b'E' => put(&mut out.to_client, b'E', &[&message.body]),
+            Expected::Request => return Err(UNDUE),
+            Expected::Rollback => match (message.tag, &*message.body) {
+                (b'C', _) => {}
+                (b'Z', b"I") => self.expected = self.send_queued(out),
+                _ => return Err(Violation::of_protocol("the pooler did not carry out a ROLLBACK")),
+            },
+            Expected::Answer(pending)
+                if message.tag == b'Z' && matches!(pending.stage, Stage::Ready | Stage::Failed) =>
+            {
+                self.settle(&message.body, out)?;
+            }
+            Expected::Answer(pending) if message.tag == b'E' && pending.stage != Stage::Failed => {
+                if matches!(pending.stage, Stage::Parse | Stage::Parameters | Stage::Columns) {
+                    if let What::Execute { described } = &pending.what {
+                        let doubted = self.shared.descriptions.doubt(&described.parse);
+                        self.shared.counters.evicted.add(doubted.into());
+                    }
+                }
+                pending.stage = Stage::Failed;
+                put(&mut out.to_client, b'E', &[&message.body]);
+            }
+            Expected::Answer(pending) => {
+                let prepared = pending.advance(message, &self.shared, &mut out.to_client).ok_or(UNDUE)?;
+                if let Some(Prepared { name, described }) = prepared {
+                    let forgotten = self.statements.insert(&name, described);
+                    self.shared.counters.evicted.add(forgotten.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    // --- requests ---------------------------------------------------------------------------
+
+    /// A bare Sync: sqlx asks whether the connection is alive, above all when it is given back. A transaction that
+    /// has not begun by then has been given up by its owner.
+    fn ping(&mut self, out: &mut Out) {
+        self.forget();
+        self.ready(out);
+    }
+
+    fn prepare(&mut self, parse: &Bytes, describe: &Bytes, out: &mut Out) -> Result<(), Violation> {
+        const MALFORMED: Violation = Violation::of_protocol("a malformed Parse");
+        let (name, parse) = cut_text(parse).ok_or(MALFORMED)?;
+        if describe.len() != name.len() + 2
+            || describe[0] != b'S'
+            || describe[1..=name.len()] != name
+            || parse.is_empty()
+        {
+            self.refuse("0A000", "a Describe of something else than was just parsed is not relayed", out);
+        } else if self.doomed {
+            self.refuse_doomed(out);
+        } else if let Some(described) = self.shared.descriptions.get(&parse) {
+            self.shared.counters.hits.add(1);
+            put_described(&mut out.to_client, &described.description);
+            let forgotten = self.statements.insert(&name, described);
+            self.shared.counters.evicted.add(forgotten.into());
+            self.ready(out);
+        } else if let Err(why) = check(&parse) {
+            self.refuse("0A000", &why, out);
+        } else {
+            self.shared.counters.misses.add(1);
+            let mut request = BytesMut::new();
+            // Not the held BEGIN: it is the first *execution* that opens the transaction.
+            let stage = self.open(false, &mut request).1;
+            put(&mut request, b'P', &[b"\0", &parse]);
+            put(&mut request, b'D', &[b"S\0"]);
+            put(&mut request, b'S', &[]);
+            let (name, parse) = (Bytes::copy_from_slice(&name), Bytes::copy_from_slice(&parse));
+            self.send(Pending::new(What::Prepare { name, parse }, stage, false), request, out);
+        }
+        Ok(())
+    }
+
+    fn execute(&mut self, bind: &Bytes, execute: &Bytes, close: &Bytes, out: &mut Out) -> Result<(), Violation> {
+        const MALFORMED: Violation = Violation::of_protocol("a malformed Bind");
+        let (portal, rest) = cut_text(bind).ok_or(MALFORMED)?;
+        let (name, values) = cut_text(&rest).ok_or(MALFORMED)?;
+        if !portal.is_empty() || execute[..] != [0; 5] || close[..] != *b"P\0" {
+            self.refuse("0A000", "portals that outlive their request are not relayed to the transaction pooler", out);
+        } else if self.doomed {
+            self.refuse_doomed(out);
+        } else if let Some(described) = self.statements.get(&name) {
+            let mut request = BytesMut::with_capacity(described.parse.len() + values.len() + 256);
+            let (begins, stage) = self.open(true, &mut request);
+            put_statement(&mut request, &described.parse, &values);
+            put(&mut request, b'C', &[close]);
+            put(&mut request, b'S', &[]);
+            self.send(Pending::new(What::Execute { described }, stage, begins), request, out);
+        } else {
+            self.refuse("26000", "there is no prepared statement of this name on this connection", out);
+        }
+        Ok(())
+    }
+
+    /// The simple protocol: what opens and ends transactions, and sqlx's own look-ups of types.
+    fn query(&mut self, query: &Bytes, out: &mut Out) -> Result<(), Violation> {
+        let (text, rest) = cut_text(query).ok_or(Violation::of_protocol("a malformed Query"))?;
+        let Ok(sql) = std::str::from_utf8(&text) else {
+            return Err(Violation::of_protocol("a query that is not UTF-8"));
+        };
+        let sql = sql.trim_matches([' ', ';']);
+        if !rest.is_empty() {
+            return Err(Violation::of_protocol("a malformed Query"));
+        }
+        if sql.eq_ignore_ascii_case("commit") {
+            self.commit(out);
+        } else if sql.eq_ignore_ascii_case("rollback") {
+            self.rollback(out);
+        } else if let Some(opening) = Opening::parse(sql) {
+            if self.status != Status::Idle || self.held.is_some() || self.doomed {
+                return Err(Violation {
+                    sqlstate: "25001",
+                    message: "a transaction is open already on this connection",
+                });
+            }
+            for tag in &opening.tags {
+                put_complete(&mut out.to_client, tag);
+            }
+            self.shared.counters.held.add(1);
+            self.held = Some(opening);
+            self.ready(out);
+        } else if self.doomed {
+            self.refuse_doomed(out);
+        } else if let Err(why) = guard::check(sql) {
+            self.refuse("0A000", &why, out);
+        } else if !guard::is_plain_select(sql) {
+            self.refuse("0A000", "the simple protocol is for reading only: use sqlx::query", out);
+        } else {
+            // No parameters; results in text, as in the simple protocol.
+            let parse = [&text[..], &[0, 0, 0]].concat();
+            let mut request = BytesMut::new();
+            let (begins, stage) = self.open(true, &mut request);
+            put_statement(&mut request, &parse, &[0; 6]);
+            put(&mut request, b'S', &[]);
+            self.send(Pending::new(What::Query, stage, begins), request, out);
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, out: &mut Out) {
+        if self.doomed {
+            self.end_on_server(out);
+            put_error(&mut out.to_client, "ERROR", "25P02", "the transaction has failed: it is rolled back");
+            self.ready(out);
+        } else if self.forget() {
+            put_complete(&mut out.to_client, "COMMIT");
+            self.ready(out);
+        } else if self.status == Status::Idle {
+            self.refuse("25P01", "there is no transaction to commit", out);
+        } else {
+            let mut request = BytesMut::new();
+            put(&mut request, b'Q', &[b"COMMIT\0"]);
+            self.send(Pending::new(What::Commit, Stage::Commit, false), request, out);
+        }
+    }
+
+    /// Answered at once: whoever rolls back relies on nothing that could fail.
+    fn rollback(&mut self, out: &mut Out) {
+        self.forget();
+        self.end_on_server(out);
+        put_complete(&mut out.to_client, "ROLLBACK");
+        self.ready(out);
+    }
+
+    fn close(&mut self, bodies: &[Bytes], out: &mut Out) -> Result<(), Violation> {
+        let Some((_sync, closes)) = bodies.split_last() else { return Ok(()) };
+        for close in closes {
+            let name = close.split_first().filter(|(kind, _)| **kind == b'S').and_then(|(_, name)| name.split_last());
+            let Some((0, name)) = name else {
+                return Err(Violation::of_protocol("a Close of something else than a statement"));
+            };
+            self.statements.remove(&Bytes::copy_from_slice(name));
+            put(&mut out.to_client, b'3', &[]);
+        }
+        self.ready(out);
+        Ok(())
+    }
+
+    // --- parts of requests ------------------------------------------------------------------
+
+    /// What goes ahead of a statement: the held BEGIN if it `begins` the transaction, or the limits of one that runs
+    /// alone. Tells whether BEGIN is among it, and what is answered first.
+    fn open(&mut self, begins: bool, request: &mut BytesMut) -> (bool, Stage) {
+        let held = if begins { self.held.take() } else { None };
+        let opening = match &held {
+            Some(held) => held,
+            None if self.status == Status::Idle => &self.shared.alone,
+            None => return (false, Stage::Parse),
+        };
+        request.extend_from_slice(&opening.wire);
+        (held.is_some(), Stage::Opening(opening.tags.len()))
+    }
+
+    fn send(&mut self, pending: Pending, request: BytesMut, out: &mut Out) {
+        if matches!(self.expected, Expected::Rollback) {
+            self.queued = Some((pending, request));
+        } else {
+            out.to_server.unsplit(request);
+            self.expected = Expected::Answer(pending);
+        }
+    }
+
+    fn send_queued(&mut self, out: &mut Out) -> Expected {
+        let Some((pending, request)) = self.queued.take() else { return Expected::Request };
+        out.to_server.unsplit(request);
+        Expected::Answer(pending)
+    }
+
+    /// Drops a transaction of which the server does not know. Was there one?
+    fn forget(&mut self) -> bool {
+        let forgotten = self.held.take().is_some();
+        self.shared.counters.forgotten.add(forgotten.into());
+        forgotten
+    }
+
+    /// Has the server roll back, if it has anything to roll back.
+    fn end_on_server(&mut self, out: &mut Out) {
+        self.held = None;
+        self.doomed = false;
+        if self.status != Status::Idle {
+            put(&mut out.to_server, b'Q', &[b"ROLLBACK\0"]);
+            self.status = Status::Idle;
+            self.expected = Expected::Rollback;
+        }
+    }
+
+    // --- answers ----------------------------------------------------------------------------
+
+    /// The server has answered a request to its end.
+    fn settle(&mut self, status: &[u8], out: &mut Out) -> Result<(), Violation> {
+        let Expected::Answer(pending) = std::mem::replace(&mut self.expected, Expected::Request) else { return Ok(()) };
+        self.status = match status {
+            b"I" => Status::Idle,
+            b"T" => Status::Open,
+            b"E" => Status::Failed,
+            _ => return Err(Violation::of_protocol("the pooler is ready in an unknown way")),
+        };
+        let refused = pending.withheld && pending.stage != Stage::Failed;
+        if refused {
+            put_error(&mut out.to_client, "ERROR", "0A000", COLUMNS_CHANGED);
+        }
+        let failed = refused || pending.stage == Stage::Failed;
+        // Is there a transaction of which the server does not know that it has failed, or that it ever was?
+        self.doomed = match self.status {
+            Status::Idle => pending.begins || failed && self.held.take().is_some(),
+            Status::Open => refused,
+            Status::Failed => false,
+        };
+        self.ready(out);
+        Ok(())
+    }
+
+    /// Tells the client that it may go on, and how its transaction stands.
+    fn ready(&self, out: &mut Out) {
+        let status = match self.status {
+            _ if self.doomed => b"E",
+            Status::Failed => b"E",
+            Status::Open => b"T",
+            Status::Idle if self.held.is_some() => b"T",
+            Status::Idle => b"I",
+        };
+        put(&mut out.to_client, b'Z', &[status]);
+    }
+
+    /// Answers with an error what is not passed on. As any error, it dooms the transaction it happens in.
+    fn refuse(&mut self, sqlstate: &str, why: &str, out: &mut Out) {
+        self.shared.counters.refused.add(1);
+        self.doomed |= self.held.take().is_some() || self.status != Status::Idle;
+        put_error(&mut out.to_client, "ERROR", sqlstate, why);
+        self.ready(out);
+    }
+
+    fn refuse_doomed(&mut self, out: &mut Out) {
+        self.refuse("25P02", "the transaction has failed: nothing but ROLLBACK is carried out in it", out);
+    }
+}
+
+impl Pending {
+    fn new(what: What, stage: Stage, begins: bool) -> Self {
+        Self { what, stage, begins, parameters: Bytes::new(), withheld: false }
+    }
+
+    /// Takes the message that is due, and passes on what concerns the client. Gives the name and the description of
+    /// a statement that is now prepared; `None` if the message is not due.
+    fn advance(&mut self, message: Message, shared: &Shared, out: &mut BytesMut) -> Option<Option<Prepared>> {
+        let mut prepared = None;
+        self.stage = match (self.stage, message.tag) {
+            (Stage::Opening(commands), b'1' | b'2') => Stage::Opening(commands),
+            (Stage::Opening(1), b'C') => Stage::Parse,
+            (Stage::Opening(commands), b'C') => Stage::Opening(commands - 1),
+            (Stage::Parse, b'1') => Stage::Parameters,
+            (Stage::Parameters, b't') => {
+                self.parameters = Bytes::copy_from_slice(&message.body);
+                Stage::Columns
+            }
+            (Stage::Columns, b'T' | b'n') => {
+                let columns = (message.tag == b'T').then(|| Bytes::copy_from_slice(&message.body));
+                let now = Description { parameters: std::mem::take(&mut self.parameters), columns };
+                prepared = self.describe(now, shared, out);
+                if matches!(self.what, What::Prepare { .. }) { Stage::Ready } else { Stage::Bind }
+            }
+            (Stage::Bind, b'2') => {
+                if matches!(self.what, What::Execute { .. }) && !self.withheld {
+                    put(out, b'2', &[]);
+                }
+                Stage::Rows
+            }
+            (Stage::Rows, tag @ (b'C' | b'I')) => {
+                if !self.withheld {
+                    put(out, tag, &[&message.body]);
+                }
+                if matches!(self.what, What::Execute { .. }) { Stage::Close } else { Stage::Ready }
+            }
+            (Stage::Close, b'3') => {
+                if !self.withheld {
+                    put(out, b'3', &[]);
+                }
+                Stage::Ready
+            }
+            (Stage::Commit, b'C') if message.body[..] == *b"COMMIT\0" => {
+                put(out, b'C', &[&message.body]);
+                Stage::Ready
+            }
+            // So PostgreSQL answers the COMMIT of a transaction that has failed.
+            (Stage::Commit, b'C') => {
+                put_error(out, "ERROR", "25P02", "the transaction had failed: it has been rolled back");
+                Stage::Failed
+            }
+            _ => return None,
+        };
+        Some(prepared)
+    }
+
+    /// What the server says of a statement *now*, in the very request that executes it, compared with what the client
+    /// was told.
+    fn describe(&mut self, now: Description, shared: &Shared, out: &mut BytesMut) -> Option<Prepared> {
+        let columns = now.columns.clone();
+        match &self.what {
+            What::Execute { described } if described.description == now => return None,
+            What::Execute { described } => {
+                shared.counters.changed.add(1);
+                let (learned, evicted) = shared.descriptions.learn(&described.parse, now);
+                shared.counters.evicted.add(evicted);
+                self.withheld = learned.is_none();
+                if let Some(columns) = columns.filter(|_| !self.withheld) {
+                    put(out, b'T', &[&columns]);
+                }
+                shared.counters.refused.add(self.withheld.into());
+            }
+            What::Prepare { name, parse } => {
+                let (learned, evicted) = shared.descriptions.learn(parse, now);
+                shared.counters.evicted.add(evicted);
+                self.withheld = learned.is_none();
+                shared.counters.refused.add(self.withheld.into());
+                if let Some(described) = learned {
+                    put_described(out, &described.description);
+                    return Some(Prepared { name: name.clone(), described });
+                }
+            }
+            What::Query => {
+                if let Some(columns) = columns {
+                    put(out, b'T', &[&columns]);
+                }
+            }
+            What::Commit => {}
+        }
+        None
+    }
+}
+
+/// Is this a statement that may travel through the pooler?
+fn check(parse: &Bytes) -> Result<(), String> {
+    let text = cut_text(parse).map(|(text, _)| text).unwrap_or_default();
+    let sql = std::str::from_utf8(&text).map_err(|_| "a statement must be UTF-8".to_owned())?;
+    guard::check(sql)
+}
+
+/// Parse, Describe, Bind and Execute of an unnamed statement: `parse` is what follows the name in a Parse message,
+/// `values` what follows it in a Bind.
+fn put_statement(request: &mut BytesMut, parse: &[u8], values: &[u8]) {
+    put(request, b'P', &[b"\0", parse]);
+    put(request, b'D', &[b"S\0"]);
+    put(request, b'B', &[b"\0\0", values]);
+    put(request, b'E', &[&[0; 5]]);
+}
+
+/// The answers to Parse and Describe.
+fn put_described(out: &mut BytesMut, description: &Description) {
+    put(out, b'1', &[]);
+    put(out, b't', &[&description.parameters]);
+    match &description.columns {
+        Some(columns) => put(out, b'T', &[columns]),
+        None => put(out, b'n', &[]),
+    }
+}
+
+fn put_complete(out: &mut BytesMut, tag: &str) {
+    put(out, b'C', &[tag.as_bytes(), b"\0"]);
+}

@@ -1,0 +1,154 @@
+//! What is known of statements, shared by all connections of one door: bounded in bytes.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+
+use super::columns::Description;
+
+/// The most bytes that texts and descriptions of statements may take together.
+pub const MAX_BYTES: usize = 8 << 20;
+
+/// A statement and what was last said of it.
+#[derive(Debug)]
+pub struct Described {
+    /// The rest of its Parse message after the name: text, NUL, parameter types.
+    pub parse: Bytes,
+    /// Its parameters and columns.
+    pub description: Description,
+}
+
+/// Statements by their Parse message.
+#[derive(Debug, Default)]
+pub struct Descriptions {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    known: HashMap<Bytes, Known>,
+    bytes: usize,
+    clock: u64,
+}
+
+#[derive(Debug)]
+struct Known {
+    /// As this process saw it first: what its code was written for.
+    first: Description,
+    /// As it was seen last; `None` once it has become doubtful.
+    last: Option<Arc<Described>>,
+    used: u64,
+}
+
+impl Known {
+    fn size(&self, parse: &Bytes) -> usize {
+        /// Of the entry itself, roughly.
+        const ENTRY: usize = 256;
+        // The text stands in the key and, shared with the connections, in `last`.
+        let last = self.last.as_ref().map_or(0, |last| last.parse.len() + last.description.size());
+        ENTRY + parse.len() + self.first.size() + last
+    }
+}
+
+impl Descriptions {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was last said of a statement.
+    pub fn get(&self, parse: &Bytes) -> Option<Arc<Described>> {
+        let mut inner = self.lock();
+        inner.clock += 1;
+        let now = inner.clock;
+        let known = inner.known.get_mut(parse)?;
+        known.used = now;
+        known.last.clone()
+    }
+
+    /// Notes what has just been said of a statement. `None` if code that was written for what this process saw first
+    /// cannot read it. The second value counts the statements that were forgotten to make room.
+    pub fn learn(&self, parse: &Bytes, description: Description) -> (Option<Arc<Described>>, u64) {
+        let mut inner = self.lock();
+        inner.clock += 1;
+        let now = inner.clock;
+        // A copy: what was read must not keep its whole buffer in memory.
+        let parse = Bytes::copy_from_slice(parse);
+        let first = match inner.known.get(&parse) {
+            Some(known) if !known.first.is_readable_as(&description) => return (None, 0),
+            Some(known) => known.first.clone(),
+            None => description.clone(),
+        };
+        let described = Arc::new(Described { parse: parse.clone(), description });
+        let known = Known { first, last: Some(described.clone()), used: now };
+        inner.bytes += known.size(&parse);
+        if let Some(before) = inner.known.insert(parse.clone(), known) {
+            inner.bytes -= before.size(&parse);
+        }
+        let mut evicted = 0;
+        while inner.bytes > MAX_BYTES {
+            let Some(oldest) = inner.known.iter().min_by_key(|(_, known)| known.used).map(|(parse, _)| parse.clone())
+            else {
+                break;
+            };
+            if let Some(known) = inner.known.remove(&oldest) {
+                inner.bytes -= known.size(&oldest);
+                evicted += 1;
+            }
+        }
+        (Some(described), evicted)
+    }
+
+    /// Has a statement described again the next time it is prepared; what was seen first stays known.
+    pub fn doubt(&self, parse: &Bytes) -> bool {
+        let mut inner = self.lock();
+        let Some(known) = inner.known.get_mut(parse) else { return false };
+        let Some(last) = known.last.take() else { return false };
+        inner.bytes -= last.parse.len() + last.description.size();
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn description(size: usize) -> Description {
+        Description { parameters: vec![0; size].into(), columns: None }
+    }
+
+    #[test]
+    fn bytes_are_bounded_and_counted_right() {
+        let descriptions = Descriptions::default();
+        let mut evicted = 0;
+        for n in 0..200_u32 {
+            let parse = Bytes::from(n.to_string());
+            let (described, more) = descriptions.learn(&parse, description(100_000));
+            assert!(described.is_some());
+            evicted += more;
+            if n % 3 == 0 {
+                descriptions.doubt(&parse);
+                descriptions.doubt(&parse);
+            }
+            let inner = descriptions.lock();
+            assert!(inner.bytes <= MAX_BYTES);
+            assert_eq!(inner.bytes, inner.known.iter().map(|(parse, known)| known.size(parse)).sum::<usize>());
+        }
+        assert!(evicted > 100);
+        assert!(descriptions.get(&Bytes::from("198")).is_none(), "doubtful");
+        assert!(descriptions.get(&Bytes::from("199")).is_some());
+        assert!(descriptions.get(&Bytes::from("1")).is_none(), "forgotten");
+    }
+
+    #[test]
+    fn the_first_description_outlives_doubt() {
+        let descriptions = Descriptions::default();
+        let parse = Bytes::from_static(b"select 1\0\0\0");
+        assert!(descriptions.learn(&parse, description(2)).0.is_some());
+        assert!(descriptions.doubt(&parse));
+        assert!(descriptions.get(&parse).is_none());
+        assert!(descriptions.learn(&parse, description(6)).0.is_none(), "other parameters than at first");
+        assert!(descriptions.learn(&parse, description(2)).0.is_some());
+        assert!(descriptions.get(&parse).is_some());
+    }
+}

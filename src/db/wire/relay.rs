@@ -1,0 +1,323 @@
+//! The I/O of one connection: reads, asks the conversation, writes.
+//!
+//! Memory is bounded: a request is read whole (at most 32 MiB), answers pass through as they come, and the server is
+//! not read from while the client does not take what it has been sent.
+
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::conversation::{Conversation, Next, Out, Shared, Violation};
+use super::frame::{AnswerReader, RequestReader, put, put_error, take_answer};
+use super::upstream::{CONNECT_TIMEOUT, Failure, Target, Upstream};
+use crate::db::loss::LastLoss;
+
+/// How long starting up may take once the pooler is connected, authentication included.
+const STARTUP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The most bytes of a start-up packet.
+const MAX_STARTUP: usize = 10_000;
+
+/// How many bytes are read at once, and kept for requests that come before it is their turn.
+const CHUNK: usize = 16 << 10;
+
+/// Buffers that have grown beyond this are given back.
+const KEEP: usize = 256 << 10;
+
+/// Codes in place of a protocol version, in the first packet of a connection.
+/// <https://www.postgresql.org/docs/current/protocol-message-formats.html>
+const CANCEL_REQUEST: u32 = 80_877_102;
+const SSL_REQUEST: u32 = 80_877_103;
+const GSSENC_REQUEST: u32 = 80_877_104;
+
+/// What all connections of a relay share.
+#[derive(Debug)]
+pub struct Context {
+    pub target: Target,
+    pub shared: Arc<Shared>,
+    /// How long the pooler may say nothing while an answer is due: its wait for a free server included.
+    pub answer_timeout: Duration,
+    /// When the pooler last ended a connection, or failed on one.
+    pub last_loss: LastLoss,
+}
+
+/// Relays one connection of a client until either side ends it.
+pub async fn relay(context: Arc<Context>, mut client: UnixStream) -> io::Result<()> {
+    let (packet, code) = loop {
+        let packet = timeout(STARTUP_TIMEOUT, read_packet(&mut client)).await??;
+        match (&packet[4..]).get_u32() {
+            // Within this process there is nothing to encrypt.
+            SSL_REQUEST | GSSENC_REQUEST => client.write_all(b"N").await?,
+            code => break (packet, code),
+        }
+    };
+    if code != CANCEL_REQUEST && code >> 16 != 3 {
+        return part(&mut client, "0A000", "only version 3 of the protocol is relayed").await;
+    }
+    let mut server = match context.target.connect().await {
+        Ok(server) => server,
+        // sqlx tries 57P03 again, as it does when nothing listens, and reports 08001 at once.
+        Err(failure) => {
+            let sqlstate = if matches!(failure, Failure::Refused) { "57P03" } else { "08001" };
+            return part(&mut client, sqlstate, &failure.to_string()).await;
+        }
+    };
+    server.write_all(&packet).await?;
+    server.flush().await?;
+    if code == CANCEL_REQUEST {
+        // The server closes the connection once it has passed the request on.
+        let _closed = timeout(CONNECT_TIMEOUT, server.read_u8()).await;
+        return Ok(());
+    }
+    let mut connection = Connection {
+        conversation: Conversation::new(context.shared.clone()),
+        requests: RequestReader::default(),
+        answers: AnswerReader::default(),
+        from_client: BytesMut::new(),
+        from_server: BytesMut::new(),
+        out: Out::default(),
+        cancel_key: Bytes::new(),
+        client,
+        server,
+        context,
+    };
+    let started = timeout(STARTUP_TIMEOUT, connection.start_up()).await;
+    match started.unwrap_or(Err(End::Lost("the pooler did not finish the start-up in time"))) {
+        Ok(()) => {}
+        Err(end) => return connection.end(end).await,
+    }
+    let end = connection.serve().await;
+    connection.end(end).await
+}
+
+/// A packet without a tag: its length, a version or code, and more.
+async fn read_packet(client: &mut UnixStream) -> io::Result<Vec<u8>> {
+    let length = client.read_u32().await?;
+    let size = usize::try_from(length).unwrap_or(usize::MAX);
+    if !(8..=MAX_STARTUP).contains(&size) {
+        return Err(ErrorKind::InvalidData.into());
+    }
+    let mut packet = vec![0; size];
+    packet[..4].copy_from_slice(&length.to_be_bytes());
+    client.read_exact(&mut packet[4..]).await?;
+    Ok(packet)
+}
+
+/// Tells the client why it is left.
+async fn part(client: &mut UnixStream, sqlstate: &str, why: &str) -> io::Result<()> {
+    let mut out = BytesMut::new();
+    put_error(&mut out, "FATAL", sqlstate, why);
+    client.write_all(&out).await?;
+    client.shutdown().await
+}
+
+struct Connection {
+    context: Arc<Context>,
+    client: UnixStream,
+    server: Box<dyn Upstream>,
+    conversation: Conversation,
+    requests: RequestReader,
+    answers: AnswerReader,
+    from_client: BytesMut,
+    from_server: BytesMut,
+    out: Out,
+    /// The body of `BackendKeyData`: with it a running statement can be cancelled.
+    cancel_key: Bytes,
+}
+
+/// Why a connection ends.
+enum End {
+    /// The client said goodbye.
+    Terminated,
+    /// The client went away without a word.
+    Abandoned,
+    /// The server ended the connection; it has said why itself.
+    Closed,
+    /// The server cannot be relied upon any more.
+    Lost(&'static str),
+    /// One of the two broke the protocol.
+    Broken(Violation),
+}
+
+impl From<Violation> for End {
+    fn from(violation: Violation) -> Self {
+        Self::Broken(violation)
+    }
+}
+
+impl From<super::frame::Malformed> for End {
+    fn from(malformed: super::frame::Malformed) -> Self {
+        Self::Broken(Violation::of_protocol(malformed.0))
+    }
+}
+
+const LOST: End = End::Lost("the connection to the pooler was lost");
+
+impl Connection {
+    /// Passes everything on until the server is ready for the first time: authentication is between the two.
+    /// <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-START-UP>
+    async fn start_up(&mut self) -> Result<(), End> {
+        loop {
+            while let Some(message) = take_answer(&mut self.from_server)? {
+                if !b"RSKNvEZ".contains(&message.tag) {
+                    return Err(
+                        Violation::of_protocol("the pooler sent a message that is not part of the start-up").into()
+                    );
+                }
+                put(&mut self.out.to_client, message.tag, &[&message.body]);
+                match message.tag {
+                    b'K' => self.cancel_key = Bytes::copy_from_slice(&message.body),
+                    b'E' => return Err(End::Closed),
+                    b'Z' if message.body[..] == *b"I" => return self.flush_to_client().await,
+                    b'Z' => return Err(Violation::of_protocol("the pooler begins within a transaction").into()),
+                    _ => {}
+                }
+            }
+            self.flush_to_client().await?;
+            self.from_client.reserve(CHUNK);
+            self.from_server.reserve(CHUNK);
+            tokio::select! {
+                read = self.server.read_buf(&mut self.from_server) => if !matches!(read, Ok(1..)) { return Err(LOST) },
+                read = self.client.read_buf(&mut self.from_client) => {
+                    if !matches!(read, Ok(1..)) {
+                        return Err(End::Terminated);
+                    }
+                    self.out.to_server.extend_from_slice(&self.from_client);
+                    self.from_client.clear();
+                    self.flush_to_server().await?;
+                }
+            }
+        }
+    }
+
+    /// Goes on until there is a reason to end.
+    async fn serve(&mut self) -> End {
+        loop {
+            if let Err(end) = self.turn().await {
+                return end;
+            }
+        }
+    }
+
+    async fn turn(&mut self) -> Result<(), End> {
+        while let Some(answer) = self.answers.next(&mut self.from_server)? {
+            self.conversation.on_answer(answer, &mut self.out)?;
+        }
+        while self.conversation.takes_requests() {
+            let Some(request) = self.requests.next(&mut self.from_client)? else { break };
+            if self.conversation.on_request(request, &mut self.out)? == Next::Ends {
+                return Err(End::Terminated);
+            }
+        }
+        self.flush_to_client().await?;
+        self.flush_to_server().await?;
+        self.read().await
+    }
+
+    /// Waits for either side. The client is read from also when it is not its turn: that is how it is known that it
+    /// has gone.
+    async fn read(&mut self) -> Result<(), End> {
+        let awaits_answer = self.conversation.awaits_answer();
+        let has_room = self.conversation.takes_requests() || self.from_client.len() < CHUNK;
+        give_back(&mut self.from_client);
+        give_back(&mut self.from_server);
+        self.from_client.reserve(CHUNK);
+        self.from_server.reserve(CHUNK);
+        let patience = Instant::now() + self.context.answer_timeout;
+        tokio::select! {
+            read = self.server.read_buf(&mut self.from_server) => match read {
+                Ok(1..) => Ok(()),
+                _ if awaits_answer => Err(LOST),
+                _ => Err(End::Closed),
+            },
+            read = self.client.read_buf(&mut self.from_client), if has_room => match read {
+                Ok(1..) => Ok(()),
+                _ => Err(End::Abandoned),
+            },
+            () = tokio::time::sleep_until(patience), if awaits_answer => {
+                Err(End::Lost("the pooler did not answer in time: it is out of servers, or out of reach"))
+            }
+        }
+    }
+
+    async fn flush_to_client(&mut self) -> Result<(), End> {
+        if !self.out.to_client.is_empty() {
+            self.client.write_all(&self.out.to_client).await.map_err(|_| End::Abandoned)?;
+            self.out.to_client.clear();
+            give_back(&mut self.out.to_client);
+        }
+        Ok(())
+    }
+
+    async fn flush_to_server(&mut self) -> Result<(), End> {
+        if !self.out.to_server.is_empty() {
+            let deadline = Instant::now() + self.context.answer_timeout;
+            let write = async {
+                self.server.write_all(&self.out.to_server).await?;
+                self.server.flush().await
+            };
+            timeout_at(deadline, write).await.map_err(|_| LOST)?.map_err(|_| LOST)?;
+            self.out.to_server.clear();
+            give_back(&mut self.out.to_server);
+        }
+        Ok(())
+    }
+
+    /// Ends both connections, and tells the client why if it does not know.
+    async fn end(mut self, end: End) -> io::Result<()> {
+        if matches!(end, End::Closed | End::Lost(_) | End::Broken(_)) {
+            self.context.last_loss.note();
+        }
+        // What the server had said before it went.
+        if !matches!(end, End::Abandoned) {
+            self.flush_to_client().await.ok();
+        }
+        let (sqlstate, why) = match end {
+            End::Terminated => {
+                self.out.to_server.clear();
+                put(&mut self.out.to_server, b'X', &[]);
+                return self.flush_to_server().await.map_err(|_| ErrorKind::BrokenPipe.into());
+            }
+            End::Abandoned => return self.cancel().await,
+            End::Closed => return self.client.shutdown().await,
+            End::Lost(why) => ("08006", why),
+            End::Broken(Violation { sqlstate, message }) => (sqlstate, message),
+        };
+        // In the middle of a row an error would be taken for a part of it.
+        if !self.answers.is_within_a_row() {
+            part(&mut self.client, sqlstate, why).await?;
+        }
+        self.client.shutdown().await?;
+        self.cancel().await
+    }
+
+    /// Nobody waits for the answer any more: the server need not work it out. It is asked to stop before its
+    /// connection ends, because after that it could be working for somebody else.
+    /// <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-CANCELING-REQUESTS>
+    async fn cancel(&mut self) -> io::Result<()> {
+        if !self.conversation.awaits_answer() || self.cancel_key.is_empty() {
+            return Ok(());
+        }
+        let mut packet = Vec::new();
+        let length = u32::try_from(8 + self.cancel_key.len()).unwrap_or(u32::MAX);
+        packet.extend_from_slice(&length.to_be_bytes());
+        packet.extend_from_slice(&CANCEL_REQUEST.to_be_bytes());
+        packet.extend_from_slice(&self.cancel_key);
+        let Ok(mut server) = self.context.target.connect().await else { return Ok(()) };
+        server.write_all(&packet).await?;
+        server.flush().await?;
+        let _closed = timeout(CONNECT_TIMEOUT, server.read_u8()).await;
+        Ok(())
+    }
+}
+
+fn give_back(buffer: &mut BytesMut) {
+    if buffer.is_empty() && buffer.capacity() > KEEP {
+        *buffer = BytesMut::new();
+    }
+}

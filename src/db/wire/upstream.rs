@@ -1,0 +1,246 @@
+//! The way to the pooler: address, time limits, encryption.
+
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use socket2::{SockRef, TcpKeepalive};
+use sqlx::postgres::PgSslMode;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{Instant, timeout};
+use tokio_rustls::TlsConnector;
+
+use crate::db::url::ConnectionString;
+
+/// How long connecting may take, over all addresses and with encryption.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// How long a path may swallow what is sent before it counts as dead.
+const DEAD_AFTER: Duration = Duration::from_secs(15);
+
+/// `SSLRequest`. <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-SSL>
+const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
+
+/// A connection to the pooler, encrypted or not.
+pub trait Upstream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Upstream for T {}
+
+/// Where the pooler is.
+#[derive(Debug)]
+pub struct Target {
+    host: String,
+    port: u16,
+    tls: Option<Tls>,
+}
+
+#[derive(Debug)]
+struct Tls {
+    connector: Connector,
+    /// May the server refuse encryption (`prefer`)?
+    optional: bool,
+}
+
+struct Connector(TlsConnector);
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Connector")
+    }
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Nothing listens: the pooler may be starting.
+    #[error("nothing listens at the pooler's address")]
+    Refused,
+    /// The pooler does not answer, or cannot be found.
+    #[error("the pooler cannot be reached ({0})")]
+    Unreachable(io::Error),
+    /// There is no encryption, or not with whom it should be.
+    #[error("the encrypted connection to the pooler failed ({0}): check sslmode and sslrootcert")]
+    Tls(io::Error),
+}
+
+impl Target {
+    /// # Errors
+    /// The file of root certificates cannot be used: a sentence that begins with the secret's name.
+    pub fn new(url: &ConnectionString) -> Result<Self, String> {
+        let (mode, roots) = url.tls();
+        let verify = match mode {
+            _ if url.is_unix_socket() => None,
+            PgSslMode::Disable | PgSslMode::Allow => None,
+            PgSslMode::Prefer | PgSslMode::Require => Some(Verify::Nothing),
+            PgSslMode::VerifyCa => Some(Verify::Authority),
+            PgSslMode::VerifyFull => Some(Verify::AuthorityAndName),
+        };
+        let tls = verify
+            .map(|verify| {
+                let config = client_config(verify, roots).map_err(|why| format!("{}: {why}", url.secret()))?;
+                let connector = Connector(TlsConnector::from(Arc::new(config)));
+                Ok::<_, String>(Tls { connector, optional: matches!(mode, PgSslMode::Prefer) })
+            })
+            .transpose()?;
+        Ok(Self { host: url.host().to_owned(), port: url.port(), tls })
+    }
+
+    /// Connects within [`CONNECT_TIMEOUT`].
+    pub async fn connect(&self) -> Result<Box<dyn Upstream>, Failure> {
+        timeout(CONNECT_TIMEOUT, self.connect_patiently())
+            .await
+            .unwrap_or_else(|_| Err(Failure::Unreachable(ErrorKind::TimedOut.into())))
+    }
+
+    async fn connect_patiently(&self) -> Result<Box<dyn Upstream>, Failure> {
+        if self.host.starts_with('/') {
+            let path = format!("{}/.s.PGSQL.{}", self.host, self.port);
+            return Ok(Box::new(UnixStream::connect(path).await.map_err(unreachable)?));
+        }
+        let mut stream = self.connect_tcp().await.map_err(unreachable)?;
+        let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
+        stream.write_all(&SSL_REQUEST).await.map_err(unreachable)?;
+        match stream.read_u8().await.map_err(unreachable)? {
+            b'S' => {}
+            b'N' if tls.optional => return Ok(Box::new(stream)),
+            b'N' => return Err(Failure::Tls(io::Error::other("the pooler offers none"))),
+            _ => return Err(Failure::Tls(io::Error::other("the answer is not PostgreSQL's"))),
+        }
+        let name = ServerName::try_from(self.host.clone()).map_err(|error| Failure::Tls(io::Error::other(error)))?;
+        let stream = tls.connector.0.connect(name, stream).await.map_err(Failure::Tls)?;
+        Ok(Box::new(stream))
+    }
+
+    /// Tries every address the name has; each gets its share of the time that is left.
+    async fn connect_tcp(&self) -> io::Result<TcpStream> {
+        let deadline = Instant::now() + CONNECT_TIMEOUT;
+        let addresses: Vec<_> = tokio::net::lookup_host((self.host.as_str(), self.port)).await?.collect();
+        let mut failure = io::Error::new(ErrorKind::NotFound, "the name has no address");
+        for (n, address) in addresses.iter().enumerate() {
+            let left = u32::try_from(addresses.len() - n).unwrap_or(u32::MAX);
+            let share = deadline.saturating_duration_since(Instant::now()) / left;
+            match timeout(share, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => return configure(stream),
+                Ok(Err(error)) => failure = error,
+                Err(_) => failure = ErrorKind::TimedOut.into(),
+            }
+        }
+        Err(failure)
+    }
+}
+
+fn unreachable(error: io::Error) -> Failure {
+    if error.kind() == ErrorKind::ConnectionRefused { Failure::Refused } else { Failure::Unreachable(error) }
+}
+
+/// The client's pings do not get this far: that the path is alive, the kernel finds out.
+fn configure(stream: TcpStream) -> io::Result<TcpStream> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(&stream);
+    let keepalive = TcpKeepalive::new().with_time(DEAD_AFTER).with_interval(Duration::from_secs(5)).with_retries(3);
+    socket.set_tcp_keepalive(&keepalive)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(DEAD_AFTER))?;
+    Ok(stream)
+}
+
+/// What of the server's certificate is checked.
+/// <https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-SSLMODE-STATEMENTS>
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verify {
+    Nothing,
+    Authority,
+    AuthorityAndName,
+}
+
+/// With `roots`, a file, those are the only authorities, as for libpq; without, the public ones are.
+fn client_config(verify: Verify, roots: Option<&str>) -> Result<ClientConfig, String> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    if verify == Verify::Nothing {
+        let verifier = Arc::new(Lenient { verifier: None, provider });
+        return Ok(config.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth());
+    }
+    let roots = Arc::new(root_certificates(roots)?);
+    if verify == Verify::AuthorityAndName {
+        return Ok(config.with_root_certificates(roots).with_no_client_auth());
+    }
+    let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider.clone())
+        .build()
+        .map_err(|error| format!("sslrootcert cannot be used ({error})"))?;
+    let verifier = Arc::new(Lenient { verifier: Some(verifier), provider });
+    Ok(config.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
+}
+
+fn root_certificates(file: Option<&str>) -> Result<RootCertStore, String> {
+    let Some(file) = file else { return Ok(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }) };
+    let unusable = |why: &dyn std::fmt::Display| format!("the file of sslrootcert cannot be used ({why})");
+    let mut store = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(file).map_err(|error| unusable(&error))? {
+        store.add(certificate.map_err(|error| unusable(&error))?).map_err(|error| unusable(&error))?;
+    }
+    if store.is_empty() {
+        return Err(unusable(&"it holds no certificate in PEM form"));
+    }
+    Ok(store)
+}
+
+/// Checks less than the whole: the authority but not the name, or nothing at all. The server still has to hold the
+/// key of the certificate that it shows.
+#[derive(Debug)]
+struct Lenient {
+    verifier: Option<Arc<WebPkiServerVerifier>>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Lenient {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let Some(verifier) = &self.verifier else { return Ok(ServerCertVerified::assertion()) };
+        match verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            Err(rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            verified => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
