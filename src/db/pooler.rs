@@ -132,6 +132,13 @@ impl Pooler {
         self.wire.as_ref().map(|wire| wire.counters())
     }
 
+    /// The socket of the relay, if there is one: for tests, which come between.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn wire_socket(&self) -> Option<std::path::PathBuf> {
+        self.wire.as_ref().map(|wire| wire.socket())
+    }
+
     /// May this statement run without a transaction? A plain `select` where the pooler tracks names, and anything
     /// where the relay makes it read-only.
     fn needs_no_transaction(&self, query: &Through) -> bool {

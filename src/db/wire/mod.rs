@@ -93,6 +93,12 @@ impl Wire {
         url.options_through(&self.directory, PORT, application_name)
     }
 
+    /// Where it listens.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        socket_in(&self.directory)
+    }
+
     /// Has the pooler ended a connection since one of this age was made?
     #[must_use]
     pub fn casts_doubt_on(&self, age: Duration) -> bool {
