@@ -103,7 +103,9 @@ async fn warns_of_parameters_that_only_prisma_reads() {
 #[tokio::test]
 async fn refuses_named_statements_where_names_are_not_tracked() {
     let database = Database::create().await;
-    refuses(&database, &[("POOLER_STATEMENTS", "named")], &["POOLER_STATEMENTS", "unnamed"]);
+    let named = ("POOLER_STATEMENTS", "named");
+    refuses(&database, &[named, ("POOLER_WIRE", "plain")], &["POOLER_STATEMENTS", "unnamed"]);
+    refuses(&database, &[named, ("POOLER_WIRE", "pipelined")], &["POOLER_STATEMENTS", "POOLER_WIRE"]);
 }
 
 #[tokio::test]

@@ -181,3 +181,128 @@ pub fn cut_text(bytes: &Bytes) -> Option<(Bytes, Bytes)> {
     let end = bytes.iter().position(|byte| *byte == 0)?;
     Some((bytes.slice(..end), bytes.slice(end + 1..)))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn encoded(messages: &[(u8, Vec<u8>)]) -> BytesMut {
+        let mut out = BytesMut::new();
+        messages.iter().for_each(|(tag, body)| put(&mut out, *tag, &[body]));
+        out
+    }
+
+    fn messages(tags: &'static [u8]) -> impl Strategy<Value = Vec<(u8, Vec<u8>)>> {
+        prop::collection::vec((prop::sample::select(tags), prop::collection::vec(any::<u8>(), 0..40)), 0..12)
+    }
+
+    /// Feeds `bytes` in pieces, and collects what `next` makes of them.
+    fn in_pieces<T>(
+        bytes: &[u8],
+        cuts: &[usize],
+        mut next: impl FnMut(&mut BytesMut) -> Result<Option<T>, Malformed>,
+    ) -> Vec<T> {
+        let (mut buffer, mut found, mut rest) = (BytesMut::new(), Vec::new(), bytes);
+        for cut in cuts.iter().cycle() {
+            let (piece, after) = rest.split_at((*cut).min(rest.len()));
+            buffer.extend_from_slice(piece);
+            rest = after;
+            while let Some(item) = next(&mut buffer).unwrap() {
+                found.push(item);
+            }
+            if rest.is_empty() {
+                return found;
+            }
+        }
+        found
+    }
+
+    proptest! {
+        #[test]
+        fn requests_are_the_same_however_they_are_cut(
+            messages in messages(b"PBDECSQX"),
+            cuts in prop::collection::vec(1..24_usize, 1..10),
+        ) {
+            let bytes = encoded(&messages);
+            let mut reader = RequestReader::default();
+            let requests = in_pieces(&bytes, &cuts, |buffer| reader.next(buffer));
+            let whole: Vec<Request> = messages
+                .split_inclusive(|(tag, _)| b"SQX".contains(tag))
+                .filter(|request| request.last().is_some_and(|(tag, _)| b"SQX".contains(tag)))
+                .map(|request| {
+                    let message = |(tag, body): &(u8, Vec<u8>)| Message { tag: *tag, body: body.clone().into() };
+                    Request::Messages(request.iter().map(message).collect())
+                })
+                .collect();
+            prop_assert_eq!(requests, whole);
+        }
+
+        #[test]
+        fn answers_are_the_same_however_they_are_cut(
+            messages in messages(b"DDDCTZ"),
+            cuts in prop::collection::vec(1..24_usize, 1..10),
+        ) {
+            let bytes = encoded(&messages);
+            let mut reader = AnswerReader::default();
+            let mut passed = BytesMut::new();
+            for answer in in_pieces(&bytes, &cuts, |buffer| reader.next(buffer)) {
+                match answer {
+                    Answer::Rows(rows) => passed.extend_from_slice(&rows),
+                    Answer::Message(message) => {
+                        prop_assert_ne!(message.tag, b'D');
+                        put(&mut passed, message.tag, &[&message.body]);
+                    }
+                }
+            }
+            prop_assert_eq!(passed, bytes);
+            prop_assert!(!reader.is_within_a_row());
+        }
+    }
+
+    #[test]
+    fn a_request_that_is_too_long_is_passed_over_and_the_next_one_read() {
+        let mut reader = RequestReader::default();
+        let mut buffer = BytesMut::new();
+        put(&mut buffer, b'P', &[b"\0select 1\0\0\0"]);
+        buffer.put_u8(b'B');
+        buffer.put_u32(40 << 20);
+        assert_eq!(reader.next(&mut buffer), Ok(None));
+        // Its length counts itself.
+        let mut left = (40 << 20) - 4;
+        let piece = vec![0; 1 << 20];
+        while left > 0 {
+            let now = piece.len().min(left);
+            buffer.extend_from_slice(&piece[..now]);
+            left -= now;
+            assert_eq!(reader.next(&mut buffer), Ok(None));
+            assert!(buffer.is_empty(), "nothing of it is kept");
+        }
+        put(&mut buffer, b'S', &[]);
+        put(&mut buffer, b'S', &[]);
+        assert_eq!(reader.next(&mut buffer), Ok(Some(Request::TooLong)));
+        let sync = Message { tag: b'S', body: Bytes::new() };
+        assert_eq!(reader.next(&mut buffer), Ok(Some(Request::Messages(vec![sync]))));
+    }
+
+    #[test]
+    fn what_is_no_message_is_refused() {
+        for bytes in [&b"S\0\0\0\x03"[..], b"S\xff\xff\xff\xff", b"H\0\0\0\x04", b"d\0\0\0\x04", b"\0\0\0\0\0"] {
+            assert!(RequestReader::default().next(&mut BytesMut::from(bytes)).is_err(), "{bytes:?}");
+        }
+        for bytes in [&b"Z\0\0\0\x03"[..], b"T\x7f\xff\xff\xff", b"D\0\0\0\0"] {
+            assert!(AnswerReader::default().next(&mut BytesMut::from(bytes)).is_err(), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_row_passes_in_pieces_whatever_its_length() {
+        let mut reader = AnswerReader::default();
+        let mut buffer = BytesMut::from(&b"D\x40\0\0\0"[..]);
+        assert_eq!(reader.next(&mut buffer), Ok(Some(Answer::Rows(Bytes::from_static(b"D\x40\0\0\0")))));
+        buffer.extend_from_slice(&[0; 1000]);
+        assert!(matches!(reader.next(&mut buffer), Ok(Some(Answer::Rows(rows))) if rows.len() == 1000));
+        assert!(reader.is_within_a_row() && buffer.is_empty());
+    }
+}

@@ -32,6 +32,10 @@ mod conversation;
 mod counters;
 mod descriptions;
 mod frame;
+#[cfg(test)]
+mod fuzz;
+#[cfg(test)]
+mod model;
 mod relay;
 mod statements;
 mod upstream;

@@ -208,14 +208,14 @@ impl Connection {
         while let Some(answer) = self.answers.next(&mut self.from_server)? {
             self.conversation.on_answer(answer, &mut self.out)?;
         }
+        self.flush().await?;
         while self.conversation.takes_requests() {
             let Some(request) = self.requests.next(&mut self.from_client)? else { break };
             if self.conversation.on_request(request, &mut self.out)? == Next::Ends {
                 return Err(End::Terminated);
             }
+            self.flush().await?;
         }
-        self.flush_to_client().await?;
-        self.flush_to_server().await?;
         self.read().await
     }
 
@@ -243,6 +243,11 @@ impl Connection {
                 Err(End::Lost("the pooler did not answer in time: it is out of servers, or out of reach"))
             }
         }
+    }
+
+    async fn flush(&mut self) -> Result<(), End> {
+        self.flush_to_server().await?;
+        self.flush_to_client().await
     }
 
     async fn flush_to_client(&mut self) -> Result<(), End> {

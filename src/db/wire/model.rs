@@ -1,0 +1,663 @@
+//! Random conversations between a client that behaves as sqlx does and a server behind a transaction pooler, with the
+//! bytes cut anywhere: whatever happens, the client sees what it would see on a connection of its own, or an error.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use proptest::prelude::*;
+
+use super::conversation::{Conversation, Out, Shared};
+use super::frame::{Answer, AnswerReader, Message, RequestReader, cut_text, put, put_error, take_answer};
+
+/// What a statement is, in the model: its text is one of few words, an id, and nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Select,
+    Insert,
+    /// Fails when it is executed.
+    Fail,
+}
+
+/// The columns of a statement: all have one, of this type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Int4,
+    Int8,
+    Text,
+}
+
+impl Shape {
+    const fn oid(self) -> u32 {
+        match self {
+            Self::Int4 => 23,
+            Self::Int8 => 20,
+            Self::Text => 25,
+        }
+    }
+
+    /// Can code written for `self` read `other`?
+    const fn reads(self, other: Self) -> bool {
+        matches!(self, Self::Text) == matches!(other, Self::Text)
+    }
+
+    fn row_description(self) -> Vec<u8> {
+        [&[0, 1][..], b"a\0", &[0; 6], &self.oid().to_be_bytes(), &[0, 4, 255, 255, 255, 255, 0, 1]].concat()
+    }
+}
+
+// --- the server -----------------------------------------------------------------------------
+
+/// PostgreSQL behind a transaction pooler: whatever was prepared is gone with the transaction.
+#[derive(Debug, Default)]
+struct Server {
+    input: BytesMut,
+    output: BytesMut,
+    shapes: BTreeMap<u8, Shape>,
+    /// Tables that are not there.
+    missing: BTreeSet<u8>,
+    committed: Vec<(u8, u32)>,
+    uncommitted: Vec<(u8, u32)>,
+    status: Status,
+    read_only: bool,
+    /// Since the last Sync: the statement that was parsed, and the one that was bound with its value.
+    parsed: Option<String>,
+    bound: Option<(String, Bytes)>,
+    skips_to_sync: bool,
+    fails_next_begin: bool,
+    ready_messages: usize,
+    noise: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Status {
+    #[default]
+    Idle,
+    Open,
+    Failed,
+}
+
+impl Server {
+    fn shape(&self, id: u8) -> Shape {
+        self.shapes.get(&id).copied().unwrap_or(Shape::Int4)
+    }
+
+    fn run(&mut self) {
+        while let Some(message) = take_answer(&mut self.input).expect("well-formed messages") {
+            self.noise();
+            self.on(&message);
+        }
+    }
+
+    /// What may come at any time.
+    fn noise(&mut self) {
+        if self.noise {
+            put(&mut self.output, b'N', &[b"SNOTICE\0C00000\0Mx\0\0"]);
+            put(&mut self.output, b'A', &[&[0, 0, 0, 1], b"x\0y\0"]);
+            put(&mut self.output, b'S', &[b"TimeZone\0UTC\0"]);
+        }
+    }
+
+    fn on(&mut self, message: &Message) {
+        match message.tag {
+            b'S' => {
+                self.skips_to_sync = false;
+                self.ready();
+            }
+            b'Q' => {
+                let (text, _) = cut_text(&message.body).expect("a text");
+                let committed = &text[..] == b"COMMIT" && self.status == Status::Open;
+                let uncommitted = std::mem::take(&mut self.uncommitted);
+                if committed {
+                    self.committed.extend(uncommitted);
+                }
+                self.status = Status::Idle;
+                put(&mut self.output, b'C', &[if committed { b"COMMIT\0" } else { b"ROLLBACK\0" }]);
+                self.ready();
+            }
+            _ if self.skips_to_sync => {}
+            b'P' => {
+                let (name, rest) = cut_text(&message.body).expect("a name");
+                assert!(name.is_empty(), "invariant 1: no name reaches the pooler");
+                let (text, _) = cut_text(&rest).expect("a text");
+                let text = String::from_utf8(text.to_vec()).expect("UTF-8");
+                if self.status == Status::Failed {
+                    return self.fail("25P02");
+                }
+                if matches!(text.split_once(' '), Some(("select" | "insert" | "table", id)) if id.parse().is_ok_and(|id| self.missing.contains(&id)))
+                {
+                    return self.fail("42P01");
+                }
+                self.parsed = Some(text);
+                put(&mut self.output, b'1', &[]);
+            }
+            b'D' => {
+                assert_eq!(&message.body[..], b"S\0", "invariant 1");
+                let id = statement(self.parsed.as_deref().expect("invariant 1: Describe with its Parse")).1;
+                let columns = self.shape(id).row_description();
+                put(&mut self.output, b't', &[&[0, 1, 0, 0, 0, 23]]);
+                put(&mut self.output, b'T', &[&columns]);
+            }
+            b'B' => {
+                assert_eq!(message.body[..2], [0, 0], "invariant 1: neither portal nor statement has a name");
+                let parsed = self.parsed.clone().expect("invariant 1: every Bind travels with its Parse");
+                self.bound = Some((parsed, message.body.slice(2..)));
+                put(&mut self.output, b'2', &[]);
+            }
+            b'E' => self.execute(),
+            b'C' => put(&mut self.output, b'3', &[]),
+            tag => panic!("the server was sent {:?}", char::from(tag)),
+        }
+    }
+
+    fn execute(&mut self) {
+        let (text, values) = self.bound.take().expect("a bound statement");
+        if text.starts_with("begin") {
+            if std::mem::take(&mut self.fails_next_begin) {
+                return self.fail("57014");
+            }
+            assert_eq!(self.status, Status::Idle);
+            self.status = Status::Open;
+            self.read_only = text.contains("read only");
+            return put(&mut self.output, b'C', &[b"BEGIN\0"]);
+        }
+        if text.starts_with("set local") {
+            assert_eq!(self.status, Status::Open);
+            return put(&mut self.output, b'C', &[b"SET\0"]);
+        }
+        if text.contains("set_config") {
+            assert_eq!(self.status, Status::Idle);
+            self.read_only = true;
+            put(&mut self.output, b'D', &[&[0, 1, 0, 0, 0, 2], b"on"]);
+            return put(&mut self.output, b'C', &[b"SELECT 1\0"]);
+        }
+        let (kind, id) = statement(&text);
+        assert!(self.status == Status::Open || self.read_only, "outside a transaction everything is read-only");
+        let value = u32::from_be_bytes(values[values.len() - 8..values.len() - 4].try_into().expect("four bytes"));
+        match kind {
+            Kind::Fail => return self.fail("22012"),
+            Kind::Insert if self.read_only => return self.fail("25006"),
+            Kind::Insert => self.uncommitted.push((id, value)),
+            Kind::Select => {}
+        }
+        let row = Row { shape: self.shape(id), id, value };
+        for _ in 0..=value % 3 {
+            put(&mut self.output, b'D', &[&row.encode()]);
+        }
+        put(&mut self.output, b'C', &[b"SELECT 1\0"]);
+    }
+
+    fn fail(&mut self, sqlstate: &str) {
+        put_error(&mut self.output, "ERROR", sqlstate, "no");
+        self.skips_to_sync = true;
+        if self.status == Status::Open {
+            self.status = Status::Failed;
+        }
+    }
+
+    fn ready(&mut self) {
+        let status = match self.status {
+            Status::Idle => b"I",
+            Status::Open => b"T",
+            Status::Failed => b"E",
+        };
+        put(&mut self.output, b'Z', &[status]);
+        self.ready_messages += 1;
+        // The next request may reach another server.
+        self.parsed = None;
+        self.bound = None;
+        if self.status == Status::Idle {
+            self.read_only = false;
+            assert!(self.uncommitted.is_empty() || self.status != Status::Idle);
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Row {
+    shape: Shape,
+    id: u8,
+    value: u32,
+}
+
+impl Row {
+    fn encode(self) -> Vec<u8> {
+        let content = [&self.shape.oid().to_be_bytes()[..], &[self.id], &self.value.to_be_bytes()].concat();
+        [&[0, 1, 0, 0, 0, 9][..], &content].concat()
+    }
+
+    fn decode(mut body: Bytes) -> Self {
+        body.advance(6);
+        let shape = match body.get_u32() {
+            23 => Shape::Int4,
+            20 => Shape::Int8,
+            _ => Shape::Text,
+        };
+        Self { shape, id: body.get_u8(), value: body.get_u32() }
+    }
+}
+
+/// What kind of statement a text is, and its id.
+fn statement(text: &str) -> (Kind, u8) {
+    let (word, id) = text.split_once(' ').expect("two words");
+    let kind = match word {
+        "select" => Kind::Select,
+        "insert" => Kind::Insert,
+        _ => Kind::Fail,
+    };
+    (kind, id.parse().unwrap_or(0))
+}
+
+// --- the client -----------------------------------------------------------------------------
+
+/// What a client does next.
+#[derive(Debug, Clone)]
+enum Action {
+    Begin {
+        read_only: bool,
+    },
+    Statement {
+        kind: Kind,
+        id: u8,
+        value: u32,
+    },
+    /// The caller goes away while the statement runs; its transaction is rolled back and the connection given back.
+    Dropped {
+        kind: Kind,
+        id: u8,
+        executes: bool,
+    },
+    /// The caller goes away within `begin`, and the connection is given back.
+    DroppedBegin,
+    Commit,
+    Rollback,
+    Ping,
+    /// sqlx makes room in its cache.
+    Forget {
+        id: u8,
+    },
+    /// What is not to be passed on.
+    Forbidden(&'static str),
+    /// Somebody changes a table.
+    Migrate {
+        id: u8,
+        shape: Shape,
+    },
+    /// Somebody drops a table, or brings it back.
+    DropOrRestore {
+        id: u8,
+    },
+    FailNextBegin,
+    /// The client's connection is replaced by a new one.
+    Reconnect,
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    let kind = || prop_oneof![4 => Just(Kind::Select), 3 => Just(Kind::Insert), 1 => Just(Kind::Fail)];
+    let shape = prop_oneof![Just(Shape::Int4), Just(Shape::Int8), Just(Shape::Text)];
+    prop_oneof![
+        4 => any::<bool>().prop_map(|read_only| Action::Begin { read_only }),
+        12 => (kind(), 0..4_u8, any::<u32>()).prop_map(|(kind, id, value)| Action::Statement { kind, id, value }),
+        2 => (kind(), 0..4_u8, any::<bool>()).prop_map(|(kind, id, executes)| Action::Dropped { kind, id, executes }),
+        1 => Just(Action::DroppedBegin),
+        4 => Just(Action::Commit),
+        2 => Just(Action::Rollback),
+        2 => Just(Action::Ping),
+        1 => (0..4_u8).prop_map(|id| Action::Forget { id }),
+        1 => prop::sample::select(vec!["set a = 1", "listen x", "deallocate all", "select pg_advisory_lock(1)"])
+            .prop_map(Action::Forbidden),
+        1 => (0..4_u8).prop_map(|id| Action::DropOrRestore { id }),
+        1 => Just(Action::Reconnect),
+        2 => (0..4_u8, shape).prop_map(|(id, shape)| Action::Migrate { id, shape }),
+        1 => Just(Action::FailNextBegin),
+    ]
+}
+
+/// What the client saw of one request.
+#[derive(Debug, Default)]
+struct Seen {
+    tags: Vec<String>,
+    rows: Vec<Row>,
+    columns: Option<Bytes>,
+    error: Option<String>,
+    status: u8,
+}
+
+struct World {
+    server: Server,
+    shared: Arc<Shared>,
+    conversation: Conversation,
+    requests: RequestReader,
+    answers: AnswerReader,
+    from_client: BytesMut,
+    from_server: BytesMut,
+    out: Out,
+    to_client: BytesMut,
+    /// How many bytes the next piece has, again and again.
+    cuts: VecDeque<usize>,
+    requests_sent: usize,
+    ready_seen: usize,
+    /// sqlx's cache: the name of each statement and what it was told of it.
+    cache: BTreeMap<(String, u8), (String, Bytes)>,
+    next_name: u32,
+    /// As this process saw each statement first.
+    first: BTreeMap<String, Shape>,
+    in_transaction: bool,
+    failed: bool,
+    writes: Vec<(u8, u32)>,
+    acknowledged: Vec<(u8, u32)>,
+}
+
+impl World {
+    fn new(cuts: Vec<usize>, noise: bool) -> Self {
+        let shared = Arc::new(Shared::new(&[("statement_timeout", "5000".to_owned())]));
+        Self {
+            server: Server { noise, ..Server::default() },
+            conversation: Conversation::new(shared.clone()),
+            shared,
+            requests: RequestReader::default(),
+            answers: AnswerReader::default(),
+            from_client: BytesMut::new(),
+            from_server: BytesMut::new(),
+            out: Out::default(),
+            to_client: BytesMut::new(),
+            cuts: cuts.into(),
+            requests_sent: 0,
+            ready_seen: 0,
+            cache: BTreeMap::new(),
+            next_name: 0,
+            first: BTreeMap::new(),
+            in_transaction: false,
+            failed: false,
+            writes: Vec::new(),
+            acknowledged: Vec::new(),
+        }
+    }
+
+    fn piece(&mut self, of: usize) -> usize {
+        let cut = self.cuts.pop_front().unwrap_or(1);
+        self.cuts.push_back(cut);
+        cut.clamp(1, of)
+    }
+
+    /// Moves one piece, as relay.rs would; tells whether anything moved.
+    fn step(&mut self, sent: &mut BytesMut) -> bool {
+        let mut moved = false;
+        if !sent.is_empty() {
+            let piece = self.piece(sent.len());
+            self.from_client.unsplit(sent.split_to(piece));
+            moved = true;
+        }
+        if !self.server.output.is_empty() && self.cuts.front().is_none_or(|cut| cut % 2 == 0) | !moved {
+            let piece = self.piece(self.server.output.len());
+            let piece = self.server.output.split_to(piece);
+            self.from_server.extend_from_slice(&piece);
+            moved = true;
+        }
+        while let Some(answer) = self.answers.next(&mut self.from_server).expect("well-formed answers") {
+            if matches!(&answer, Answer::Message(message) if message.tag == b'Z') {
+                self.ready_seen += 1;
+            }
+            self.conversation.on_answer(answer, &mut self.out).expect("answers that are due");
+        }
+        while self.conversation.takes_requests() {
+            let Some(request) = self.requests.next(&mut self.from_client).expect("well-formed requests") else { break };
+            self.conversation.on_request(request, &mut self.out).expect("requests that are understood");
+            moved = true;
+        }
+        if !self.out.to_server.is_empty() {
+            let sent = self.out.to_server.split();
+            let mut look = sent.clone();
+            while let Some(message) = take_answer(&mut look).expect("well-formed messages") {
+                self.requests_sent += usize::from(b"SQ".contains(&message.tag));
+            }
+            assert!(look.is_empty(), "whole requests only");
+            assert!(self.requests_sent - self.ready_seen <= 1, "invariant 2: at most one request is on its way");
+            self.server.input.unsplit(sent);
+            self.server.run();
+            moved = true;
+        }
+        self.to_client.unsplit(self.out.to_client.split());
+        moved
+    }
+
+    /// Sends and waits for so many ReadyForQuery; gives what was seen before the last one.
+    fn ask(&mut self, mut request: BytesMut, ready: usize) -> Seen {
+        let (mut seen, mut left) = (Seen::default(), ready);
+        loop {
+            let moved = self.step(&mut request);
+            while let Some(message) = take_answer(&mut self.to_client).expect("well-formed answers") {
+                match message.tag {
+                    b'Z' => {
+                        left -= 1;
+                        seen.status = message.body[0];
+                        if left == 0 {
+                            assert!(self.to_client.is_empty() || self.server.noise, "nothing after the last answer");
+                            return seen;
+                        }
+                        seen = Seen::default();
+                    }
+                    b'D' => seen.rows.push(Row::decode(message.body)),
+                    b'T' => seen.columns = Some(message.body),
+                    b'C' => seen.tags.push(String::from_utf8_lossy(&message.body[..message.body.len() - 1]).into()),
+                    b'E' => seen.error = Some(String::from_utf8_lossy(&message.body).into()),
+                    b'1' | b'2' | b'3' | b't' | b'N' | b'S' => {}
+                    tag => panic!("the client was told {:?}", char::from(tag)),
+                }
+            }
+            assert!(moved, "the conversation is stuck");
+        }
+    }
+
+    fn text(kind: Kind, id: u8) -> String {
+        match kind {
+            Kind::Select => format!("select {id}"),
+            Kind::Insert => format!("insert {id}"),
+            // For the guard it is a statement like others.
+            Kind::Fail => format!("table {id}"),
+        }
+    }
+
+    fn check_status(&self, seen: &Seen) {
+        let expected = match (self.in_transaction, self.failed) {
+            (false, _) => b'I',
+            (true, false) => b'T',
+            (true, true) => b'E',
+        };
+        assert_eq!(char::from(seen.status), char::from(expected), "{seen:?}");
+    }
+
+    fn note_error(&mut self) {
+        self.failed = self.in_transaction;
+        self.writes.clear();
+    }
+
+    /// Asks for a statement's description, if sqlx has none; `None` if that failed.
+    fn prepare(&mut self, text: &str, id: u8) -> Option<(String, Bytes)> {
+        if let Some(known) = self.cache.get(&(text.to_owned(), id)) {
+            return Some(known.clone());
+        }
+        let (name, request) = self.parse(text);
+        let seen = self.ask(request, 1);
+        if seen.error.is_some() {
+            self.note_error();
+            self.check_status(&seen);
+            return None;
+        }
+        self.check_status(&seen);
+        let columns = seen.columns.expect("columns");
+        self.cache.insert((text.to_owned(), id), (name.clone(), columns.clone()));
+        Some((name, columns))
+    }
+
+    fn parse(&mut self, text: &str) -> (String, BytesMut) {
+        self.next_name += 1;
+        let name = format!("sqlx_s_{}", self.next_name);
+        let mut request = BytesMut::new();
+        put(&mut request, b'P', &[name.as_bytes(), b"\0", text.as_bytes(), b"\0", &[0, 1, 0, 0, 0, 23]]);
+        put(&mut request, b'D', &[b"S", name.as_bytes(), b"\0"]);
+        put(&mut request, b'S', &[]);
+        (name, request)
+    }
+
+    fn bind(name: &str, value: u32) -> BytesMut {
+        let mut request = BytesMut::new();
+        let values = [&[0, 1, 0, 1, 0, 1, 0, 0, 0, 4][..], &value.to_be_bytes(), &[0, 1, 0, 1]].concat();
+        put(&mut request, b'B', &[b"\0", name.as_bytes(), b"\0", &values]);
+        put(&mut request, b'E', &[&[0; 5]]);
+        put(&mut request, b'C', &[b"P\0"]);
+        put(&mut request, b'S', &[]);
+        request
+    }
+
+    fn query(text: &str) -> BytesMut {
+        let mut request = BytesMut::new();
+        put(&mut request, b'Q', &[text.as_bytes(), b"\0"]);
+        request
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Begin { read_only } if !self.in_transaction => {
+                let mode = if read_only { " read only" } else { "" };
+                let seen = self.ask(Self::query(&format!("begin{mode}; set local statement_timeout = 5000")), 1);
+                assert_eq!(seen.tags, ["BEGIN", "SET"]);
+                self.in_transaction = true;
+                self.failed = false;
+                self.check_status(&seen);
+            }
+            Action::Statement { kind, id, value } => self.execute(kind, id, value),
+            Action::Dropped { kind, id, executes } => {
+                let text = Self::text(kind, id);
+                let mut request = if executes {
+                    let Some((name, _)) = self.prepare(&text, id) else { return };
+                    Self::bind(&name, 1)
+                } else {
+                    self.parse(&text).1
+                };
+                let mut ready = 2;
+                if self.in_transaction {
+                    request.unsplit(Self::query("ROLLBACK"));
+                    ready += 1;
+                }
+                put(&mut request, b'S', &[]);
+                let seen = self.ask(request, ready);
+                self.end();
+                self.check_status(&seen);
+            }
+            Action::DroppedBegin if !self.in_transaction => {
+                let mut request = Self::query("begin");
+                put(&mut request, b'S', &[]);
+                let seen = self.ask(request, 2);
+                self.check_status(&seen);
+            }
+            Action::Commit if self.in_transaction => {
+                let seen = self.ask(Self::query("COMMIT"), 1);
+                assert_eq!(seen.error.is_some(), self.failed, "{seen:?}");
+                if seen.error.is_none() {
+                    assert_eq!(seen.tags, ["COMMIT"]);
+                    let writes = std::mem::take(&mut self.writes);
+                    self.acknowledged.extend(writes);
+                }
+                self.end();
+                self.check_status(&seen);
+                assert_eq!(self.server.committed, self.acknowledged, "acknowledged is committed, and nothing else is");
+            }
+            Action::Rollback if self.in_transaction => {
+                let seen = self.ask(Self::query("ROLLBACK"), 1);
+                assert_eq!((seen.tags, seen.error), (vec!["ROLLBACK".to_owned()], None));
+                self.end();
+            }
+            Action::Ping if !self.in_transaction => {
+                let mut request = BytesMut::new();
+                put(&mut request, b'S', &[]);
+                let seen = self.ask(request, 1);
+                self.check_status(&seen);
+            }
+            Action::Forget { id } => {
+                let Some(key) = self.cache.keys().find(|key| key.1 == id).cloned() else { return };
+                let (name, _) = self.cache.remove(&key).expect("a statement");
+                let mut request = BytesMut::new();
+                put(&mut request, b'C', &[b"S", name.as_bytes(), b"\0"]);
+                put(&mut request, b'S', &[]);
+                let seen = self.ask(request, 1);
+                self.check_status(&seen);
+            }
+            Action::Forbidden(text) => {
+                let request = if text.len() % 2 == 0 { Self::query(text) } else { self.parse(text).1 };
+                let seen = self.ask(request, 1);
+                assert!(seen.error.is_some());
+                self.note_error();
+                self.check_status(&seen);
+            }
+            Action::Migrate { id, shape } => {
+                self.server.shapes.insert(id, shape);
+            }
+            Action::DropOrRestore { id } => {
+                if !self.server.missing.remove(&id) {
+                    self.server.missing.insert(id);
+                }
+            }
+            Action::Reconnect if !self.in_transaction => self.reconnect(),
+            Action::FailNextBegin => self.server.fails_next_begin = true,
+            _ => {}
+        }
+    }
+
+    fn execute(&mut self, kind: Kind, id: u8, value: u32) {
+        let text = Self::text(kind, id);
+        let Some((name, told)) = self.prepare(&text, id) else { return };
+        let seen = self.ask(Self::bind(&name, value), 1);
+        let columns = seen.columns.clone().unwrap_or(told);
+        for row in &seen.rows {
+            assert_eq!((row.id, row.value), (id, value), "a row of another statement");
+            assert_eq!(columns, row.shape.row_description(), "invariant 3: a row is shaped as the client was told");
+            let first = *self.first.entry(text.clone()).or_insert(row.shape);
+            assert!(first.reads(row.shape), "invariant 3: a row that the code cannot read");
+        }
+        if seen.error.is_some() {
+            self.note_error();
+        } else {
+            assert_eq!((seen.tags.len(), seen.rows.len()), (1, value as usize % 3 + 1));
+            assert!(kind != Kind::Fail && (kind != Kind::Insert || self.in_transaction));
+            if kind == Kind::Insert {
+                self.writes.push((id, value));
+            }
+        }
+        self.check_status(&seen);
+    }
+
+    fn reconnect(&mut self) {
+        self.conversation = Conversation::new(self.shared.clone());
+        (self.requests, self.answers, self.out) = Default::default();
+        self.cache.clear();
+        // What was still on its way is gone.
+        for buffer in [&mut self.from_client, &mut self.from_server, &mut self.server.output, &mut self.to_client] {
+            buffer.clear();
+        }
+        self.ready_seen = self.requests_sent;
+    }
+
+    fn end(&mut self) {
+        self.in_transaction = false;
+        self.failed = false;
+        self.writes.clear();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_client_sees_what_it_would_see_on_a_connection_of_its_own(
+        actions in prop::collection::vec(action(), 1..40),
+        cuts in prop::collection::vec(prop_oneof![3 => 1..24_usize, 1 => 24..5000_usize], 1..20),
+        noise in prop::bool::weighted(0.2),
+    ) {
+        let mut world = World::new(cuts, noise);
+        for action in actions {
+            world.act(action);
+        }
+        prop_assert_eq!(&world.server.committed, &world.acknowledged);
+    }
+}
