@@ -1,6 +1,6 @@
 # The whole interface of the project: what a newcomer, a developer and CI type.
 
-.PHONY: run test chaos check bench openapi prepare stack-down
+.PHONY: run test chaos check bench fuzz openapi prepare stack-down
 
 # Brings up the local database stack, and serves with demo data on port 8000.
 run:
@@ -21,6 +21,10 @@ check:
 # Ratios against pgbench, CPU per request and per delivery, start-up time, memory; in one run.
 bench:
 	scripts/bench
+
+# Random bytes for what reads them from outside, guided by coverage.
+fuzz:
+	scripts/fuzz
 
 # Writes the snapshots that the tests compare with: the OpenAPI and AsyncAPI documents, and the query data.
 openapi:

@@ -145,18 +145,34 @@ impl ConnectionString {
         Ok(read)
     }
 
-    /// Over a network the connection is encrypted; on this machine it need not be.
+    /// Over a network the connection is encrypted; on this machine it need not be. The modes mean what libpq means by
+    /// them: <https://www.postgresql.org/docs/current/libpq-ssl.html>.
     fn set_ssl_mode(&mut self, asked: Option<PgSslMode>) -> Result<(), String> {
-        if let Some(path) = &self.ssl_root_cert
-            && let Err(why) = std::fs::metadata(path)
-        {
-            return Err(format!("names an sslrootcert file that cannot be read ({why})."));
-        }
+        let is_full = matches!(asked, None | Some(PgSslMode::VerifyFull));
+        let asked = match self.ssl_root_cert.as_deref() {
+            Some("system") if is_full => {
+                self.ssl_root_cert = None;
+                Some(PgSslMode::VerifyFull)
+            }
+            Some("system") => return Err("has sslrootcert=system, which needs sslmode=verify-full.".into()),
+            Some(path) => {
+                std::fs::metadata(path)
+                    .map_err(|why| format!("names an sslrootcert file that cannot be read ({why})."))?;
+                asked
+            }
+            None => asked,
+        };
         self.ssl_mode = match asked {
             Some(PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer) if !self.is_loopback() => {
                 return Err(
                     "has an sslmode that allows an unencrypted connection over a network: use require or verify-full."
                         .into(),
+                );
+            }
+            // Anybody can get a certificate from a public authority.
+            Some(PgSslMode::VerifyCa) if self.ssl_root_cert.is_none() => {
+                return Err(
+                    "has sslmode=verify-ca without sslrootcert=<file>: name the file, or use verify-full.".into()
                 );
             }
             // As libpq: a root certificate is there to be checked against.
@@ -333,6 +349,28 @@ mod tests {
     }
 
     #[test]
+    fn encrypts_as_libpq_would() {
+        let file = std::env::current_exe().unwrap();
+        let file = file.to_str().unwrap();
+        let with_file = |mode: &str| format!("{mode}&sslrootcert={file}");
+        for (parameters, mode, has_file) in [
+            (String::new(), PgSslMode::Require, false),
+            ("sslmode=require".into(), PgSslMode::Require, false),
+            (with_file("sslmode=require"), PgSslMode::VerifyCa, true),
+            (with_file("sslmode=verify-ca"), PgSslMode::VerifyCa, true),
+            (with_file("sslmode=verify-full"), PgSslMode::VerifyFull, true),
+            (with_file(""), PgSslMode::VerifyCa, true),
+            ("sslmode=verify-full".into(), PgSslMode::VerifyFull, false),
+            ("sslrootcert=system".into(), PgSslMode::VerifyFull, false),
+        ] {
+            let value = format!("postgres://u:p@db.example.com/db?{parameters}");
+            let url = ConnectionString::parse(Secret::DatabaseUrl, &value).unwrap();
+            let (found, roots) = url.tls();
+            assert_eq!((format!("{found:?}"), roots.is_some()), (format!("{mode:?}"), has_file), "{parameters}");
+        }
+    }
+
+    #[test]
     fn explains_every_mistake_without_repeating_the_password() {
         for (value, expected) in [
             ("mysql://u:hunter2@h/db", "must begin with postgres://"),
@@ -347,6 +385,8 @@ mod tests {
             ("postgres://u:hunter2@db.example.com/db?sslmode=disable", "unencrypted"),
             ("postgres://u:hunter2@db.example.com/db?sslmode=maybe", "sslmode"),
             ("postgres://u:hunter2@127.0.0.1/db?sslrootcert=/no/such/file", "sslrootcert"),
+            ("postgres://u:hunter2@db.example.com/db?sslmode=verify-ca", "verify-full"),
+            ("postgres://u:hunter2@db.example.com/db?sslmode=require&sslrootcert=system", "verify-full"),
             ("postgres://postgres:hunter2@aws-0-eu-west-1.pooler.supabase.com:6543/postgres", "postgres.<project-ref>"),
         ] {
             let problem = problem(Secret::DatabaseUrl, value);

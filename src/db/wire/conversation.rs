@@ -246,11 +246,9 @@ impl Conversation {
                 self.settle(&message.body, out)?;
             }
             Expected::Answer(pending) if message.tag == b'E' && pending.stage != Stage::Failed => {
-                if matches!(pending.stage, Stage::Parse | Stage::Parameters | Stage::Columns) {
-                    if let What::Execute { described } = &pending.what {
-                        let doubted = self.shared.descriptions.doubt(&described.parse);
-                        self.shared.counters.evicted.add(doubted.into());
-                    }
+                if let (Stage::Parse, What::Execute { described }) = (pending.stage, &pending.what) {
+                    let doubted = self.shared.descriptions.doubt(&described.parse);
+                    self.shared.counters.evicted.add(doubted.into());
                 }
                 pending.stage = Stage::Failed;
                 put(&mut out.to_client, b'E', &[&message.body]);

@@ -11,6 +11,9 @@ const HEADER: usize = 5;
 /// The most bytes of one request, all messages up to its Sync. Parameters of 16 MB fit.
 pub const MAX_REQUEST: usize = 32 << 20;
 
+/// The most messages of one request. sqlx sends four, and closes at most a hundred statements at once.
+const MAX_MESSAGES: usize = 1000;
+
 /// The most bytes of a server's message that is read as a whole. Rows are not: they pass in pieces.
 const MAX_ANSWER: usize = 1 << 20;
 
@@ -64,7 +67,7 @@ pub fn take_answer(buffer: &mut BytesMut) -> Result<Option<Message>, Malformed> 
 pub enum Request {
     /// The messages, the last one included.
     Messages(Vec<Message>),
-    /// It was longer than [`MAX_REQUEST`]; its bytes are gone.
+    /// It was longer than [`MAX_REQUEST`], or of more than a thousand messages; its bytes are gone.
     TooLong,
 }
 
@@ -99,7 +102,8 @@ impl RequestReader {
                     return Err(Malformed("a message of this kind is not relayed (COPY, Flush, function call)"));
                 }
                 self.ends = b"SQX".contains(&tag);
-                if self.too_long || self.size.saturating_add(size) > MAX_REQUEST {
+                if self.too_long || self.size.saturating_add(size) > MAX_REQUEST || self.messages.len() >= MAX_MESSAGES
+                {
                     self.too_long = true;
                     self.messages = Vec::new();
                     self.skip = size;

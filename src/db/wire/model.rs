@@ -65,8 +65,9 @@ struct Server {
     bound: Option<(String, Bytes)>,
     skips_to_sync: bool,
     fails_next_begin: bool,
-    ready_messages: usize,
     noise: bool,
+    /// The tags of all that was received.
+    log: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -85,6 +86,7 @@ impl Server {
     fn run(&mut self) {
         while let Some(message) = take_answer(&mut self.input).expect("well-formed messages") {
             self.noise();
+            self.log.push(char::from(message.tag));
             self.on(&message);
         }
     }
@@ -202,13 +204,11 @@ impl Server {
             Status::Failed => b"E",
         };
         put(&mut self.output, b'Z', &[status]);
-        self.ready_messages += 1;
         // The next request may reach another server.
         self.parsed = None;
         self.bound = None;
         if self.status == Status::Idle {
             self.read_only = false;
-            assert!(self.uncommitted.is_empty() || self.status != Status::Idle);
         }
     }
 }
@@ -660,4 +660,84 @@ proptest! {
         }
         prop_assert_eq!(&world.server.committed, &world.acknowledged);
     }
+}
+
+/// Invariant 1, and what the round trips of ARCHITECTURE.md are made of.
+#[test]
+fn a_statement_is_one_request_with_its_parse_and_without_a_name() {
+    let mut world = World::new(vec![7], false);
+    let select = |world: &mut World| world.execute(Kind::Select, 1, 1);
+    let sent = |world: &mut World| std::mem::take(&mut world.server.log);
+    select(&mut world);
+    assert_eq!(sent(&mut world), "PBEPDSPBEPDBECS", "described once, then executed");
+    select(&mut world);
+    assert_eq!(sent(&mut world), "PBEPDBECS", "alone: limits, then the statement");
+    world.reconnect();
+    select(&mut world);
+    assert_eq!(sent(&mut world), "PBEPDBECS", "another connection need not ask again");
+
+    world.act(Action::Begin { read_only: false });
+    assert_eq!(sent(&mut world), "", "BEGIN is held");
+    select(&mut world);
+    assert_eq!(sent(&mut world), "PBEPBEPDBECS", "BEGIN, SET LOCAL, the statement");
+    select(&mut world);
+    assert_eq!(sent(&mut world), "PDBECS");
+    world.act(Action::Commit);
+    assert_eq!(sent(&mut world), "Q");
+
+    world.act(Action::DroppedBegin);
+    world.act(Action::Ping);
+    assert_eq!(sent(&mut world), "", "a BEGIN that nobody waits for is forgotten");
+    let counters = world.shared.counters.now();
+    assert_eq!((counters.hits, counters.misses, counters.held, counters.forgotten), (1, 1, 2, 1));
+}
+
+/// Invariant 2.
+#[test]
+fn a_request_waits_until_the_server_has_rolled_back() {
+    let mut world = World::new(vec![1000], false);
+    world.act(Action::Begin { read_only: true });
+    world.execute(Kind::Select, 1, 1);
+    world.server.log.clear();
+    let mut request = World::query("ROLLBACK");
+    request.unsplit(World::bind("sqlx_s_1", 2));
+    let mut out = Out::default();
+    let mut reader = RequestReader::default();
+    while let Some(request) = reader.next(&mut request).expect("well-formed requests") {
+        assert!(world.conversation.takes_requests());
+        world.conversation.on_request(request, &mut out).expect("requests that are understood");
+    }
+    let rollback = out.to_server.split();
+    assert_eq!(rollback, World::query("ROLLBACK"), "nothing but the ROLLBACK is on its way");
+    assert!(!world.conversation.takes_requests());
+    for message in [Message { tag: b'C', body: "ROLLBACK\0".into() }, Message { tag: b'Z', body: "I".into() }] {
+        assert!(out.to_server.is_empty());
+        world.conversation.on_answer(Answer::Message(message), &mut out).expect("answers that are due");
+    }
+    assert!(!out.to_server.is_empty(), "now it is sent");
+}
+
+/// Invariant 3, in a transaction that has written: nothing of it is committed.
+#[test]
+fn rows_of_another_shape_are_withheld_and_their_transaction_is_rolled_back() {
+    let mut world = World::new(vec![11], false);
+    world.execute(Kind::Select, 1, 1);
+    world.act(Action::Migrate { id: 1, shape: Shape::Int8 });
+    let (name, told) = world.prepare("select 1", 1).expect("a statement");
+    let seen = world.ask(World::bind(&name, 5), 1);
+    assert_ne!(seen.columns.expect("told anew, before the rows"), told);
+    assert_eq!(seen.rows.len(), 3);
+
+    world.act(Action::Begin { read_only: false });
+    world.execute(Kind::Insert, 2, 7);
+    world.act(Action::Migrate { id: 1, shape: Shape::Text });
+    let seen = world.ask(World::bind(&name, 5), 1);
+    assert!(seen.rows.is_empty() && seen.error.is_some_and(|error| error.contains("C0A000")));
+    assert_eq!(seen.status, b'E');
+    let seen = world.ask(World::query("COMMIT"), 1);
+    assert!(seen.error.is_some_and(|error| error.contains("C25P02")));
+    assert_eq!(seen.status, b'I');
+    assert!(world.server.committed.is_empty());
+    let counters = world.shared.counters.now();
+    assert_eq!((counters.changed, counters.refused), (2, 1));
 }
