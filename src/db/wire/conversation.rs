@@ -149,6 +149,8 @@ enum Stage {
     Failed,
 }
 
+const UNDUE: Violation = Violation::of_protocol("the pooler sent a message that is not due");
+
 const COLUMNS_CHANGED: &str = "the columns or parameters of this statement are not what they were when this process first used it, \
      and its code cannot read them: restart the service, with a version that knows the present schema";
 
@@ -208,7 +210,6 @@ impl Conversation {
     /// # Errors
     /// It is not what is due: the conversation cannot go on.
     pub fn on_answer(&mut self, answer: Answer, out: &mut Out) -> Result<(), Violation> {
-        const UNDUE: Violation = Violation::of_protocol("the pooler sent a message that is not due");
         let message = match answer {
             // Told whenever the server likes: a changed parameter, a notice.
             Answer::Message(Message { tag: tag @ (b'S' | b'N'), body }) => {
@@ -254,7 +255,7 @@ impl Conversation {
                 put(&mut out.to_client, b'E', &[&message.body]);
             }
             Expected::Answer(pending) => {
-                let prepared = pending.advance(message, &self.shared, &mut out.to_client).ok_or(UNDUE)?;
+                let prepared = pending.advance(&message, &self.shared, &mut out.to_client)?;
                 if let Some(Prepared { name, described }) = prepared {
                     let forgotten = self.statements.insert(&name, described);
                     self.shared.counters.evicted.add(forgotten.into());
@@ -515,9 +516,14 @@ impl Pending {
         Self { what, stage, begins, parameters: Bytes::new(), withheld: false }
     }
 
-    /// Takes the message that is due, and passes on what concerns the client. Gives the name and the description of
-    /// a statement that is now prepared; `None` if the message is not due.
-    fn advance(&mut self, message: Message, shared: &Shared, out: &mut BytesMut) -> Option<Option<Prepared>> {
+    /// Takes the message that is due, and passes on what concerns the client. Gives the statement that is now prepared,
+    /// if one is.
+    fn advance(
+        &mut self,
+        message: &Message,
+        shared: &Shared,
+        out: &mut BytesMut,
+    ) -> Result<Option<Prepared>, Violation> {
         let mut prepared = None;
         self.stage = match (self.stage, message.tag) {
             (Stage::Opening(commands), b'1' | b'2') => Stage::Opening(commands),
@@ -561,9 +567,9 @@ impl Pending {
                 put_error(out, "ERROR", "25P02", "the transaction had failed: it has been rolled back");
                 Stage::Failed
             }
-            _ => return None,
+            _ => return Err(UNDUE),
         };
-        Some(prepared)
+        Ok(prepared)
     }
 
     /// What the server says of a statement *now*, in the very request that executes it, compared with what the client

@@ -171,7 +171,9 @@ pub fn put(out: &mut BytesMut, tag: u8, body: &[&[u8]]) {
     out.put_u8(tag);
     // A request is at most 32 MiB, and an answer is written as it was read.
     out.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
-    body.iter().for_each(|part| out.put_slice(part));
+    for part in body {
+        out.put_slice(part);
+    }
 }
 
 /// Writes an `ErrorResponse` (<https://www.postgresql.org/docs/current/protocol-error-fields.html>).
@@ -194,7 +196,9 @@ mod tests {
 
     fn encoded(messages: &[(u8, Vec<u8>)]) -> BytesMut {
         let mut out = BytesMut::new();
-        messages.iter().for_each(|(tag, body)| put(&mut out, *tag, &[body]));
+        for (tag, body) in messages {
+            put(&mut out, *tag, &[body]);
+        }
         out
     }
 

@@ -101,12 +101,17 @@ mod tests {
         })
     }
 
+    /// Tags and bodies.
+    type Messages<'a> = &'a [(u8, &'a [u8])];
+
     /// What both sides say in turn when all is well, as pieces of a conversation.
     fn scripts() -> impl Strategy<Value = Vec<(bool, Vec<u8>)>> {
-        let script = |parts: &[(bool, &[(u8, &[u8])])]| -> Vec<(bool, Vec<u8>)> {
-            let encode = |messages: &[(u8, &[u8])]| {
+        let script = |parts: &[(bool, Messages<'_>)]| -> Vec<(bool, Vec<u8>)> {
+            let encode = |messages: Messages<'_>| {
                 let mut bytes = BytesMut::new();
-                messages.iter().for_each(|(tag, body)| put(&mut bytes, *tag, &[body]));
+                for (tag, body) in messages {
+                    put(&mut bytes, *tag, &[body]);
+                }
                 bytes.to_vec()
             };
             parts.iter().map(|(server, messages)| (*server, encode(messages))).collect()
@@ -114,7 +119,7 @@ mod tests {
         let columns = &b"\0\x01a\0\0\0\0\0\0\0\0\0\0\x17\0\x04\xff\xff\xff\xff\0\x01"[..];
         let opened: [(u8, &[u8]); 4] = [(b'1', b""), (b'2', b""), (b'D', b"\0\0"), (b'C', b"SELECT 1\0")];
         let described: [(u8, &[u8]); 4] = [(b'1', b""), (b't', b"\0\0"), (b'T', columns), (b'Z', b"I")];
-        let prepare: &[(u8, &[u8])] = &[(b'P', b"s\0select 1\0\0\0"), (b'D', b"Ss\0"), (b'S', b"")];
+        let prepare: Messages<'_> = &[(b'P', b"s\0select 1\0\0\0"), (b'D', b"Ss\0"), (b'S', b"")];
         let execute: &[(u8, &[u8])] =
             &[(b'B', b"\0s\0\0\0\0\0\0\0"), (b'E', b"\0\0\0\0\0"), (b'C', b"P\0"), (b'S', b"")];
         let executed: [(u8, &[u8]); 8] = [

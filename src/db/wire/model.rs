@@ -50,6 +50,7 @@ impl Shape {
 
 /// PostgreSQL behind a transaction pooler: whatever was prepared is gone with the transaction.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Server {
     input: BytesMut,
     output: BytesMut,
@@ -251,7 +252,7 @@ fn statement(text: &str) -> (Kind, u8) {
 // --- the client -----------------------------------------------------------------------------
 
 /// What a client does next.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Action {
     Begin {
         read_only: bool,
@@ -388,7 +389,7 @@ impl World {
             self.from_client.unsplit(sent.split_to(piece));
             moved = true;
         }
-        if !self.server.output.is_empty() && self.cuts.front().is_none_or(|cut| cut % 2 == 0) | !moved {
+        if !self.server.output.is_empty() && self.cuts.front().is_none_or(|cut| cut % 2 == 0 || !moved) {
             let piece = self.piece(self.server.output.len());
             let piece = self.server.output.split_to(piece);
             self.from_server.extend_from_slice(&piece);
@@ -421,7 +422,7 @@ impl World {
         moved
     }
 
-    /// Sends and waits for so many ReadyForQuery; gives what was seen before the last one.
+    /// Sends and waits for so many `ReadyForQuery`; gives what was seen before the last one.
     fn ask(&mut self, mut request: BytesMut, ready: usize) -> Seen {
         let (mut seen, mut left) = (Seen::default(), ready);
         loop {
@@ -594,9 +595,8 @@ impl World {
                 self.server.shapes.insert(id, shape);
             }
             Action::DropOrRestore { id } => {
-                if !self.server.missing.remove(&id) {
-                    self.server.missing.insert(id);
-                }
+                let was_missing = self.server.missing.remove(&id);
+                self.server.missing.extend((!was_missing).then_some(id));
             }
             Action::Reconnect if !self.in_transaction => self.reconnect(),
             Action::FailNextBegin => self.server.fails_next_begin = true,
