@@ -78,7 +78,8 @@ async fn sockets_end_with_their_token() {
     let world = World::start().await;
     let (customer, provider, chat) = pair(&world).await;
     let banned = world.customer().await;
-    let tokens = AccessTokens::new(&JWT_SECRET.into(), Duration::from_secs(3));
+    // Time enough to log in and connect, on a busy machine too.
+    let tokens = AccessTokens::new(&JWT_SECRET.into(), Duration::from_secs(10));
     let short = tokens
         .issue(UserId(provider.id), "x@example.com".into(), Role::ServiceProvider, None, chrono::Utc::now())
         .expect("a token");
