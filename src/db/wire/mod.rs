@@ -126,7 +126,7 @@ impl Drop for Wire {
 /// Listens in a directory that nobody else may enter.
 fn listen(base: &Path) -> io::Result<(PathBuf, UnixListener)> {
     sweep(base);
-    let directory = base.join(format!("{PREFIX}{:016x}", rand::random::<u64>()));
+    let directory = base.join(format!("{PREFIX}{}-{:016x}", std::process::id(), rand::random::<u64>()));
     std::fs::DirBuilder::new().mode(0o700).create(&directory)?;
     match UnixListener::bind(socket_in(&directory)) {
         Ok(listener) => Ok((directory, listener)),
@@ -144,14 +144,19 @@ fn socket_in(directory: &Path) -> PathBuf {
 /// Removes what killed processes have left behind: sockets at which nobody listens any more.
 fn sweep(base: &Path) {
     for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
-        let directory = entry.path();
-        let is_dead = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
-        if entry.file_name().to_string_lossy().starts_with(PREFIX)
-            && std::os::unix::net::UnixStream::connect(socket_in(&directory)).is_err_and(is_dead)
+        if entry.file_name().to_str().and_then(|name| name.strip_prefix(PREFIX)).is_some_and(is_left_behind)
+            && let Err(error) = std::os::unix::net::UnixStream::connect(socket_in(&entry.path()))
+            && error.kind() == io::ErrorKind::ConnectionRefused
         {
-            let _best_effort = std::fs::remove_dir_all(&directory);
+            let _best_effort = std::fs::remove_dir_all(entry.path());
         }
     }
+}
+
+/// Does the process whose directory has this name run no more? (In a container of its own it may, unseen from here.)
+fn is_left_behind(name: &str) -> bool {
+    let process = name.split_once('-').map_or(name, |(process, _)| process);
+    !Path::new("/proc").join(process).exists()
 }
 
 async fn accept(listener: UnixListener, context: Arc<Context>) {
