@@ -74,6 +74,8 @@ fn refused(url: &ConnectionString, code: &str, message: &str) -> String {
                 "the server at {address} refused the password: check it, and percent-encode its special characters (@ as %40, : as %3A, / as %2F, # as %23)."
             )
         }
+        // The relay's own, and a sentence already.
+        "08001" => format!("the connection to {address} failed: {message}."),
         "28000" => format!("the server at {address} refused the user ({message}): check user, database and sslmode."),
         "3D000" => {
             format!("the server at {address} has no database of that name: check the part after the last slash.")

@@ -15,7 +15,7 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use sqlx::postgres::{PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
 use sqlx::{AssertSqlSafe, Connection, Either, Execute, Executor, PgPool, Postgres, SqlSafeStr as _, SqlStr};
 
-use super::tx::{Through, not_available};
+use super::tx::{COMMIT_TIMEOUT, Through, not_available};
 use super::url::ConnectionString;
 use super::wire::{Wire, WireCounters};
 use super::{ACQUIRE_TIMEOUT, Door, PING_AFTER_IDLE, Tx, sqlstate};
@@ -70,8 +70,11 @@ impl Pooler {
         let limits = limits(statement_timeout);
         let wire = match wire {
             PoolerWire::Plain => None,
-            // The pooler may need as long again to find a free server.
-            PoolerWire::Pipelined => Some(Arc::new(Wire::start(url, &limits, statement_timeout + ACQUIRE_TIMEOUT)?)),
+            PoolerWire::Pipelined => {
+                // The pooler may need a while to find a free server; and COMMIT has a limit of its own.
+                let answer_timeout = (statement_timeout + ACQUIRE_TIMEOUT).max(COMMIT_TIMEOUT);
+                Some(Arc::new(Wire::start(url, &limits, answer_timeout)?))
+            }
         };
         // Behind the relay the names stay within this process: sqlx may use them as on a session.
         let named = wire.is_some() || statements == PoolerStatements::Named;
@@ -183,19 +186,16 @@ fn is_dead(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Io(_)) || sqlstate(error).as_deref() == Some("57P01")
 }
 
-/// Settings that bound what a transaction may take, in milliseconds.
-fn limits(statement_timeout: Duration) -> [(&'static str, String); 3] {
-    [
-        ("statement_timeout", statement_timeout),
-        ("lock_timeout", LOCK_TIMEOUT.min(statement_timeout)),
-        ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
-    ]
-    .map(|(name, limit)| (name, limit.as_millis().to_string()))
+/// Settings that bound a statement, in milliseconds.
+fn limits(statement_timeout: Duration) -> [(&'static str, String); 2] {
+    [("statement_timeout", statement_timeout), ("lock_timeout", LOCK_TIMEOUT.min(statement_timeout))]
+        .map(|(name, limit)| (name, limit.as_millis().to_string()))
 }
 
 impl Begin {
     fn new(limits: &[(&str, String)]) -> Self {
-        let mut set = String::new();
+        let mut set =
+            format!("; set local idle_in_transaction_session_timeout = {}", IDLE_IN_TRANSACTION_TIMEOUT.as_millis());
         for (name, limit) in limits {
             let _infallible = write!(set, "; set local {name} = {limit}");
         }

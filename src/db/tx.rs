@@ -25,7 +25,7 @@ pub trait Door: sealed::Sealed + Send + Sync + 'static {
 }
 
 /// How long COMMIT may take before the connection is given up, and the outcome with it.
-const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An open transaction. Dropped without [`commit`](Self::commit), it is rolled back: ROLLBACK is sent when the
 /// connection goes back to its pool, off the caller's path.

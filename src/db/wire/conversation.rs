@@ -22,19 +22,19 @@ use crate::db::guard;
 pub struct Shared {
     pub descriptions: Descriptions,
     pub counters: Counters,
-    /// Goes ahead of every statement outside a transaction.
-    alone: Opening,
+    /// Goes ahead of a statement outside BEGIN and COMMIT, in the implicit transaction that ends with its Sync.
+    implicit: Opening,
 }
 
 impl Shared {
     /// `limits` are the names and values of settings that bound a statement which runs outside a transaction.
     pub fn new(limits: &[(&str, String)]) -> Self {
-        let mut alone = "select set_config('transaction_read_only', 'on', true)".to_owned();
+        let mut implicit = "select set_config('transaction_read_only', 'on', true)".to_owned();
         for (name, value) in limits {
             let _infallible =
-                std::fmt::Write::write_fmt(&mut alone, format_args!(", set_config('{name}', '{value}', true)"));
+                std::fmt::Write::write_fmt(&mut implicit, format_args!(", set_config('{name}', '{value}', true)"));
         }
-        Self { descriptions: Descriptions::default(), counters: Counters::default(), alone: Opening::of(&alone) }
+        Self { descriptions: Descriptions::default(), counters: Counters::default(), implicit: Opening::of(&implicit) }
     }
 }
 
@@ -86,16 +86,16 @@ pub struct Conversation {
     doomed: bool,
     statements: Statements,
     expected: Expected,
-    /// A request that waits until the server has answered ROLLBACK.
-    queued: Option<(Pending, BytesMut)>,
 }
 
 /// Whose turn it is. There is no way to express two requests on their way to the server.
 #[derive(Debug)]
 enum Expected {
     Request,
-    /// The server answers a ROLLBACK of which the client has been told already.
-    Rollback,
+    /// The server answers a ROLLBACK of which the client has been told already; a request may wait for that.
+    Rollback {
+        next: Option<(Pending, BytesMut)>,
+    },
     Answer(Pending),
 }
 
@@ -164,15 +164,14 @@ impl Conversation {
             doomed: false,
             statements: Statements::default(),
             expected: Expected::Request,
-            queued: None,
         }
     }
 
     /// May the next request come?
     pub fn takes_requests(&self) -> bool {
-        match self.expected {
+        match &self.expected {
             Expected::Request => true,
-            Expected::Rollback => self.queued.is_none(),
+            Expected::Rollback { next } => next.is_none(),
             Expected::Answer(_) => false,
         }
     }
@@ -180,6 +179,11 @@ impl Conversation {
     /// Is the server due to say something?
     pub fn awaits_answer(&self) -> bool {
         !matches!(self.expected, Expected::Request)
+    }
+
+    /// Is the server working on a statement that may be given up? The end of a transaction is not.
+    pub fn runs_statement(&self) -> bool {
+        matches!(&self.expected, Expected::Answer(pending) if !matches!(pending.what, What::Commit))
     }
 
     /// Something the client asks for.
@@ -233,12 +237,21 @@ impl Conversation {
             Answer::Message(message) => message,
         };
         match &mut self.expected {
-            // The server, or the pooler, ends the connection and says why.
-            Expected::Request if message.tag == b'E' => put(&mut out.to_client, b'E', &[&message.body]),
+            // The server, or the pooler, ends the connection and says why. Should it not: no transaction survives.
+            Expected::Request if message.tag == b'E' => {
+                self.doom();
+                put(&mut out.to_client, b'E', &[&message.body]);
+            }
             Expected::Request => return Err(UNDUE),
-            Expected::Rollback => match (message.tag, &*message.body) {
+            Expected::Rollback { next } => match (message.tag, &*message.body) {
                 (b'C', _) => {}
-                (b'Z', b"I") => self.expected = self.send_queued(out),
+                (b'Z', b"I") => {
+                    let next = next.take();
+                    self.expected = Expected::Request;
+                    if let Some((pending, request)) = next {
+                        self.send(pending, request, out);
+                    }
+                }
                 _ => return Err(Violation::of_protocol("the pooler did not carry out a ROLLBACK")),
             },
             Expected::Answer(pending)
@@ -258,7 +271,7 @@ impl Conversation {
                 let prepared = pending.advance(&message, &self.shared, &mut out.to_client)?;
                 if let Some(Prepared { name, described }) = prepared {
                     let forgotten = self.statements.insert(&name, described);
-                    self.shared.counters.evicted.add(forgotten.into());
+                    self.shared.counters.evicted.add(forgotten);
                 }
             }
         }
@@ -289,7 +302,7 @@ impl Conversation {
             self.shared.counters.hits.add(1);
             put_described(&mut out.to_client, &described.description);
             let forgotten = self.statements.insert(&name, described);
-            self.shared.counters.evicted.add(forgotten.into());
+            self.shared.counters.evicted.add(forgotten);
             self.ready(out);
         } else if let Err(why) = check(&parse) {
             self.refuse("0A000", &why, out);
@@ -323,7 +336,11 @@ impl Conversation {
             put(&mut request, b'S', &[]);
             self.send(Pending::new(What::Execute { described }, stage, begins), request, out);
         } else {
-            self.refuse("26000", "there is no prepared statement of this name on this connection", out);
+            // sqlx would ask for it again and again: its connection is replaced instead.
+            return Err(Violation {
+                sqlstate: "26000",
+                message: "there is no prepared statement of this name on this connection",
+            });
         }
         Ok(())
     }
@@ -420,7 +437,7 @@ impl Conversation {
         let held = if begins { self.held.take() } else { None };
         let opening = match &held {
             Some(held) => held,
-            None if self.status == Status::Idle => &self.shared.alone,
+            None if self.status == Status::Idle => &self.shared.implicit,
             None => return (false, Stage::Parse),
         };
         request.extend_from_slice(&opening.wire);
@@ -428,18 +445,12 @@ impl Conversation {
     }
 
     fn send(&mut self, pending: Pending, request: BytesMut, out: &mut Out) {
-        if matches!(self.expected, Expected::Rollback) {
-            self.queued = Some((pending, request));
+        if let Expected::Rollback { next } = &mut self.expected {
+            *next = Some((pending, request));
         } else {
             out.to_server.unsplit(request);
             self.expected = Expected::Answer(pending);
         }
-    }
-
-    fn send_queued(&mut self, out: &mut Out) -> Expected {
-        let Some((pending, request)) = self.queued.take() else { return Expected::Request };
-        out.to_server.unsplit(request);
-        Expected::Answer(pending)
     }
 
     /// Drops a transaction of which the server does not know. Was there one?
@@ -456,7 +467,7 @@ impl Conversation {
         if self.status != Status::Idle {
             put(&mut out.to_server, b'Q', &[b"ROLLBACK\0"]);
             self.status = Status::Idle;
-            self.expected = Expected::Rollback;
+            self.expected = Expected::Rollback { next: None };
         }
     }
 
@@ -465,12 +476,16 @@ impl Conversation {
     /// The server has answered a request to its end.
     fn settle(&mut self, status: &[u8], out: &mut Out) -> Result<(), Violation> {
         let Expected::Answer(pending) = std::mem::replace(&mut self.expected, Expected::Request) else { return Ok(()) };
+        let before = self.status;
         self.status = match status {
             b"I" => Status::Idle,
             b"T" => Status::Open,
             b"E" => Status::Failed,
             _ => return Err(Violation::of_protocol("the pooler is ready in an unknown way")),
         };
+        if before != Status::Idle && self.status == Status::Idle && !matches!(pending.what, What::Commit) {
+            return Err(Violation::of_protocol("the pooler ended a transaction by itself"));
+        }
         let refused = pending.withheld && pending.stage != Stage::Failed;
         if refused {
             put_error(&mut out.to_client, "ERROR", "0A000", COLUMNS_CHANGED);
@@ -501,9 +516,14 @@ impl Conversation {
     /// Answers with an error what is not passed on. As any error, it dooms the transaction it happens in.
     fn refuse(&mut self, sqlstate: &str, why: &str, out: &mut Out) {
         self.shared.counters.refused.add(1);
-        self.doomed |= self.held.take().is_some() || self.status != Status::Idle;
+        self.doom();
         put_error(&mut out.to_client, "ERROR", sqlstate, why);
         self.ready(out);
+    }
+
+    /// The client's transaction, if there is one, can only be rolled back.
+    fn doom(&mut self) {
+        self.doomed |= self.held.take().is_some() || self.status != Status::Idle;
     }
 
     fn refuse_doomed(&mut self, out: &mut Out) {
@@ -580,9 +600,11 @@ impl Pending {
             What::Execute { described } if described.description == now => return None,
             What::Execute { described } => {
                 shared.counters.changed.add(1);
-                let (learned, evicted) = shared.descriptions.learn(&described.parse, now);
-                shared.counters.evicted.add(evicted);
-                self.withheld = learned.is_none();
+                self.withheld = !described.description.is_readable_as(&now);
+                if !self.withheld {
+                    let (_, evicted) = shared.descriptions.learn(&described.parse, now);
+                    shared.counters.evicted.add(evicted);
+                }
                 if let Some(columns) = columns.filter(|_| !self.withheld) {
                     put(out, b'T', &[&columns]);
                 }

@@ -19,6 +19,13 @@ pub struct Described {
     pub description: Description,
 }
 
+impl Described {
+    /// Bytes it takes.
+    pub fn size(&self) -> usize {
+        self.parse.len() + self.description.size()
+    }
+}
+
 /// Statements by their Parse message.
 #[derive(Debug, Default)]
 pub struct Descriptions {
@@ -46,7 +53,7 @@ impl Known {
         /// Of the entry itself, roughly.
         const ENTRY: usize = 256;
         // The text stands in the key and, shared with the connections, in `last`.
-        let last = self.last.as_ref().map_or(0, |last| last.parse.len() + last.description.size());
+        let last = self.last.as_ref().map_or(0, |last| last.size());
         ENTRY + parse.len() + self.first.size() + last
     }
 }
@@ -104,7 +111,7 @@ impl Descriptions {
         let mut inner = self.lock();
         let Some(known) = inner.known.get_mut(parse) else { return false };
         let Some(last) = known.last.take() else { return false };
-        inner.bytes -= last.parse.len() + last.description.size();
+        inner.bytes -= last.size();
         true
     }
 }

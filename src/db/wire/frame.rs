@@ -14,7 +14,8 @@ pub const MAX_REQUEST: usize = 32 << 20;
 /// The most messages of one request. sqlx sends four, and closes at most a hundred statements at once.
 const MAX_MESSAGES: usize = 1000;
 
-/// The most bytes of a server's message that is read as a whole. Rows are not: they pass in pieces.
+/// The most bytes of a server's message that is read as a whole. Rows are not: they pass in pieces. Errors and notices
+/// may quote what was sent.
 const MAX_ANSWER: usize = 1 << 20;
 
 /// Bytes that are no message, and why.
@@ -24,7 +25,7 @@ pub struct Malformed(pub &'static str);
 /// A whole message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// What it is.
+    /// Its kind, as a letter.
     pub tag: u8,
     /// What follows the length.
     pub body: Bytes,
@@ -59,7 +60,8 @@ fn take(buffer: &mut BytesMut, limit: usize) -> Result<Option<Message>, Malforme
 /// # Errors
 /// It is too long, or none.
 pub fn take_answer(buffer: &mut BytesMut) -> Result<Option<Message>, Malformed> {
-    take(buffer, MAX_ANSWER)
+    let limit = if matches!(buffer.first(), Some(b'E' | b'N')) { MAX_REQUEST } else { MAX_ANSWER };
+    take(buffer, limit)
 }
 
 /// What a client asks for at once: messages up to a Sync, a Query or a Terminate.

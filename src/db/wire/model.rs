@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::{Buf as _, Bytes, BytesMut};
 use proptest::prelude::*;
 
+use super::columns::Description;
 use super::conversation::{Conversation, Out, Shared};
 use super::frame::{Answer, AnswerReader, Message, RequestReader, cut_text, put, put_error, take_answer};
 
@@ -176,7 +177,8 @@ impl Server {
         }
         let (kind, id) = statement(&text);
         assert!(self.status == Status::Open || self.read_only, "outside a transaction everything is read-only");
-        let value = u32::from_be_bytes(values[values.len() - 8..values.len() - 4].try_into().expect("four bytes"));
+        // A look-up has no parameter.
+        let value = values.len().checked_sub(8).map_or(0, |at| values.slice(at..).get_u32());
         match kind {
             Kind::Fail => return self.fail("22012"),
             Kind::Insert if self.read_only => return self.fail("25006"),
@@ -291,6 +293,14 @@ enum Action {
     FailNextBegin,
     /// The client's connection is replaced by a new one.
     Reconnect,
+    /// The pooler reports the end of the connection, and does not end it.
+    Fatal,
+    /// Other statements take all the room there is for descriptions.
+    Evict,
+    /// sqlx looks a type up.
+    LookUp {
+        id: u8,
+    },
 }
 
 fn action() -> impl Strategy<Value = Action> {
@@ -309,6 +319,9 @@ fn action() -> impl Strategy<Value = Action> {
             .prop_map(Action::Forbidden),
         1 => (0..4_u8).prop_map(|id| Action::DropOrRestore { id }),
         1 => Just(Action::Reconnect),
+        1 => Just(Action::Fatal),
+        1 => Just(Action::Evict),
+        1 => (0..4_u8).prop_map(|id| Action::LookUp { id }),
         2 => (0..4_u8, shape).prop_map(|(id, shape)| Action::Migrate { id, shape }),
         1 => Just(Action::FailNextBegin),
     ]
@@ -599,6 +612,26 @@ impl World {
                 self.server.missing.extend((!was_missing).then_some(id));
             }
             Action::Reconnect if !self.in_transaction => self.reconnect(),
+            Action::Fatal => self.fatal(),
+            Action::Evict => {
+                let bytes = super::descriptions::MAX_BYTES / 2;
+                for n in 0..3_u8 {
+                    let description = Description { parameters: vec![0; bytes].into(), columns: None };
+                    self.shared.descriptions.learn(&vec![n].into(), description);
+                }
+                // What is seen first from now on is what counts for those who ask from now on.
+                self.first.clear();
+            }
+            Action::LookUp { id } => {
+                let seen = self.ask(Self::query(&format!("select {id}")), 1);
+                if seen.error.is_some() {
+                    self.note_error();
+                } else {
+                    let told = seen.columns.as_ref().expect("columns");
+                    assert!(seen.rows.iter().all(|row| row.id == id && told == &row.shape.row_description()));
+                }
+                self.check_status(&seen);
+            }
             Action::FailNextBegin => self.server.fails_next_begin = true,
             _ => {}
         }
@@ -625,6 +658,20 @@ impl World {
             }
         }
         self.check_status(&seen);
+    }
+
+    /// An error that nobody asked for: sqlx takes it for the answer to what it asks next. The transaction, if there is
+    /// one, is not committed any more.
+    fn fatal(&mut self) {
+        while self.step(&mut BytesMut::new()) {}
+        put_error(&mut self.server.output, "FATAL", "57P01", "going away");
+        while self.step(&mut BytesMut::new()) {}
+        let mut last = None;
+        while let Some(message) = take_answer(&mut self.to_client).expect("well-formed answers") {
+            last = Some(message.tag);
+        }
+        assert_eq!(last, Some(b'E'));
+        self.note_error();
     }
 
     fn reconnect(&mut self) {
@@ -737,7 +784,17 @@ fn rows_of_another_shape_are_withheld_and_their_transaction_is_rolled_back() {
     let seen = world.ask(World::query("COMMIT"), 1);
     assert!(seen.error.is_some_and(|error| error.contains("C25P02")));
     assert_eq!(seen.status, b'I');
+    world.end();
     assert!(world.server.committed.is_empty());
     let counters = world.shared.counters.now();
     assert_eq!((counters.changed, counters.refused), (2, 1));
+
+    // A new connection has the statement described anew: still not as this process knew it first.
+    world.act(Action::DropOrRestore { id: 1 });
+    world.execute(Kind::Select, 1, 5);
+    world.act(Action::DropOrRestore { id: 1 });
+    world.reconnect();
+    assert!(world.prepare("select 1", 1).is_none());
+    world.act(Action::Migrate { id: 1, shape: Shape::Int4 });
+    assert!(world.prepare("select 1", 1).is_some());
 }

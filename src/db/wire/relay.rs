@@ -92,6 +92,9 @@ pub async fn relay(context: Arc<Context>, mut client: UnixStream) -> io::Result<
         Err(end) => return connection.end(end).await,
     }
     let end = connection.serve().await;
+    if matches!(end, End::Closed | End::Lost(_)) {
+        connection.context.last_loss.note();
+    }
     connection.end(end).await
 }
 
@@ -275,9 +278,6 @@ impl Connection {
 
     /// Ends both connections, and tells the client why if it does not know.
     async fn end(mut self, end: End) -> io::Result<()> {
-        if matches!(end, End::Closed | End::Lost(_) | End::Broken(_)) {
-            self.context.last_loss.note();
-        }
         // What the server had said before it went.
         if !matches!(end, End::Abandoned) {
             self.flush_to_client().await.ok();
@@ -295,9 +295,8 @@ impl Connection {
         };
         // In the middle of a row an error would be taken for a part of it.
         if !self.answers.is_within_a_row() {
-            part(&mut self.client, sqlstate, why).await?;
+            part(&mut self.client, sqlstate, why).await.ok();
         }
-        self.client.shutdown().await?;
         self.cancel().await
     }
 
@@ -305,7 +304,7 @@ impl Connection {
     /// connection ends, because after that it could be working for somebody else.
     /// <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-CANCELING-REQUESTS>
     async fn cancel(&mut self) -> io::Result<()> {
-        if !self.conversation.awaits_answer() || self.cancel_key.is_empty() {
+        if !self.conversation.runs_statement() || self.cancel_key.is_empty() {
             return Ok(());
         }
         let mut packet = Vec::new();

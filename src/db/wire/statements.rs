@@ -11,9 +11,13 @@ use super::descriptions::Described;
 /// one whose caller went away while it was prepared.
 const MAX_STATEMENTS: usize = 256;
 
+/// The most bytes of their texts and descriptions, though most are shared with other connections.
+const MAX_BYTES: usize = 8 << 20;
+
 #[derive(Debug, Default)]
 pub struct Statements {
     named: HashMap<Bytes, Statement>,
+    bytes: usize,
     clock: u64,
 }
 
@@ -24,16 +28,21 @@ struct Statement {
 }
 
 impl Statements {
-    /// Adds or replaces a statement. Is another one forgotten for it, the one that was used longest ago?
-    pub fn insert(&mut self, name: &Bytes, described: Arc<Described>) -> bool {
+    /// Adds or replaces a statement. Gives how many others are forgotten for it, those that were used longest ago.
+    pub fn insert(&mut self, name: &Bytes, described: Arc<Described>) -> u64 {
         self.clock += 1;
+        self.remove(name);
+        self.bytes += described.size();
         // A copy: what was read must not keep its whole buffer in memory.
         self.named.insert(Bytes::copy_from_slice(name), Statement { described, used: self.clock });
-        if self.named.len() <= MAX_STATEMENTS {
-            return false;
+        let mut forgotten = 0;
+        while self.named.len() > MAX_STATEMENTS || self.bytes > MAX_BYTES && self.named.len() > 1 {
+            let oldest = self.named.iter().min_by_key(|(_, statement)| statement.used).map(|(name, _)| name.clone());
+            let Some(oldest) = oldest else { break };
+            self.remove(&oldest);
+            forgotten += 1;
         }
-        let oldest = self.named.iter().min_by_key(|(_, statement)| statement.used).map(|(name, _)| name.clone());
-        oldest.is_some_and(|name| self.named.remove(&name).is_some())
+        forgotten
     }
 
     /// A statement that is about to be executed, as the client knows it.
@@ -45,7 +54,9 @@ impl Statements {
     }
 
     pub fn remove(&mut self, name: &Bytes) {
-        self.named.remove(name);
+        if let Some(statement) = self.named.remove(name) {
+            self.bytes -= statement.described.size();
+        }
     }
 }
 
@@ -54,21 +65,39 @@ mod tests {
     use super::super::columns::Description;
     use super::*;
 
+    fn described(size: usize) -> Arc<Described> {
+        Arc::new(Described {
+            parse: vec![0; size].into(),
+            description: Description { parameters: Bytes::new(), columns: None },
+        })
+    }
+
+    fn name(n: usize) -> Bytes {
+        Bytes::from(n.to_string())
+    }
+
     #[test]
     fn the_least_recently_used_is_forgotten() {
-        let described = Arc::new(Described {
-            parse: Bytes::new(),
-            description: Description { parameters: Bytes::new(), columns: None },
-        });
         let mut statements = Statements::default();
-        let name = |n: usize| Bytes::from(n.to_string());
         for n in 0..MAX_STATEMENTS {
-            assert!(!statements.insert(&name(n), described.clone()));
+            assert_eq!(statements.insert(&name(n), described(1)), 0);
         }
         assert!(statements.get(&name(0)).is_some());
-        assert!(statements.insert(&name(MAX_STATEMENTS), described));
+        assert_eq!(statements.insert(&name(MAX_STATEMENTS), described(1)), 1);
         assert!(statements.get(&name(0)).is_some() && statements.get(&name(1)).is_none());
         statements.remove(&name(0));
         assert!(statements.get(&name(0)).is_none());
+    }
+
+    #[test]
+    fn bytes_are_bounded() {
+        let mut statements = Statements::default();
+        let forgotten: u64 = (0..20).map(|n| statements.insert(&name(n), described(1 << 20))).sum();
+        assert_eq!((forgotten, statements.named.len(), statements.bytes), (12, 8, 8 << 20));
+        // One that is larger than all may have by itself is still there.
+        assert_eq!(statements.insert(&name(20), described(MAX_BYTES + 1)), 8);
+        assert!(statements.get(&name(20)).is_some());
+        assert_eq!(statements.insert(&name(20), described(1)), 0);
+        assert_eq!(statements.bytes, 1);
     }
 }
