@@ -25,11 +25,11 @@ find_postgres() {
 # (pgbouncer's unit stays enabled, as its package wants, and may start on 6432 at the next boot.)
 install_packages() (
   command -v apt-get >/dev/null ||
-    die "PostgreSQL ${DATA_MAJOR:-15+} (server and psql) and PgBouncer are needed in PATH; install them with your package manager"
+    die "PostgreSQL ${DATA_MAJOR:-15+} (server and psql)${POOLER_TLS:+, openssl} and PgBouncer are needed in PATH; install them with your package manager"
   as_root=''
   if [ "$(id -u)" -ne 0 ]; then
     as_root=sudo
-    command -v sudo >/dev/null || die "as root, run: apt-get install postgresql pgbouncer"
+    command -v sudo >/dev/null || die "as root, run: apt-get install postgresql pgbouncer${POOLER_TLS:+ openssl}"
   fi
   policy=/usr/sbin/policy-rc.d dropin=/etc/postgresql-common/createcluster.d
   made=() dirs=() installer=$BASHPID
@@ -49,7 +49,8 @@ install_packages() (
     printf 'create_main_cluster = false\n' | $as_root tee "$dropin/no-main-cluster.conf" >/dev/null
     $as_root chmod 644 "$dropin/no-main-cluster.conf"
   fi
-  command -v pgbouncer >/dev/null || packages+=(pgbouncer)
+  found_pooler || packages+=(pgbouncer)
+  found_openssl || packages+=(openssl)
   if [ ! -e "$policy" ]; then
     made+=("$policy")
     printf '#!/bin/sh\n[ ! -d /proc/%s ] || exit 101\nrm -f "$0"\n' "$installer" | $as_root tee "$policy" >/dev/null
@@ -59,12 +60,20 @@ install_packages() (
   $as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get -qq -y -o DPkg::Lock::Timeout=300 \
     install --no-install-recommends "${packages[@]}"
 )
+found_pooler() { command -v "$POOLER_PROGRAM" >/dev/null; }
+found_openssl() { [ -z "$POOLER_TLS" ] || command -v openssl >/dev/null; }
+# 1.21 brought max_prepared_statements; to an older one the setting is an error.
+pooler_can_track() {
+  "$POOLER_PROGRAM" --version | awk '/^PgBouncer/ { split($2, v, "."); exit !(v[1] > 1 || v[2] >= 21) }'
+}
 need_programs() {
-  if ! find_postgres || ! command -v pgbouncer >/dev/null; then
+  found_pooler || [ "$POOLER_PROGRAM" = pgbouncer ] || die "POOLER_PROGRAM=$POOLER_PROGRAM is not a program"
+  if ! find_postgres || ! found_pooler || ! found_openssl; then
     install_packages
     hash -r
     find_postgres || die "PostgreSQL ${DATA_MAJOR:-15+} is still missing after installation"
-    command -v pgbouncer >/dev/null || die "PgBouncer is still missing after installation"
+    found_pooler || die "PgBouncer is still missing after installation"
+    found_openssl || die "openssl is still missing after installation"
   fi
   if ! id "$RUN_USER" >/dev/null 2>&1; then  # root with a PostgreSQL that came without its user
     useradd --system --no-create-home "$RUN_USER" 2>/dev/null || adduser -S -D -H "$RUN_USER"

@@ -1,9 +1,12 @@
 # shellcheck shell=bash disable=SC2015,SC2016,SC2154
 # Part of scripts/stack: configuring, starting and stopping the two servers.
 
+# TLS is asked of the pooler's configuration: POOLER_TLS may have changed since it started.
 ask() { # SECONDS PORT DATABASE, SQL on stdin
-  PGPASSWORD=$PASSWORD PGCONNECT_TIMEOUT=2 ${TIMEOUT:+"$TIMEOUT" "$1"} "$PG_BINDIR/psql" -XAtq \
-    -v ON_ERROR_STOP=1 "host=127.0.0.1 port=$2 user=stm dbname=$3 sslmode=disable"
+  local sslmode=disable
+  if [ "$2" = "$POOLER_PORT" ] && grep -q '^client_tls_sslmode' "$INI"; then sslmode=verify-ca; fi
+  PGPASSWORD=$PASSWORD PGCONNECT_TIMEOUT=2 PGSSLROOTCERT=$STACK_DIR/ca.crt ${TIMEOUT:+"$TIMEOUT" "$1"} \
+    "$PG_BINDIR/psql" -XAtq -v ON_ERROR_STOP=1 "host=127.0.0.1 port=$2 user=stm dbname=$3 sslmode=$sslmode"
 }
 failed() { # MESSAGE LOG
   as_run tail -n 20 "$2" >&2 || true
@@ -87,15 +90,65 @@ select format('create role %I nologin', r) from unnest(array['anon', 'authentica
 select 'create database stm' where not exists (select from pg_database where datname = 'stm') \gexec
 EOF
 }
+# Made once per stack, and renamed when complete: a client may hold on to a copy of ca.crt.
+# Nothing else is ever signed, so the keys of the CAs are not kept.
+make_certificates() {
+  local new=$TLS_DIR.new name out
+  if [ ! -d "$TLS_DIR" ]; then
+    as_run rm -rf "$new"
+    as_run mkdir "$new"
+    put "$new/openssl.cnf" <<EOF
+[req]
+prompt = no
+distinguished_name = dn
+[dn]
+[ca]
+basicConstraints = critical, CA:true
+keyUsage = critical, keyCertSign, cRLSign
+subjectKeyIdentifier = hash
+[server]
+basicConstraints = critical, CA:false
+keyUsage = critical, digitalSignature
+extendedKeyUsage = serverAuth
+subjectAltName = DNS:localhost, IP:127.0.0.1
+authorityKeyIdentifier = keyid
+EOF
+    out=$(as_run sh -euc 'cd "$1"
+      for name in ca other-ca server; do openssl ecparam -name prime256v1 -genkey -noout -out $name.key; done
+      for ca in ca other-ca; do
+        openssl req -x509 -new -config openssl.cnf -extensions ca -days 1825 -subj "/CN=stm stack $ca" -key $ca.key -out $ca.crt
+      done
+      openssl req -new -config openssl.cnf -subj /CN=localhost -key server.key -out server.csr
+      openssl x509 -req -in server.csr -extfile openssl.cnf -extensions server -days 1825 \
+        -CA ca.crt -CAkey ca.key -CAcreateserial -out server.crt
+      rm ca.key other-ca.key' sh "$new" 2>&1) || die "openssl made no certificates: $out"
+    as_run mv "$new" "$TLS_DIR"
+  fi
+  for name in ca.crt other-ca.crt; do        # clients may run as another user
+    as_run cat "$TLS_DIR/$name" >"$STACK_DIR/$name"
+    chmod 644 "$STACK_DIR/$name"
+  done
+}
 # Deliberately the least forgiving pooler: transaction mode, no ignore_startup_parameters, no
-# prepared statements, few server connections. What works here works behind a hosted pooler.
+# prepared statements unless asked for, few server connections. What works here works behind a hosted pooler.
 start_pooler() {
-  local prepared='' out
+  local program=$POOLER_PROGRAM prepared='' tls='' out
   trim_log "$POOLER_LOG"
   if ! running pooler; then
-    # 1.24 turned prepared statement support on by default; before 1.21 the setting is unknown.
-    pgbouncer --version | awk '/^PgBouncer/ { split($2, v, "."); exit !(v[1] > 1 || v[2] >= 21) }' &&
-      prepared='max_prepared_statements = 0'
+    # Said also when 0: 1.24 turned it on by default.
+    ! pooler_can_track || prepared="max_prepared_statements = $MAX_PREPARED"
+    if [ -n "$POOLER_TLS" ]; then
+      make_certificates
+      printf -v tls '%s\n' "client_tls_sslmode = $POOLER_TLS" \
+        "client_tls_key_file = $TLS_DIR/server.key" "client_tls_cert_file = $TLS_DIR/server.crt"
+    fi
+    # In a home that the server user cannot enter; its own directory it can.
+    if [[ $program == /* ]] && ! as_run test -x "$program"; then
+      program=$STORE/pgbouncer
+      as_run rm -f "$program"
+      put "$program" <"$POOLER_PROGRAM"
+      as_run chmod 700 "$program"
+    fi
     # The timeouts let go of databases that tests have created and dropped.
     put "$INI" <<EOF
 [databases]
@@ -108,7 +161,7 @@ pool_mode = transaction
 default_pool_size = $POOL_SIZE
 max_client_conn = 1000
 $prepared
-server_login_retry = 1
+${tls}server_login_retry = 1
 server_idle_timeout = 30
 autodb_idle_timeout = 60
 auth_type = scram-sha-256
@@ -123,7 +176,7 @@ log_stats = 0
 EOF
     put "$STORE/userlist.txt" <<<"\"stm\" \"$PASSWORD\""   # plain: it must log in to the server too
     as_run rm -f "$STORE/pgbouncer.pid"                   # stale, or it would not have come here
-    out=$(daemon pgbouncer -d "$INI" 2>&1) || failed "pooler did not start: $out" "$POOLER_LOG"
+    out=$(daemon "$program" -d "$INI" 2>&1) || failed "pooler did not start: $out" "$POOLER_LOG"
   fi
   wait_for pooler "$POOLER_PORT" "$POOLER_LOG"
 }

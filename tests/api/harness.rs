@@ -218,7 +218,7 @@ pub fn environment(database: &Database, more: &[(&str, &str)]) -> Environment {
         ("DIRECT_URL".to_owned(), database.direct_url()),
         ("JWT_SECRET".to_owned(), JWT_SECRET.to_owned()),
     ];
-    // The setting under test.
+    // The suite runs with each setting, see scripts/test.
     environment.extend(std::env::var("POOLER_WIRE").map(|wire| ("POOLER_WIRE".to_owned(), wire)));
     environment.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     environment
