@@ -1,0 +1,117 @@
+//! What the relay counts, what it keeps, and what it leaves behind.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use sqlx::{AssertSqlSafe, Row as _};
+use stm_backend::db::{Pooler, WireCounters};
+
+use super::{counters, pipelined};
+use crate::harness::{Database, PATIENCE};
+
+/// Waits until the counters are as they should be.
+async fn until(pooler: &Pooler, expected: WireCounters) {
+    let started = Instant::now();
+    while counters(pooler) != expected {
+        assert!(started.elapsed() < PATIENCE, "{:?}, not {expected:?}", counters(pooler));
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn every_event_of_a_known_sequence_is_counted_once() {
+    let database = Database::create().await;
+    let pooler = pipelined(&database, 2);
+    let mut expected = WireCounters { hits: 0, misses: 0, changed: 0, refused: 0, evicted: 0, held: 0, forgotten: 0 };
+    assert_eq!(counters(&pooler), expected);
+
+    // The first connection asks for a description, and remembers it.
+    pooler.ping().await.expect("an answer");
+    pooler.ping().await.expect("an answer");
+    expected.misses = 1;
+    until(&pooler, expected).await;
+
+    // A transaction that executes nothing is never heard of.
+    drop(pooler.read().await.expect("a transaction"));
+    expected.held = 1;
+    expected.forgotten = 1;
+    until(&pooler, expected).await;
+    pooler.write().await.expect("a transaction").commit().await.expect("a commit of nothing");
+    expected.held = 2;
+    expected.forgotten = 2;
+    until(&pooler, expected).await;
+
+    // While the first connection is in use, a second one is told from memory what the first has asked for.
+    let mut tx = pooler.read().await.expect("a transaction");
+    sqlx::query("select 2").execute(&mut tx).await.expect("an answer");
+    pooler.ping().await.expect("an answer");
+    drop(tx);
+    expected.held = 3;
+    expected.misses = 2;
+    expected.hits = 1;
+    until(&pooler, expected).await;
+
+    // A statement that does not exist is not learned, so it is asked for again.
+    for _ in 0..2 {
+        sqlx::query("select no_such_column").execute(&pooler).await.expect_err("no such column");
+    }
+    expected.misses += 2;
+    until(&pooler, expected).await;
+}
+
+/// More statements than sqlx keeps on a connection, than the relay keeps for one, and than its memory holds.
+#[tokio::test]
+async fn any_number_of_statements_is_answered_right_and_forgotten() {
+    let database = Database::create().await;
+    let pooler = pipelined(&database, 2);
+    let padding = "x".repeat(40_000);
+    for n in 0..300 {
+        for sql in [format!("select {n} + $1::int4"), format!("select {n} + $1::int4 /* {padding} */")] {
+            let mut tx = pooler.read().await.expect("a transaction");
+            for m in 0..2 {
+                let row = sqlx::query(AssertSqlSafe(sql.clone())).bind(m).fetch_one(&mut tx).await.expect("a row");
+                assert_eq!(row.get::<i32, _>(0), n + m);
+            }
+        }
+    }
+    let seen = counters(&pooler);
+    assert!(seen.misses >= 600 && seen.evicted > 0 && seen.changed == 0 && seen.refused == 0, "{seen:?}");
+}
+
+fn directory(pooler: &Pooler) -> PathBuf {
+    pooler.wire_socket().expect("a relay").parent().expect("a directory").to_owned()
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).expect("a directory").permissions().mode() & 0o777
+}
+
+/// Nobody else may enter the directory; it goes with its door, and one that a killed process left behind goes when
+/// the next door is opened. One that is in use stays.
+#[tokio::test]
+async fn a_socket_lives_as_long_as_its_door() {
+    let database = Database::create().await;
+    let pooler = pipelined(&database, 2);
+    let ours = directory(&pooler);
+    assert_eq!(mode(&ours), 0o700);
+
+    let stale = std::env::temp_dir().join(format!("stm-wire-{:016x}", rand::random::<u64>()));
+    std::fs::create_dir(&stale).expect("a directory");
+    drop(std::os::unix::net::UnixListener::bind(stale.join(".s.PGSQL.5432")).expect("a socket"));
+    let other = pipelined(&database, 2);
+    assert!(!stale.exists(), "what nobody listens at is swept away");
+    assert!(ours.exists() && directory(&other).exists());
+    pooler.ping().await.expect("an answer");
+
+    let clone = pooler.clone();
+    drop(pooler);
+    clone.ping().await.expect("an answer");
+    drop(clone);
+    let started = Instant::now();
+    while ours.exists() {
+        assert!(started.elapsed() < PATIENCE, "{} stays", ours.display());
+        tokio::task::yield_now().await;
+    }
+    other.ping().await.expect("an answer");
+}
