@@ -55,7 +55,7 @@ async fn a_statement_whose_client_has_vanished_is_stopped() {
 async fn a_statement_is_stopped_by_a_cancel_request() {
     let database = Database::create().await;
     let proxy = Proxy::before(&database.database_url(), Cut::Nowhere).await;
-    let pooler = unlimited(&proxy.url());
+    let pooler = unlimited(&format!("{}?sslmode=disable", proxy.url()));
     let mut session: PgConnection = through_relay(&pooler, &database).await;
     let key = proxy.cancel_key().expect("a key");
     assert_eq!(key.len(), 8);

@@ -7,7 +7,8 @@ use stm_backend::db::{Pooler, Tx};
 use super::{code, counters, number, pipelined, through_relay};
 use crate::harness::{Database, execute};
 
-const TABLE: &str = "create table t (id int4, name text, note text); insert into t values (7, 'seven', 'odd')";
+const TABLE: &str =
+    "drop table if exists t; create table t (id int4, name text, note text); insert into t values (7, 'seven', 'odd')";
 const ALL: &str = "select * from t";
 
 /// A door that has used `t` as it was.
@@ -40,6 +41,7 @@ async fn on_every_connection(pooler: &Pooler) -> Vec<Tx<Pooler>> {
 
 #[tokio::test]
 async fn what_reads_the_same_goes_on() {
+    let database = Database::create().await;
     for sql in [
         "alter table t alter id type int8",
         "alter table t alter id type int2",
@@ -47,7 +49,6 @@ async fn what_reads_the_same_goes_on() {
         "alter table t add more int4 not null default 5",
         "alter table t alter name type char(5)",
     ] {
-        let database = Database::create().await;
         let pooler = used(&database).await;
         change(&database, sql).await;
         for _ in 0..3 {
@@ -78,8 +79,8 @@ const HARMFUL: [&str; 6] = [
 
 #[tokio::test]
 async fn what_would_be_read_wrongly_is_refused_on_every_connection() {
+    let database = Database::create().await;
     for sql in HARMFUL {
-        let database = Database::create().await;
         let pooler = used(&database).await;
         change(&database, sql).await;
         for _ in 0..3 {
@@ -104,10 +105,10 @@ async fn what_would_be_read_wrongly_is_refused_on_every_connection() {
 #[tokio::test]
 async fn a_transaction_that_meets_a_harmful_change_stores_nothing() {
     const RETURNING: &str = "insert into t (name) values ('eight') returning *";
+    let database = Database::create().await;
     for sql in HARMFUL {
         // As the transaction's first statement, and after others.
         for returning in [true, false] {
-            let database = Database::create().await;
             let pooler = used(&database).await;
             let mut tx = pooler.write().await.expect("a transaction");
             sqlx::query(RETURNING).fetch_one(&mut tx).await.expect("a row");
@@ -134,8 +135,8 @@ async fn a_transaction_that_meets_a_harmful_change_stores_nothing() {
 /// The same, where no `Tx` remembers the failure: the relay itself does not commit.
 #[tokio::test]
 async fn the_relay_does_not_commit_after_a_harmful_change() {
+    let database = Database::create().await;
     for sql in HARMFUL {
-        let database = Database::create().await;
         let pooler = used(&database).await;
         change(&database, sql).await;
         let mut session = through_relay(&pooler, &database).await;
@@ -175,7 +176,7 @@ async fn a_table_made_anew_in_the_same_shape_goes_on() {
     let database = Database::create().await;
     let pooler = used(&database).await;
     for round in 0..3 {
-        change(&database, &format!("drop table t; {TABLE}")).await;
+        change(&database, TABLE).await;
         for mut tx in on_every_connection(&pooler).await {
             let row = sqlx::query(ALL).fetch_one(&mut tx).await.expect("a row");
             assert_eq!((row.get::<i32, _>("id"), row.get::<&str, _>("name")), (7, "seven"), "{round}");

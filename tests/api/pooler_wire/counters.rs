@@ -7,7 +7,7 @@ use std::time::Instant;
 use sqlx::{AssertSqlSafe, Row as _};
 use stm_backend::db::{Pooler, WireCounters};
 
-use super::{counters, pipelined};
+use super::{counters, pipelined, through_relay};
 use crate::harness::{Database, PATIENCE};
 
 /// Waits until the counters are as they should be.
@@ -22,7 +22,7 @@ async fn until(pooler: &Pooler, expected: WireCounters) {
 #[tokio::test]
 async fn every_event_of_a_known_sequence_is_counted_once() {
     let database = Database::create().await;
-    let pooler = pipelined(&database, 2);
+    let pooler = pipelined(&database, 1);
     let mut expected = WireCounters { hits: 0, misses: 0, changed: 0, refused: 0, evicted: 0, held: 0, forgotten: 0 };
     assert_eq!(counters(&pooler), expected);
 
@@ -42,14 +42,21 @@ async fn every_event_of_a_known_sequence_is_counted_once() {
     expected.forgotten = 2;
     until(&pooler, expected).await;
 
-    // While the first connection is in use, a second one is told from memory what the first has asked for.
+    // One that executes something is.
     let mut tx = pooler.read().await.expect("a transaction");
     sqlx::query("select 2").execute(&mut tx).await.expect("an answer");
-    pooler.ping().await.expect("an answer");
     drop(tx);
     expected.held = 3;
     expected.misses = 2;
+    until(&pooler, expected).await;
+
+    // A second connection is told from memory what the first one has asked for.
+    let mut second = through_relay(&pooler, &database).await;
+    sqlx::query("select 2").execute(&mut second).await.expect("an answer");
     expected.hits = 1;
+    until(&pooler, expected).await;
+    sqlx::query("set a.b = 1").execute(&mut second).await.expect_err("refused");
+    expected.refused = 1;
     until(&pooler, expected).await;
 
     // A statement that does not exist is not learned, so it is asked for again.

@@ -38,7 +38,8 @@ async fn a_statement_over_the_limit_is_stopped_everywhere() {
 async fn a_lock_is_not_waited_for_long() {
     let database = Database::create().await;
     let mut session = database.session().await;
-    execute(&mut session, "create table t (n int4); insert into t values (1); begin; lock table t").await;
+    execute(&mut session, "create table t (n int4); insert into t values (1)").await;
+    execute(&mut session, "begin; lock table t").await;
     let pooler = doors::pooler(&database, 2);
     let single = sqlx::query("select n from t").fetch_one(&pooler).await.expect_err("a lock");
     assert_eq!(code(&single), "55P03");

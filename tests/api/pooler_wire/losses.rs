@@ -2,7 +2,7 @@
 //! and what was acknowledged is stored once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
@@ -22,16 +22,37 @@ fn shapes() -> usize {
     if doors::wire() == PoolerWire::Pipelined { ALL } else { COMMON }
 }
 
-/// The load goes on until `trouble` is over; gives what it saw and how often something was lost.
-async fn under_load(pooler: &Pooler, trouble: impl Future<Output = u32>) -> (Tally, u32) {
-    let over = Arc::new(AtomicBool::new(false));
-    let is_over = over.clone();
-    let trouble = async {
-        let losses = trouble.await;
-        over.store(true, Ordering::Relaxed);
-        losses
-    };
-    tokio::join!(load::run(pooler, shapes(), move |_| is_over.load(Ordering::Relaxed)), trouble)
+/// How far the load has come.
+#[derive(Clone, Default)]
+struct Load {
+    started: Arc<AtomicI32>,
+    is_over: Arc<AtomicBool>,
+}
+
+impl Load {
+    /// Goes on until `trouble` is over; gives what it saw and how often something was lost.
+    async fn meets(&self, pooler: &Pooler, trouble: impl Future<Output = u32>) -> (Tally, u32) {
+        let load = self.clone();
+        let enough = move |n| {
+            load.started.fetch_max(n, Ordering::Relaxed);
+            load.is_over.load(Ordering::Relaxed)
+        };
+        let trouble = async {
+            let losses = trouble.await;
+            self.is_over.store(true, Ordering::Relaxed);
+            losses
+        };
+        tokio::join!(load::run(pooler, shapes(), enough), trouble)
+    }
+
+    /// Lets it come on by so many operations, and a moment.
+    async fn comes_on(&self, operations: i32) {
+        let (from, since) = (self.started.load(Ordering::Relaxed), Instant::now());
+        while self.started.load(Ordering::Relaxed) < from + operations {
+            assert!(since.elapsed() < PATIENCE, "the load stands still");
+            a_moment(3).await;
+        }
+    }
 }
 
 /// After the trouble: nothing wrong in it, and soon no trace of it.
@@ -70,15 +91,16 @@ async fn lost_connections_to_the_pooler_cost_errors_and_nothing_else() {
     load::prepare(&database).await;
     let proxy = Proxy::before(&database.database_url(), Cut::Nowhere).await;
     let pooler = door(&proxy.url(), CONNECTIONS, doors::wire());
+    let load = Load::default();
     let trouble = async {
         let mut losses = 0;
-        while losses < 400 {
-            a_moment(8).await;
+        while losses < 100 {
+            load.comes_on(20).await;
             losses += u32::from(proxy.lose_one());
         }
         losses
     };
-    let (tally, losses) = under_load(&pooler, trouble).await;
+    let (tally, losses) = load.meets(&pooler, trouble).await;
     assert_unharmed(&pooler, &database, &tally, losses).await;
 }
 
@@ -93,19 +115,18 @@ async fn lost_servers_cost_errors_and_nothing_else() {
     load::prepare(&database).await;
     let pooler = doors::pooler(&database, CONNECTIONS);
     let mut session = database.session().await;
+    let load = Load::default();
     let trouble = async {
         let mut losses = 0;
-        let started = Instant::now();
-        while losses < 100 && started.elapsed() < 2 * PATIENCE {
-            a_moment(30).await;
+        while losses < 100 {
+            load.comes_on(20).await;
             let lost: i64 =
                 sqlx::query_scalar(AssertSqlSafe(TERMINATE)).fetch_one(&mut session).await.expect("a count");
             losses += u32::try_from(lost).expect("one");
         }
         losses
     };
-    let (tally, losses) = under_load(&pooler, trouble).await;
-    assert!(losses > 20, "{losses} servers were lost");
+    let (tally, losses) = load.meets(&pooler, trouble).await;
     assert_unharmed(&pooler, &database, &tally, losses).await;
 }
 
@@ -116,15 +137,16 @@ async fn a_lost_pooler_comes_back_by_itself() {
     let database = stack.database().await;
     load::prepare(&database).await;
     let pooler = doors::pooler(&database, CONNECTIONS);
+    let load = Load::default();
     let trouble = async {
         for _ in 0..3 {
-            a_moment(1500).await;
+            load.comes_on(500).await;
             stack.run("kill-pooler").await;
             a_moment(500).await;
             stack.run("up").await;
         }
         3
     };
-    let (tally, losses) = under_load(&pooler, trouble).await;
+    let (tally, losses) = load.meets(&pooler, trouble).await;
     assert_unharmed(&pooler, &database, &tally, losses).await;
 }

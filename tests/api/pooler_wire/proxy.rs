@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rand::RngExt as _;
@@ -14,7 +15,8 @@ use tokio::task::{AbortHandle, JoinHandle};
 pub enum Cut {
     /// As they come.
     Nowhere,
-    /// 1 to 23 at a time.
+    /// 1 to 23 at a time. What the client sends only from the end of the start-up on: before, `PgBouncer` insists on
+    /// whole packets ("client sent partial pkt in startup phase"), and the relay passes them on as they come.
     Pieces,
 }
 
@@ -35,6 +37,9 @@ struct Shared {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// `ReadyForQuery`, when no transaction is open: how a start-up ends.
+const READY: &[u8] = b"Z\0\0\0\x05I";
 
 /// How much of what the server says is kept: its start-up is shorter.
 const KEPT: usize = 4096;
@@ -80,7 +85,8 @@ impl Proxy {
         true
     }
 
-    /// The body of the `BackendKeyData` that the server sent on the first connection, if it has.
+    /// The body of the `BackendKeyData` that the server sent on the first connection, if it has. Not for connections
+    /// that ask for encryption first.
     pub fn cancel_key(&self) -> Option<Vec<u8>> {
         let heard = lock(&self.shared.heard);
         let mut rest = heard.first()?.as_slice();
@@ -137,16 +143,24 @@ pub async fn serve_unix(listener: UnixListener, target: PathBuf, cut: Cut) {
     }
 }
 
-async fn pass_on<S: AsyncRead + AsyncWrite>(client: S, server: S, cut: Cut, hear: impl FnMut(&[u8])) {
+async fn pass_on<S: AsyncRead + AsyncWrite>(client: S, server: S, cut: Cut, mut hear: impl FnMut(&[u8])) {
+    let (is_ready, always) = (AtomicBool::new(false), AtomicBool::new(true));
+    let hear = |bytes: &[u8]| {
+        is_ready.fetch_or(bytes.ends_with(READY), Ordering::Relaxed);
+        hear(bytes);
+    };
     let ((from_client, to_client), (from_server, to_server)) = (tokio::io::split(client), tokio::io::split(server));
-    let _one_of_them_is_gone =
-        tokio::try_join!(copy(from_client, to_server, cut, |_| ()), copy(from_server, to_client, cut, hear));
+    let _one_of_them_is_gone = tokio::try_join!(
+        copy(from_client, to_server, cut, &is_ready, |_| ()),
+        copy(from_server, to_client, cut, &always, hear)
+    );
 }
 
 async fn copy(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     cut: Cut,
+    may_cut: &AtomicBool,
     mut hear: impl FnMut(&[u8]),
 ) -> std::io::Result<()> {
     let mut buffer = vec![0; 16 << 10];
@@ -157,13 +171,14 @@ async fn copy(
         }
         hear(&buffer[..read]);
         let mut rest = &buffer[..read];
+        let is_cut = cut == Cut::Pieces && may_cut.load(Ordering::Relaxed);
         while !rest.is_empty() {
-            let size = if cut == Cut::Pieces { rand::rng().random_range(1..=23) } else { read };
+            let size = if is_cut { rand::rng().random_range(1..=23) } else { read };
             let (piece, later) = rest.split_at(size.min(rest.len()));
             to.write_all(piece).await?;
             to.flush().await?;
             rest = later;
-            if cut == Cut::Pieces {
+            if is_cut {
                 tokio::task::yield_now().await;
             }
         }

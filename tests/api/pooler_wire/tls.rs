@@ -119,8 +119,10 @@ async fn a_pooler_that_is_not_there_is_waited_for() {
     let (server, name) =
         database.database_url().rsplit_once('/').map(|(a, b)| (a.to_owned(), b.to_owned())).expect("a URL");
     let (host, _) = server.rsplit_once(':').expect("a port");
-    for wire in WIRES {
-        let error = door(&format!("{host}:{}/{name}", lasting_port()), 2, wire).ping().await.expect_err("nobody");
-        assert!(matches!(error, sqlx::Error::PoolTimedOut), "{wire:?}: {error:?}");
+    let url = format!("{host}:{}/{name}", lasting_port());
+    let [plain, pipelined] = WIRES.map(|wire| door(&url, 2, wire));
+    let (plain, pipelined) = tokio::join!(plain.ping(), pipelined.ping());
+    for error in [plain.expect_err("nobody"), pipelined.expect_err("nobody")] {
+        assert!(matches!(error, sqlx::Error::PoolTimedOut), "{error:?}");
     }
 }
