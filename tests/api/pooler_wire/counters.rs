@@ -4,11 +4,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use sqlx::{AssertSqlSafe, Row as _};
+use sqlx::{AssertSqlSafe, Connection as _, Row as _};
+use stm_backend::config::PoolerWire;
 use stm_backend::db::{Pooler, WireCounters};
 
-use super::{counters, pipelined, through_relay};
-use crate::harness::{Database, PATIENCE};
+use super::{code, counters, door, number, pipelined, through_relay};
+use crate::harness::{Database, PATIENCE, Server, environment, execute};
 
 /// Waits until the counters are as they should be.
 async fn until(pooler: &Pooler, expected: WireCounters) {
@@ -67,6 +68,26 @@ async fn every_event_of_a_known_sequence_is_counted_once() {
     until(&pooler, expected).await;
 }
 
+/// What a cancelled `begin` leaves behind: the pool asks whether the connection is alive, and that ends it.
+#[tokio::test]
+async fn a_ping_forgets_a_transaction_that_has_not_begun() {
+    let database = Database::create().await;
+    execute(&mut database.session().await, "create table t (n int4)").await;
+    let pooler = pipelined(&database, 1);
+    let mut session = through_relay(&pooler, &database).await;
+    execute(&mut session, "begin").await;
+    session.ping().await.expect("alive");
+    assert_eq!((counters(&pooler).held, counters(&pooler).forgotten), (1, 1));
+    let alone = sqlx::query("insert into t values (1)").execute(&mut session).await.expect_err("no transaction");
+    assert_eq!(code(&alone), "25006");
+    // One that has begun stays open.
+    execute(&mut session, "begin").await;
+    sqlx::query("insert into t values (2)").execute(&mut session).await.expect("an insert");
+    session.ping().await.expect("alive");
+    execute(&mut session, "commit").await;
+    assert_eq!(number(&database, "select sum(n) from t").await, 2);
+}
+
 /// More statements than sqlx keeps on a connection, than the relay keeps for one, and than its memory holds.
 #[tokio::test]
 async fn any_number_of_statements_is_answered_right_and_forgotten() {
@@ -121,4 +142,41 @@ async fn a_socket_lives_as_long_as_its_door() {
         tokio::task::yield_now().await;
     }
     other.ping().await.expect("an answer");
+}
+
+/// Doors are opened at the same time, in many processes on one machine: none takes another's directory for stale.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn doors_that_open_at_once_do_not_sweep_each_other_away() {
+    let database = Database::create().await;
+    let url = database.database_url();
+    let openers: Vec<_> = (0..4)
+        .map(|_| {
+            let url = url.clone();
+            tokio::spawn(async move {
+                for _ in 0..500 {
+                    let pooler = door(&url, 1, PoolerWire::Pipelined);
+                    assert!(pooler.wire_socket().expect("a relay").exists(), "swept away");
+                    tokio::task::yield_now().await;
+                    assert!(pooler.wire_socket().expect("a relay").exists(), "swept away");
+                }
+            })
+        })
+        .collect();
+    for opener in openers {
+        opener.await.expect("no directory is lost");
+    }
+}
+
+/// Looking for what is stale disturbs nobody: the log is for what is wrong.
+#[tokio::test]
+async fn a_door_that_opens_elsewhere_is_not_worth_a_word() {
+    let database = Database::create().await;
+    let wire = [("POOLER_WIRE", "pipelined")];
+    let server = Server::start(&environment(&database, &wire));
+    let elsewhere = pipelined(&database, 1);
+    elsewhere.ping().await.expect("an answer");
+    // A second process, which has looked by the time it listens.
+    drop(Server::start(&environment(&database, &wire)));
+    let output = server.output();
+    assert!(!output.contains("another process"), "{output}");
 }
