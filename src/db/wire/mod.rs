@@ -124,7 +124,11 @@ fn listen(base: &Path) -> io::Result<(PathBuf, UnixListener)> {
     sweep(base);
     let directory = base.join(format!("{PREFIX}{:016x}", rand::random::<u64>()));
     std::fs::DirBuilder::new().mode(0o700).create(&directory)?;
-    match UnixListener::bind(socket_in(&directory)) {
+    // Between bind and listen a connection is refused, as at a stale socket: so it gets its name when it listens.
+    let unnamed = directory.join("new");
+    let listener = UnixListener::bind(&unnamed)
+        .and_then(|listener| std::fs::rename(&unnamed, socket_in(&directory)).map(|()| listener));
+    match listener {
         Ok(listener) => Ok((directory, listener)),
         Err(error) => {
             let _best_effort = std::fs::remove_dir_all(&directory);
