@@ -165,7 +165,8 @@ async fn accept(listener: UnixListener, context: Arc<Context>) {
                     }
                 });
             }
-            Ok(_) => tracing::warn!("another process connected to the relay of the pooler: refused"),
+            // Of the same user, since nobody else may enter the directory: one that looks for stale sockets, most likely.
+            Ok(_) => tracing::debug!("another process connected to the relay of the pooler: refused"),
             // Out of files, most likely: connections end, and there is room again.
             Err(error) => {
                 tracing::warn!(%error, "the relay of the pooler cannot accept a connection");
