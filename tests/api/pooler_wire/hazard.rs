@@ -55,6 +55,16 @@ async fn no_hazard_when_every_stream_is_cut_into_pieces() {
     let ahead = tokio::spawn(serve_unix(listener, hidden, Cut::Pieces));
 
     let tally = load::run(&pooler, ALL, |n| n >= OPERATIONS).await;
+    // Rows that no buffer holds as a whole.
+    for n in 0..4_usize {
+        let text = format!("{n}").repeat(40_000 + n);
+        let back: Vec<String> = sqlx::query_scalar("select $1::text from generate_series(1, 3)")
+            .bind(&text)
+            .fetch_all(&pooler)
+            .await
+            .expect("rows");
+        assert!(back.len() == 3 && back.iter().all(|back| *back == text), "{n}: another text came back");
+    }
     ahead.abort();
     tally.assert_all_right(OPERATIONS);
     assert_eq!(tally.assert_stored(&database).await, 0, "written, but not acknowledged");
