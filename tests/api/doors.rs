@@ -16,9 +16,9 @@ use stm_backend::db::{Direct, Pooler, sqlstate};
 
 use crate::harness::{Database, World, booking, execute};
 
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(20);
+pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(20);
 
-fn pooled(database: &Database) -> ConnectionString {
+pub fn pooled(database: &Database) -> ConnectionString {
     ConnectionString::parse(Secret::DatabaseUrl, &database.database_url()).expect("a URL")
 }
 
@@ -30,13 +30,13 @@ pub fn pooler(database: &Database, connections: u32) -> Pooler {
     pooler_with(database, connections, STATEMENT_TIMEOUT)
 }
 
-fn pooler_with(database: &Database, connections: u32, statement_timeout: Duration) -> Pooler {
+pub fn pooler_with(database: &Database, connections: u32, statement_timeout: Duration) -> Pooler {
     let statements = PoolerStatements::Unnamed;
     Pooler::new(&pooled(database), connections, statement_timeout, statements, wire()).expect("a relay")
 }
 
 /// The setting under test: the tests run with each.
-fn wire() -> PoolerWire {
+pub fn wire() -> PoolerWire {
     match std::env::var("POOLER_WIRE").as_deref() {
         Ok("pipelined") => PoolerWire::Pipelined,
         Ok("plain") | Err(_) => PoolerWire::Plain,
@@ -50,10 +50,14 @@ fn pooler_tracks_names() -> bool {
 }
 
 /// Differently shaped statements whose right answers are known.
-const SHAPES: usize = 12;
+pub const SHAPES: usize = 12;
 
 /// Runs a shape with `n`; is the answer right?
-async fn is_right<'e>(executor: impl Executor<'e, Database = Postgres>, shape: usize, n: i32) -> sqlx::Result<bool> {
+pub async fn is_right<'e>(
+    executor: impl Executor<'e, Database = Postgres>,
+    shape: usize,
+    n: i32,
+) -> sqlx::Result<bool> {
     let text = n.to_string();
     Ok(match shape {
         0..=3 => {
@@ -114,7 +118,7 @@ async fn is_right<'e>(executor: impl Executor<'e, Database = Postgres>, shape: u
     })
 }
 
-const WRITES: usize = SHAPES - 1;
+pub const WRITES: usize = SHAPES - 1;
 
 #[derive(Debug, Default)]
 struct Tally {
@@ -219,7 +223,7 @@ async fn hazard() {
 const OPEN_TRANSACTIONS: &str = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and state like 'idle in transaction%'";
 
 /// Waits until what was cancelled has been cleaned up.
-async fn until_no_transaction_is_open(database: &Database) {
+pub async fn until_no_transaction_is_open(database: &Database) {
     let mut session = database.session().await;
     for _ in 0..200 {
         let open: i64 = sqlx::query_scalar(OPEN_TRANSACTIONS).fetch_one(&mut session).await.expect("a count");

@@ -81,12 +81,21 @@ impl Drop for Database {
 pub struct Stack {
     directory: TempDir,
     ports: [u16; 2],
+    settings: Environment,
 }
 
 impl Stack {
     pub async fn up() -> Self {
-        let stack =
-            Self { directory: tempfile::tempdir().expect("a directory"), ports: [lasting_port(), lasting_port()] };
+        Self::up_with(&[]).await
+    }
+
+    /// With settings of `scripts/stack`.
+    pub async fn up_with(settings: &[(&str, &str)]) -> Self {
+        let stack = Self {
+            directory: tempfile::tempdir().expect("a directory"),
+            ports: [lasting_port(), lasting_port()],
+            settings: settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        };
         stack.run("up").await;
         stack
     }
@@ -104,6 +113,7 @@ impl Stack {
         let mut command = Command::new(script);
         command.arg(what).env("STACK_DIR", self.directory.path().join("stack"));
         command.env("PG_PORT", self.ports[0].to_string()).env("POOLER_PORT", self.ports[1].to_string());
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
         command
     }
 

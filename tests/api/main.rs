@@ -29,6 +29,7 @@ mod negotiation;
 mod notifications;
 mod outage;
 mod pause;
+mod pooler_wire;
 mod provider_lists;
 mod providers;
 mod races;

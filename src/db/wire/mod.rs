@@ -128,7 +128,11 @@ fn listen(base: &Path) -> io::Result<(PathBuf, UnixListener)> {
     sweep(base);
     let directory = base.join(format!("{PREFIX}{}-{:016x}", std::process::id(), rand::random::<u64>()));
     std::fs::DirBuilder::new().mode(0o700).create(&directory)?;
-    match UnixListener::bind(socket_in(&directory)) {
+    // Between bind and listen a connection is refused, as at a stale socket: so it gets its name when it listens.
+    let unnamed = directory.join("new");
+    let listener = UnixListener::bind(&unnamed)
+        .and_then(|listener| std::fs::rename(&unnamed, socket_in(&directory)).map(|()| listener));
+    match listener {
         Ok(listener) => Ok((directory, listener)),
         Err(error) => {
             let _best_effort = std::fs::remove_dir_all(&directory);
@@ -170,7 +174,8 @@ async fn accept(listener: UnixListener, context: Arc<Context>) {
                     }
                 });
             }
-            Ok(_) => tracing::warn!("another process connected to the relay of the pooler: refused"),
+            // Of the same user, since nobody else may enter the directory: one that looks for stale sockets, most likely.
+            Ok(_) => tracing::debug!("another process connected to the relay of the pooler: refused"),
             // Out of files, most likely: connections end, and there is room again.
             Err(error) => {
                 tracing::warn!(%error, "the relay of the pooler cannot accept a connection");
