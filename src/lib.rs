@@ -163,7 +163,8 @@ async fn connect(config: &Config) -> anyhow::Result<(Pooler, Direct)> {
         config.pooler_wire,
     )
     .map_err(|problem| anyhow!(problem))?;
-    let direct = Direct::new(direct_url, config.direct_max_connections, config.statement_timeout);
+    let direct = Direct::new(direct_url, config.direct_max_connections, config.statement_timeout)
+        .map_err(|problem| anyhow!(problem))?;
     let (pooler_answers, direct_answers) = tokio::join!(pooler.ping(), direct.ping());
     pooler_answers.map_err(|error| refusal(database_url, &error))?;
     tracing::info!("✅ Connected to transaction pooler (REST API)");

@@ -98,7 +98,8 @@ pub fn section(bench: &mut Bench) {
 
 fn ways(database: &Database) -> [Way; 2] {
     let url = ConnectionString::parse(Secret::DirectUrl, &database.direct_url()).expect("a URL");
-    let door = || Direct::new(&url, u32::try_from(PGBENCH_CLIENTS).expect("a few"), Duration::from_secs(5));
+    let door =
+        || Direct::new(&url, u32::try_from(PGBENCH_CLIENTS).expect("a few"), Duration::from_secs(5)).expect("a door");
     let direct = door();
     let heartbeat = Heartbeat { interval: Duration::from_secs(25), timeout: Duration::from_secs(20) };
     let readings = Readings::new(direct.clone(), 3);

@@ -18,6 +18,7 @@ pub fn connection_failure(url: &ConnectionString, error: &sqlx::Error) -> String
         sqlx::Error::Tls(why) => {
             format!("the encrypted connection to {address} failed ({why}): check sslmode and sslrootcert.")
         }
+        sqlx::Error::Configuration(why) => return format!("{secret}: {why}."),
         sqlx::Error::Database(refusal) => {
             refused(url, refusal.code().as_deref().unwrap_or_default(), refusal.message())
         }
@@ -86,6 +87,9 @@ fn refused(url: &ConnectionString, code: &str, message: &str) -> String {
         "53300" => format!(
             "the server at {address} has no connection left ({message}): close other clients, or lower DIRECT_MAX_CONNECTIONS."
         ),
+        "57P03" if lower.contains("nothing listens") => {
+            format!("nothing listens at {address}: check host and port, and that the server runs.")
+        }
         "57P03" => format!("the server at {address} is starting up or shutting down: try again."),
         _ => format!("the server at {address} refused the connection ({message}): check user, password and database."),
     }

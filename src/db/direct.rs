@@ -1,5 +1,6 @@
 //! The direct connection: the door of Socket.IO and of migrations.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, TryFutureExt as _};
@@ -11,6 +12,7 @@ use sqlx::{AssertSqlSafe, Connection, Either, Execute, Executor, PgPool, Postgre
 use super::loss::LastLoss;
 use super::tx::not_available;
 use super::url::ConnectionString;
+use super::wire::{Wire, without_relay};
 use super::{ACQUIRE_TIMEOUT, Door, PING_AFTER_IDLE, Tx, is_connection_loss};
 
 /// The most direct connections one process may hold, whatever it uses them for: Supabase gives about 15.
@@ -27,6 +29,7 @@ pub struct Direct {
     pool: PgPool,
     last_loss: LastLoss,
     statement_timeout: Duration,
+    _tunnel: Option<Arc<Wire>>,
 }
 
 impl Door for Direct {
@@ -35,12 +38,15 @@ impl Door for Direct {
 
 impl Direct {
     /// Prepares the pool; connections are made when they are needed, and kept.
-    #[must_use]
-    pub fn new(url: &ConnectionString, max_connections: u32, statement_timeout: Duration) -> Self {
+    ///
+    /// # Errors
+    /// A sentence: the tunnel that `sslmode=verify-ca` needs cannot be started.
+    pub fn new(url: &ConnectionString, max_connections: u32, statement_timeout: Duration) -> Result<Self, String> {
+        let (options, tunnel) = without_relay(url, "stm-direct")?;
         // Sent as a statement, because a session pooler refuses the start-up parameter `options`.
         // Every statement here finds its rows by an index. A plan that is made while a table is still empty would
         // rather scan it, and is kept until the table is analyzed: a hundred times slower by then.
-        let limits = std::sync::Arc::<str>::from(format!(
+        let limits = Arc::<str>::from(format!(
             "set statement_timeout = {}; set lock_timeout = {}; set idle_in_transaction_session_timeout = 10000; \
              set plan_cache_mode = force_generic_plan; set jit = off; set enable_seqscan = off",
             statement_timeout.as_millis(),
@@ -66,8 +72,8 @@ impl Direct {
                     Ok(connection.ping().await.is_ok())
                 })
             })
-            .connect_lazy_with(url.options("stm-direct"));
-        Self { pool, last_loss, statement_timeout }
+            .connect_lazy_with(options);
+        Ok(Self { pool, last_loss, statement_timeout, _tunnel: tunnel })
     }
 
     /// Opens a transaction. End it with [`Tx::commit`].

@@ -17,7 +17,7 @@ use sqlx::{AssertSqlSafe, Connection, Either, Execute, Executor, PgPool, Postgre
 
 use super::tx::{COMMIT_TIMEOUT, Through, not_available};
 use super::url::ConnectionString;
-use super::wire::{Wire, WireCounters};
+use super::wire::{Wire, WireCounters, without_relay};
 use super::{ACQUIRE_TIMEOUT, Door, PING_AFTER_IDLE, Tx, sqlstate};
 use crate::config::{PoolerStatements, PoolerWire};
 
@@ -40,7 +40,9 @@ pub struct Pooler {
     pool: PgPool,
     begin: Arc<Begin>,
     named: bool,
+    is_pipelined: bool,
     statement_timeout: Duration,
+    /// The relay, or a tunnel.
     wire: Option<Arc<Wire>>,
 }
 
@@ -68,20 +70,18 @@ impl Pooler {
         wire: PoolerWire,
     ) -> Result<Self, String> {
         let limits = limits(statement_timeout);
-        let wire = match wire {
-            PoolerWire::Plain => None,
+        let (mut options, wire) = match wire {
+            PoolerWire::Plain => without_relay(url, APPLICATION_NAME)?,
             PoolerWire::Pipelined => {
                 // The pooler may need a while to find a free server; and COMMIT has a limit of its own.
                 let answer_timeout = (statement_timeout + ACQUIRE_TIMEOUT).max(COMMIT_TIMEOUT);
-                Some(Arc::new(Wire::start(url, &limits, answer_timeout)?))
+                let wire = Wire::start(url, &limits, answer_timeout)?;
+                (wire.options(url, APPLICATION_NAME), Some(Arc::new(wire)))
             }
         };
         // Behind the relay the names stay within this process: sqlx may use them as on a session.
-        let named = wire.is_some() || statements == PoolerStatements::Named;
-        let mut options = match &wire {
-            Some(wire) => wire.options(url, APPLICATION_NAME),
-            None => url.options(APPLICATION_NAME),
-        };
+        let is_pipelined = wire.as_ref().is_some_and(|wire| wire.counters().is_some());
+        let named = is_pipelined || statements == PoolerStatements::Named;
         if !named {
             options = options.statement_cache_capacity(0);
         }
@@ -101,7 +101,7 @@ impl Pooler {
                 })
             })
             .connect_lazy_with(options);
-        Ok(Self { pool, begin: Arc::new(Begin::new(&limits)), named, statement_timeout, wire })
+        Ok(Self { pool, begin: Arc::new(Begin::new(&limits)), named, is_pipelined, statement_timeout, wire })
     }
 
     /// Opens a read-only transaction. End it by dropping it: that costs the caller no round trip.
@@ -132,7 +132,7 @@ impl Pooler {
     /// What the relay has done so far; `None` if there is none.
     #[must_use]
     pub fn wire_counters(&self) -> Option<WireCounters> {
-        self.wire.as_ref().map(|wire| wire.counters())
+        self.wire.as_ref().and_then(|wire| wire.counters())
     }
 
     /// The socket of the relay, if there is one: for tests, which come between.
@@ -145,13 +145,13 @@ impl Pooler {
     /// May this statement run without a transaction? A plain `select` where the pooler tracks names, and anything
     /// where the relay makes it read-only.
     fn needs_no_transaction(&self, query: &Through) -> bool {
-        self.wire.is_some() || query.is_named_select()
+        self.is_pipelined || query.is_named_select()
     }
 
     /// Without a transaction there is no `set local`: the limit on a statement is kept on this side. The relay has
     /// one of its own, which leaves the server time to say what is wrong.
     async fn within_limit<T>(&self, statement: impl Future<Output = T>) -> sqlx::Result<T> {
-        if self.wire.is_some() {
+        if self.is_pipelined {
             return Ok(statement.await);
         }
         tokio::time::timeout(self.statement_timeout, statement).await.map_err(|_| sqlx::Error::PoolTimedOut)

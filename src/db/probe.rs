@@ -3,12 +3,14 @@
 //! Learned through client connections only, at every start. An answer is a fact about now, not a promise;
 //! so `named` needs the operator's wish *and* this proof.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection, Row};
 
 use super::url::ConnectionString;
+use super::wire::{Wire, without_relay};
 
 /// How long any one step may take: a pooler without a free server lets us wait for ever.
 const STEP_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -37,10 +39,11 @@ pub enum Pooling {
 /// # Errors
 /// Failing to connect, or to get an answer.
 pub async fn pooling(url: &ConnectionString) -> sqlx::Result<Pooling> {
-    let options = url.options(match url.secret() {
+    let application_name = match url.secret() {
         super::url::Secret::DatabaseUrl => "stm-pooler",
         super::url::Secret::DirectUrl => "stm-direct",
-    });
+    };
+    let (options, _tunnel) = options(url, application_name)?;
     let mut observed = connect(&options).await?;
     let own = patiently(ask_backend(&mut observed)).await?;
     let mut rivals = Vec::with_capacity(RIVALS);
@@ -84,7 +87,8 @@ async fn shares_a_server(observed: &mut PgConnection, own: i32, rival: &mut PgCo
 /// that tracks names has given it one of its own; one that does not has let ours through. Then the same
 /// name is bound again while its server is held by somebody else. Anything unexpected counts as *no*.
 pub async fn tracks_names(url: &ConnectionString) -> bool {
-    let options = url.options("stm-pooler").statement_cache_capacity(10);
+    let Ok((options, _tunnel)) = options(url, "stm-pooler") else { return false };
+    let options = options.statement_cache_capacity(10);
     matches!(renames_statements(&options).await, Ok(true))
         && matches!(survives_a_change_of_server(&options).await, Ok(true))
 }
@@ -131,6 +135,10 @@ async fn survives_a_change_of_server(options: &PgConnectOptions) -> sqlx::Result
         Err(sqlx::Error::PoolTimedOut) => Ok(true),
         Err(error) => Err(error),
     }
+}
+
+fn options(url: &ConnectionString, application_name: &str) -> sqlx::Result<(PgConnectOptions, Option<Arc<Wire>>)> {
+    without_relay(url, application_name).map_err(|problem| sqlx::Error::Configuration(problem.into()))
 }
 
 async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {

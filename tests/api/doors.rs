@@ -242,7 +242,8 @@ async fn cancelled_operations_lose_no_acknowledged_write() {
     let mut session = database.session().await;
     execute(&mut session, "create table hazard (n int4)").await;
     for door in ["pooler", "direct"] {
-        let (pooler, direct) = (pooler(&database, 8), Direct::new(&direct(&database), 6, STATEMENT_TIMEOUT));
+        let (pooler, direct) =
+            (pooler(&database, 8), Direct::new(&direct(&database), 6, STATEMENT_TIMEOUT).expect("a door"));
         let tasks: Vec<_> = (0..16)
             .map(|task: i32| {
                 let (pooler, direct) = (pooler.clone(), direct.clone());
@@ -362,7 +363,8 @@ async fn a_failed_transaction_cannot_be_committed() {
     let database = Database::create().await;
     let mut session = database.session().await;
     execute(&mut session, "create table hazard (n int4)").await;
-    let (pooler, direct) = (pooler(&database, 2), Direct::new(&direct(&database), 4, STATEMENT_TIMEOUT));
+    let (pooler, direct) =
+        (pooler(&database, 2), Direct::new(&direct(&database), 4, STATEMENT_TIMEOUT).expect("a door"));
     let mut tx = pooler.write().await.expect("a transaction");
     assert!(is_right(&mut tx, WRITES, 1).await.expect("an insert"));
     assert!(sqlx::query("select 1 / 0").fetch_optional(&mut tx).await.is_err());

@@ -46,7 +46,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 
@@ -55,7 +55,7 @@ pub use counters::WireCounters;
 use super::loss::LastLoss;
 use super::url::ConnectionString;
 use conversation::Shared;
-use relay::Context;
+use relay::{Context, Pipelining};
 use upstream::Target;
 
 /// The port in the name of the socket; any would do.
@@ -81,12 +81,20 @@ impl Wire {
     /// # Errors
     /// A sentence: the file of root certificates, or the directory for the socket, cannot be used.
     pub fn start(url: &ConnectionString, limits: &[(&str, String)], answer_timeout: Duration) -> Result<Self, String> {
+        Self::listen(url, Some(Pipelining { shared: Arc::new(Shared::new(limits)), answer_timeout }))
+    }
+
+    /// Starts a tunnel to the server of `url`: what sqlx says passes as it is, only encryption is done here.
+    fn tunnel(url: &ConnectionString) -> Result<Self, String> {
+        Self::listen(url, None)
+    }
+
+    fn listen(url: &ConnectionString, pipelining: Option<Pipelining>) -> Result<Self, String> {
         let target = Target::new(url)?;
         let (directory, listener) = listen(&std::env::temp_dir()).map_err(|error| {
-            format!("POOLER_WIRE: `pipelined` needs a socket in the directory for temporary files, and cannot make one ({error}). Set TMPDIR to a short path of a writable directory.")
+            format!("{} needs a socket in the directory for temporary files, and none can be made ({error}). Set TMPDIR to a short path of a writable directory.", url.secret())
         })?;
-        let shared = Arc::new(Shared::new(limits));
-        let context = Arc::new(Context { target, shared, answer_timeout, last_loss: LastLoss::default() });
+        let context = Arc::new(Context { target, pipelining, last_loss: LastLoss::default() });
         let listener = tokio::spawn(accept(listener, context.clone()));
         Ok(Self { directory, context, listener })
     }
@@ -109,11 +117,27 @@ impl Wire {
         self.context.last_loss.casts_doubt_on(age)
     }
 
-    /// What it has done so far.
+    /// What it has done so far; `None` for a tunnel.
     #[must_use]
-    pub fn counters(&self) -> WireCounters {
-        self.context.shared.counters.now()
+    pub fn counters(&self) -> Option<WireCounters> {
+        self.context.pipelining.as_ref().map(|pipelining| pipelining.shared.counters.now())
     }
+}
+
+/// Options for sqlx by itself, and the tunnel that must live as long as their connections, if they need one: sqlx
+/// trusts the public authorities beside those of `sslrootcert`, so it cannot do `verify-ca`, which must not.
+///
+/// # Errors
+/// As [`Wire::start`].
+pub fn without_relay(
+    url: &ConnectionString,
+    application_name: &str,
+) -> Result<(PgConnectOptions, Option<Arc<Wire>>), String> {
+    if !matches!(url.tls().0, PgSslMode::VerifyCa) || url.is_unix_socket() {
+        return Ok((url.options(application_name), None));
+    }
+    let tunnel = Wire::tunnel(url)?;
+    Ok((tunnel.options(url, application_name), Some(Arc::new(tunnel))))
 }
 
 impl Drop for Wire {

@@ -39,11 +39,18 @@ const GSSENC_REQUEST: u32 = 80_877_104;
 #[derive(Debug)]
 pub struct Context {
     pub target: Target,
+    /// `None`: what the two say passes as it is.
+    pub pipelining: Option<Pipelining>,
+    /// When the pooler last ended a connection, or failed on one.
+    pub last_loss: LastLoss,
+}
+
+/// What it takes to pipeline.
+#[derive(Debug)]
+pub struct Pipelining {
     pub shared: Arc<Shared>,
     /// How long the pooler may say nothing while an answer is due: its wait for a free server included.
     pub answer_timeout: Duration,
-    /// When the pooler last ended a connection, or failed on one.
-    pub last_loss: LastLoss,
 }
 
 /// Relays one connection of a client until either side ends it.
@@ -74,8 +81,12 @@ pub async fn relay(context: Arc<Context>, mut client: UnixStream) -> io::Result<
         let _closed = timeout(CONNECT_TIMEOUT, server.read_u8()).await;
         return Ok(());
     }
+    let Some(Pipelining { shared, answer_timeout }) = &context.pipelining else {
+        return tokio::io::copy_bidirectional(&mut client, &mut server).await.map(drop);
+    };
     let mut connection = Connection {
-        conversation: Conversation::new(context.shared.clone()),
+        conversation: Conversation::new(shared.clone()),
+        answer_timeout: *answer_timeout,
         requests: RequestReader::default(),
         answers: AnswerReader::default(),
         from_client: BytesMut::new(),
@@ -84,7 +95,7 @@ pub async fn relay(context: Arc<Context>, mut client: UnixStream) -> io::Result<
         cancel_key: Bytes::new(),
         client,
         server,
-        context,
+        context: context.clone(),
     };
     let started = timeout(STARTUP_TIMEOUT, connection.start_up()).await;
     match started.unwrap_or(Err(End::Lost("the pooler did not finish the start-up in time"))) {
@@ -121,6 +132,7 @@ async fn part(client: &mut UnixStream, sqlstate: &str, why: &str) -> io::Result<
 
 struct Connection {
     context: Arc<Context>,
+    answer_timeout: Duration,
     client: UnixStream,
     server: Box<dyn Upstream>,
     conversation: Conversation,
@@ -231,7 +243,7 @@ impl Connection {
         give_back(&mut self.from_server);
         self.from_client.reserve(CHUNK);
         self.from_server.reserve(CHUNK);
-        let patience = Instant::now() + self.context.answer_timeout;
+        let patience = Instant::now() + self.answer_timeout;
         tokio::select! {
             read = self.server.read_buf(&mut self.from_server) => match read {
                 Ok(1..) => Ok(()),
@@ -264,7 +276,7 @@ impl Connection {
 
     async fn flush_to_server(&mut self) -> Result<(), End> {
         if !self.out.to_server.is_empty() {
-            let deadline = Instant::now() + self.context.answer_timeout;
+            let deadline = Instant::now() + self.answer_timeout;
             let write = async {
                 self.server.write_all(&self.out.to_server).await?;
                 self.server.flush().await

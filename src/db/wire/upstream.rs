@@ -33,7 +33,7 @@ pub trait Upstream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Upstream for T {}
 
-/// Where the pooler is.
+/// Address and encryption of the pooler; for a tunnel, of any server.
 #[derive(Debug)]
 pub struct Target {
     host: String,
@@ -59,14 +59,14 @@ impl std::fmt::Debug for Connector {
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// Nothing listens: the pooler may be starting.
-    #[error("nothing listens at the pooler's address")]
+    /// Nothing listens: the server may be starting.
+    #[error("nothing listens at the server's address")]
     Refused,
-    /// The pooler does not answer, or cannot be found.
-    #[error("the pooler cannot be reached ({0})")]
+    /// The server does not answer, or cannot be found.
+    #[error("the server cannot be reached ({0})")]
     Unreachable(io::Error),
     /// There is no encryption, or not with whom it should be.
-    #[error("the encrypted connection to the pooler failed ({0}): check sslmode and sslrootcert")]
+    #[error("the encrypted connection to the server failed ({0}): check sslmode and sslrootcert")]
     Tls(io::Error),
 }
 
@@ -110,7 +110,7 @@ impl Target {
         match stream.read_u8().await.map_err(unreachable)? {
             b'S' => {}
             b'N' if tls.optional => return Ok(Box::new(stream)),
-            b'N' => return Err(Failure::Tls(io::Error::other("the pooler offers none"))),
+            b'N' => return Err(Failure::Tls(io::Error::other("the server offers none"))),
             _ => return Err(Failure::Tls(io::Error::other("the answer is not PostgreSQL's"))),
         }
         let name = ServerName::try_from(self.host.clone()).map_err(|error| Failure::Tls(io::Error::other(error)))?;
