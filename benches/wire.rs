@@ -354,7 +354,9 @@ impl Bench {
         ratio(Operation::ReadTx, FAR_MS, POOLS[0], 2.5);
         ratio(Operation::WriteOne, FAR_MS, POOLS[0], 2.5);
         for pool in POOLS {
-            Operation::ALL.into_iter().for_each(|operation| ratio(operation, 0, pool, 1.0));
+            for operation in Operation::ALL {
+                ratio(operation, 0, pool, 1.0);
+            }
         }
         aims
     }
@@ -398,8 +400,10 @@ impl Aim {
 }
 
 fn print_row(name: &str, cells: &[impl std::fmt::Display]) {
-    print!("{name:<28}");
-    cells.iter().for_each(|cell| print!("{cell:>27}"));
+    print!("{name:<27}");
+    for cell in cells {
+        print!(" {cell:>28}");
+    }
     println!();
 }
 
