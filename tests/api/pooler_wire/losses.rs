@@ -150,3 +150,36 @@ async fn a_lost_pooler_comes_back_by_itself() {
     let (tally, losses) = load.meets(&pooler, trouble).await;
     assert_unharmed(&pooler, &database, &tally, losses).await;
 }
+
+/// How many connections the relay has, as the kernel tells: its listening socket is one more in that directory.
+fn relayed(pooler: &Pooler) -> usize {
+    let Some(socket) = pooler.wire_socket() else { return 0 };
+    let sockets = std::fs::read_to_string("/proc/net/unix").expect("Linux");
+    let directory = socket.parent().expect("a directory").to_string_lossy();
+    sockets.lines().filter(|line| line.contains(&*directory)).count() - 1
+}
+
+/// Connections that die while nobody uses them cost their next users nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_idle_connections_are_replaced_without_an_error() {
+    let database = Database::create().await;
+    let proxy = Proxy::before(&database.database_url(), Cut::Nowhere).await;
+    let pooler = door(&proxy.url(), 4, doors::wire());
+    for round in 0..5 {
+        let mut all = Vec::new();
+        for _ in 0..4 {
+            all.push(pooler.read().await.expect("a connection"));
+        }
+        drop(all);
+        assert!(round > 0 || proxy.connections() >= 4, "the door went another way");
+        while proxy.lose_one() {}
+        let since = Instant::now();
+        while relayed(&pooler) > 0 {
+            assert!(since.elapsed() < PATIENCE, "the relay keeps lost connections");
+            a_moment(3).await;
+        }
+        for n in 0..16 {
+            assert!(doors::is_right(&pooler, 7, n).await.expect("no error"), "{round} {n}");
+        }
+    }
+}
