@@ -107,7 +107,7 @@ impl Door {
         let wire = match way {
             Way::Direct => {
                 let url = url(Secret::DirectUrl, &database.direct_url(), ports[0]);
-                return Self::Direct(Direct::new(&url, connections, STATEMENT_TIMEOUT));
+                return Self::Direct(Direct::new(&url, connections, STATEMENT_TIMEOUT).expect("a door"));
             }
             Way::Plain => PoolerWire::Plain,
             Way::Pipelined => PoolerWire::Pipelined,

@@ -5,7 +5,7 @@
 //! | secret | `DATABASE_URL`, a transaction pooler | `DIRECT_URL`, a session |
 //! | used by | REST | Socket.IO, migrations |
 //! | gives | transactions, and single reading statements | transactions, statements, sessions |
-//! | statements | unnamed (or named, where the pooler is proven to track them) | named, cached |
+//! | statements | unnamed; or named, behind the relay of `wire` or where the pooler is proven to track them | named, cached |
 //!
 //! Which door a function uses is in its signature, and the two do not mix:
 //!
@@ -24,7 +24,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! The pooler's connections are out of reach, so no statement can travel outside a transaction:
+//! The pooler's connections are out of reach: what travels through them is in a transaction, or is a single read:
 //!
 //! ```compile_fail,E0616
 //! # async fn f(pooler: &stm_backend::db::Pooler) -> sqlx::Result<()> {

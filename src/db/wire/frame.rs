@@ -14,9 +14,9 @@ pub const MAX_REQUEST: usize = 32 << 20;
 /// The most messages of one request. sqlx sends four, and closes at most a hundred statements at once.
 const MAX_MESSAGES: usize = 1000;
 
-/// The most bytes of a server's message that is read as a whole. Rows are not: they pass in pieces. Errors and notices
-/// may quote what was sent.
-const MAX_ANSWER: usize = 1 << 20;
+/// The most bytes of any other message that is read as a whole. Rows are not: they pass in pieces. Errors and notices
+/// may quote what was sent, and be as long.
+const MAX_WHOLE: usize = 1 << 20;
 
 /// Bytes that are no message, and why.
 #[derive(Debug, PartialEq, Eq)]
@@ -55,12 +55,13 @@ fn take(buffer: &mut BytesMut, limit: usize) -> Result<Option<Message>, Malforme
     Ok(Some(Message { tag, body }))
 }
 
-/// Takes a server's message as a whole, whatever it is.
+/// Takes a message of modest length as a whole, whatever it is: what a server says beside rows, or anything of the
+/// start-up.
 ///
 /// # Errors
 /// It is too long, or none.
-pub fn take_answer(buffer: &mut BytesMut) -> Result<Option<Message>, Malformed> {
-    let limit = if matches!(buffer.first(), Some(b'E' | b'N')) { MAX_REQUEST } else { MAX_ANSWER };
+pub fn take_whole(buffer: &mut BytesMut) -> Result<Option<Message>, Malformed> {
+    let limit = if matches!(buffer.first(), Some(b'E' | b'N')) { MAX_REQUEST } else { MAX_WHOLE };
     take(buffer, limit)
 }
 
@@ -158,7 +159,7 @@ impl AnswerReader {
         if end > 0 {
             return Ok(Some(Answer::Rows(buffer.split_to(end).freeze())));
         }
-        Ok(take_answer(buffer)?.map(Answer::Message))
+        Ok(take_whole(buffer)?.map(Answer::Message))
     }
 
     /// Is a row passing of which the client has a part?

@@ -81,15 +81,15 @@ impl Wire {
     /// # Errors
     /// A sentence: the file of root certificates, or the directory for the socket, cannot be used.
     pub fn start(url: &ConnectionString, limits: &[(&str, String)], answer_timeout: Duration) -> Result<Self, String> {
-        Self::listen(url, Some(Pipelining { shared: Arc::new(Shared::new(limits)), answer_timeout }))
+        Self::open(url, Some(Pipelining { shared: Arc::new(Shared::new(limits)), answer_timeout }))
     }
 
     /// Starts a tunnel to the server of `url`: what sqlx says passes as it is, only encryption is done here.
     fn tunnel(url: &ConnectionString) -> Result<Self, String> {
-        Self::listen(url, None)
+        Self::open(url, None)
     }
 
-    fn listen(url: &ConnectionString, pipelining: Option<Pipelining>) -> Result<Self, String> {
+    fn open(url: &ConnectionString, pipelining: Option<Pipelining>) -> Result<Self, String> {
         let target = Target::new(url)?;
         let (directory, listener) = listen(&std::env::temp_dir()).map_err(|error| {
             format!("{} needs a socket in the directory for temporary files, and none can be made ({error}). Set TMPDIR to a short path of a writable directory.", url.secret())
@@ -169,12 +169,12 @@ fn socket_in(directory: &Path) -> PathBuf {
     directory.join(format!(".s.PGSQL.{PORT}"))
 }
 
-/// Removes what killed processes have left behind: sockets at which nobody listens any more.
+/// Removes what killed processes have left behind: directories without a socket at which somebody listens.
 fn sweep(base: &Path) {
     for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
         if entry.file_name().to_str().and_then(|name| name.strip_prefix(PREFIX)).is_some_and(is_left_behind)
             && let Err(error) = std::os::unix::net::UnixStream::connect(socket_in(&entry.path()))
-            && error.kind() == io::ErrorKind::ConnectionRefused
+            && matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound)
         {
             let _best_effort = std::fs::remove_dir_all(entry.path());
         }

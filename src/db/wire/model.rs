@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::columns::Description;
 use super::conversation::{Conversation, Out, Shared};
-use super::frame::{Answer, AnswerReader, Message, RequestReader, cut_text, put, put_error, take_answer};
+use super::frame::{Answer, AnswerReader, Message, RequestReader, cut_text, put, put_error, take_whole};
 
 /// What a statement is, in the model: its text is one of few words, an id, and nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +86,7 @@ impl Server {
     }
 
     fn run(&mut self) {
-        while let Some(message) = take_answer(&mut self.input).expect("well-formed messages") {
+        while let Some(message) = take_whole(&mut self.input).expect("well-formed messages") {
             self.noise();
             self.log.push(char::from(message.tag));
             self.on(&message);
@@ -422,7 +422,7 @@ impl World {
         if !self.out.to_server.is_empty() {
             let sent = self.out.to_server.split();
             let mut look = sent.clone();
-            while let Some(message) = take_answer(&mut look).expect("well-formed messages") {
+            while let Some(message) = take_whole(&mut look).expect("well-formed messages") {
                 self.requests_sent += usize::from(b"SQ".contains(&message.tag));
             }
             assert!(look.is_empty(), "whole requests only");
@@ -440,7 +440,7 @@ impl World {
         let (mut seen, mut left) = (Seen::default(), ready);
         loop {
             let moved = self.step(&mut request);
-            while let Some(message) = take_answer(&mut self.to_client).expect("well-formed answers") {
+            while let Some(message) = take_whole(&mut self.to_client).expect("well-formed answers") {
                 match message.tag {
                     b'Z' => {
                         left -= 1;
@@ -622,19 +622,21 @@ impl World {
                 // What is seen first from now on is what counts for those who ask from now on.
                 self.first.clear();
             }
-            Action::LookUp { id } => {
-                let seen = self.ask(Self::query(&format!("select {id}")), 1);
-                if seen.error.is_some() {
-                    self.note_error();
-                } else {
-                    let told = seen.columns.as_ref().expect("columns");
-                    assert!(seen.rows.iter().all(|row| row.id == id && told == &row.shape.row_description()));
-                }
-                self.check_status(&seen);
-            }
+            Action::LookUp { id } => self.look_up(id),
             Action::FailNextBegin => self.server.fails_next_begin = true,
             _ => {}
         }
+    }
+
+    fn look_up(&mut self, id: u8) {
+        let seen = self.ask(Self::query(&format!("select {id}")), 1);
+        if seen.error.is_some() {
+            self.note_error();
+        } else {
+            let told = seen.columns.as_ref().expect("columns");
+            assert!(seen.rows.iter().all(|row| row.id == id && told == &row.shape.row_description()));
+        }
+        self.check_status(&seen);
     }
 
     fn execute(&mut self, kind: Kind, id: u8, value: u32) {
@@ -667,7 +669,7 @@ impl World {
         put_error(&mut self.server.output, "FATAL", "57P01", "going away");
         while self.step(&mut BytesMut::new()) {}
         let mut last = None;
-        while let Some(message) = take_answer(&mut self.to_client).expect("well-formed answers") {
+        while let Some(message) = take_whole(&mut self.to_client).expect("well-formed answers") {
             last = Some(message.tag);
         }
         assert_eq!(last, Some(b'E'));

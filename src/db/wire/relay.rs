@@ -13,7 +13,7 @@ use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::conversation::{Conversation, Next, Out, Shared, Violation};
-use super::frame::{AnswerReader, RequestReader, put, put_error, take_answer};
+use super::frame::{AnswerReader, RequestReader, put, put_error, take_whole};
 use super::upstream::{CONNECT_TIMEOUT, Failure, Target, Upstream};
 use crate::db::loss::LastLoss;
 
@@ -178,7 +178,7 @@ impl Connection {
     /// <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-START-UP>
     async fn start_up(&mut self) -> Result<(), End> {
         loop {
-            while let Some(message) = take_answer(&mut self.from_server)? {
+            while let Some(message) = take_whole(&mut self.from_server)? {
                 if !b"RSKNvEZ".contains(&message.tag) {
                     return Err(
                         Violation::of_protocol("the pooler sent a message that is not part of the start-up").into()
@@ -202,8 +202,13 @@ impl Connection {
                     if !matches!(read, Ok(1..)) {
                         return Err(End::Terminated);
                     }
-                    self.out.to_server.extend_from_slice(&self.from_client);
-                    self.from_client.clear();
+                    // Whole, because PgBouncer does not take them in pieces.
+                    while let Some(message) = take_whole(&mut self.from_client)? {
+                        if message.tag != b'p' {
+                            return Err(Violation::of_protocol("a message that does not authenticate").into());
+                        }
+                        put(&mut self.out.to_server, message.tag, &[&message.body]);
+                    }
                     self.flush_to_server().await?;
                 }
             }
@@ -296,7 +301,6 @@ impl Connection {
         }
         let (sqlstate, why) = match end {
             End::Terminated => {
-                self.out.to_server.clear();
                 put(&mut self.out.to_server, b'X', &[]);
                 return self.flush_to_server().await.map_err(|_| ErrorKind::BrokenPipe.into());
             }

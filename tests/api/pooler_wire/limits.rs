@@ -123,7 +123,7 @@ async fn a_long_error_is_an_error() {
     let text = "x".repeat(2 << 20);
     for _ in 0..3 {
         let number = sqlx::query("select $1::text::int4").bind(&text).fetch_one(&pooler).await;
-        number.expect_err("not a number");
+        assert_eq!(code(&number.expect_err("not a number")), "22P02", "the database's own word");
         pooler.ping().await.expect("an answer");
     }
 }
