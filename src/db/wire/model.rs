@@ -42,6 +42,14 @@ impl Shape {
         matches!(self, Self::Text) == matches!(other, Self::Text)
     }
 
+    /// Of a `RowDescription`.
+    fn of(columns: &Bytes) -> Self {
+        [Self::Int4, Self::Int8, Self::Text]
+            .into_iter()
+            .find(|shape| shape.row_description() == *columns)
+            .expect("a shape")
+    }
+
     fn row_description(self) -> Vec<u8> {
         [&[0, 1][..], b"a\0", &[0; 6], &self.oid().to_be_bytes(), &[0, 4, 255, 255, 255, 255, 0, 1]].concat()
     }
@@ -354,7 +362,7 @@ struct World {
     /// sqlx's cache: the name of each statement and what it was told of it.
     cache: BTreeMap<(String, u8), (String, Bytes)>,
     next_name: u32,
-    /// As this process saw each statement first.
+    /// As this process was told of each statement first, as long as that is remembered.
     first: BTreeMap<String, Shape>,
     in_transaction: bool,
     failed: bool,
@@ -500,6 +508,11 @@ impl World {
         }
         self.check_status(&seen);
         let columns = seen.columns.expect("columns");
+        let shape = Shape::of(&columns);
+        assert!(
+            self.first.entry(text.to_owned()).or_insert(shape).reads(shape),
+            "invariant 3: told what it cannot read"
+        );
         self.cache.insert((text.to_owned(), id), (name.clone(), columns.clone()));
         Some((name, columns))
     }
@@ -643,12 +656,11 @@ impl World {
         let text = Self::text(kind, id);
         let Some((name, told)) = self.prepare(&text, id) else { return };
         let seen = self.ask(Self::bind(&name, value), 1);
-        let columns = seen.columns.clone().unwrap_or(told);
+        let columns = seen.columns.clone().unwrap_or_else(|| told.clone());
         for row in &seen.rows {
             assert_eq!((row.id, row.value), (id, value), "a row of another statement");
             assert_eq!(columns, row.shape.row_description(), "invariant 3: a row is shaped as the client was told");
-            let first = *self.first.entry(text.clone()).or_insert(row.shape);
-            assert!(first.reads(row.shape), "invariant 3: a row that the code cannot read");
+            assert!(Shape::of(&told).reads(row.shape), "invariant 3: a row that the code cannot read");
         }
         if seen.error.is_some() {
             self.note_error();
