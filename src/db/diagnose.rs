@@ -15,9 +15,7 @@ pub fn connection_failure(url: &ConnectionString, error: &sqlx::Error) -> String
         sqlx::Error::PoolTimedOut => format!(
             "the server at {address} did not answer in time: check host and port, and that this machine may reach it."
         ),
-        sqlx::Error::Tls(why) => {
-            format!("the encrypted connection to {address} failed ({why}): check sslmode and sslrootcert.")
-        }
+        sqlx::Error::Tls(why) => encryption_failed(&address, why),
         sqlx::Error::Configuration(why) => return format!("{secret}: {why}."),
         sqlx::Error::Database(refusal) => {
             refused(url, refusal.code().as_deref().unwrap_or_default(), refusal.message())
@@ -52,9 +50,15 @@ fn unreachable_host(url: &ConnectionString, io: &std::io::Error) -> String {
         ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset => {
             format!("the server at {address} hung up: check host and port, and that it is PostgreSQL or its pooler.")
         }
+        // So rustls reports a certificate that it does not accept.
+        ErrorKind::InvalidData => encryption_failed(&address, io),
         _ if no_route => format!("there is no way to {address} from this machine: check the host."),
         _ => format!("{address} cannot be reached ({io}): check the host."),
     }
+}
+
+fn encryption_failed(address: &str, why: &impl std::fmt::Display) -> String {
+    format!("the encrypted connection to {address} failed ({why}): check sslmode and sslrootcert.")
 }
 
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>; poolers answer most failures with 08P01.
@@ -65,6 +69,9 @@ fn refused(url: &ConnectionString, code: &str, message: &str) -> String {
         return format!(
             "the pooler at {address} does not know the user: on Supabase it must be postgres.<project-ref>, and the host must be that of the project's region."
         );
+    }
+    if lower.contains("ssl required") {
+        return format!("the server at {address} wants an encrypted connection: put sslmode=require or verify-full.");
     }
     match code {
         _ if lower.contains("password authentication failed")
@@ -122,6 +129,14 @@ mod tests {
         for error in [io(ErrorKind::ConnectionRefused), io(ErrorKind::UnexpectedEof), io(ErrorKind::TimedOut)] {
             assert!(!connection_failure(&direct, &error).contains("IPv6 only,"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_accepted_is_not_a_wrong_host() {
+        let url = ConnectionString::parse(Secret::DatabaseUrl, "postgres://u:hunter2@127.0.0.1:6543/db").unwrap();
+        let error = std::io::Error::new(ErrorKind::InvalidData, "invalid peer certificate: UnknownIssuer");
+        let sentence = connection_failure(&url, &sqlx::Error::Io(error));
+        assert!(sentence.contains("UnknownIssuer") && sentence.contains("sslrootcert"), "{sentence}");
     }
 
     #[test]

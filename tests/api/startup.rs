@@ -5,7 +5,7 @@ use std::net::TcpListener;
 
 use serde_json::json;
 
-use crate::harness::{Database, Server, World, environment, execute};
+use crate::harness::{Database, Server, Stack, World, environment, execute};
 
 const PASSWORD_OF_THE_STACK: &str = "stm-local-password";
 
@@ -157,6 +157,25 @@ async fn names_what_a_server_refuses() {
         refuses(&database, &[(secret, &format!("{server}/no_such_database"))], &[secret, "no database of that name"]);
         refuses(&database, &[(secret, &format!("{good}?sslmode=require"))], &[secret, "sslmode"]);
     }
+}
+
+/// The probe, both doors and the requests: all of them check.
+#[tokio::test]
+async fn checks_the_certificate_of_the_pooler() {
+    let stack = Stack::up_with(&[("POOLER_TLS", "require")]).await;
+    let database = stack.database().await;
+    let url = |mode: &str, authority: &str| {
+        let file = stack.path("stack").join(authority);
+        format!("{}?sslmode={mode}&sslrootcert={}", database.database_url(), file.display())
+    };
+    for mode in ["require", "verify-ca", "verify-full"] {
+        let server = Server::start(&environment(&database, &[("DATABASE_URL", &url(mode, "ca.crt"))]));
+        drop(server);
+        let other = url(mode, "other-ca.crt");
+        refuses(&database, &[("DATABASE_URL", &other)], &["DATABASE_URL", "certificate", "sslrootcert"]);
+    }
+    let unencrypted = format!("{}?sslmode=disable", database.database_url());
+    refuses(&database, &[("DATABASE_URL", &unencrypted)], &["DATABASE_URL", "encrypted", "sslmode"]);
 }
 
 #[tokio::test]
