@@ -16,7 +16,8 @@ pub fn connection_failure(url: &ConnectionString, error: &sqlx::Error) -> String
             "the server at {address} did not answer in time: check host and port, and that this machine may reach it."
         ),
         sqlx::Error::Tls(why) => encryption_failed(&address, why),
-        sqlx::Error::Configuration(why) => return format!("{secret}: {why}."),
+        // What cannot even be tried is a sentence already, with the secret's name.
+        sqlx::Error::Configuration(why) => return why.to_string(),
         sqlx::Error::Database(refusal) => {
             refused(url, refusal.code().as_deref().unwrap_or_default(), refusal.message())
         }

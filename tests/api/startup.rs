@@ -174,6 +174,9 @@ async fn checks_the_certificate_of_the_pooler() {
         let other = url(mode, "other-ca.crt");
         refuses(&database, &[("DATABASE_URL", &other)], &["DATABASE_URL", "certificate", "sslrootcert"]);
     }
+    std::fs::write(stack.path("stack").join("none.crt"), "no certificate").expect("a file");
+    let none = url("verify-ca", "none.crt");
+    refuses(&database, &[("DATABASE_URL", &none)], &["DATABASE_URL: the file of sslrootcert", "PEM"]);
     let unencrypted = format!("{}?sslmode=disable", database.database_url());
     refuses(&database, &[("DATABASE_URL", &unencrypted)], &["DATABASE_URL", "encrypted", "sslmode"]);
 }

@@ -18,6 +18,9 @@
 //! limits its time. A ROLLBACK is answered before the server has carried it out, a COMMIT never. Whatever is not
 //! understood is refused.
 //!
+//! The same socket without the conversation is a tunnel that does nothing but TLS, for `sslmode=verify-ca`, which sqlx
+//! cannot do by itself.
+//!
 //! | module | what |
 //! |---|---|
 //! | `frame` | bytes to messages, pure |

@@ -84,7 +84,7 @@ impl Target {
         };
         let tls = verify
             .map(|verify| {
-                let config = client_config(verify, roots).map_err(|why| format!("{}: {why}", url.secret()))?;
+                let config = client_config(verify, roots).map_err(|why| format!("{}: {why}.", url.secret()))?;
                 let connector = Connector(TlsConnector::from(Arc::new(config)));
                 Ok::<_, String>(Tls { connector, optional: matches!(mode, PgSslMode::Prefer) })
             })
@@ -183,13 +183,15 @@ fn client_config(verify: Verify, roots: Option<&str>) -> Result<ClientConfig, St
 
 fn root_certificates(file: Option<&str>) -> Result<RootCertStore, String> {
     let Some(file) = file else { return Ok(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }) };
-    let unusable = |why: &dyn std::fmt::Display| format!("the file of sslrootcert cannot be used ({why})");
+    let unusable = |why: &dyn std::fmt::Display| {
+        format!("the file of sslrootcert cannot be used ({why}): put the authority's certificate there, in PEM form")
+    };
     let mut store = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(file).map_err(|error| unusable(&error))? {
         store.add(certificate.map_err(|error| unusable(&error))?).map_err(|error| unusable(&error))?;
     }
     if store.is_empty() {
-        return Err(unusable(&"it holds no certificate in PEM form"));
+        return Err(unusable(&"it holds no certificate"));
     }
     Ok(store)
 }
