@@ -61,7 +61,7 @@ impl Pooler {
     /// Prepares the pool; connections are made when they are needed.
     ///
     /// # Errors
-    /// A sentence: the relay of [`PoolerWire::Pipelined`] cannot be started.
+    /// A sentence: the relay of [`PoolerWire::Pipelined`], or the tunnel for `sslmode=verify-ca`, cannot be started.
     pub fn new(
         url: &ConnectionString,
         max_connections: u32,
@@ -70,6 +70,7 @@ impl Pooler {
         wire: PoolerWire,
     ) -> Result<Self, String> {
         let limits = limits(statement_timeout);
+        let is_pipelined = wire == PoolerWire::Pipelined;
         let (mut options, wire) = match wire {
             PoolerWire::Plain => without_relay(url, APPLICATION_NAME)?,
             PoolerWire::Pipelined => {
@@ -80,7 +81,6 @@ impl Pooler {
             }
         };
         // Behind the relay the names stay within this process: sqlx may use them as on a session.
-        let is_pipelined = wire.as_ref().is_some_and(|wire| wire.counters().is_some());
         let named = is_pipelined || statements == PoolerStatements::Named;
         if !named {
             options = options.statement_cache_capacity(0);
@@ -139,7 +139,7 @@ impl Pooler {
     #[doc(hidden)]
     #[must_use]
     pub fn wire_socket(&self) -> Option<std::path::PathBuf> {
-        self.wire.as_ref().map(|wire| wire.socket())
+        self.wire.as_ref().filter(|_| self.is_pipelined).map(|wire| wire.socket())
     }
 
     /// May this statement run without a transaction? A plain `select` where the pooler tracks names, and anything
