@@ -1,7 +1,7 @@
 //! The two doors: that no statement of ours ever runs as somebody else's, that a cancelled request costs
 //! nobody anything, and that the pooler's door refuses what would harm a shared server.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
@@ -121,17 +121,45 @@ pub async fn is_right<'e>(
 pub const WRITES: usize = SHAPES - 1;
 
 #[derive(Debug, Default)]
-struct Tally {
-    right: u32,
-    wrong: u32,
-    errors: Vec<String>,
-    acknowledged: HashSet<i32>,
+pub struct Tally {
+    pub right: u32,
+    pub wrong: u32,
+    pub unanswered: u32,
+    /// How often each was seen.
+    pub errors: HashMap<String, u32>,
+    pub acknowledged: HashSet<i32>,
 }
 
-/// 64 tasks share the door; each operation is one of the shapes.
-async fn load<D: Clone + Send + 'static, F>(
+impl Tally {
+    pub fn errors(&self) -> u32 {
+        self.errors.values().sum()
+    }
+
+    /// Nothing went wrong, `operations` times.
+    #[track_caller]
+    pub fn assert_all_right(&self, operations: i32) {
+        assert!(self.errors.is_empty(), "{:?}", self.errors);
+        assert_eq!((self.right, self.wrong, self.unanswered), (operations.unsigned_abs(), 0, 0));
+    }
+
+    /// Every acknowledged write is in the table once, and no write is there twice. Gives how many are there that were
+    /// not acknowledged.
+    pub async fn assert_stored(&self, database: &Database) -> usize {
+        let mut session = database.session().await;
+        let stored: Vec<i32> = sqlx::query_scalar("select n from hazard").fetch_all(&mut session).await.expect("rows");
+        let once: HashSet<i32> = stored.iter().copied().collect();
+        assert_eq!(once.len(), stored.len(), "a write is there twice");
+        let missing: Vec<_> = self.acknowledged.difference(&once).collect();
+        assert!(missing.is_empty(), "acknowledged but missing: {missing:?}");
+        once.len() - self.acknowledged.len()
+    }
+}
+
+/// 64 tasks share the door until their operations, which are numbered, are `enough`; each is one of the shapes.
+pub async fn load<D: Clone + Send + 'static, F>(
     door: D,
-    operations: i32,
+    shapes: usize,
+    enough: impl Fn(i32) -> bool + Clone + Send + 'static,
     run: impl Fn(D, usize, i32) -> F + Clone + Send + 'static,
 ) -> Tally
 where
@@ -140,16 +168,16 @@ where
     let next = Arc::new(AtomicI32::new(0));
     let tasks: Vec<_> = (0..64)
         .map(|_| {
-            let (door, run, next) = (door.clone(), run.clone(), next.clone());
+            let (door, enough, run, next) = (door.clone(), enough.clone(), run.clone(), next.clone());
             tokio::spawn(async move {
                 let mut tally = Tally::default();
                 loop {
                     let n = next.fetch_add(1, Ordering::Relaxed);
-                    if n >= operations {
+                    if enough(n) {
                         return tally;
                     }
-                    let shape = rand::rng().random_range(0..SHAPES);
-                    match tokio::time::timeout(Duration::from_secs(30), run(door.clone(), shape, n)).await {
+                    let shape = rand::rng().random_range(0..shapes);
+                    match tokio::time::timeout(Duration::from_secs(60), run(door.clone(), shape, n)).await {
                         Ok(Ok(true)) => {
                             tally.right += 1;
                             if shape == WRITES {
@@ -157,8 +185,8 @@ where
                             }
                         }
                         Ok(Ok(false)) => tally.wrong += 1,
-                        Ok(Err(error)) => tally.errors.push(error.to_string()),
-                        Err(_) => tally.errors.push("no answer".into()),
+                        Ok(Err(error)) => *tally.errors.entry(format!("{shape}: {error:?}")).or_default() += 1,
+                        Err(_) => tally.unanswered += 1,
                     }
                 }
             })
@@ -169,7 +197,10 @@ where
         let tally = task.await.expect("a task");
         total.right += tally.right;
         total.wrong += tally.wrong;
-        total.errors.extend(tally.errors);
+        total.unanswered += tally.unanswered;
+        for (error, times) in tally.errors {
+            *total.errors.entry(error).or_default() += times;
+        }
         total.acknowledged.extend(tally.acknowledged);
     }
     total
@@ -185,35 +216,38 @@ async fn hazard() {
     let mut session = database.session().await;
     execute(&mut session, "create table hazard (n int4)").await;
 
-    let ours = load(pooler(&database, 32), OPERATIONS, |pooler, shape, n| async move {
-        if shape == WRITES {
-            let mut tx = pooler.write().await?;
-            let right = is_right(&mut tx, shape, n).await?;
-            tx.commit().await?;
-            Ok(right)
-        } else if n % 2 == 0 {
-            is_right(&pooler, shape, n).await
-        } else {
-            let mut tx = pooler.read().await?;
-            is_right(&mut tx, shape, n).await
-        }
-    })
+    let ours = load(
+        pooler(&database, 32),
+        SHAPES,
+        |n| n >= OPERATIONS,
+        |pooler, shape, n| async move {
+            if shape == WRITES {
+                let mut tx = pooler.write().await?;
+                let right = is_right(&mut tx, shape, n).await?;
+                tx.commit().await?;
+                Ok(right)
+            } else if n % 2 == 0 {
+                is_right(&pooler, shape, n).await
+            } else {
+                let mut tx = pooler.read().await?;
+                is_right(&mut tx, shape, n).await
+            }
+        },
+    )
     .await;
-    assert!(ours.errors.is_empty(), "{} errors: {:?}", ours.errors.len(), ours.errors.iter().collect::<HashSet<_>>());
-    assert_eq!((ours.right, ours.wrong), (OPERATIONS.unsigned_abs(), 0));
-    let written: Vec<i32> = sqlx::query_scalar("select n from hazard").fetch_all(&mut session).await.expect("rows");
-    assert_eq!(written.len(), ours.acknowledged.len(), "each acknowledged write is there once");
-    assert_eq!(written.into_iter().collect::<HashSet<_>>(), ours.acknowledged);
+    ours.assert_all_right(OPERATIONS);
+    assert_eq!(ours.assert_stored(&database).await, 0, "nothing is there that was not acknowledged");
 
     let plain: PgPool = PgPoolOptions::new()
         .max_connections(32)
         .acquire_timeout(Duration::from_secs(30))
         .connect_lazy_with(pooled(&database).options("plain-sqlx"));
-    let theirs = load(plain, 3000, |pool, shape, n| async move { is_right(&pool, shape, n).await }).await;
-    let errors = theirs.errors.len();
+    let operation = |pool: PgPool, shape, n| async move { is_right(&pool, shape, n).await };
+    let theirs = load(plain, SHAPES, |n| n >= 3000, operation).await;
+    let errors = theirs.errors();
     println!("plain sqlx: {} right, {} wrong, {errors} errors", theirs.right, theirs.wrong);
     if pooler_tracks_names() {
-        assert_eq!((theirs.wrong, theirs.errors), (0, vec![]), "the pooler keeps names apart");
+        theirs.assert_all_right(3000);
     } else {
         assert!(theirs.wrong > 0, "this load would not notice the hazard");
     }
@@ -396,18 +430,23 @@ async fn named_statements_are_right_where_they_are_tracked() {
     execute(&mut database.session().await, "create table hazard (n int4); create table t (n int4)").await;
     let (names, wire) = (PoolerStatements::Named, PoolerWire::Plain);
     let named = Pooler::new(&direct(&database), 8, STATEMENT_TIMEOUT, names, wire).expect("a pooler");
-    let tally = load(named.clone(), 2000, |pooler, shape, n| async move {
-        if shape == WRITES {
-            let mut tx = pooler.write().await?;
-            let right = is_right(&mut tx, shape, n).await?;
-            tx.commit().await?;
-            Ok(right)
-        } else {
-            is_right(&pooler, shape, n).await
-        }
-    })
+    let tally = load(
+        named.clone(),
+        SHAPES,
+        |n| n >= 2000,
+        |pooler, shape, n| async move {
+            if shape == WRITES {
+                let mut tx = pooler.write().await?;
+                let right = is_right(&mut tx, shape, n).await?;
+                tx.commit().await?;
+                Ok(right)
+            } else {
+                is_right(&pooler, shape, n).await
+            }
+        },
+    )
     .await;
-    assert_eq!((tally.right, tally.wrong, tally.errors), (2000, 0, vec![]));
+    tally.assert_all_right(2000);
     let hidden = "with x as (insert into t values (2) returning n) select n from x";
     let error = sqlx::query(hidden).fetch_one(&named).await.expect_err("a write");
     assert_eq!(sqlstate(&error).as_deref(), Some("25006"));

@@ -1,15 +1,9 @@
 //! A load whose right answers are known: the shapes of `doors`, and those that only a relay with names can carry.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
-use std::time::Duration;
-
-use rand::RngExt as _;
 use sqlx::{Executor, Postgres, Row as _};
 use stm_backend::db::{Pooler, sqlstate};
 
-use crate::doors::{self, WRITES};
+use crate::doors::{self, Tally, WRITES};
 use crate::harness::{Database, execute};
 
 /// Shapes for any setting.
@@ -141,80 +135,8 @@ async fn operate(pooler: &Pooler, shape: usize, n: i32) -> sqlx::Result<bool> {
     }
 }
 
-#[derive(Debug, Default)]
-pub struct Tally {
-    pub right: u32,
-    pub wrong: u32,
-    pub unanswered: u32,
-    /// How often each was seen.
-    pub errors: HashMap<String, u32>,
-    pub acknowledged: HashSet<i32>,
-}
-
-impl Tally {
-    pub fn errors(&self) -> u32 {
-        self.errors.values().sum()
-    }
-
-    /// Nothing went wrong, `operations` times.
-    #[track_caller]
-    pub fn assert_all_right(&self, operations: i32) {
-        assert!(self.errors.is_empty(), "{:?}", self.errors);
-        assert_eq!((self.right, self.wrong, self.unanswered), (operations.unsigned_abs(), 0, 0));
-    }
-
-    /// Every acknowledged write is in the table once, and no write is there twice. Gives how many are there that were
-    /// not acknowledged.
-    pub async fn assert_stored(&self, database: &Database) -> usize {
-        let mut session = database.session().await;
-        let stored: Vec<i32> = sqlx::query_scalar("select n from hazard").fetch_all(&mut session).await.expect("rows");
-        let once: HashSet<i32> = stored.iter().copied().collect();
-        assert_eq!(once.len(), stored.len(), "a write is there twice");
-        let missing: Vec<_> = self.acknowledged.difference(&once).collect();
-        assert!(missing.is_empty(), "acknowledged but missing: {missing:?}");
-        once.len() - self.acknowledged.len()
-    }
-}
-
-/// 64 tasks share the door until their operations, which are numbered, are `enough`.
+/// The load, through the door.
 pub async fn run(pooler: &Pooler, shapes: usize, enough: impl Fn(i32) -> bool + Clone + Send + 'static) -> Tally {
-    let next = Arc::new(AtomicI32::new(0));
-    let tasks: Vec<_> = (0..64)
-        .map(|_| {
-            let (pooler, enough, next) = (pooler.clone(), enough.clone(), next.clone());
-            tokio::spawn(async move {
-                let mut tally = Tally::default();
-                loop {
-                    let n = next.fetch_add(1, Ordering::Relaxed);
-                    if enough(n) {
-                        return tally;
-                    }
-                    let shape = rand::rng().random_range(0..shapes);
-                    match tokio::time::timeout(Duration::from_secs(60), operate(&pooler, shape, n)).await {
-                        Ok(Ok(true)) => {
-                            tally.right += 1;
-                            if shape == WRITES {
-                                tally.acknowledged.insert(n);
-                            }
-                        }
-                        Ok(Ok(false)) => tally.wrong += 1,
-                        Ok(Err(error)) => *tally.errors.entry(format!("{shape}: {error:?}")).or_default() += 1,
-                        Err(_) => tally.unanswered += 1,
-                    }
-                }
-            })
-        })
-        .collect();
-    let mut total = Tally::default();
-    for task in tasks {
-        let tally = task.await.expect("a task");
-        total.right += tally.right;
-        total.wrong += tally.wrong;
-        total.unanswered += tally.unanswered;
-        for (error, times) in tally.errors {
-            *total.errors.entry(error).or_default() += times;
-        }
-        total.acknowledged.extend(tally.acknowledged);
-    }
-    total
+    let operation = |pooler: Pooler, shape, n| async move { operate(&pooler, shape, n).await };
+    doors::load(pooler.clone(), shapes, enough, operation).await
 }

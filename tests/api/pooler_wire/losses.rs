@@ -10,10 +10,10 @@ use sqlx::AssertSqlSafe;
 use stm_backend::config::PoolerWire;
 use stm_backend::db::Pooler;
 
-use super::load::{self, ALL, COMMON, Tally};
+use super::load::{self, ALL, COMMON};
 use super::proxy::{Cut, Proxy};
 use super::{assert_that_no_server_remembers, door};
-use crate::doors::{self, until_no_transaction_is_open};
+use crate::doors::{self, Tally, until_no_transaction_is_open};
 use crate::harness::{Database, PATIENCE, Stack};
 
 const CONNECTIONS: u32 = 16;
