@@ -9,24 +9,23 @@ use crate::db::url::{ConnectionString, Secret};
 use crate::realtime::Heartbeat;
 use crate::web::origin::AllowedOrigins;
 
-/// How statements may travel through the transaction pooler.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum PoolerStatements {
-    /// Unnamed, inside one transaction: right on every pooler.
-    #[default]
-    Unnamed,
-    /// Named and cached: only where the pooler is proven to track prepared statements.
-    Named,
-}
-
 /// How the transaction pooler is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PoolerWire {
-    /// As sqlx speaks: three round trips for a read, four for a write of one statement.
-    #[default]
-    Plain,
     /// Through a relay in this process: one round trip for a read, two for a write of one statement.
+    #[default]
     Pipelined,
+    /// As sqlx speaks: three round trips for a read, four for a write of one statement.
+    Plain,
+}
+
+impl std::fmt::Display for PoolerWire {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Pipelined => "pipelined",
+            Self::Plain => "plain",
+        })
+    }
 }
 
 /// The configuration. Each field names its secret, unit and default.
@@ -38,9 +37,7 @@ pub struct Config {
     pub direct_url: ConnectionString,
     /// `JWT_SECRET`: signs access tokens (HS256), at least 32 bytes. Required.
     pub jwt_secret: SecretString,
-    /// `POOLER_STATEMENTS`: `unnamed` (default) or `named`.
-    pub pooler_statements: PoolerStatements,
-    /// `POOLER_WIRE`: `plain` (default) or `pipelined`.
+    /// `POOLER_WIRE`: `pipelined` (default) or `plain`.
     pub pooler_wire: PoolerWire,
     /// `POOLER_MAX_CONNECTIONS`: client connections to the pooler, 1 to 500, default 32.
     pub pooler_max_connections: u32,
@@ -59,6 +56,8 @@ pub struct Config {
     pub allowed_origins: AllowedOrigins,
     /// `DEMO_DATA`: load demo users and services at start; refused unless both databases are on this machine.
     pub demo_data: bool,
+    /// What is set and no longer has an effect: sentences for the log.
+    pub warnings: Vec<String>,
 }
 
 /// All that is wrong with the configuration, at once.
@@ -90,16 +89,9 @@ impl Config {
             read.problems.push(problem);
         }
         let jwt_secret = read.jwt_secret();
-        let pooler_statements = read
-            .one_of("POOLER_STATEMENTS", [("unnamed", PoolerStatements::Unnamed), ("named", PoolerStatements::Named)]);
         let pooler_wire =
-            read.one_of("POOLER_WIRE", [("plain", PoolerWire::Plain), ("pipelined", PoolerWire::Pipelined)]);
-        if (pooler_statements, pooler_wire) == (PoolerStatements::Named, PoolerWire::Pipelined) {
-            read.problems.push(
-                "POOLER_STATEMENTS=named and POOLER_WIRE=pipelined exclude each other: names never reach the pooler through the relay. Leave one of them out."
-                    .into(),
-            );
-        }
+            read.one_of("POOLER_WIRE", [("pipelined", PoolerWire::Pipelined), ("plain", PoolerWire::Plain)]);
+        let warnings = read.retired();
         let pooler_max_connections = read.number("POOLER_MAX_CONNECTIONS", 32, 1, 500);
         let direct_max_connections = read.number("DIRECT_MAX_CONNECTIONS", 15, 4, 15);
         let statement_timeout_s = read.number("STATEMENT_TIMEOUT_S", 5, 1, 60);
@@ -119,7 +111,6 @@ impl Config {
                 database_url,
                 direct_url,
                 jwt_secret,
-                pooler_statements,
                 pooler_wire,
                 pooler_max_connections,
                 direct_max_connections,
@@ -132,6 +123,7 @@ impl Config {
                 },
                 allowed_origins,
                 demo_data,
+                warnings,
             }),
             _ => Err(ConfigError(read.problems)),
         }
@@ -205,6 +197,18 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         }
     }
 
+    /// Settings that are gone.
+    fn retired(&self) -> Vec<String> {
+        self.get("POOLER_STATEMENTS")
+            .map(|_| {
+                "POOLER_STATEMENTS is gone and has no effect: no statement has a name on the pooler any more, \
+                 and POOLER_WIRE=pipelined, the default, saves more round trips than names did. Remove it."
+                    .to_owned()
+            })
+            .into_iter()
+            .collect()
+    }
+
     fn allowed_origins(&mut self) -> AllowedOrigins {
         let text = self.get("ALLOWED_ORIGINS").unwrap_or_default();
         AllowedOrigins::parse(&text).unwrap_or_else(|problem| {
@@ -237,7 +241,8 @@ mod tests {
     fn defaults() {
         let config = config(&[]).unwrap();
         assert_eq!(config.direct_max_connections, 15);
-        assert_eq!(config.pooler_statements, PoolerStatements::Unnamed);
+        assert_eq!(config.pooler_wire, PoolerWire::Pipelined);
+        assert!(config.warnings.is_empty());
         assert!(!config.demo_data);
     }
 
@@ -255,7 +260,6 @@ mod tests {
             ("DIRECT_MAX_CONNECTIONS", "16"),
             ("DIRECT_MAX_CONNECTIONS", "3"),
             ("POOLER_MAX_CONNECTIONS", "many"),
-            ("POOLER_STATEMENTS", "prepared"),
             ("POOLER_WIRE", "fast"),
             ("JWT_SECRET", "hunter2"),
             ("DEMO_DATA", "yes please"),
@@ -268,11 +272,10 @@ mod tests {
     }
 
     #[test]
-    fn names_and_the_relay_exclude_each_other() {
-        let both = [("POOLER_STATEMENTS", "named"), ("POOLER_WIRE", "pipelined")];
-        let problem = config(&both).unwrap_err().to_string();
-        assert!(problem.contains("POOLER_STATEMENTS") && problem.contains("POOLER_WIRE"), "{problem}");
-        assert_eq!(config(&both[1..]).unwrap().pooler_wire, PoolerWire::Pipelined);
+    fn a_setting_that_is_gone_is_named() {
+        let config = config(&[("POOLER_STATEMENTS", "named"), ("POOLER_WIRE", "plain")]).unwrap();
+        assert_eq!(config.pooler_wire, PoolerWire::Plain);
+        assert!(matches!(&*config.warnings, [warning] if warning.contains("POOLER_STATEMENTS is gone")));
     }
 
     #[test]

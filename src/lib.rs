@@ -32,7 +32,6 @@ use utoipa_axum::router::OpenApiRouter;
 
 use auth::{AccessTokens, Passwords};
 pub use config::Config;
-use config::PoolerStatements;
 use db::probe::{self, Pooling};
 use db::url::{ConnectionString, Secret};
 use db::{Direct, Pooler, diagnose};
@@ -69,10 +68,9 @@ pub async fn start(config: Config) -> anyhow::Result<App> {
             tracing::warn!("{name} is set in the environment, and changes how both databases are reached. Unset it.");
         }
     }
-    for url in [&config.database_url, &config.direct_url] {
-        if let Some(warning) = url.ignored_parameters() {
-            tracing::warn!("{warning}");
-        }
+    let ignored = [&config.database_url, &config.direct_url].map(ConnectionString::ignored_parameters);
+    for warning in config.warnings.iter().chain(ignored.iter().flatten()) {
+        tracing::warn!("{warning}");
     }
     let (pooler, direct) = connect(&config).await?;
     db::migrate(&direct).await.map_err(|message| anyhow!(message))?;
@@ -145,31 +143,17 @@ async fn connect(config: &Config) -> anyhow::Result<(Pooler, Direct)> {
             Secret::DatabaseUrl.what_to_put()
         );
     }
-    if config.pooler_statements == PoolerStatements::Named
-        && pooler == Pooling::Transaction
-        && !probe::tracks_names(database_url).await
-    {
-        return Err(anyhow!(
-            "POOLER_STATEMENTS: `named` needs a transaction pooler that tracks prepared statements, and the one of DATABASE_URL is not proven to: \
-             requests would run each other's statements. Put `unnamed` there, or leave it out."
-        ));
-    }
-
-    let pooler = Pooler::new(
-        database_url,
-        config.pooler_max_connections,
-        config.statement_timeout,
-        config.pooler_statements,
-        config.pooler_wire,
-    )
-    .map_err(|problem| anyhow!(problem))?;
+    let pooler = Pooler::new(database_url, config.pooler_max_connections, config.statement_timeout, config.pooler_wire)
+        .map_err(|problem| anyhow!(problem))?;
     let direct = Direct::new(direct_url, config.direct_max_connections, config.statement_timeout)
         .map_err(|problem| anyhow!(problem))?;
     let (pooler_answers, direct_answers) = tokio::join!(pooler.ping(), direct.ping());
-    pooler_answers.map_err(|error| refusal(database_url, &error))?;
+    pooler_answers
+        .map_err(|error| anyhow!(diagnose::first_statement_failure(database_url, config.pooler_wire, &error)))?;
     tracing::info!("✅ Connected to transaction pooler (REST API)");
     direct_answers.map_err(|error| refusal(direct_url, &error))?;
     tracing::info!("✅ Connected to direct connection (Real-time/Socket.IO)");
+    tracing::info!("statements travel to the transaction pooler {} (POOLER_WIRE)", config.pooler_wire);
     Ok((pooler, direct))
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::Executor;
 use sqlx::Postgres;
-use stm_backend::config::{PoolerStatements, PoolerWire};
+use stm_backend::config::PoolerWire;
 use stm_backend::db::url::{ConnectionString, Secret};
 use stm_backend::db::{self, Direct, Pooler, Tx};
 
@@ -113,7 +113,7 @@ impl Door {
             Way::Pipelined => PoolerWire::Pipelined,
         };
         let url = url(Secret::DatabaseUrl, &database.database_url(), ports[1]);
-        let pooler = Pooler::new(&url, connections, STATEMENT_TIMEOUT, PoolerStatements::Unnamed, wire);
+        let pooler = Pooler::new(&url, connections, STATEMENT_TIMEOUT, wire);
         Self::Pooler(pooler.expect("a relay"))
     }
 

@@ -2,7 +2,9 @@
 
 use std::io::ErrorKind;
 
-use super::url::ConnectionString;
+use super::url::{ConnectionString, Secret};
+use super::wire::is_of_relay;
+use crate::config::PoolerWire;
 
 /// Explains `error`, met while connecting with `url`: names the secret, what is wrong, and what to put there.
 /// Repeats no part of the URL but host and port.
@@ -62,51 +64,141 @@ fn encryption_failed(address: &str, why: &impl std::fmt::Display) -> String {
     format!("the encrypted connection to {address} failed ({why}): check sslmode and sslrootcert.")
 }
 
-/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>; poolers answer most failures with 08P01.
+/// Explains `error`, met at the first statement that went through the pooler door. `wire` is how the door speaks to the
+/// pooler, which had answered the probe's simpler requests.
+#[must_use]
+pub fn first_statement_failure(url: &ConnectionString, wire: PoolerWire, error: &sqlx::Error) -> String {
+    let what = match error {
+        sqlx::Error::PoolTimedOut => "did not answer a statement in time".to_owned(),
+        sqlx::Error::Protocol(_) => "broke the protocol".to_owned(),
+        sqlx::Error::BeginFailed => "did not begin a transaction".to_owned(),
+        sqlx::Error::Database(refusal) => match refusal.code().as_deref() {
+            Some("08P01") if is_of_relay(&**refusal) => format!("broke the protocol ({})", refusal.message()),
+            Some("08000") if is_of_relay(&**refusal) => "did not answer a statement in time".to_owned(),
+            // A syntax error in BEGIN, or a kind of statement that it does not pass on.
+            Some(code @ ("42601" | "0A000")) => format!("refused a statement ({code}, {})", refusal.message()),
+            _ => return connection_failure(url, error),
+        },
+        _ => return connection_failure(url, error),
+    };
+    let other = match wire {
+        PoolerWire::Pipelined => PoolerWire::Plain,
+        PoolerWire::Plain => PoolerWire::Pipelined,
+    };
+    format!(
+        "{}: the pooler at {} {what}, although it accepts connections and answers simple queries. It may not be able \
+         to carry POOLER_WIRE={wire}: put POOLER_WIRE={other}.",
+        url.secret(),
+        url.address()
+    )
+}
+
+/// What poolers say in words only: they answer most failures with 08P01 (PgBouncer) or XX000 (Supavisor), and
+/// Supavisor names the cause as `(ECODE)`. A part of the message in lower case, and what it means.
+const BY_MESSAGE: [(&str, Refusal); 17] = [
+    ("emaxconnsession", Refusal::NoSessionLeft),
+    ("maxclientsinsessionmode", Refusal::NoSessionLeft),
+    ("max clients reached in session mode", Refusal::NoSessionLeft),
+    ("(emaxconn)", Refusal::NoConnectionLeft),
+    ("max client connections reached", Refusal::NoConnectionLeft),
+    ("no more connections allowed", Refusal::NoConnectionLeft),
+    ("(enotfound)", Refusal::UnknownTenant),
+    ("tenant or user not found", Refusal::UnknownTenant),
+    ("no such user", Refusal::UnknownTenant),
+    ("(enoidentifier)", Refusal::NoTenant),
+    ("no tenant identifier", Refusal::NoTenant),
+    ("ssl required", Refusal::NeedsEncryption),
+    ("(esslrequired)", Refusal::NeedsEncryption),
+    ("password authentication failed", Refusal::WrongPassword),
+    ("sasl authentication failed", Refusal::WrongPassword),
+    ("nothing listens", Refusal::NothingListens),
+    ("no such database", Refusal::NoDatabase),
+];
+
+/// Why a server or a pooler refused a connection.
+#[derive(Debug, Clone, Copy)]
+enum Refusal {
+    NoSessionLeft,
+    NoConnectionLeft,
+    UnknownTenant,
+    NoTenant,
+    NeedsEncryption,
+    WrongPassword,
+    NothingListens,
+    NoDatabase,
+    NotReady,
+}
+
+/// By the message, else by the SQLSTATE: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+fn find_refusal(code: &str, message: &str) -> Option<Refusal> {
+    let lower = message.to_lowercase();
+    let by_message = BY_MESSAGE.iter().find(|(part, _)| lower.contains(part)).map(|(_, refusal)| *refusal);
+    by_message.or_else(|| {
+        Some(match code {
+            "28P01" => Refusal::WrongPassword,
+            "3D000" => Refusal::NoDatabase,
+            "53300" => Refusal::NoConnectionLeft,
+            "57P03" => Refusal::NotReady,
+            _ if lower.contains("database") && lower.contains("does not exist") => Refusal::NoDatabase,
+            _ => return None,
+        })
+    })
+}
+
 fn refused(url: &ConnectionString, code: &str, message: &str) -> String {
     let address = url.address();
-    let lower = message.to_lowercase();
-    if lower.contains("tenant or user not found") || lower.contains("no such user") {
-        return format!(
-            "the pooler at {address} does not know the user: on Supabase it must be postgres.<project-ref>, and the host must be that of the project's region."
-        );
-    }
-    if lower.contains("ssl required") {
-        return format!("the server at {address} wants an encrypted connection: put sslmode=require or verify-full.");
-    }
-    match code {
-        _ if lower.contains("password authentication failed")
-            || code == "28P01"
-            || lower.contains("sasl authentication failed") =>
-        {
-            format!(
-                "the server at {address} refused the password: check it, and percent-encode its special characters (@ as %40, : as %3A, / as %2F, # as %23)."
-            )
-        }
-        // The relay's own, and a sentence already.
-        "08001" => format!("the connection to {address} failed: {message}."),
-        "28000" => format!("the server at {address} refused the user ({message}): check user, database and sslmode."),
-        "3D000" => {
-            format!("the server at {address} has no database of that name: check the part after the last slash.")
-        }
-        _ if lower.contains("database") && lower.contains("does not exist") => {
-            format!("the server at {address} has no database of that name: check the part after the last slash.")
-        }
-        "53300" => format!(
-            "the server at {address} has no connection left ({message}): close other clients, or lower DIRECT_MAX_CONNECTIONS."
+    let Some(refusal) = find_refusal(code, message) else {
+        return match code {
+            // The relay's own, and a sentence already.
+            "08001" => format!("the connection to {address} failed: {message}."),
+            "28000" => {
+                format!("the server at {address} refused the user ({message}): check user, database and sslmode.")
+            }
+            _ => {
+                format!(
+                    "the server at {address} refused the connection ({message}): check user, password and database."
+                )
+            }
+        };
+    };
+    match refusal {
+        Refusal::NoSessionLeft => format!(
+            "the session pooler at {address} has no session left. Each process holds up to DIRECT_MAX_CONNECTIONS, and in \
+             a rolling deploy the old one and the new one run at once: lower that setting so that both fit into the \
+             pool size, raise the pool size in Supabase's database settings, or use the direct connection."
         ),
-        "57P03" if lower.contains("nothing listens") => {
+        Refusal::NoConnectionLeft => format!(
+            "the server at {address} has no connection left ({message}): close other clients, or lower {}.",
+            match url.secret() {
+                Secret::DatabaseUrl => "POOLER_MAX_CONNECTIONS",
+                Secret::DirectUrl => "DIRECT_MAX_CONNECTIONS",
+            }
+        ),
+        Refusal::UnknownTenant => format!(
+            "the pooler at {address} does not know the user: on Supabase it must be postgres.<project-ref>, and the host must be that of the project's region."
+        ),
+        Refusal::NoTenant => format!(
+            "the pooler at {address} cannot tell which project is meant: on Supabase the user must be postgres.<project-ref>, not postgres."
+        ),
+        Refusal::NeedsEncryption => {
+            format!("the server at {address} wants an encrypted connection: put sslmode=require or verify-full.")
+        }
+        Refusal::WrongPassword => format!(
+            "the server at {address} refused the password: check it, and percent-encode its special characters (@ as %40, : as %3A, / as %2F, # as %23)."
+        ),
+        Refusal::NothingListens => {
             format!("nothing listens at {address}: check host and port, and that the server runs.")
         }
-        "57P03" => format!("the server at {address} is starting up or shutting down: try again."),
-        _ => format!("the server at {address} refused the connection ({message}): check user, password and database."),
+        Refusal::NoDatabase => {
+            format!("the server at {address} has no database of that name: check the part after the last slash.")
+        }
+        Refusal::NotReady => format!("the server at {address} is starting up or shutting down: try again."),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::db::url::Secret;
 
     fn io(kind: ErrorKind) -> sqlx::Error {
         sqlx::Error::Io(kind.into())
@@ -138,6 +230,29 @@ mod tests {
         let error = std::io::Error::new(ErrorKind::InvalidData, "invalid peer certificate: UnknownIssuer");
         let sentence = connection_failure(&url, &sqlx::Error::Io(error));
         assert!(sentence.contains("UnknownIssuer") && sentence.contains("sslrootcert"), "{sentence}");
+    }
+
+    #[test]
+    fn poolers_are_understood_by_their_words() {
+        for (message, expected) in [
+            (
+                "(EMAXCONNSESSION) max clients reached in session mode - max clients are limited to pool_size: 15",
+                "no session left",
+            ),
+            (
+                "MaxClientsInSessionMode: max clients reached - in Session mode max clients are limited to pool_size",
+                "no session left",
+            ),
+            ("(EMAXCONN) max client connections reached, limit: 200", "no connection left"),
+            ("(ENOTFOUND) tenant/user postgres.abcdefgh not found", "does not know the user"),
+            ("Tenant or user not found", "does not know the user"),
+            ("(ENOIDENTIFIER) no tenant identifier provided (external_id or sni_hostname required)", "which project"),
+            ("(ESSLREQUIRED) SSL connection is required", "encrypted"),
+        ] {
+            let url = ConnectionString::parse(Secret::DirectUrl, "postgres://u:hunter2@127.0.0.1:5432/db").unwrap();
+            let sentence = refused(&url, "XX000", message);
+            assert!(sentence.contains(expected) && !sentence.contains("abcdefgh"), "{message}: {sentence}");
+        }
     }
 
     #[test]

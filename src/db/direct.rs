@@ -3,20 +3,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, TryFutureExt as _};
+use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, TryStreamExt as _};
-use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgListener, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
-use sqlx::{AssertSqlSafe, Connection, Either, Execute, Executor, PgPool, Postgres, SqlStr};
+use sqlx::postgres::{PgListener, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
+use sqlx::{AssertSqlSafe, Either, Execute, Executor, PgPool, Postgres, SqlStr};
 
+use sqlx_core::ext::async_stream::TryAsyncStream;
+
+use super::lease::{Lease, pool_options};
 use super::loss::LastLoss;
-use super::tx::not_available;
+use super::tx::{Opener, not_available};
 use super::url::ConnectionString;
 use super::wire::{Wire, without_relay};
-use super::{ACQUIRE_TIMEOUT, Door, PING_AFTER_IDLE, Tx, is_connection_loss};
+use super::{Door, Tx, is_connection_loss};
 
 /// The most direct connections one process may hold, whatever it uses them for: Supabase gives about 15.
 pub const MAX_CONNECTIONS: u32 = 15;
+
+/// How long a connection may be idle before it is closed.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// How long a statement waits for a lock: a batch of messages must not wait long for one chat.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -54,40 +59,22 @@ impl Direct {
         ));
         let last_loss = LastLoss::default();
         let suspicion = last_loss.clone();
-        let pool = PgPoolOptions::new()
-            .max_connections(max_connections.min(MAX_CONNECTIONS))
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .idle_timeout(Duration::from_secs(600))
-            .test_before_acquire(false)
-            .after_connect(move |connection, _| {
-                let limits = limits.clone();
-                Box::pin(async move { connection.execute(sqlx::raw_sql(AssertSqlSafe(limits))).await.map(drop) })
-            })
-            .before_acquire(move |connection, meta| {
-                let is_suspect = suspicion.casts_doubt_on(meta.age);
-                Box::pin(async move {
-                    if meta.idle_for < PING_AFTER_IDLE && !is_suspect {
-                        return Ok(true);
-                    }
-                    Ok(connection.ping().await.is_ok())
+        let pool =
+            pool_options(max_connections.min(MAX_CONNECTIONS), IDLE_TIMEOUT, move |age| suspicion.casts_doubt_on(age))
+                .after_connect(move |connection, _| {
+                    let limits = limits.clone();
+                    Box::pin(async move { connection.execute(sqlx::raw_sql(AssertSqlSafe(limits))).await.map(drop) })
                 })
-            })
-            .connect_lazy_with(options);
+                .connect_lazy_with(options);
         Ok(Self { pool, last_loss, statement_timeout, _tunnel: tunnel })
     }
 
     /// Opens a transaction. End it with [`Tx::commit`].
     ///
-    /// Runs in a task of its own, for the same reason as the pooler's.
-    ///
     /// # Errors
     /// Those of the database; [`sqlx::Error::PoolTimedOut`] if no connection became free in time.
     pub async fn write(&self) -> sqlx::Result<Tx<Self>> {
-        let pool = self.pool.clone();
-        let task = tokio::spawn(async move {
-            Tx::begin(pool.acquire().await?, SqlStr::from_static("begin"), true, ACQUIRE_TIMEOUT).await
-        });
-        task.await.map_err(|_| sqlx::Error::WorkerCrashed)?
+        Tx::open(Opener { pool: self.pool.clone(), begin: "begin".into(), dead_connections: 0 }, true).await
     }
 
     /// Listens to a channel, on a connection of its own for as long as the listener lives.
@@ -104,8 +91,8 @@ impl Direct {
     ///
     /// # Errors
     /// As [`write`](Self::write).
-    pub async fn session(&self) -> sqlx::Result<PoolConnection<Postgres>> {
-        self.pool.acquire().await
+    pub async fn session(&self) -> sqlx::Result<Lease> {
+        Lease::of(&self.pool).await
     }
 
     fn note_loss(&self, error: &sqlx::Error) {
@@ -153,7 +140,14 @@ impl<'c> Executor<'c> for &'c Direct {
         'c: 'e,
         E: Execute<'q, Postgres> + 'q,
     {
-        Box::pin(self.pool.fetch_many(query).inspect_err(|error| self.note_loss(error)))
+        Box::pin(TryAsyncStream::new(move |rows| async move {
+            let mut lease = Lease::of(&self.pool).await?;
+            let mut answers = lease.fetch_many(query).inspect_err(|error| self.note_loss(error));
+            while let Some(answer) = answers.try_next().await? {
+                rows.r#yield(answer).await;
+            }
+            Ok(())
+        }))
     }
 
     fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, sqlx::Result<Option<PgRow>>>
@@ -161,7 +155,10 @@ impl<'c> Executor<'c> for &'c Direct {
         'c: 'e,
         E: Execute<'q, Postgres> + 'q,
     {
-        Box::pin(self.pool.fetch_optional(query).inspect_err(|error| self.note_loss(error)))
+        Box::pin(async move {
+            let mut lease = Lease::of(&self.pool).await?;
+            lease.fetch_optional(query).await.inspect_err(|error| self.note_loss(error))
+        })
     }
 
     fn prepare_with<'e>(self, _sql: SqlStr, _parameters: &'e [PgTypeInfo]) -> BoxFuture<'e, sqlx::Result<PgStatement>>

@@ -5,7 +5,7 @@
 //! | secret | `DATABASE_URL`, a transaction pooler | `DIRECT_URL`, a session |
 //! | used by | REST | Socket.IO, migrations |
 //! | gives | transactions, and single reading statements | transactions, statements, sessions |
-//! | statements | unnamed; or named, behind the relay of `wire` or where the pooler is proven to track them | named, cached |
+//! | statements | unnamed; or named, behind the relay of `wire`, which passes no name on | named, cached |
 //!
 //! Which door a function uses is in its signature, and the two do not mix:
 //!
@@ -41,6 +41,7 @@
 pub mod diagnose;
 mod direct;
 mod guard;
+mod lease;
 mod loss;
 mod migrate;
 mod pooler;
@@ -51,6 +52,7 @@ pub mod url;
 mod wire;
 
 pub use direct::Direct;
+pub use lease::Lease;
 pub use migrate::{check_same_database, migrate};
 pub use pooler::Pooler;
 pub use tx::{Door, Tx};

@@ -12,20 +12,24 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
-use sqlx::postgres::{PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
-use sqlx::{AssertSqlSafe, Connection, Either, Execute, Executor, PgPool, Postgres, SqlSafeStr as _, SqlStr};
+use sqlx::postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo};
+use sqlx::{Either, Execute, Executor, PgPool, Postgres, SqlStr};
 
-use super::tx::{COMMIT_TIMEOUT, Through, not_available};
+use super::lease::{END_TIMEOUT, Lease, pool_options};
+use super::tx::{GuardedQuery, Opener, is_dead, not_available};
 use super::url::ConnectionString;
 use super::wire::{Wire, WireCounters, without_relay};
-use super::{ACQUIRE_TIMEOUT, Door, PING_AFTER_IDLE, Tx, sqlstate};
-use crate::config::{PoolerStatements, PoolerWire};
+use super::{ACQUIRE_TIMEOUT, Door, Tx};
+use crate::config::PoolerWire;
 
 /// Tells this door's connections apart in `pg_stat_activity`.
 const APPLICATION_NAME: &str = "stm-pooler";
 
 /// How long a statement waits for a lock before it gives up.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a connection may be idle before it is closed.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// How long a transaction may sit idle, holding one of the pooler's few servers.
 const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,9 +43,7 @@ const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Pooler {
     pool: PgPool,
     begin: Arc<Begin>,
-    named: bool,
     is_pipelined: bool,
-    statement_timeout: Duration,
     /// The relay, or a tunnel.
     wire: Option<Arc<Wire>>,
 }
@@ -66,51 +68,36 @@ impl Pooler {
         url: &ConnectionString,
         max_connections: u32,
         statement_timeout: Duration,
-        statements: PoolerStatements,
         wire: PoolerWire,
     ) -> Result<Self, String> {
         let limits = limits(statement_timeout);
         let is_pipelined = wire == PoolerWire::Pipelined;
-        let (mut options, wire) = match wire {
-            PoolerWire::Plain => without_relay(url, APPLICATION_NAME)?,
+        let (options, wire) = match wire {
+            PoolerWire::Plain => {
+                let (options, tunnel) = without_relay(url, APPLICATION_NAME)?;
+                (options.statement_cache_capacity(0), tunnel)
+            }
             PoolerWire::Pipelined => {
                 // The pooler may need a while to find a free server; and COMMIT has a limit of its own.
-                let answer_timeout = (statement_timeout + ACQUIRE_TIMEOUT).max(COMMIT_TIMEOUT);
+                let answer_timeout = (statement_timeout + ACQUIRE_TIMEOUT).max(END_TIMEOUT);
                 let wire = Wire::start(url, &limits, answer_timeout)?;
+                // Names stay within this process: sqlx may use them as on a session.
                 (wire.options(url, APPLICATION_NAME), Some(Arc::new(wire)))
             }
         };
-        // Behind the relay the names stay within this process: sqlx may use them as on a session.
-        let named = is_pipelined || statements == PoolerStatements::Named;
-        if !named {
-            options = options.statement_cache_capacity(0);
-        }
-        let suspicion = wire.clone();
-        let pool = PgPoolOptions::new()
-            .max_connections(max_connections)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .idle_timeout(Duration::from_secs(300))
-            .test_before_acquire(false)
-            .before_acquire(move |connection, meta| {
-                let is_suspect = suspicion.as_ref().is_some_and(|wire| wire.casts_doubt_on(meta.age));
-                Box::pin(async move {
-                    if meta.idle_for < PING_AFTER_IDLE && !is_suspect {
-                        return Ok(true);
-                    }
-                    Ok(connection.ping().await.is_ok())
-                })
-            })
-            .connect_lazy_with(options);
-        Ok(Self { pool, begin: Arc::new(Begin::new(&limits)), named, is_pipelined, statement_timeout, wire })
+        let relay = wire.clone();
+        let is_suspect = move |age| relay.as_ref().is_some_and(|relay| relay.casts_doubt_on(age));
+        let pool = pool_options(max_connections, IDLE_TIMEOUT, is_suspect).connect_lazy_with(options);
+        Ok(Self { pool, begin: Arc::new(Begin::new(&limits)), is_pipelined, wire })
     }
 
-    /// Opens a read-only transaction. End it by dropping it: that costs the caller no round trip.
+    /// Opens a read-only transaction. End it by dropping it: the ROLLBACK is awaited behind the scenes, not by the caller.
     ///
     /// # Errors
     /// Those of the database; [`sqlx::Error::PoolTimedOut`] if no connection, or none of the pooler's
     /// servers, became free in time.
     pub async fn read(&self) -> sqlx::Result<Tx<Self>> {
-        self.begin(self.begin.read.clone()).await
+        self.begin(&self.begin.read).await
     }
 
     /// Opens a transaction that may write. End it with [`Tx::commit`].
@@ -118,7 +105,7 @@ impl Pooler {
     /// # Errors
     /// As [`read`](Self::read).
     pub async fn write(&self) -> sqlx::Result<Tx<Self>> {
-        self.begin(self.begin.write.clone()).await
+        self.begin(&self.begin.write).await
     }
 
     /// Does the pooler, and the database behind it, answer?
@@ -142,48 +129,20 @@ impl Pooler {
         self.wire.as_ref().filter(|_| self.is_pipelined).map(|wire| wire.socket())
     }
 
-    /// May this statement run without a transaction? A plain `select` where the pooler tracks names, and anything
-    /// where the relay makes it read-only.
-    fn needs_no_transaction(&self, query: &Through) -> bool {
-        self.is_pipelined || query.is_named_select()
+    /// After a restart of the pooler every idle connection is dead, and is found so by `begin`: the next one is tried.
+    async fn begin(&self, begin: &Arc<str>) -> sqlx::Result<Tx<Self>> {
+        let dead_connections = self.pool.options().get_max_connections();
+        let opener = Opener { pool: self.pool.clone(), begin: begin.clone(), dead_connections };
+        Tx::open(opener, self.is_pipelined).await
     }
 
-    /// Without a transaction there is no `set local`: the limit on a statement is kept on this side. The relay has
-    /// one of its own, which leaves the server time to say what is wrong.
-    async fn within_limit<T>(&self, statement: impl Future<Output = T>) -> sqlx::Result<T> {
-        if self.is_pipelined {
-            return Ok(statement.await);
+    /// A single statement, which the relay makes one read-only request.
+    async fn fetch_alone(&self, query: GuardedQuery) -> Vec<sqlx::Result<Either<PgQueryResult, PgRow>>> {
+        match Lease::of(&self.pool).await {
+            Ok(mut lease) => lease.fetch_many(query).collect().await,
+            Err(error) => vec![Err(error)],
         }
-        tokio::time::timeout(self.statement_timeout, statement).await.map_err(|_| sqlx::Error::PoolTimedOut)
     }
-
-    /// Runs in a task of its own, because a `begin` that is dropped half-way leaves an open transaction to
-    /// the connection's next borrower, whose writes are then never committed
-    /// (<https://github.com/launchbadge/sqlx/issues/4385>; delete when a released sqlx holds the fix).
-    ///
-    /// A pooled connection that turns out to be dead has carried out nothing, so the next one is tried: after
-    /// a restart of the pooler every idle connection is dead.
-    async fn begin(&self, begin: Arc<str>) -> sqlx::Result<Tx<Self>> {
-        let (pool, named) = (self.pool.clone(), self.named);
-        let task = tokio::spawn(async move {
-            let mut dead_connections_left = pool.options().get_max_connections();
-            loop {
-                let connection = pool.acquire().await?;
-                let begin = AssertSqlSafe(begin.clone()).into_sql_str();
-                match Tx::begin(connection, begin, named, ACQUIRE_TIMEOUT).await {
-                    Err(error) if is_dead(&error) && dead_connections_left > 0 => dead_connections_left -= 1,
-                    opened => return opened,
-                }
-            }
-        });
-        task.await.map_err(|_| sqlx::Error::WorkerCrashed)?
-    }
-}
-
-/// Did the connection die before it carried anything out? A pooler's own complaints (08P01) are not that:
-/// trying them again would multiply the load on a database that is in trouble.
-fn is_dead(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Io(_)) || sqlstate(error).as_deref() == Some("57P01")
 }
 
 /// Settings that bound a statement, in milliseconds.
@@ -211,17 +170,20 @@ impl<'c> Executor<'c> for &'c Pooler {
         'c: 'e,
         E: Execute<'q, Postgres> + 'q,
     {
-        let query = Through::new::<Pooler>(query, self.named);
+        let query = GuardedQuery::new::<Pooler>(query, self.is_pipelined);
         let rows = async move {
-            if self.needs_no_transaction(&query) {
-                return self
-                    .within_limit(self.pool.fetch_many(query).collect::<Vec<_>>())
-                    .await
-                    .unwrap_or_else(|error| vec![Err(error)]);
+            if !self.is_pipelined {
+                return match self.read().await {
+                    Ok(mut tx) => tx.fetch_many(query).collect().await,
+                    Err(error) => vec![Err(error)],
+                };
             }
-            match self.read().await {
-                Ok(mut tx) => tx.fetch_many(query).collect::<Vec<_>>().await,
-                Err(error) => vec![Err(error)],
+            // It can only read, so it may be tried once more if its connection turns out to be dead.
+            let again = query.again();
+            let rows = self.fetch_alone(query).await;
+            match (rows.last(), again) {
+                (Some(Err(error)), Some(again)) if is_dead(error) => self.fetch_alone(again).await,
+                _ => rows,
             }
         };
         Box::pin(stream::once(rows).flat_map(stream::iter))
@@ -232,12 +194,13 @@ impl<'c> Executor<'c> for &'c Pooler {
         'c: 'e,
         E: Execute<'q, Postgres> + 'q,
     {
-        let query = Through::new::<Pooler>(query, self.named);
+        let mut answers = self.fetch_many(query);
         Box::pin(async move {
-            if self.needs_no_transaction(&query) {
-                return self.within_limit(self.pool.fetch_optional(query)).await?;
+            let mut first = None;
+            while let Some(answer) = answers.next().await {
+                first = first.or(answer?.right());
             }
-            self.read().await?.fetch_optional(query).await
+            Ok(first)
         })
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rand::RngExt as _;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::{Executor, Postgres, Row as _};
-use stm_backend::config::{PoolerStatements, PoolerWire};
+use stm_backend::config::PoolerWire;
 use stm_backend::db::probe::{self, Pooling};
 use stm_backend::db::url::{ConnectionString, Secret};
 use stm_backend::db::{Direct, Pooler, sqlstate};
@@ -22,7 +22,7 @@ pub fn pooled(database: &Database) -> ConnectionString {
     ConnectionString::parse(Secret::DatabaseUrl, &database.database_url()).expect("a URL")
 }
 
-fn direct(database: &Database) -> ConnectionString {
+pub fn direct(database: &Database) -> ConnectionString {
     ConnectionString::parse(Secret::DirectUrl, &database.direct_url()).expect("a URL")
 }
 
@@ -31,15 +31,14 @@ pub fn pooler(database: &Database, connections: u32) -> Pooler {
 }
 
 pub fn pooler_with(database: &Database, connections: u32, statement_timeout: Duration) -> Pooler {
-    let statements = PoolerStatements::Unnamed;
-    Pooler::new(&pooled(database), connections, statement_timeout, statements, wire()).expect("a relay")
+    Pooler::new(&pooled(database), connections, statement_timeout, wire()).expect("a relay")
 }
 
 /// The setting under test: the tests run with each.
 pub fn wire() -> PoolerWire {
     match std::env::var("POOLER_WIRE").as_deref() {
-        Ok("pipelined") => PoolerWire::Pipelined,
-        Ok("plain") | Err(_) => PoolerWire::Plain,
+        Ok("pipelined") | Err(_) => PoolerWire::Pipelined,
+        Ok("plain") => PoolerWire::Plain,
         Ok(other) => panic!("POOLER_WIRE={other}"),
     }
 }
@@ -423,56 +422,11 @@ async fn time_limits_ride_in_the_begin_message() {
     assert_eq!(rows.try_get::<String, _>(0).expect("text"), "0");
 }
 
-/// Where names are tracked, single reads need no transaction; PostgreSQL itself tracks its own.
-#[tokio::test(flavor = "multi_thread")]
-async fn named_statements_are_right_where_they_are_tracked() {
-    let database = Database::create().await;
-    execute(&mut database.session().await, "create table hazard (n int4); create table t (n int4)").await;
-    let (names, wire) = (PoolerStatements::Named, PoolerWire::Plain);
-    let named = Pooler::new(&direct(&database), 8, STATEMENT_TIMEOUT, names, wire).expect("a pooler");
-    let tally = load(
-        named.clone(),
-        SHAPES,
-        |n| n >= 2000,
-        |pooler, shape, n| async move {
-            if shape == WRITES {
-                let mut tx = pooler.write().await?;
-                let right = is_right(&mut tx, shape, n).await?;
-                tx.commit().await?;
-                Ok(right)
-            } else {
-                is_right(&pooler, shape, n).await
-            }
-        },
-    )
-    .await;
-    tally.assert_all_right(2000);
-    let hidden = "with x as (insert into t values (2) returning n) select n from x";
-    let error = sqlx::query(hidden).fetch_one(&named).await.expect_err("a write");
-    assert_eq!(sqlstate(&error).as_deref(), Some("25006"));
-    assert!(sqlx::query("select 1 as n into temp x").execute(&named).await.is_err());
-}
-
 #[tokio::test]
 async fn the_probe_tells_a_pooler_from_a_session() {
     let database = Database::create().await;
     for _ in 0..5 {
         assert_eq!(probe::pooling(&pooled(&database)).await.expect("an answer"), Pooling::Transaction);
         assert_eq!(probe::pooling(&direct(&database)).await.expect("an answer"), Pooling::Session);
-        assert_eq!(probe::tracks_names(&pooled(&database)).await, pooler_tracks_names(), "as PgBouncer is configured");
-    }
-    if pooler_tracks_names() {
-        // Such a pooler prepares on its servers what it likes, and keeps it, under names of its own.
-        return;
-    }
-    // Nothing of it stays on any of the pooler's four servers.
-    let pooler = pooler(&database, 4);
-    let mut pinned = Vec::new();
-    for _ in 0..4 {
-        let mut tx = pooler.read().await.expect("a server");
-        let probes = "select count(*) from pg_prepared_statements where statement like '%probe_%' and statement not like '%count(*)%'";
-        let left: i64 = sqlx::query_scalar(probes).fetch_one(&mut tx).await.expect("a count");
-        assert_eq!(left, 0);
-        pinned.push(tx);
     }
 }

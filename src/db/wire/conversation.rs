@@ -2,7 +2,7 @@
 //!
 //! The client is sqlx, which prepares (Parse, Describe, Sync), waits, and executes (Bind, Execute, Close, Sync). Here
 //! the first of these is answered from memory, and the second becomes one request that depends on nothing before it:
-//! the transaction's BEGIN if it is the first of its transaction, then Parse, Describe, Bind, Execute, Close, Sync
+//! the transaction's BEGIN if it is the first of its transaction, then Parse, Describe, Bind, Execute, Sync
 //! (<https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-EXT-QUERY>).
 
 use std::sync::Arc;
@@ -59,10 +59,10 @@ impl Violation {
     }
 }
 
-/// Goes the conversation on after a request?
+/// Whether the conversation continues after a request.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next {
-    Goes,
+    Continues,
     /// The client has said goodbye.
     Ends,
 }
@@ -85,18 +85,8 @@ pub struct Conversation {
     /// The client's transaction can only be rolled back, whatever the server thinks of it.
     doomed: bool,
     statements: Statements,
-    expected: Expected,
-}
-
-/// Whose turn it is. There is no way to express two requests on their way to the server.
-#[derive(Debug)]
-enum Expected {
-    Request,
-    /// The server answers a ROLLBACK of which the client has been told already; a request may wait for that.
-    Rollback {
-        next: Option<(Pending, BytesMut)>,
-    },
-    Answer(Pending),
+    /// The request on its way to the server: there is no way to express two.
+    pending: Option<Pending>,
 }
 
 /// A request on its way.
@@ -104,6 +94,9 @@ enum Expected {
 struct Pending {
     what: What,
     stage: Stage,
+    /// How many `ParseComplete` are due. They carry nothing, and a pooler may send them ahead of what belongs before
+    /// them: any position before the statement's `BindComplete` is right.
+    parses: usize,
     /// Did BEGIN travel with it?
     begins: bool,
     /// `ParameterDescription`, while its fellow is awaited.
@@ -130,26 +123,29 @@ enum What {
     /// A query of the simple protocol, executed in the extended one.
     Query,
     Commit,
+    /// `of_commit`: the client asked to commit a transaction that has failed.
+    Rollback {
+        of_commit: bool,
+    },
 }
 
 /// Which message of the server is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// The answers to so many commands that went ahead.
-    Opening(usize),
-    Parse,
+    /// The answers to so many commands that went ahead; whether the first of them is bound.
+    Opening(usize, bool),
     Parameters,
     Columns,
     Bind,
     Rows,
-    Close,
-    Commit,
+    End,
     Ready,
     /// An error was reported: nothing but `ReadyForQuery` follows.
     Failed,
 }
 
 const UNDUE: Violation = Violation::of_protocol("the pooler sent a message that is not due");
+const NOT_ROLLED_BACK: Violation = Violation::of_protocol("the pooler did not carry out a ROLLBACK");
 
 const COLUMNS_CHANGED: &str = "the columns or parameters of this statement are not what they were when this process first used it, \
      and its code cannot read them: restart the service, with a version that knows the present schema";
@@ -163,27 +159,18 @@ impl Conversation {
             held: None,
             doomed: false,
             statements: Statements::default(),
-            expected: Expected::Request,
+            pending: None,
         }
     }
 
-    /// May the next request come?
-    pub fn takes_requests(&self) -> bool {
-        match &self.expected {
-            Expected::Request => true,
-            Expected::Rollback { next } => next.is_none(),
-            Expected::Answer(_) => false,
-        }
-    }
-
-    /// Is the server due to say something?
+    /// Whether the server is due to answer. Until it has, no other request is taken.
     pub fn awaits_answer(&self) -> bool {
-        !matches!(self.expected, Expected::Request)
+        self.pending.is_some()
     }
 
-    /// Is the server working on a statement that may be given up? The end of a transaction is not.
+    /// Whether the server is working on a statement that may be given up. The end of a transaction is not.
     pub fn runs_statement(&self) -> bool {
-        matches!(&self.expected, Expected::Answer(pending) if !matches!(pending.what, What::Commit))
+        self.pending.as_ref().is_some_and(|pending| !pending.ends_transaction())
     }
 
     /// Something the client asks for.
@@ -193,7 +180,7 @@ impl Conversation {
     pub fn on_request(&mut self, request: Request, out: &mut Out) -> Result<Next, Violation> {
         let Request::Messages(messages) = request else {
             self.refuse("54000", "the request is longer than 32 MiB: send less at once", out);
-            return Ok(Next::Goes);
+            return Ok(Next::Continues);
         };
         let tags: Vec<u8> = messages.iter().map(|message| message.tag).collect();
         let bodies: Vec<Bytes> = messages.into_iter().map(|message| message.body).collect();
@@ -206,7 +193,7 @@ impl Conversation {
             ([closes @ .., b'S'], _) if closes.iter().all(|tag| *tag == b'C') => self.close(&bodies, out)?,
             _ => self.refuse("0A000", "this sequence of messages is not relayed to the transaction pooler", out),
         }
-        Ok(Next::Goes)
+        Ok(Next::Continues)
     }
 
     /// Something the server says.
@@ -223,9 +210,9 @@ impl Conversation {
             // Of a LISTEN that somebody else left on a shared server; sqlx would take it for an answer.
             Answer::Message(Message { tag: b'A', .. }) => return Ok(()),
             Answer::Rows(rows) => {
-                return match &mut self.expected {
-                    Expected::Answer(Pending { stage: Stage::Opening(_), .. }) => Ok(()),
-                    Expected::Answer(Pending { stage: Stage::Rows, withheld, .. }) => {
+                return match &mut self.pending {
+                    Some(Pending { stage: Stage::Opening(..), .. }) => Ok(()),
+                    Some(Pending { stage: Stage::Rows, withheld, .. }) => {
                         if !*withheld {
                             out.to_client.extend_from_slice(&rows);
                         }
@@ -236,38 +223,24 @@ impl Conversation {
             }
             Answer::Message(message) => message,
         };
-        match &mut self.expected {
+        match &mut self.pending {
             // The server, or the pooler, ends the connection and says why. Should it not: no transaction survives.
-            Expected::Request if message.tag == b'E' => {
+            None if message.tag == b'E' => {
                 self.doom();
                 put(&mut out.to_client, b'E', &[&message.body]);
             }
-            Expected::Request => return Err(UNDUE),
-            Expected::Rollback { next } => match (message.tag, &*message.body) {
-                (b'C', _) => {}
-                (b'Z', b"I") => {
-                    let next = next.take();
-                    self.expected = Expected::Request;
-                    if let Some((pending, request)) = next {
-                        self.send(pending, request, out);
-                    }
-                }
-                _ => return Err(Violation::of_protocol("the pooler did not carry out a ROLLBACK")),
-            },
-            Expected::Answer(pending)
-                if message.tag == b'Z' && matches!(pending.stage, Stage::Ready | Stage::Failed) =>
-            {
-                self.settle(&message.body, out)?;
-            }
-            Expected::Answer(pending) if message.tag == b'E' && pending.stage != Stage::Failed => {
-                if let (Stage::Parse, What::Execute { described }) = (pending.stage, &pending.what) {
+            None => return Err(UNDUE),
+            Some(pending) if message.tag == b'Z' && pending.is_answered() => self.settle(&message.body, out)?,
+            Some(Pending { what: What::Rollback { .. }, .. }) if message.tag == b'E' => return Err(NOT_ROLLED_BACK),
+            Some(pending) if message.tag == b'E' && pending.stage != Stage::Failed => {
+                if let (Stage::Parameters, What::Execute { described }) = (pending.stage, &pending.what) {
                     let doubted = self.shared.descriptions.doubt(&described.parse);
                     self.shared.counters.evicted.add(doubted.into());
                 }
                 pending.stage = Stage::Failed;
                 put(&mut out.to_client, b'E', &[&message.body]);
             }
-            Expected::Answer(pending) => {
+            Some(pending) => {
                 let prepared = pending.advance(&message, &self.shared, &mut out.to_client)?;
                 if let Some(Prepared { name, described }) = prepared {
                     let forgotten = self.statements.insert(&name, described);
@@ -310,12 +283,12 @@ impl Conversation {
             self.shared.counters.misses.add(1);
             let mut request = BytesMut::new();
             // Not the held BEGIN: it is the first *execution* that opens the transaction.
-            let stage = self.open(false, &mut request).1;
+            let what = What::Prepare { name: Bytes::copy_from_slice(&name), parse: Bytes::copy_from_slice(&parse) };
+            let pending = self.open(what, false, &mut request);
             put(&mut request, b'P', &[b"\0", &parse]);
             put(&mut request, b'D', &[b"S\0"]);
             put(&mut request, b'S', &[]);
-            let (name, parse) = (Bytes::copy_from_slice(&name), Bytes::copy_from_slice(&parse));
-            self.send(Pending::new(What::Prepare { name, parse }, stage, false), request, out);
+            self.send(pending, request, out);
         }
         Ok(())
     }
@@ -330,11 +303,12 @@ impl Conversation {
             self.refuse_doomed(out);
         } else if let Some(described) = self.statements.get(&name) {
             let mut request = BytesMut::with_capacity(described.parse.len() + values.len() + 256);
-            let (begins, stage) = self.open(true, &mut request);
+            let pending = self.open(What::Execute { described: described.clone() }, true, &mut request);
+            // Without the Close: the unnamed portal ends with its transaction or with the next Bind, and pgdog never
+            // answers a request with more than one Execute and then a Close.
             put_statement(&mut request, &described.parse, &values);
-            put(&mut request, b'C', &[close]);
             put(&mut request, b'S', &[]);
-            self.send(Pending::new(What::Execute { described }, stage, begins), request, out);
+            self.send(pending, request, out);
         } else {
             // sqlx would ask for it again and again: its connection is replaced instead.
             return Err(Violation {
@@ -382,37 +356,30 @@ impl Conversation {
             // No parameters; results in text, as in the simple protocol.
             let parse = [&text[..], &[0, 0, 0]].concat();
             let mut request = BytesMut::new();
-            let (begins, stage) = self.open(true, &mut request);
+            let pending = self.open(What::Query, true, &mut request);
             put_statement(&mut request, &parse, &[0; 6]);
             put(&mut request, b'S', &[]);
-            self.send(Pending::new(What::Query, stage, begins), request, out);
+            self.send(pending, request, out);
         }
         Ok(())
     }
 
     fn commit(&mut self, out: &mut Out) {
         if self.doomed {
-            self.end_on_server(out);
-            put_error(&mut out.to_client, "ERROR", "25P02", "the transaction has failed: it is rolled back");
-            self.ready(out);
+            self.end(What::Rollback { of_commit: true }, out);
         } else if self.forget() {
             put_complete(&mut out.to_client, "COMMIT");
             self.ready(out);
         } else if self.status == Status::Idle {
             self.refuse("25P01", "there is no transaction to commit", out);
         } else {
-            let mut request = BytesMut::new();
-            put(&mut request, b'Q', &[b"COMMIT\0"]);
-            self.send(Pending::new(What::Commit, Stage::Commit, false), request, out);
+            self.end(What::Commit, out);
         }
     }
 
-    /// Answered at once: whoever rolls back relies on nothing that could fail.
     fn rollback(&mut self, out: &mut Out) {
         self.forget();
-        self.end_on_server(out);
-        put_complete(&mut out.to_client, "ROLLBACK");
-        self.ready(out);
+        self.end(What::Rollback { of_commit: false }, out);
     }
 
     fn close(&mut self, bodies: &[Bytes], out: &mut Out) -> Result<(), Violation> {
@@ -431,25 +398,37 @@ impl Conversation {
 
     // --- parts of requests ------------------------------------------------------------------
 
-    /// What goes ahead of a statement: the held BEGIN if it `begins` the transaction, or the limits of one that runs
-    /// alone. Tells whether BEGIN is among it, and what is answered first.
-    fn open(&mut self, begins: bool, request: &mut BytesMut) -> (bool, Stage) {
+    /// A request for a statement, with what goes ahead of it written to `request`: the held BEGIN if it `begins` the
+    /// transaction, or the limits of one that runs alone.
+    fn open(&mut self, what: What, begins: bool, request: &mut BytesMut) -> Pending {
         let held = if begins { self.held.take() } else { None };
         let opening = match &held {
             Some(held) => held,
             None if self.status == Status::Idle => &self.shared.implicit,
-            None => return (false, Stage::Parse),
+            None => return Pending::new(what, Stage::Parameters, 1, false),
         };
         request.extend_from_slice(&opening.wire);
-        (held.is_some(), Stage::Opening(opening.tags.len()))
+        let commands = opening.tags.len();
+        Pending::new(what, Stage::Opening(commands, false), commands + 1, held.is_some())
     }
 
     fn send(&mut self, pending: Pending, request: BytesMut, out: &mut Out) {
-        if let Expected::Rollback { next } = &mut self.expected {
-            *next = Some((pending, request));
+        out.to_server.unsplit(request);
+        self.pending = Some(pending);
+    }
+
+    /// Ends the client's transaction, on the server too if it knows of it.
+    fn end(&mut self, how: What, out: &mut Out) {
+        self.held = None;
+        self.doomed = false;
+        if self.status == Status::Idle {
+            put_end(&mut out.to_client, &how);
+            self.ready(out);
         } else {
-            out.to_server.unsplit(request);
-            self.expected = Expected::Answer(pending);
+            let command: &[u8] = if matches!(how, What::Commit) { b"COMMIT\0" } else { b"ROLLBACK\0" };
+            let mut request = BytesMut::new();
+            put(&mut request, b'Q', &[command]);
+            self.send(Pending::new(how, Stage::End, 0, false), request, out);
         }
     }
 
@@ -460,22 +439,11 @@ impl Conversation {
         forgotten
     }
 
-    /// Has the server roll back, if it has anything to roll back.
-    fn end_on_server(&mut self, out: &mut Out) {
-        self.held = None;
-        self.doomed = false;
-        if self.status != Status::Idle {
-            put(&mut out.to_server, b'Q', &[b"ROLLBACK\0"]);
-            self.status = Status::Idle;
-            self.expected = Expected::Rollback { next: None };
-        }
-    }
-
     // --- answers ----------------------------------------------------------------------------
 
     /// The server has answered a request to its end.
     fn settle(&mut self, status: &[u8], out: &mut Out) -> Result<(), Violation> {
-        let Expected::Answer(pending) = std::mem::replace(&mut self.expected, Expected::Request) else { return Ok(()) };
+        let Some(pending) = self.pending.take() else { return Ok(()) };
         let before = self.status;
         self.status = match status {
             b"I" => Status::Idle,
@@ -483,8 +451,11 @@ impl Conversation {
             b"E" => Status::Failed,
             _ => return Err(Violation::of_protocol("the pooler is ready in an unknown way")),
         };
-        if before != Status::Idle && self.status == Status::Idle && !matches!(pending.what, What::Commit) {
+        if before != Status::Idle && self.status == Status::Idle && !pending.ends_transaction() {
             return Err(Violation::of_protocol("the pooler ended a transaction by itself"));
+        }
+        if self.status != Status::Idle && matches!(pending.what, What::Rollback { .. }) {
+            return Err(NOT_ROLLED_BACK);
         }
         let refused = pending.withheld && pending.stage != Stage::Failed;
         if refused {
@@ -532,12 +503,21 @@ impl Conversation {
 }
 
 impl Pending {
-    fn new(what: What, stage: Stage, begins: bool) -> Self {
-        Self { what, stage, begins, parameters: Bytes::new(), withheld: false }
+    fn new(what: What, stage: Stage, parses: usize, begins: bool) -> Self {
+        Self { what, stage, parses, begins, parameters: Bytes::new(), withheld: false }
     }
 
-    /// Takes the message that is due, and passes on what concerns the client. Gives the statement that is now prepared,
-    /// if one is.
+    fn ends_transaction(&self) -> bool {
+        matches!(self.what, What::Commit | What::Rollback { .. })
+    }
+
+    /// Whether nothing but `ReadyForQuery` is due.
+    fn is_answered(&self) -> bool {
+        self.stage == Stage::Failed || self.stage == Stage::Ready && self.parses == 0
+    }
+
+    /// Takes the message that is due, and passes on what concerns the client. Returns the statement that is now
+    /// prepared, if one is.
     fn advance(
         &mut self,
         message: &Message,
@@ -546,10 +526,13 @@ impl Pending {
     ) -> Result<Option<Prepared>, Violation> {
         let mut prepared = None;
         self.stage = match (self.stage, message.tag) {
-            (Stage::Opening(commands), b'1' | b'2') => Stage::Opening(commands),
-            (Stage::Opening(1), b'C') => Stage::Parse,
-            (Stage::Opening(commands), b'C') => Stage::Opening(commands - 1),
-            (Stage::Parse, b'1') => Stage::Parameters,
+            (stage @ (Stage::Opening(..) | Stage::Parameters | Stage::Columns | Stage::Bind), b'1') => {
+                self.parses = self.parses.checked_sub(1).ok_or(UNDUE)?;
+                stage
+            }
+            (Stage::Opening(commands, false), b'2') => Stage::Opening(commands, true),
+            (Stage::Opening(1, true), b'C') => Stage::Parameters,
+            (Stage::Opening(commands, true), b'C') => Stage::Opening(commands - 1, false),
             (Stage::Parameters, b't') => {
                 self.parameters = Bytes::copy_from_slice(&message.body);
                 Stage::Columns
@@ -560,7 +543,7 @@ impl Pending {
                 prepared = self.describe(now, shared, out);
                 if matches!(self.what, What::Prepare { .. }) { Stage::Ready } else { Stage::Bind }
             }
-            (Stage::Bind, b'2') => {
+            (Stage::Bind, b'2') if self.parses == 0 => {
                 if matches!(self.what, What::Execute { .. }) && !self.withheld {
                     put(out, b'2', &[]);
                 }
@@ -569,23 +552,21 @@ impl Pending {
             (Stage::Rows, tag @ (b'C' | b'I')) => {
                 if !self.withheld {
                     put(out, tag, &[&message.body]);
+                    if matches!(self.what, What::Execute { .. }) {
+                        // To the client's Close, which was not passed on.
+                        put(out, b'3', &[]);
+                    }
                 }
-                if matches!(self.what, What::Execute { .. }) { Stage::Close } else { Stage::Ready }
-            }
-            (Stage::Close, b'3') => {
-                if !self.withheld {
-                    put(out, b'3', &[]);
-                }
-                Stage::Ready
-            }
-            (Stage::Commit, b'C') if message.body[..] == *b"COMMIT\0" => {
-                put(out, b'C', &[&message.body]);
                 Stage::Ready
             }
             // So PostgreSQL answers the COMMIT of a transaction that has failed.
-            (Stage::Commit, b'C') => {
+            (Stage::End, b'C') if matches!(self.what, What::Commit) && message.body[..] != *b"COMMIT\0" => {
                 put_error(out, "ERROR", "25P02", "the transaction had failed: it has been rolled back");
                 Stage::Failed
+            }
+            (Stage::End, b'C') => {
+                put_end(out, &self.what);
+                Stage::Ready
             }
             _ => return Err(UNDUE),
         };
@@ -625,7 +606,7 @@ impl Pending {
                     put(out, b'T', &[&columns]);
                 }
             }
-            What::Commit => {}
+            What::Commit | What::Rollback { .. } => {}
         }
         None
     }
@@ -654,6 +635,17 @@ fn put_described(out: &mut BytesMut, description: &Description) {
     match &description.columns {
         Some(columns) => put(out, b'T', &[columns]),
         None => put(out, b'n', &[]),
+    }
+}
+
+/// What the client is told of the end of its transaction.
+fn put_end(out: &mut BytesMut, how: &What) {
+    match how {
+        What::Rollback { of_commit: true } => {
+            put_error(out, "ERROR", "25P02", "the transaction has failed: it is rolled back");
+        }
+        What::Rollback { of_commit: false } => put_complete(out, "ROLLBACK"),
+        _ => put_complete(out, "COMMIT"),
     }
 }
 

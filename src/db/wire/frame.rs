@@ -179,10 +179,14 @@ pub fn put(out: &mut BytesMut, tag: u8, body: &[&[u8]]) {
     }
 }
 
+/// Who reports the errors that are written here, in their field "routine".
+pub const ROUTINE: &str = "stm_relay";
+
 /// Writes an `ErrorResponse` (<https://www.postgresql.org/docs/current/protocol-error-fields.html>).
 pub fn put_error(out: &mut BytesMut, severity: &str, sqlstate: &str, message: &str) {
     let (severity, sqlstate, message) = (severity.as_bytes(), sqlstate.as_bytes(), message.as_bytes());
-    put(out, b'E', &[b"S", severity, b"\0V", severity, b"\0C", sqlstate, b"\0M", message, b"\0\0"]);
+    let routine = ROUTINE.as_bytes();
+    put(out, b'E', &[b"S", severity, b"\0V", severity, b"\0C", sqlstate, b"\0M", message, b"\0R", routine, b"\0\0"]);
 }
 
 /// The text before the first NUL, and what follows it.

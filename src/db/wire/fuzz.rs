@@ -35,11 +35,11 @@ pub fn converse(data: &[u8]) {
                 Err(_) => return,
             }
         }
-        while conversation.takes_requests() {
+        while !conversation.awaits_answer() {
             match requests.next(&mut from_client) {
                 Ok(Some(request)) => {
                     let mut out = Out::default();
-                    if conversation.on_request(request, &mut out) != Ok(Next::Goes) {
+                    if conversation.on_request(request, &mut out) != Ok(Next::Continues) {
                         return;
                     }
                     check(&conversation, &out);

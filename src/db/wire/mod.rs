@@ -15,8 +15,7 @@
 //!
 //! A BEGIN is answered at once, held back, and sent in front of its transaction's first statement; if it fails, the
 //! server skips the statement. Outside a transaction every statement is preceded by one that makes it read-only and
-//! limits its time. A ROLLBACK is answered before the server has carried it out, a COMMIT never. Whatever is not
-//! understood is refused.
+//! limits its time. Whatever is not understood is refused.
 //!
 //! The same socket without the conversation is a tunnel that does nothing but TLS, for `sslmode=verify-ca`, which sqlx
 //! cannot do by itself.
@@ -49,7 +48,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::error::DatabaseError;
+use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgSslMode};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 
@@ -125,6 +125,12 @@ impl Wire {
     pub fn counters(&self) -> Option<WireCounters> {
         self.context.pipelining.as_ref().map(|pipelining| pipelining.shared.counters.now())
     }
+}
+
+/// Whether the relay reports `error`, as opposed to the server or the pooler.
+#[must_use]
+pub fn is_of_relay(error: &dyn DatabaseError) -> bool {
+    error.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::routine) == Some(frame::ROUTINE)
 }
 
 /// Options for sqlx by itself, and the tunnel that must live as long as their connections, if they need one: sqlx

@@ -66,7 +66,9 @@ pub async fn relay(context: Arc<Context>, mut client: UnixStream) -> io::Result<
     if code != CANCEL_REQUEST && code >> 16 != 3 {
         return part(&mut client, "0A000", "only version 3 of the protocol is relayed").await;
     }
-    let mut server = match context.target.connect().await {
+    let connected =
+        if code == CANCEL_REQUEST { context.target.connect_to_cancel().await } else { context.target.connect().await };
+    let mut server = match connected {
         Ok(server) => server,
         // sqlx tries 57P03 again, as it does when nothing listens, and reports 08001 at once.
         Err(failure) => {
@@ -103,7 +105,7 @@ pub async fn relay(context: Arc<Context>, mut client: UnixStream) -> io::Result<
         Err(end) => return connection.end(end).await,
     }
     let end = connection.serve().await;
-    if matches!(end, End::Closed | End::Lost(_)) {
+    if matches!(end, End::Closed | End::Lost(_) | End::Late) {
         connection.context.last_loss.note();
     }
     connection.end(end).await
@@ -155,6 +157,8 @@ enum End {
     Closed,
     /// The server cannot be relied upon any more.
     Lost(&'static str),
+    /// The server has not answered in time.
+    Late,
     /// One of the two broke the protocol.
     Broken(Violation),
 }
@@ -229,7 +233,7 @@ impl Connection {
             self.conversation.on_answer(answer, &mut self.out)?;
         }
         self.flush().await?;
-        while self.conversation.takes_requests() {
+        while !self.conversation.awaits_answer() {
             let Some(request) = self.requests.next(&mut self.from_client)? else { break };
             if self.conversation.on_request(request, &mut self.out)? == Next::Ends {
                 return Err(End::Terminated);
@@ -243,7 +247,7 @@ impl Connection {
     /// has gone.
     async fn read(&mut self) -> Result<(), End> {
         let awaits_answer = self.conversation.awaits_answer();
-        let has_room = self.conversation.takes_requests() || self.from_client.len() < CHUNK;
+        let has_room = !awaits_answer || self.from_client.len() < CHUNK;
         give_back(&mut self.from_client);
         give_back(&mut self.from_server);
         self.from_client.reserve(CHUNK);
@@ -260,7 +264,7 @@ impl Connection {
                 _ => Err(End::Abandoned),
             },
             () = tokio::time::sleep_until(patience), if awaits_answer => {
-                Err(End::Lost("the pooler did not answer in time: it is out of servers, or out of reach"))
+                Err(End::Late)
             }
         }
     }
@@ -307,6 +311,8 @@ impl Connection {
             End::Abandoned => return self.cancel().await,
             End::Closed => return self.client.shutdown().await,
             End::Lost(why) => ("08006", why),
+            // Another code, since a statement whose connection is lost may be tried once more.
+            End::Late => ("08000", "the pooler did not answer in time: it is out of servers, or out of reach"),
             End::Broken(Violation { sqlstate, message }) => (sqlstate, message),
         };
         // In the middle of a row an error would be taken for a part of it.
@@ -328,7 +334,7 @@ impl Connection {
         packet.extend_from_slice(&length.to_be_bytes());
         packet.extend_from_slice(&CANCEL_REQUEST.to_be_bytes());
         packet.extend_from_slice(&self.cancel_key);
-        let Ok(mut server) = self.context.target.connect().await else { return Ok(()) };
+        let Ok(mut server) = self.context.target.connect_to_cancel().await else { return Ok(()) };
         server.write_all(&packet).await?;
         server.flush().await?;
         let _closed = timeout(CONNECT_TIMEOUT, server.read_u8()).await;

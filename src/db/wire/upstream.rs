@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustls::client::WebPkiServerVerifier;
@@ -44,8 +45,10 @@ pub struct Target {
 #[derive(Debug)]
 struct Tls {
     connector: Connector,
-    /// May the server refuse encryption (`prefer`)?
+    /// Whether the server may refuse encryption (`prefer`).
     optional: bool,
+    /// Whether it refused it the last time.
+    refused: AtomicBool,
 }
 
 struct Connector(TlsConnector);
@@ -86,7 +89,8 @@ impl Target {
             .map(|verify| {
                 let config = client_config(verify, roots).map_err(|why| format!("{}: {why}.", url.secret()))?;
                 let connector = Connector(TlsConnector::from(Arc::new(config)));
-                Ok::<_, String>(Tls { connector, optional: matches!(mode, PgSslMode::Prefer) })
+                let optional = matches!(mode, PgSslMode::Prefer);
+                Ok::<_, String>(Tls { connector, optional, refused: AtomicBool::new(false) })
             })
             .transpose()?;
         Ok(Self { host: url.host().to_owned(), port: url.port(), tls })
@@ -94,20 +98,32 @@ impl Target {
 
     /// Connects within [`CONNECT_TIMEOUT`].
     pub async fn connect(&self) -> Result<Box<dyn Upstream>, Failure> {
-        timeout(CONNECT_TIMEOUT, self.connect_patiently())
+        self.connect_asking(self.tls.as_ref()).await
+    }
+
+    /// Connects within [`CONNECT_TIMEOUT`], for a cancel request: as libpq does, without asking for encryption where
+    /// other connections have none. pgcat takes a cancel request as the first packet only.
+    pub async fn connect_to_cancel(&self) -> Result<Box<dyn Upstream>, Failure> {
+        self.connect_asking(self.tls.as_ref().filter(|tls| !tls.refused.load(Ordering::Relaxed))).await
+    }
+
+    async fn connect_asking(&self, tls: Option<&Tls>) -> Result<Box<dyn Upstream>, Failure> {
+        timeout(CONNECT_TIMEOUT, self.open(tls))
             .await
             .unwrap_or_else(|_| Err(Failure::Unreachable(ErrorKind::TimedOut.into())))
     }
 
-    async fn connect_patiently(&self) -> Result<Box<dyn Upstream>, Failure> {
+    async fn open(&self, tls: Option<&Tls>) -> Result<Box<dyn Upstream>, Failure> {
         if self.host.starts_with('/') {
             let path = format!("{}/.s.PGSQL.{}", self.host, self.port);
             return Ok(Box::new(UnixStream::connect(path).await.map_err(unreachable)?));
         }
         let mut stream = self.connect_tcp().await.map_err(unreachable)?;
-        let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
+        let Some(tls) = tls else { return Ok(Box::new(stream)) };
         stream.write_all(&SSL_REQUEST).await.map_err(unreachable)?;
-        match stream.read_u8().await.map_err(unreachable)? {
+        let answer = stream.read_u8().await.map_err(unreachable)?;
+        tls.refused.store(answer == b'N', Ordering::Relaxed);
+        match answer {
             b'S' => {}
             b'N' if tls.optional => return Ok(Box::new(stream)),
             b'N' => return Err(Failure::Tls(io::Error::other("the server offers none"))),

@@ -10,7 +10,9 @@ mod limits;
 mod load;
 mod losses;
 mod proxy;
+mod put_in_order;
 mod refusals;
+mod scripted;
 mod storm;
 mod tls;
 
@@ -18,7 +20,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
-use stm_backend::config::{PoolerStatements, PoolerWire};
+use stm_backend::config::PoolerWire;
 use stm_backend::db::url::{ConnectionString, Secret};
 use stm_backend::db::{Pooler, WireCounters, sqlstate};
 
@@ -32,7 +34,7 @@ fn door(url: &str, connections: u32, wire: PoolerWire) -> Pooler {
 
 fn door_with(url: &str, connections: u32, statement_timeout: Duration, wire: PoolerWire) -> Pooler {
     let url = ConnectionString::parse(Secret::DatabaseUrl, url).expect("a URL");
-    Pooler::new(&url, connections, statement_timeout, PoolerStatements::Unnamed, wire).expect("a door")
+    Pooler::new(&url, connections, statement_timeout, wire).expect("a door")
 }
 
 /// With the relay, whatever the setting under test.

@@ -68,9 +68,19 @@ pub struct Server {
     pub bound: Option<(String, Bytes)>,
     pub skips_to_sync: bool,
     pub fails_next_begin: bool,
+    pub order: Order,
     pub noise: bool,
     /// The tags of all that was received.
     pub log: String,
+}
+
+/// In which order a request is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    #[default]
+    AsAsked,
+    /// As by pgcat with its cache of statements: every `ParseComplete` before anything else.
+    ParsesFirst,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -86,12 +96,25 @@ impl Server {
         self.shapes.get(&id).copied().unwrap_or(Shape::Int4)
     }
 
+    /// Answers whole requests.
     pub fn run(&mut self) {
+        let mut earlier = self.output.split();
+        let (mut ahead, mut behind) = (BytesMut::new(), BytesMut::new());
         while let Some(message) = take_whole(&mut self.input).expect("well-formed messages") {
             self.noise();
             self.log.push(char::from(message.tag));
+            let skipped = self.skips_to_sync;
             self.on(&message);
+            let is_parse_complete = message.tag == b'P' && !skipped && !self.skips_to_sync;
+            let is_ahead = self.order == Order::ParsesFirst && is_parse_complete;
+            let part = if is_ahead { &mut ahead } else { &mut behind };
+            part.unsplit(self.output.split());
+            if b"SQ".contains(&message.tag) {
+                earlier.unsplit(ahead.split());
+                earlier.unsplit(behind.split());
+            }
         }
+        self.output = earlier;
     }
 
     /// What may come at any time.
@@ -150,7 +173,6 @@ impl Server {
                 put(&mut self.output, b'2', &[]);
             }
             b'E' => self.execute(),
-            b'C' => put(&mut self.output, b'3', &[]),
             tag => panic!("the server was sent {:?}", char::from(tag)),
         }
     }
