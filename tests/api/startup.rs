@@ -5,13 +5,17 @@ use std::net::TcpListener;
 
 use serde_json::json;
 
+use stm_backend::db::probe::{self, Pooling};
+use stm_backend::db::url::{ConnectionString, Secret};
+
 use crate::harness::{Database, Server, Stack, World, environment, execute};
+use crate::pooler_wire::scripted::{Script, ScriptedPooler};
 
 const PASSWORD_OF_THE_STACK: &str = "stm-local-password";
 
 /// Runs the process with something wrong; it must end by itself, say what is expected, and keep the secret.
 #[track_caller]
-fn refuses(database: &Database, changes: &[(&str, &str)], expected: &[&str]) {
+fn refuses(database: &Database, changes: &[(&str, &str)], expected: &[&str]) -> String {
     let (status, output) = Server::run_to_exit(&environment(database, changes));
     assert_eq!(status.code(), Some(1), "{changes:?}: {output}");
     for expected in expected {
@@ -21,6 +25,7 @@ fn refuses(database: &Database, changes: &[(&str, &str)], expected: &[&str]) {
         assert!(!output.contains(secret), "{changes:?} tells a secret: {output}");
     }
     assert!(!output.contains("running at port"), "{output}");
+    output
 }
 
 #[tokio::test]
@@ -65,29 +70,32 @@ async fn names_a_malformed_secret() {
 }
 
 #[tokio::test]
-async fn tells_swapped_and_equal_urls() {
+async fn names_swapped_urls() {
     let database = Database::create().await;
     let (pooled, direct) = (database.database_url(), database.direct_url());
     refuses(&database, &[("DATABASE_URL", &direct), ("DIRECT_URL", &pooled)], &["swapped", "Exchange"]);
-    refuses(&database, &[("DIRECT_URL", &pooled)], &["equal"]);
-    refuses(&database, &[("DATABASE_URL", &direct)], &["equal"]);
 }
 
 #[tokio::test]
 async fn refuses_a_transaction_pooler_as_direct_url() {
     let database = Database::create().await;
-    // Another name of the same pooler, so that the two are not equal.
-    let pooled = database.database_url().replace("127.0.0.1", "localhost");
-    refuses(&database, &[("DIRECT_URL", &pooled)], &["DIRECT_URL is a transaction pooler", ":5432/postgres"]);
+    let pooled = database.database_url();
+    for url in [pooled.replace("127.0.0.1", "localhost"), pooled] {
+        refuses(&database, &[("DIRECT_URL", &url)], &["DIRECT_URL is a transaction pooler", ":5432/postgres"]);
+    }
 }
 
+/// One PostgreSQL and no pooler serves both doors, by one name or by two.
 #[tokio::test]
 async fn warns_when_database_url_is_no_transaction_pooler() {
-    let direct = |database: &Database| database.direct_url().replace("127.0.0.1", "localhost");
     let database = Database::create().await;
-    let url = direct(&database);
-    let server = Server::start(&environment(&database, &[("DATABASE_URL", &url)]));
-    assert!(server.output().contains("WARN DATABASE_URL is not a transaction pooler"), "{}", server.output());
+    let direct = database.direct_url();
+    for url in [direct.replace("127.0.0.1", "localhost"), direct] {
+        let server = Server::start(&environment(&database, &[("DATABASE_URL", &url)]));
+        assert!(server.output().contains("WARN DATABASE_URL is not a transaction pooler"), "{}", server.output());
+        let services = reqwest::get(format!("{}/services", server.base_url())).await.expect("an answer");
+        assert_eq!(services.status(), 200);
+    }
 }
 
 #[tokio::test]
@@ -101,11 +109,67 @@ async fn warns_of_parameters_that_only_prisma_reads() {
 }
 
 #[tokio::test]
-async fn refuses_named_statements_where_names_are_not_tracked() {
+async fn says_how_statements_travel_and_what_is_gone() {
     let database = Database::create().await;
-    let named = ("POOLER_STATEMENTS", "named");
-    refuses(&database, &[named, ("POOLER_WIRE", "plain")], &["POOLER_STATEMENTS", "unnamed"]);
-    refuses(&database, &[named, ("POOLER_WIRE", "pipelined")], &["POOLER_STATEMENTS", "POOLER_WIRE"]);
+    for (wire, expected) in [("", "pipelined"), ("pipelined", "pipelined"), ("plain", "plain")] {
+        let more = [("POOLER_WIRE", wire), ("POOLER_STATEMENTS", "named")];
+        let server = Server::start(&environment(&database, &more));
+        let output = server.output();
+        assert!(output.contains(&format!("transaction pooler {expected} (POOLER_WIRE)")), "{output}");
+        assert!(output.contains("WARN POOLER_STATEMENTS is gone"), "{output}");
+    }
+}
+
+/// What poolers say, and do, that `PgBouncer` does not: each its own advice.
+#[tokio::test(flavor = "multi_thread")]
+async fn advises_by_what_a_pooler_does() {
+    let database = Database::create().await;
+    for (message, expected) in [
+        (
+            "(EMAXCONNSESSION) max clients reached in session mode - max clients are limited to pool_size: 15",
+            "no session left",
+        ),
+        ("(EMAXCONN) max client connections reached, limit: 200", "no connection left"),
+        ("(ENOTFOUND) tenant/user postgres.abcdefgh not found", "postgres.<project-ref>"),
+        ("(ENOIDENTIFIER) no tenant identifier provided (external_id or sni_hostname required)", "which project"),
+        ("(ESSLREQUIRED) SSL connection is required", "sslmode=require"),
+    ] {
+        let pooler = ScriptedPooler::before(&database.direct_url(), 2, Script::Refuses(message)).await;
+        for secret in ["DATABASE_URL", "DIRECT_URL"] {
+            let output = refuses(&database, &[(secret, &pooler.url())], &[&format!("{secret}: "), expected]);
+            assert!(!output.contains("abcdefgh"), "{output}");
+        }
+    }
+    for (script, wire, expected) in [
+        (Script::IsSilent, "pipelined", ["did not answer a statement", "put POOLER_WIRE=plain"]),
+        (Script::BreaksTheProtocol, "pipelined", ["broke the protocol", "put POOLER_WIRE=plain"]),
+        (Script::BreaksTheProtocol, "plain", ["broke the protocol", "put POOLER_WIRE=pipelined"]),
+        (Script::RefusesBegin, "plain", ["refused a statement (42601", "put POOLER_WIRE=pipelined"]),
+    ] {
+        let pooler = ScriptedPooler::before(&database.direct_url(), 2, script).await;
+        refuses(&database, &[("DATABASE_URL", &pooler.url()), ("POOLER_WIRE", wire)], &expected);
+    }
+    let pooler = ScriptedPooler::before(&database.direct_url(), 2, Script::RefusesBegin).await;
+    drop(Server::start(&environment(&database, &[("DATABASE_URL", &pooler.url()), ("POOLER_WIRE", "pipelined")])));
+}
+
+/// A session pooler that has three sessions in all: two for the probe, and they are given back.
+#[tokio::test]
+async fn the_probe_needs_two_sessions() {
+    let database = Database::create().await;
+    let pooler = ScriptedPooler::before(&database.direct_url(), 2, Script::Session).await;
+    let url = ConnectionString::parse(Secret::DirectUrl, &pooler.url()).expect("a URL");
+    for _ in 0..5 {
+        assert_eq!(probe::pooling(&url).await.expect("an answer"), Pooling::Session);
+    }
+    assert_eq!(pooler.clients(), 10);
+    for script in [Script::FreesEarly, Script::FreesWhenAnswered] {
+        for servers in [1, 2, 4] {
+            let pooler = ScriptedPooler::before(&database.direct_url(), servers, script).await;
+            let url = ConnectionString::parse(Secret::DatabaseUrl, &pooler.url()).expect("a URL");
+            assert_eq!(probe::pooling(&url).await.expect("an answer"), Pooling::Transaction);
+        }
+    }
 }
 
 #[tokio::test]

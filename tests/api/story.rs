@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{User, World, ZIP_CODE};
+use sqlx::{Connection as _, PgConnection, Row as _};
+
+use crate::harness::{Database, User, World, ZIP_CODE, execute};
+use crate::pooler_wire::scripted::{Script, ScriptedPooler};
 
 /// What the audit rows say of it afterwards.
 const AUDIT: &str = "book,send_offer,counter_offer,accept_offer,send_offer,counter_offer,decline_offer,send_offer,accept_offer,\
@@ -15,7 +18,31 @@ fn who(user: &User) -> Value {
 /// Everything by the real socket.io-client and plain HTTP, for all three parties; the script checks each step.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_is_booked_negotiated_done_paid_reviewed_disputed_and_settled() {
-    let world = World::start().await;
+    tell_the_story(World::start().await).await;
+}
+
+/// The same on a database whose sessions have another time zone and other styles of dates and intervals, through a
+/// pooler that passes none of the client's start-up parameters on.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_story_depends_on_no_setting_of_the_session() {
+    let database = Database::create().await;
+    let mut session = database.session().await;
+    for setting in ["timezone = 'America/New_York'", "datestyle = 'German, DMY'", "intervalstyle = 'sql_standard'"] {
+        let alter = "do $$ begin execute format('alter database %I set ', current_database()) || $x$";
+        execute(&mut session, &format!("{alter}{setting}$x$; end $$")).await;
+    }
+    let pooler = ScriptedPooler::before(&database.direct_url(), 4, Script::FreesEarly).await;
+    let mut through_pooler = PgConnection::connect(&pooler.url()).await.expect("a session");
+    let shown =
+        "select current_setting('timezone') || current_setting('datestyle') || current_setting('intervalstyle')";
+    let shown: String = sqlx::raw_sql(shown).fetch_one(&mut through_pooler).await.expect("a row").get(0);
+    assert_eq!(shown, "America/New_YorkGerman, DMYsql_standard");
+    let world = World::start_on(database, &[("DATABASE_URL", &pooler.url())]).await;
+    tell_the_story(world).await;
+    assert!(pooler.clients() > 2 && pooler.overlaps() == 0);
+}
+
+async fn tell_the_story(world: World) {
     let (customer, provider, lsm) = (world.customer().await, world.provider("Plumbing").await, world.lsm().await);
     let (stranger, competitor) = (world.customer().await, world.provider("Plumbing").await);
     let arguments = json!({

@@ -12,7 +12,7 @@ mod losses;
 mod proxy;
 mod put_in_order;
 mod refusals;
-mod scripted;
+pub mod scripted;
 mod storm;
 mod tls;
 

@@ -183,6 +183,8 @@ struct Conversation {
     /// How many `ReadyForQuery` are due.
     due: usize,
     is_in_transaction: bool,
+    /// Whether the client has said goodbye.
+    has_ended: bool,
 }
 
 impl Conversation {
@@ -205,7 +207,11 @@ impl Conversation {
                     if read? == 0 {
                         return Ok(());
                     }
-                    if self.note(&segment, shared) {
+                    let is_special = self.note(&segment, shared);
+                    if self.has_ended {
+                        return Ok(());
+                    }
+                    if is_special {
                         self.misbehave(client, shared.script).await?;
                         continue;
                     }
@@ -237,6 +243,7 @@ impl Conversation {
                 Script::RefusesBegin => tag == b'Q' && message.windows(10).any(|text| text == b"; set loca"),
                 _ => false,
             };
+            self.has_ended |= tag == b'X';
             if b"SQ".contains(&tag) {
                 let earlier = self.due > 0;
                 shared.overlaps.fetch_add(earlier.into(), Ordering::Relaxed);
