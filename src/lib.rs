@@ -20,6 +20,7 @@ pub mod providers;
 pub mod realtime;
 pub mod reviews;
 pub mod service_requests;
+pub mod types;
 pub mod web;
 mod worker;
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{Role, UserId};
+use crate::types::{Role, UserId};
 
 /// The longest token that is looked at, in bytes.
 const MAX_BYTES: usize = 4096;

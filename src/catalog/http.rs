@@ -6,15 +6,13 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::ServiceId;
 use super::queries::{self, ProviderRow, ServiceRow};
 use super::types::SortBy;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
-use crate::providers::ProviderId;
+use crate::types::{Cents, ProviderId, ServiceId};
 use crate::web::extract::{Json, Path, Query};
 use crate::web::fields::Fields;
-use crate::web::money::Cents;
 use crate::web::state::ApiState;
 
 /// The routes below `/services`.

@@ -16,7 +16,6 @@ use crate::web::state::ApiState;
 pub use queries::ProviderRow;
 pub use search::homepage_routes;
 pub use search_types::Words;
-pub use types::ServiceId;
 
 /// The routes below `/services`.
 #[must_use]

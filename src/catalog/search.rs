@@ -8,13 +8,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::search_queries::{self as queries, FoundServiceRow, PlaceRow, ProviderFilter, ServiceFilter, SuggestionRow};
-use super::{ProviderRow, ServiceId, Words};
+use super::{ProviderRow, Words};
 use crate::db::Pooler;
 use crate::error::{Error, Result};
-use crate::providers::ProviderId;
+use crate::types::{Cents, ProviderId, ServiceId};
 use crate::web::extract::{Json, Path, Query};
 use crate::web::fields::{Fields, MAX_LIMIT};
-use crate::web::money::Cents;
 use crate::web::page::{Page, PageRequest};
 use crate::web::state::ApiState;
 

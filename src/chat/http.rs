@@ -7,10 +7,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::queries::{self, Window};
-use super::{ChatId, MessageView, lists};
+use super::{MessageView, lists};
 use crate::auth::Caller;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
+use crate::types::ChatId;
 use crate::web::extract::{Json, Path, Query};
 use crate::web::fields::{Fields, MAX_LIMIT};
 use crate::web::state::ApiState;

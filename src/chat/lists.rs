@@ -6,19 +6,16 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::MessageView;
 use super::list_queries::{self, ChatRow, PersonRow};
-use super::{ChatId, MessageView, Side};
-use crate::auth::{Customer, Lsm, Provider, UserId};
-use crate::customers::CustomerId;
+use crate::auth::{Customer, Lsm, Provider};
 use crate::db::Pooler;
 use crate::error::Result;
-use crate::jobs::{JobId, JobStatus};
-use crate::providers::ProviderId;
 use crate::realtime::connections::Connections;
+use crate::types::{ChatId, CustomerId, JobId, JobStatus, ProviderId, Side, Timestamp, UserId};
 use crate::web::extract::{Json, Query};
 use crate::web::fields::{Fields, MAX_LIMIT};
 use crate::web::state::ApiState;
-use crate::web::time::Timestamp;
 
 /// The routes below `/chat` that list chats.
 pub fn routes() -> OpenApiRouter<ApiState> {

@@ -10,10 +10,10 @@ use super::queries::{self, ProfileChange, ProfileRow};
 use crate::auth::Customer;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
+use crate::types::Cents;
 use crate::web::MessageView;
 use crate::web::extract::Json;
 use crate::web::fields::{self, Fields, SHORT_TEXT};
-use crate::web::money::Cents;
 use crate::web::state::ApiState;
 
 /// The routes below `/customer` and `/customers`.

@@ -8,15 +8,12 @@ use utoipa_axum::routes;
 
 use super::jobs_queries::{self as queries, ListedJobRow};
 use crate::auth::Customer;
-use crate::catalog::ServiceId;
 use crate::db::Pooler;
 use crate::error::Result;
-use crate::jobs::{JobId, JobStatus};
-use crate::providers::ProviderId;
+use crate::types::{JobId, JobStatus, ProviderId, ServiceId, Timestamp};
 use crate::web::extract::{Json, Query};
 use crate::web::fields::{Fields, MAX_LIMIT};
 use crate::web::state::ApiState;
-use crate::web::time::Timestamp;
 
 /// The route of a customer's list of jobs, below `/customer`.
 pub fn job_routes() -> OpenApiRouter<ApiState> {

@@ -8,9 +8,7 @@ mod http;
 mod jobs;
 mod jobs_queries;
 mod queries;
-mod types;
 
 pub use dashboard::dashboard_routes;
 pub use http::routes;
 pub use jobs::job_routes;
-pub use types::CustomerId;

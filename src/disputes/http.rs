@@ -7,13 +7,14 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{DisputeId, queries};
+use super::queries;
 use crate::auth::Customer;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
 use crate::idempotency::{self, Answer, Begun, Once};
-use crate::jobs::{self, Action, JobId, Locked};
+use crate::jobs::{self, Action, Locked};
 use crate::notifications::{self, NewNotification, NotificationType, Notifier};
+use crate::types::{DisputeId, JobId};
 use crate::web::fields::{Fields, LONG_TEXT};
 use crate::web::state::ApiState;
 use chrono::Utc;

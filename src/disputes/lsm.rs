@@ -6,22 +6,19 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::DisputeStatus;
 use super::queries::{self, DisputeFilter, DisputeRow};
-use super::{DisputeId, DisputeStatus};
 use crate::auth::Lsm;
-use crate::chat::ChatId;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
-use crate::jobs::{Action, JobId, JobStatus, queries::insert_event};
+use crate::jobs::{Action, queries::insert_event};
 use crate::notifications::{self, NewNotification, NotificationType, Notifier};
-use crate::providers::ProviderId;
+use crate::types::{Cents, ChatId, DisputeId, JobId, JobStatus, ProviderId, Timestamp};
 use crate::web::MessageView;
 use crate::web::extract::{Json, Path, Query};
 use crate::web::fields::{Fields, LONG_TEXT};
-use crate::web::money::Cents;
 use crate::web::page::{Page, PageRequest};
 use crate::web::state::ApiState;
-use crate::web::time::Timestamp;
 
 /// The routes below `/lsm`.
 pub fn lsm_routes() -> OpenApiRouter<ApiState> {

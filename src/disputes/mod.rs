@@ -10,4 +10,4 @@ mod types;
 
 pub use http::customer_routes;
 pub use lsm::lsm_routes;
-pub use types::{DisputeId, DisputeStatus};
+pub use types::DisputeStatus;

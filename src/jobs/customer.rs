@@ -7,16 +7,15 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Action, Command, JobId, carry_out};
+use super::{Action, Command, carry_out};
 use crate::auth::Customer;
 use crate::db::Pooler;
 use crate::error::Result;
-use crate::negotiation::{OfferId, Respond};
+use crate::negotiation::Respond;
 use crate::notifications::Notifier;
-use crate::text_enum;
+use crate::types::{Cents, JobId, OfferId, text_enum};
 use crate::web::extract::{Json, Path};
 use crate::web::fields::Fields;
-use crate::web::money::Cents;
 use crate::web::state::ApiState;
 
 /// The longest reason of a cancellation or rejection, in characters.

@@ -9,17 +9,13 @@ use utoipa_axum::routes;
 
 use super::details_queries::{self as queries, DetailsRow, PaymentRow};
 use super::types::{Action, CUSTOMER, PROVIDER};
-use super::{JobId, JobStatus};
 use crate::auth::{Customer, Provider};
-use crate::chat::ChatId;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
 use crate::negotiation::OfferView;
-use crate::providers::ProviderId;
+use crate::types::{Cents, ChatId, JobId, JobStatus, ProviderId, Timestamp};
 use crate::web::extract::{Json, Path};
-use crate::web::money::Cents;
 use crate::web::state::ApiState;
-use crate::web::time::Timestamp;
 
 /// The routes below `/customers`.
 pub fn customer_routes() -> OpenApiRouter<ApiState> {

@@ -23,9 +23,7 @@ use crate::web::state::ApiState;
 
 pub use booking::types::parse_date;
 pub use transition::{Command, Done, Locked, Payment, carry_out, lock, miss_deadline};
-pub use types::{
-    Action, Actor, CUSTOMER, JobId, JobStatus, OfferStatus, Outcome, PROVIDER, Party, RULES, Settings, State, Terms,
-};
+pub use types::{Action, Actor, CUSTOMER, Outcome, PROVIDER, RULES, Settings, State, Terms};
 
 /// The routes below `/jobs`.
 #[must_use]

@@ -9,17 +9,16 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::customer::MAX_REASON_CHARS;
-use super::{Action, Command, JobId, JobStatus, Payment, carry_out};
+use super::{Action, Command, Payment, carry_out};
 use crate::auth::Provider;
 use crate::db::Pooler;
 use crate::error::{Result, invalid};
 use crate::idempotency::{self, Answer, Begun, Once};
-use crate::negotiation::{Names, OfferId, Proposal, Send};
+use crate::negotiation::{Names, Proposal, Send};
 use crate::notifications::Notifier;
-use crate::text_enum;
+use crate::types::{Cents, JobId, JobStatus, OfferId, text_enum};
 use crate::web::extract::{Json, Path};
 use crate::web::fields::Fields;
-use crate::web::money::Cents;
 use crate::web::state::ApiState;
 
 /// The longest notes of a payment, in characters.

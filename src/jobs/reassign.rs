@@ -12,17 +12,15 @@ use utoipa_axum::routes;
 use super::booking::{self, ChatCreatedView, CreatedView, FirstMessage, JobCreatedView};
 use super::reassign_queries::{self, AlternativeRow};
 use super::types::{Action, Terms};
-use super::{Command, JobId, JobStatus, carry_out, lock, parse_date, queries, transition};
-use crate::auth::{Customer, UserId};
+use super::{Command, carry_out, lock, parse_date, queries, transition};
+use crate::auth::Customer;
 use crate::db::{Pooler, Tx};
 use crate::error::{Error, Result, invalid};
 use crate::notifications::{self, NewNotification, NotificationType, Notifier};
-use crate::providers::ProviderId;
+use crate::types::{Cents, JobId, JobStatus, ProviderId, Timestamp, UserId};
 use crate::web::extract::{Json, Path};
 use crate::web::fields::Fields;
-use crate::web::money::Cents;
 use crate::web::state::ApiState;
-use crate::web::time::Timestamp;
 
 /// The most alternatives in one answer.
 const MAX_ALTERNATIVES: i64 = 20;

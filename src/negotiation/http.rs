@@ -15,13 +15,11 @@ use super::{OfferSentView, OfferView, RespondedView};
 use crate::auth::Caller;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
-use crate::jobs::{JobId, JobStatus, OfferStatus};
 use crate::notifications::Notifier;
+use crate::types::{Cents, JobId, JobStatus, OfferStatus, Timestamp};
 use crate::web::extract::{Json, Path};
 use crate::web::fields::MAX_LIMIT;
-use crate::web::money::Cents;
 use crate::web::state::ApiState;
-use crate::web::time::Timestamp;
 
 /// The routes below `/chat/negotiation`.
 pub fn routes() -> OpenApiRouter<ApiState> {

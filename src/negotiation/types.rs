@@ -4,18 +4,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::chat::ChatId;
 use crate::error::{Error, Result};
-use crate::jobs::{Action, JobId, OfferStatus, Party, Terms, parse_date};
+use crate::jobs::{Action, Terms, parse_date};
+use crate::types::{Cents, ChatId, JobId, OfferId, OfferStatus, Party, Timestamp, text_enum};
 use crate::web::fields::Fields;
-use crate::web::money::Cents;
-use crate::web::time::Timestamp;
-use crate::{id, text_enum};
-
-id! {
-    /// An offer: `stm.offers.id`.
-    OfferId(i64)
-}
 
 /// The longest notes of an offer, in characters.
 const MAX_NOTES_CHARS: usize = 1000;

@@ -7,10 +7,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::queries::{self, Filter};
-use super::{NotificationId, NotificationType, NotificationView};
+use super::{NotificationType, NotificationView};
 use crate::auth::Caller;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
+use crate::types::NotificationId;
 use crate::web::MessageView;
 use crate::web::extract::{Json, Path, Query};
 use crate::web::fields::Fields;

@@ -6,14 +6,14 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::ProviderStatus;
 use super::availability_queries::{self as queries, ConfirmedRow};
-use super::{ProviderId, ProviderStatus};
 use crate::auth::Provider;
 use crate::db::Pooler;
 use crate::error::{Error, Result, invalid};
+use crate::types::{ProviderId, Timestamp};
 use crate::web::extract::Json;
 use crate::web::state::ApiState;
-use crate::web::time::Timestamp;
 
 /// The routes of availability.
 pub fn routes() -> OpenApiRouter<ApiState> {

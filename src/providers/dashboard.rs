@@ -10,12 +10,9 @@ use super::dashboard_queries::{self as queries, DashboardRow, RecentFeedbackRow,
 use crate::auth::Provider;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
-use crate::jobs::{JobId, JobStatus};
-use crate::reviews::ReviewId;
+use crate::types::{Cents, JobId, JobStatus, ReviewId, Timestamp};
 use crate::web::extract::Json;
-use crate::web::money::Cents;
 use crate::web::state::ApiState;
-use crate::web::time::Timestamp;
 
 /// The route of the dashboard.
 pub fn routes() -> OpenApiRouter<ApiState> {

@@ -9,16 +9,13 @@ use utoipa_axum::routes;
 use super::jobs_queries::{self as queries, JobFilter, ListedJobRow, PendingRow};
 use super::types::{parse_from, parse_statuses, parse_until};
 use crate::auth::Provider;
-use crate::chat::ChatId;
 use crate::db::Pooler;
 use crate::error::Result;
-use crate::jobs::{JobId, JobStatus};
+use crate::types::{Cents, ChatId, JobId, JobStatus, Timestamp};
 use crate::web::extract::{Json, Query};
 use crate::web::fields::Fields;
-use crate::web::money::Cents;
 use crate::web::page::{Page, PageRequest};
 use crate::web::state::ApiState;
-use crate::web::time::Timestamp;
 
 /// The routes of a provider's lists of jobs.
 pub fn routes() -> OpenApiRouter<ApiState> {

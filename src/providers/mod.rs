@@ -26,7 +26,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::web::state::ApiState;
 
 pub use public::routes as public_routes;
-pub use types::{ProviderId, ProviderStatus};
+pub use types::ProviderStatus;
 
 /// The routes below `/provider`.
 #[must_use]

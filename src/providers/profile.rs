@@ -6,16 +6,16 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::ProviderStatus;
 use super::profile_queries::{self as queries, ProfileRow};
 use super::profile_request::ProfileRequest;
 use super::services::OfferedServiceView;
-use super::{ProviderId, ProviderStatus};
 use crate::auth::Provider;
 use crate::db::Pooler;
 use crate::error::{Error, Result, invalid, violates};
+use crate::types::{Cents, ProviderId};
 use crate::web::MessageView;
 use crate::web::extract::Json;
-use crate::web::money::Cents;
 use crate::web::state::ApiState;
 
 /// The routes of the profile.

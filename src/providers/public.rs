@@ -6,15 +6,12 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::ProviderId;
 use super::public_queries::{self as queries, PublicRow};
-use crate::catalog::ServiceId;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
+use crate::types::{Cents, ProviderId, ServiceId, Timestamp};
 use crate::web::extract::{Json, Path};
-use crate::web::money::Cents;
 use crate::web::state::ApiState;
-use crate::web::time::Timestamp;
 
 /// The most reviews on a provider's page.
 const MAX_REVIEWS: i64 = 5;

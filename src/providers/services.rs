@@ -9,9 +9,9 @@ use utoipa_axum::routes;
 
 use super::services_queries as queries;
 use crate::auth::Provider;
-use crate::catalog::ServiceId;
 use crate::db::Pooler;
 use crate::error::{Error, Result, invalid};
+use crate::types::ServiceId;
 use crate::web::extract::Json;
 use crate::web::state::ApiState;
 

@@ -7,9 +7,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::templates_queries::{self as queries, TemplatesChange, TemplatesRow};
-use crate::auth::{Provider, UserId};
+use crate::auth::Provider;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
+use crate::types::UserId;
 use crate::web::extract::Json;
 use crate::web::fields::{Fields, LONG_TEXT, SHORT_TEXT};
 use crate::web::state::ApiState;

@@ -1,16 +1,10 @@
-//! A provider's id and states, and how lists of jobs are narrowed: no I/O.
+//! A provider's states, and how lists of jobs are narrowed: no I/O.
 
 use chrono::{DateTime, Datelike as _, Days, NaiveDate, NaiveDateTime, Utc};
 use serde::Deserialize as _;
 use serde::de::value::{Error as WordError, StrDeserializer};
 
-use crate::jobs::JobStatus;
-use crate::{id, text_enum};
-
-id! {
-    /// A provider: `stm.providers.id`.
-    ProviderId(i64)
-}
+use crate::types::{JobStatus, text_enum};
 
 text_enum! {
     /// Where a provider is between registration and ban.

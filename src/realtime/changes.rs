@@ -15,10 +15,9 @@ use tokio::time::Instant;
 
 use super::connections::End;
 use super::{SocketState, queries};
-use crate::auth::UserId;
-use crate::chat::ChatId;
 use crate::chat::events::LsmJoined;
 use crate::db::Direct;
+use crate::types::{ChatId, UserId};
 
 const CHANNEL: &str = "stm_realtime";
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use super::reply::Refusal;
-use crate::auth::UserId;
+use crate::types::UserId;
 
 /// Events per second in the long run, and at once: far above any client's need, so that only floods meet it.
 const EVENTS_PER_S: NonZeroU32 = NonZeroU32::new(1000).unwrap();

@@ -10,18 +10,17 @@ use utoipa_axum::routes;
 
 use super::feedback_queries::{self as queries, NewReview, UnreviewedRow};
 use super::types::LOW_RATING;
-use crate::auth::{Customer, UserId};
+use crate::auth::Customer;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
 use crate::idempotency::{self, Answer, Begun, Once};
-use crate::jobs::{self, Action, JobId, Locked};
+use crate::jobs::{self, Action, Locked};
 use crate::notifications::{self, NewNotification, NotificationType, Notifier};
+use crate::types::{Cents, JobId, Timestamp, UserId};
 use crate::web::MessageView;
 use crate::web::extract::{Json, Path};
 use crate::web::fields::{Fields, LONG_TEXT};
-use crate::web::money::Cents;
 use crate::web::state::ApiState;
-use crate::web::time::Timestamp;
 
 /// The longest time of response that is believed: a year, in minutes.
 const MAX_RESPONSE_TIME_MINUTES: i32 = 366 * 24 * 60;

@@ -6,17 +6,16 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::StarCounts;
 use super::queries::{self, ReviewRow};
-use super::{ReviewId, StarCounts};
 use crate::auth::Provider;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
-use crate::jobs::JobId;
+use crate::types::{JobId, ReviewId, Timestamp};
 use crate::web::extract::{Json, Path, Query};
 use crate::web::fields::Fields;
 use crate::web::page::{Page, PageRequest};
 use crate::web::state::ApiState;
-use crate::web::time::Timestamp;
 
 /// The routes below `/provider`.
 pub fn provider_routes() -> OpenApiRouter<ApiState> {

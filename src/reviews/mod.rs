@@ -12,4 +12,4 @@ mod types;
 pub use feedback::customer_routes;
 pub use feedback_queries::{lock_provider, set_rating};
 pub use http::provider_routes;
-pub use types::{ReviewId, StarCounts};
+pub use types::StarCounts;

@@ -7,16 +7,16 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::ServiceRequestStatus;
 use super::queries::{self, CustomerRequest, ProviderRequest, RequestRow, RequestedRow};
-use super::{ServiceRequestId, ServiceRequestStatus};
 use crate::auth::{Customer, Provider};
 use crate::db::{Pooler, Tx};
 use crate::error::{Error, Result};
 use crate::notifications::{self, Created, NewNotification, NotificationType, Notifier};
+use crate::types::{ServiceRequestId, Timestamp};
 use crate::web::extract::Json;
 use crate::web::fields::{Fields, LONG_TEXT, SHORT_TEXT};
 use crate::web::state::ApiState;
-use crate::web::time::Timestamp;
 
 /// The longest keyword of a customer, in characters.
 const MAX_KEYWORD: usize = 100;

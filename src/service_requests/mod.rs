@@ -8,4 +8,4 @@ mod queries;
 mod types;
 
 pub use http::{customer_routes, provider_routes};
-pub use types::{ServiceRequestId, ServiceRequestStatus};
+pub use types::ServiceRequestStatus;

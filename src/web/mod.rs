@@ -5,11 +5,9 @@ pub mod extract;
 pub mod fields;
 pub mod health;
 pub mod layers;
-pub mod money;
 pub mod origin;
 pub mod page;
 pub mod state;
-pub mod time;
 
 /// An answer that only says what was done.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]

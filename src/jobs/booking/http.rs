@@ -11,18 +11,13 @@ use utoipa_axum::routes;
 use super::queries::{self, CustomerRow, NewJob, OfferRow};
 use super::types::{Booked, FirstMessage, parse_date};
 use crate::auth::Customer;
-use crate::catalog::ServiceId;
-use crate::chat::ChatId;
 use crate::db::{Pooler, Tx};
 use crate::error::{Error, Result};
 use crate::idempotency::{self, Answer, Begun, Once};
-use crate::jobs::{JobId, JobStatus};
 use crate::notifications::{self, NewNotification, NotificationType, Notifier};
-use crate::providers::ProviderId;
+use crate::types::{Cents, ChatId, JobId, JobStatus, ProviderId, ServiceId, Timestamp};
 use crate::web::fields::{Fields, SHORT_TEXT};
-use crate::web::money::Cents;
 use crate::web::state::ApiState;
-use crate::web::time::Timestamp;
 
 /// The most pictures of a job.
 const MAX_IMAGES: usize = 20;

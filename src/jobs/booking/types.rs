@@ -4,12 +4,9 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 
-use crate::auth::UserId;
-use crate::chat::{ChatId, Side};
 use crate::error::Error;
-use crate::jobs::JobId;
 use crate::jobs::queries::Line;
-use crate::web::money::Cents;
+use crate::types::{Cents, ChatId, JobId, Side, UserId};
 
 /// What stands between a customer and a new booking.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
