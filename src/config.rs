@@ -6,7 +6,6 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::db::url::{ConnectionString, Secret};
-use crate::realtime::Heartbeat;
 use crate::web::origin::AllowedOrigins;
 
 /// How statements may travel through the transaction pooler.
@@ -27,6 +26,15 @@ pub enum PoolerWire {
     Plain,
     /// Through a relay in this process: one round trip for a read, two for a write of one statement.
     Pipelined,
+}
+
+/// How often the server asks each client whether it is there, and how long it waits for the answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Heartbeat {
+    /// Between two pings.
+    pub interval: Duration,
+    /// From ping to pong.
+    pub timeout: Duration,
 }
 
 /// The configuration. Each field names its secret, unit and default.

@@ -20,6 +20,7 @@ pub mod providers;
 pub mod realtime;
 pub mod reviews;
 pub mod service_requests;
+pub mod state;
 pub mod types;
 pub mod web;
 mod worker;
@@ -31,14 +32,14 @@ use axum::Router;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 
-use auth::{AccessTokens, Passwords};
+use auth::{AccessTokens, Passwords, RefreshTokenLifetime};
 pub use config::Config;
 use config::PoolerStatements;
 use db::probe::{self, Pooling};
 use db::url::{ConnectionString, Secret};
 use db::{Direct, Pooler, diagnose};
 use realtime::Realtime;
-use web::state::{ApiState, RefreshTokenLifetime};
+use state::ApiState;
 use worker::Worker;
 
 /// The running application: a router to serve, and what to end after it.

@@ -13,15 +13,15 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::queries::{self, NewCustomer, NewProvider, NewUser, UserRow};
-use super::{AccessTokens, Caller, Passwords, password, token};
+use super::{AccessTokens, Caller, Passwords, RefreshTokenLifetime, password, token};
 use crate::db::{Pooler, Tx};
 use crate::error::{Error, Result, violates};
 use crate::notifications::{self, NewNotification, NotificationType, Notifier};
+use crate::state::ApiState;
 use crate::types::{Cents, Role, UserId};
 use crate::web::MessageView;
 use crate::web::extract::Json;
 use crate::web::fields::{self, Fields, LONG_TEXT, SHORT_TEXT};
-use crate::web::state::{ApiState, RefreshTokenLifetime};
 
 /// The most ZIP codes a provider may serve.
 const MAX_ZIP_CODES: usize = 200;

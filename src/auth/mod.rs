@@ -12,4 +12,4 @@ pub mod token;
 pub use caller::{Caller, Customer, Lsm, Provider};
 pub use http::routes;
 pub use password::Passwords;
-pub use token::AccessTokens;
+pub use token::{AccessTokens, RefreshTokenLifetime};

@@ -122,6 +122,10 @@ pub fn refresh_token_digest(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }
 
+/// How long a refresh token may be used.
+#[derive(Debug, Clone, Copy)]
+pub struct RefreshTokenLifetime(pub chrono::Duration);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,10 +10,10 @@ use super::queries::{self, ProviderRow, ServiceRow};
 use super::types::SortBy;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
+use crate::state::ApiState;
 use crate::types::{Cents, ProviderId, ServiceId};
 use crate::web::extract::{Json, Path, Query};
 use crate::web::fields::Fields;
-use crate::web::state::ApiState;
 
 /// The routes below `/services`.
 pub fn routes() -> OpenApiRouter<ApiState> {

@@ -11,7 +11,7 @@ mod types;
 
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::web::state::ApiState;
+use crate::state::ApiState;
 
 pub use queries::ProviderRow;
 pub use search::homepage_routes;

@@ -11,11 +11,11 @@ use super::search_queries::{self as queries, FoundServiceRow, PlaceRow, Provider
 use super::{ProviderRow, Words};
 use crate::db::Pooler;
 use crate::error::{Error, Result};
+use crate::state::ApiState;
 use crate::types::{Cents, ProviderId, ServiceId};
 use crate::web::extract::{Json, Path, Query};
 use crate::web::fields::{Fields, MAX_LIMIT};
 use crate::web::page::{Page, PageRequest};
-use crate::web::state::ApiState;
 
 /// The longest search, in characters.
 const MAX_QUERY_CHARS: usize = 100;

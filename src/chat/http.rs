@@ -11,10 +11,10 @@ use super::{MessageView, lists};
 use crate::auth::Caller;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
+use crate::state::ApiState;
 use crate::types::ChatId;
 use crate::web::extract::{Json, Path, Query};
 use crate::web::fields::{Fields, MAX_LIMIT};
-use crate::web::state::ApiState;
 
 /// The routes below `/chat`.
 pub fn routes() -> OpenApiRouter<ApiState> {

@@ -12,10 +12,10 @@ use crate::auth::{Customer, Lsm, Provider};
 use crate::db::Pooler;
 use crate::error::Result;
 use crate::realtime::connections::Connections;
+use crate::state::ApiState;
 use crate::types::{ChatId, CustomerId, JobId, JobStatus, ProviderId, Side, Timestamp, UserId};
 use crate::web::extract::{Json, Query};
 use crate::web::fields::{Fields, MAX_LIMIT};
-use crate::web::state::ApiState;
 
 /// The routes below `/chat` that list chats.
 pub fn routes() -> OpenApiRouter<ApiState> {

@@ -19,7 +19,8 @@ use crate::realtime::reply::{Refusal, Reply};
 use crate::realtime::rooms::{Past, Settled};
 use crate::realtime::session::Session;
 use crate::realtime::writer::Outgoing;
-use crate::realtime::{Encoded, SocketState, emit};
+use crate::realtime::{Encoded, emit};
+use crate::state::SocketState;
 use crate::types::{ChatId, MessageId, UserId};
 
 /// The most messages, and bytes of text, that catching up gives at a time.

@@ -10,11 +10,11 @@ use super::queries::{self, ProfileChange, ProfileRow};
 use crate::auth::Customer;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
+use crate::state::ApiState;
 use crate::types::Cents;
 use crate::web::MessageView;
 use crate::web::extract::Json;
 use crate::web::fields::{self, Fields, SHORT_TEXT};
-use crate::web::state::ApiState;
 
 /// The routes below `/customer` and `/customers`.
 pub fn routes() -> OpenApiRouter<ApiState> {

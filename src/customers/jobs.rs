@@ -10,10 +10,10 @@ use super::jobs_queries::{self as queries, ListedJobRow};
 use crate::auth::Customer;
 use crate::db::Pooler;
 use crate::error::Result;
+use crate::state::ApiState;
 use crate::types::{JobId, JobStatus, ProviderId, ServiceId, Timestamp};
 use crate::web::extract::{Json, Query};
 use crate::web::fields::{Fields, MAX_LIMIT};
-use crate::web::state::ApiState;
 
 /// The route of a customer's list of jobs, below `/customer`.
 pub fn job_routes() -> OpenApiRouter<ApiState> {

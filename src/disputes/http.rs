@@ -14,9 +14,9 @@ use crate::error::{Error, Result};
 use crate::idempotency::{self, Answer, Begun, Once};
 use crate::jobs::{self, Action, Locked};
 use crate::notifications::{self, NewNotification, NotificationType, Notifier};
+use crate::state::ApiState;
 use crate::types::{DisputeId, JobId};
 use crate::web::fields::{Fields, LONG_TEXT};
-use crate::web::state::ApiState;
 use chrono::Utc;
 
 /// The routes below `/customers`.

@@ -13,12 +13,12 @@ use crate::db::Pooler;
 use crate::error::{Error, Result};
 use crate::jobs::{Action, queries::insert_event};
 use crate::notifications::{self, NewNotification, NotificationType, Notifier};
+use crate::state::ApiState;
 use crate::types::{Cents, ChatId, DisputeId, JobId, JobStatus, ProviderId, Timestamp};
 use crate::web::MessageView;
 use crate::web::extract::{Json, Path, Query};
 use crate::web::fields::{Fields, LONG_TEXT};
 use crate::web::page::{Page, PageRequest};
-use crate::web::state::ApiState;
 
 /// The routes below `/lsm`.
 pub fn lsm_routes() -> OpenApiRouter<ApiState> {

@@ -13,10 +13,10 @@ use crate::db::Pooler;
 use crate::error::Result;
 use crate::negotiation::Respond;
 use crate::notifications::Notifier;
+use crate::state::ApiState;
 use crate::types::{Cents, JobId, OfferId, text_enum};
 use crate::web::extract::{Json, Path};
 use crate::web::fields::Fields;
-use crate::web::state::ApiState;
 
 /// The longest reason of a cancellation or rejection, in characters.
 pub const MAX_REASON_CHARS: usize = 500;

@@ -13,9 +13,9 @@ use crate::auth::{Customer, Provider};
 use crate::db::Pooler;
 use crate::error::{Error, Result};
 use crate::negotiation::OfferView;
+use crate::state::ApiState;
 use crate::types::{Cents, ChatId, JobId, JobStatus, ProviderId, Timestamp};
 use crate::web::extract::{Json, Path};
-use crate::web::state::ApiState;
 
 /// The routes below `/customers`.
 pub fn customer_routes() -> OpenApiRouter<ApiState> {

@@ -19,9 +19,8 @@ mod wording;
 
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::web::state::ApiState;
+use crate::state::ApiState;
 
-pub use booking::types::parse_date;
 pub use transition::{Command, Done, Locked, Payment, carry_out, lock, miss_deadline};
 pub use types::{Action, Actor, CUSTOMER, Outcome, PROVIDER, RULES, Settings, State, Terms};
 

@@ -16,10 +16,10 @@ use crate::error::{Result, invalid};
 use crate::idempotency::{self, Answer, Begun, Once};
 use crate::negotiation::{Names, Proposal, Send};
 use crate::notifications::Notifier;
+use crate::state::ApiState;
 use crate::types::{Cents, JobId, JobStatus, OfferId, text_enum};
 use crate::web::extract::{Json, Path};
 use crate::web::fields::Fields;
-use crate::web::state::ApiState;
 
 /// The longest notes of a payment, in characters.
 const MAX_NOTES_CHARS: usize = 500;

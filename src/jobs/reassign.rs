@@ -12,15 +12,16 @@ use utoipa_axum::routes;
 use super::booking::{self, ChatCreatedView, CreatedView, FirstMessage, JobCreatedView};
 use super::reassign_queries::{self, AlternativeRow};
 use super::types::{Action, Terms};
-use super::{Command, carry_out, lock, parse_date, queries, transition};
+use super::{Command, carry_out, lock, queries, transition};
 use crate::auth::Customer;
 use crate::db::{Pooler, Tx};
 use crate::error::{Error, Result, invalid};
 use crate::notifications::{self, NewNotification, NotificationType, Notifier};
+use crate::state::ApiState;
 use crate::types::{Cents, JobId, JobStatus, ProviderId, Timestamp, UserId};
+use crate::web::dates::parse_appointment;
 use crate::web::extract::{Json, Path};
 use crate::web::fields::Fields;
-use crate::web::state::ApiState;
 
 /// The most alternatives in one answer.
 const MAX_ALTERNATIVES: i64 = 20;
@@ -99,7 +100,7 @@ impl ReassignRequest {
     fn check(self, now: DateTime<Utc>) -> Result<Reassignment> {
         let mut rules = Fields::new();
         let date = self.preferred_date.filter(|text| !text.trim().is_empty());
-        let scheduled_at = date.as_deref().and_then(parse_date);
+        let scheduled_at = date.as_deref().and_then(parse_appointment);
         rules.check("preferredDate", date.is_none() || scheduled_at.is_some(), "must be an ISO-8601 date");
         rules.appointment("preferredDate", scheduled_at, now);
         rules.check("newProviderId", self.new_provider_id.is_some(), "must be a provider's id");

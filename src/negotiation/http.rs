@@ -16,10 +16,10 @@ use crate::auth::Caller;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
 use crate::notifications::Notifier;
+use crate::state::ApiState;
 use crate::types::{Cents, JobId, JobStatus, OfferStatus, Timestamp};
 use crate::web::extract::{Json, Path};
 use crate::web::fields::MAX_LIMIT;
-use crate::web::state::ApiState;
 
 /// The routes below `/chat/negotiation`.
 pub fn routes() -> OpenApiRouter<ApiState> {

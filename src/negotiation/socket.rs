@@ -12,8 +12,8 @@ use super::{OfferSentView, RespondSocketRequest, RespondedView, SendOfferSocketR
 use crate::chat::socket::{in_turn, on};
 use crate::error::{Error, Result, invalid};
 use crate::notifications::News;
-use crate::realtime::SocketState;
 use crate::realtime::reply::{Refusal, Reply};
+use crate::state::SocketState;
 use crate::types::UserId;
 
 const SEND: &str = "send_negotiation_offer";

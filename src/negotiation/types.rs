@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::error::{Error, Result};
-use crate::jobs::{Action, Terms, parse_date};
+use crate::jobs::{Action, Terms};
 use crate::types::{Cents, ChatId, JobId, OfferId, OfferStatus, Party, Timestamp, text_enum};
+use crate::web::dates::parse_appointment;
 use crate::web::fields::Fields;
 
 /// The longest notes of an offer, in characters.
@@ -54,7 +55,7 @@ impl Proposal {
     ) -> Result<Self> {
         let mut rules = Fields::new();
         let date = date.filter(|text| !text.trim().is_empty());
-        let scheduled_at = date.as_deref().and_then(parse_date);
+        let scheduled_at = date.as_deref().and_then(parse_appointment);
         rules.check(names.date, date.is_none() || scheduled_at.is_some(), "must be an ISO-8601 date");
         rules.appointment(names.date, scheduled_at, now);
         let notes = rules.optional_text(names.notes, notes, MAX_NOTES_CHARS);

@@ -11,9 +11,9 @@ use super::availability_queries::{self as queries, ConfirmedRow};
 use crate::auth::Provider;
 use crate::db::Pooler;
 use crate::error::{Error, Result, invalid};
+use crate::state::ApiState;
 use crate::types::{ProviderId, Timestamp};
 use crate::web::extract::Json;
-use crate::web::state::ApiState;
 
 /// The routes of availability.
 pub fn routes() -> OpenApiRouter<ApiState> {

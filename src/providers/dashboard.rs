@@ -10,9 +10,9 @@ use super::dashboard_queries::{self as queries, DashboardRow, RecentFeedbackRow,
 use crate::auth::Provider;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
+use crate::state::ApiState;
 use crate::types::{Cents, JobId, JobStatus, ReviewId, Timestamp};
 use crate::web::extract::Json;
-use crate::web::state::ApiState;
 
 /// The route of the dashboard.
 pub fn routes() -> OpenApiRouter<ApiState> {

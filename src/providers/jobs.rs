@@ -7,15 +7,16 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::jobs_queries::{self as queries, JobFilter, ListedJobRow, PendingRow};
-use super::types::{parse_from, parse_statuses, parse_until};
+use super::types::parse_statuses;
 use crate::auth::Provider;
 use crate::db::Pooler;
 use crate::error::Result;
+use crate::state::ApiState;
 use crate::types::{Cents, ChatId, JobId, JobStatus, Timestamp};
+use crate::web::dates::{parse_from, parse_until};
 use crate::web::extract::{Json, Query};
 use crate::web::fields::Fields;
 use crate::web::page::{Page, PageRequest};
-use crate::web::state::ApiState;
 
 /// The routes of a provider's lists of jobs.
 pub fn routes() -> OpenApiRouter<ApiState> {

@@ -23,7 +23,7 @@ mod types;
 
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::web::state::ApiState;
+use crate::state::ApiState;
 
 pub use public::routes as public_routes;
 pub use types::ProviderStatus;

@@ -13,10 +13,10 @@ use super::services::OfferedServiceView;
 use crate::auth::Provider;
 use crate::db::Pooler;
 use crate::error::{Error, Result, invalid, violates};
+use crate::state::ApiState;
 use crate::types::{Cents, ProviderId};
 use crate::web::MessageView;
 use crate::web::extract::Json;
-use crate::web::state::ApiState;
 
 /// The routes of the profile.
 pub fn routes() -> OpenApiRouter<ApiState> {

@@ -9,9 +9,9 @@ use utoipa_axum::routes;
 use super::public_queries::{self as queries, PublicRow};
 use crate::db::Pooler;
 use crate::error::{Error, Result};
+use crate::state::ApiState;
 use crate::types::{Cents, ProviderId, ServiceId, Timestamp};
 use crate::web::extract::{Json, Path};
-use crate::web::state::ApiState;
 
 /// The most reviews on a provider's page.
 const MAX_REVIEWS: i64 = 5;

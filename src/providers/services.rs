@@ -11,9 +11,9 @@ use super::services_queries as queries;
 use crate::auth::Provider;
 use crate::db::Pooler;
 use crate::error::{Error, Result, invalid};
+use crate::state::ApiState;
 use crate::types::ServiceId;
 use crate::web::extract::Json;
-use crate::web::state::ApiState;
 
 /// The routes of offered services.
 pub fn routes() -> OpenApiRouter<ApiState> {

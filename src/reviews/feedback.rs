@@ -16,11 +16,11 @@ use crate::error::{Error, Result};
 use crate::idempotency::{self, Answer, Begun, Once};
 use crate::jobs::{self, Action, Locked};
 use crate::notifications::{self, NewNotification, NotificationType, Notifier};
+use crate::state::ApiState;
 use crate::types::{Cents, JobId, Timestamp, UserId};
 use crate::web::MessageView;
 use crate::web::extract::{Json, Path};
 use crate::web::fields::{Fields, LONG_TEXT};
-use crate::web::state::ApiState;
 
 /// The longest time of response that is believed: a year, in minutes.
 const MAX_RESPONSE_TIME_MINUTES: i32 = 366 * 24 * 60;

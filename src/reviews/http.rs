@@ -11,11 +11,11 @@ use super::queries::{self, ReviewRow};
 use crate::auth::Provider;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
+use crate::state::ApiState;
 use crate::types::{JobId, ReviewId, Timestamp};
 use crate::web::extract::{Json, Path, Query};
 use crate::web::fields::Fields;
 use crate::web::page::{Page, PageRequest};
-use crate::web::state::ApiState;
 
 /// The routes below `/provider`.
 pub fn provider_routes() -> OpenApiRouter<ApiState> {

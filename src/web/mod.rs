@@ -1,5 +1,6 @@
 //! What every route shares.
 
+pub mod dates;
 pub mod docs;
 pub mod extract;
 pub mod fields;
@@ -7,7 +8,6 @@ pub mod health;
 pub mod layers;
 pub mod origin;
 pub mod page;
-pub mod state;
 
 /// An answer that only says what was done.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]

@@ -9,15 +9,16 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::queries::{self, CustomerRow, NewJob, OfferRow};
-use super::types::{Booked, FirstMessage, parse_date};
+use super::types::{Booked, FirstMessage};
 use crate::auth::Customer;
 use crate::db::{Pooler, Tx};
 use crate::error::{Error, Result};
 use crate::idempotency::{self, Answer, Begun, Once};
 use crate::notifications::{self, NewNotification, NotificationType, Notifier};
+use crate::state::ApiState;
 use crate::types::{Cents, ChatId, JobId, JobStatus, ProviderId, ServiceId, Timestamp};
+use crate::web::dates::parse_appointment;
 use crate::web::fields::{Fields, SHORT_TEXT};
-use crate::web::state::ApiState;
 
 /// The most pictures of a job.
 const MAX_IMAGES: usize = 20;
@@ -249,7 +250,7 @@ impl CreateRequest {
         rules.check("answers", answers.to_string().len() <= MAX_ANSWERS_BYTES, "must be at most 16384 bytes of JSON");
 
         let preferred_date = self.preferred_date.filter(|text| !text.trim().is_empty());
-        let scheduled_at = preferred_date.as_deref().and_then(parse_date);
+        let scheduled_at = preferred_date.as_deref().and_then(parse_appointment);
         rules.check("preferredDate", preferred_date.is_none() || scheduled_at.is_some(), "must be an ISO-8601 date");
         rules.appointment("preferredDate", scheduled_at, now);
 
