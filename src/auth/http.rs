@@ -29,7 +29,7 @@ const MAX_ZIP_CODES: usize = 200;
 /// For this long after its exchange a refresh token still answers: browser tabs refresh in parallel.
 const REPLACED_GRACE: chrono::Duration = chrono::Duration::seconds(30);
 
-/// The routes below `/auth`.
+/// The feature's routes.
 pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(register))
@@ -122,7 +122,7 @@ struct Registration {
 ///
 /// # Errors
 /// 400 a field breaks a rule, or no active LSM serves the provider's region. 409 the e-mail address is taken.
-#[utoipa::path(post, path = "/register", tag = "auth", request_body = RegisterRequest,
+#[utoipa::path(post, path = "/auth/register", tag = "auth", request_body = RegisterRequest,
     responses((status = 201, body = SessionView), (status = 400, description = "A field breaks a rule, or no active LSM serves the region"), (status = 409, description = "The e-mail address is taken")))]
 async fn register(
     State(pooler): State<Pooler>,
@@ -209,7 +209,7 @@ struct LoginRequest {
 ///
 /// # Errors
 /// 401 no such e-mail address and password. 403 banned.
-#[utoipa::path(post, path = "/login", tag = "auth", request_body = LoginRequest,
+#[utoipa::path(post, path = "/auth/login", tag = "auth", request_body = LoginRequest,
     responses((status = 200, body = SessionView), (status = 401, description = "No such e-mail address and password"), (status = 403, description = "Banned")))]
 async fn login(
     State(pooler): State<Pooler>,
@@ -266,7 +266,7 @@ struct TokensView {
 ///
 /// # Errors
 /// 401 unknown, expired, revoked or reused. 403 banned.
-#[utoipa::path(post, path = "/refresh", tag = "auth", request_body = RefreshRequest,
+#[utoipa::path(post, path = "/auth/refresh", tag = "auth", request_body = RefreshRequest,
     responses((status = 200, body = TokensView), (status = 401, description = "Unknown, expired, revoked or reused"), (status = 403, description = "Banned")))]
 async fn refresh(
     State(pooler): State<Pooler>,
@@ -304,7 +304,7 @@ async fn refresh(
 }
 
 /// Ends this login: its refresh tokens work no more, and the user's sockets are closed.
-#[utoipa::path(post, path = "/logout", tag = "auth", security(("access_token" = [])),
+#[utoipa::path(post, path = "/auth/logout", tag = "auth", security(("access_token" = [])),
     responses((status = 200, body = MessageView), (status = 401, description = "No good access token")))]
 async fn logout(State(pooler): State<Pooler>, who: Caller) -> Result<Json<MessageView>> {
     // A token from before logins were named in it ends nothing but itself, when it expires.
@@ -320,7 +320,7 @@ async fn logout(State(pooler): State<Pooler>, who: Caller) -> Result<Json<Messag
 ///
 /// # Errors
 /// 401 no good token, or its user is banned or gone.
-#[utoipa::path(get, path = "/me", tag = "auth", security(("access_token" = [])), responses((status = 200, body = UserView), (status = 401, description = "No good access token")))]
+#[utoipa::path(get, path = "/auth/me", tag = "auth", security(("access_token" = [])), responses((status = 200, body = UserView), (status = 401, description = "No good access token")))]
 async fn me(State(pooler): State<Pooler>, who: Caller) -> Result<Json<UserView>> {
     let user = queries::find_user(&pooler, who.user_id).await?;
     let user = user.ok_or(Error::Unauthorized("this account cannot be used any more"))?;

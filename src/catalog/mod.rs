@@ -14,10 +14,9 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::state::ApiState;
 
 pub use queries::ProviderRow;
-pub use search::homepage_routes;
 pub use search_types::Words;
 
-/// The routes below `/services`.
+/// The feature's routes.
 #[must_use]
 pub fn routes() -> OpenApiRouter<ApiState> {
     http::routes().merge(search::routes())

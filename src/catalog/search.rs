@@ -26,14 +26,10 @@ const MAX_SUGGESTIONS: i64 = 20;
 /// The most places, unless the client says otherwise.
 const DEFAULT_PLACES: i64 = 10;
 
-/// The routes below `/services`.
 pub fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(search)).routes(routes!(smart_providers))
-}
-
-/// The routes below `/homepage/search`.
-pub fn homepage_routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
+        .routes(routes!(search))
+        .routes(routes!(smart_providers))
         .routes(routes!(suggestions))
         .routes(routes!(of_category))
         .routes(routes!(places))
@@ -89,7 +85,7 @@ struct PriceRangeView {
 ///
 /// # Errors
 /// 400 a parameter breaks a rule.
-#[utoipa::path(get, path = "/search", tag = "catalog", params(SearchQuery),
+#[utoipa::path(get, path = "/services/search", tag = "catalog", params(SearchQuery),
     responses((status = 200, body = Page<FoundServiceView>), (status = 400, description = "A parameter breaks a rule")))]
 async fn search(
     State(pooler): State<Pooler>,
@@ -167,7 +163,7 @@ struct MatchedProviderView {
 ///
 /// # Errors
 /// 400 a field breaks a rule. 404 no such service.
-#[utoipa::path(post, path = "/smart-providers", tag = "catalog", request_body = SmartProvidersRequest,
+#[utoipa::path(post, path = "/services/smart-providers", tag = "catalog", request_body = SmartProvidersRequest,
     responses((status = 201, body = SmartProvidersView), (status = 400, description = "A field breaks a rule"), (status = 404, description = "No such service")))]
 async fn smart_providers(
     State(pooler): State<Pooler>,
@@ -235,7 +231,7 @@ struct SuggestionView {
 ///
 /// # Errors
 /// 400 the query is too short or too long.
-#[utoipa::path(get, path = "/services", tag = "catalog", params(SuggestionsQuery),
+#[utoipa::path(get, path = "/homepage/search/services", tag = "catalog", params(SuggestionsQuery),
     responses((status = 200, body = HomepageView<Vec<SuggestionView>>), (status = 400, description = "The query is too short or too long")))]
 async fn suggestions(
     State(pooler): State<Pooler>,
@@ -268,7 +264,7 @@ struct CategoryView {
 ///
 /// # Errors
 /// 400 the category is too long.
-#[utoipa::path(get, path = "/services/category/{category}", tag = "catalog", params(("category" = String, Path)),
+#[utoipa::path(get, path = "/homepage/search/services/category/{category}", tag = "catalog", params(("category" = String, Path)),
     responses((status = 200, body = HomepageView<CategoryView>), (status = 400, description = "The category is too long")))]
 async fn of_category(
     State(pooler): State<Pooler>,
@@ -309,7 +305,7 @@ struct PlaceView {
 ///
 /// # Errors
 /// 400 a parameter breaks a rule.
-#[utoipa::path(get, path = "/locations", tag = "catalog", params(PlacesQuery),
+#[utoipa::path(get, path = "/homepage/search/locations", tag = "catalog", params(PlacesQuery),
     responses((status = 200, body = HomepageView<Vec<PlaceView>>), (status = 400, description = "A parameter breaks a rule")))]
 async fn places(
     State(pooler): State<Pooler>,
@@ -359,7 +355,7 @@ struct HomepageProvidersView {
 ///
 /// # Errors
 /// 400 a field breaks a rule.
-#[utoipa::path(post, path = "/providers", tag = "catalog", request_body = HomepageProvidersRequest,
+#[utoipa::path(post, path = "/homepage/search/providers", tag = "catalog", request_body = HomepageProvidersRequest,
     responses((status = 201, body = HomepageView<HomepageProvidersView>), (status = 400, description = "A field breaks a rule")))]
 async fn homepage_providers(
     State(pooler): State<Pooler>,

@@ -17,7 +17,6 @@ use crate::types::{ChatId, CustomerId, JobId, JobStatus, ProviderId, Side, Times
 use crate::web::extract::{Json, Query};
 use crate::web::fields::{Fields, MAX_LIMIT};
 
-/// The routes below `/chat` that list chats.
 pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(customer_chats)).routes(routes!(provider_chats)).routes(routes!(lsm_chats))
 }
@@ -161,7 +160,7 @@ impl From<PersonRow> for ChatUserView {
 ///
 /// # Errors
 /// 400 a parameter is out of range. 403 not a customer.
-#[utoipa::path(get, path = "/customer/chats", tag = "chat", security(("access_token" = [])), params(ChatsQuery),
+#[utoipa::path(get, path = "/chat/customer/chats", tag = "chat", security(("access_token" = [])), params(ChatsQuery),
     responses((status = 200, body = Vec<ListedChatView>), (status = 400, description = "A parameter is out of range"), (status = 403, description = "Not a customer")))]
 async fn customer_chats(
     State(pooler): State<Pooler>,
@@ -176,7 +175,7 @@ async fn customer_chats(
 ///
 /// # Errors
 /// 400 a parameter is out of range. 403 not a service provider.
-#[utoipa::path(get, path = "/provider/chats", tag = "chat", security(("access_token" = [])), params(ChatsQuery),
+#[utoipa::path(get, path = "/chat/provider/chats", tag = "chat", security(("access_token" = [])), params(ChatsQuery),
     responses((status = 200, body = Vec<ListedChatView>), (status = 400, description = "A parameter is out of range"), (status = 403, description = "Not a service provider")))]
 async fn provider_chats(
     State(pooler): State<Pooler>,
@@ -191,7 +190,7 @@ async fn provider_chats(
 ///
 /// # Errors
 /// 400 a parameter is out of range. 403 not a local service manager.
-#[utoipa::path(get, path = "/lsm/chats", tag = "chat", security(("access_token" = [])), params(ChatsQuery),
+#[utoipa::path(get, path = "/chat/lsm/chats", tag = "chat", security(("access_token" = [])), params(ChatsQuery),
     responses((status = 200, body = Vec<ListedChatView>), (status = 400, description = "A parameter is out of range"), (status = 403, description = "Not a local service manager")))]
 async fn lsm_chats(
     State(pooler): State<Pooler>,

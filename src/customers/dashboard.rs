@@ -14,8 +14,7 @@ use crate::state::ApiState;
 use crate::types::{Cents, JobId, JobStatus, ReviewId, Timestamp};
 use crate::web::extract::Json;
 
-/// The route of the dashboard, below `/customers`.
-pub fn dashboard_routes() -> OpenApiRouter<ApiState> {
+pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(dashboard))
 }
 
@@ -139,7 +138,7 @@ impl From<DashboardRow> for CustomerDashboardView {
 ///
 /// # Errors
 /// 404 the account is banned or gone.
-#[utoipa::path(get, path = "/dashboard", tag = "customers", security(("access_token" = [])),
+#[utoipa::path(get, path = "/customers/dashboard", tag = "customers", security(("access_token" = [])),
     responses((status = 200, body = CustomerDashboardView), (status = 403, description = "Not a customer")))]
 async fn dashboard(State(pooler): State<Pooler>, who: Customer) -> Result<Json<CustomerDashboardView>> {
     let row = queries::find(&pooler, who.user_id).await?;

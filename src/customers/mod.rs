@@ -9,6 +9,12 @@ mod jobs;
 mod jobs_queries;
 mod queries;
 
-pub use dashboard::dashboard_routes;
-pub use http::routes;
-pub use jobs::job_routes;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::state::ApiState;
+
+/// The feature's routes.
+#[must_use]
+pub fn routes() -> OpenApiRouter<ApiState> {
+    http::routes().merge(dashboard::routes()).merge(jobs::routes())
+}

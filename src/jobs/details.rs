@@ -17,14 +17,8 @@ use crate::state::ApiState;
 use crate::types::{Cents, ChatId, JobId, JobStatus, ProviderId, Timestamp};
 use crate::web::extract::{Json, Path};
 
-/// The routes below `/customers`.
-pub fn customer_routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(customers_job))
-}
-
-/// The routes below `/provider`.
-pub fn provider_routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(providers_job))
+pub fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(customers_job)).routes(routes!(providers_job))
 }
 
 /// A job as its customer sees it.
@@ -148,7 +142,7 @@ struct ProvidersActionsView {
 ///
 /// # Errors
 /// 404 no such job, or somebody else's.
-#[utoipa::path(get, path = "/jobs/{id}", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)),
+#[utoipa::path(get, path = "/customers/jobs/{id}", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)),
     responses((status = 200, body = CustomersJobView), (status = 403, description = "Not a customer"), (status = 404, description = "No such job, or somebody else's")))]
 async fn customers_job(
     State(pooler): State<Pooler>,
@@ -163,7 +157,7 @@ async fn customers_job(
 ///
 /// # Errors
 /// 404 no such job, or somebody else's: also one that the customer has given to another provider.
-#[utoipa::path(get, path = "/jobs/{id}", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)),
+#[utoipa::path(get, path = "/provider/jobs/{id}", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)),
     responses((status = 200, body = ProvidersJobView), (status = 403, description = "Not a service provider"), (status = 404, description = "No such job, or somebody else's")))]
 async fn providers_job(
     State(pooler): State<Pooler>,

@@ -26,7 +26,6 @@ use crate::web::fields::Fields;
 /// The most alternatives in one answer.
 const MAX_ALTERNATIVES: i64 = 20;
 
-/// The routes below `/jobs`.
 pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(alternatives)).routes(routes!(reassign)).routes(routes!(resend))
 }
@@ -63,7 +62,7 @@ struct AlternativeView {
 ///
 /// # Errors
 /// 404 no such job, or somebody else's.
-#[utoipa::path(get, path = "/{id}/alternative-providers", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)),
+#[utoipa::path(get, path = "/jobs/{id}/alternative-providers", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)),
     responses((status = 200, body = AlternativesView), (status = 403, description = "Not a customer"), (status = 404, description = "No such job, or somebody else's")))]
 async fn alternatives(
     State(pooler): State<Pooler>,
@@ -115,7 +114,7 @@ impl ReassignRequest {
 /// # Errors
 /// 400 a field breaks a rule, or the provider cannot be booked for it. 404 no such job or provider. 409 the job's state
 /// does not allow it, or it is this provider's already.
-#[utoipa::path(post, path = "/{id}/reassign", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)), request_body = ReassignRequest,
+#[utoipa::path(post, path = "/jobs/{id}/reassign", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)), request_body = ReassignRequest,
     responses((status = 201, body = CreatedView), (status = 400, description = "A field breaks a rule, or the provider cannot be booked for it"), (status = 403, description = "Not a customer"), (status = 404, description = "No such job or provider, or somebody else's job"), (status = 409, description = "The job's state does not allow it, or it is this provider's already")))]
 async fn reassign(
     State(pooler): State<Pooler>,
@@ -229,7 +228,7 @@ struct ResentView {
 ///
 /// # Errors
 /// 404 no such job, or somebody else's. 409 the job's state does not allow it.
-#[utoipa::path(post, path = "/{id}/resend", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)),
+#[utoipa::path(post, path = "/jobs/{id}/resend", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)),
     responses((status = 201, body = ResentView), (status = 403, description = "Not a customer"), (status = 404, description = "No such job, or somebody else's"), (status = 409, description = "The job's state does not allow it")))]
 async fn resend(
     State(pooler): State<Pooler>,

@@ -14,7 +14,6 @@ use crate::state::ApiState;
 use crate::types::{Cents, JobId, JobStatus, ReviewId, Timestamp};
 use crate::web::extract::Json;
 
-/// The route of the dashboard.
 pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(dashboard))
 }
@@ -162,7 +161,7 @@ impl From<DashboardRow> for ProviderDashboardView {
 ///
 /// # Errors
 /// 404 the account is gone.
-#[utoipa::path(get, path = "/dashboard", tag = "providers", security(("access_token" = [])),
+#[utoipa::path(get, path = "/provider/dashboard", tag = "providers", security(("access_token" = [])),
     responses((status = 200, body = ProviderDashboardView), (status = 403, description = "Not a provider")))]
 async fn dashboard(State(pooler): State<Pooler>, who: Provider) -> Result<Json<ProviderDashboardView>> {
     let row = queries::find(&pooler, who.user_id).await?;

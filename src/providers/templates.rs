@@ -18,7 +18,6 @@ use crate::web::fields::{Fields, LONG_TEXT, SHORT_TEXT};
 /// What a template may name; each stands for a value of the job.
 const VARIABLES: [&str; 4] = ["[CUSTOMER_NAME]", "[SERVICE_NAME]", "[LOCATION]", "[SCHEDULED_DATE]"];
 
-/// The routes of templates.
 pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(templates, set_templates, delete_templates))
 }
@@ -61,7 +60,7 @@ struct ChangedTemplatesView {
 ///
 /// # Errors
 /// 404 the account is gone.
-#[utoipa::path(get, path = "/email-templates", tag = "providers", security(("access_token" = [])),
+#[utoipa::path(get, path = "/provider/email-templates", tag = "providers", security(("access_token" = [])),
     responses((status = 200, body = TemplatesView), (status = 403, description = "Not a provider")))]
 async fn templates(State(pooler): State<Pooler>, who: Provider) -> Result<Json<TemplatesView>> {
     let row = queries::find(&pooler, who.user_id).await?;
@@ -115,7 +114,7 @@ impl TemplatesRequest {
 ///
 /// # Errors
 /// 400 a text is too long. 404 the account is banned or gone.
-#[utoipa::path(put, path = "/email-templates", tag = "providers", security(("access_token" = [])), request_body = TemplatesRequest,
+#[utoipa::path(put, path = "/provider/email-templates", tag = "providers", security(("access_token" = [])), request_body = TemplatesRequest,
     responses((status = 200, body = ChangedTemplatesView), (status = 400, description = "A text is too long"), (status = 403, description = "Not a provider")))]
 async fn set_templates(
     State(pooler): State<Pooler>,
@@ -129,7 +128,7 @@ async fn set_templates(
 ///
 /// # Errors
 /// 404 the account is banned or gone.
-#[utoipa::path(delete, path = "/email-templates", tag = "providers", security(("access_token" = [])),
+#[utoipa::path(delete, path = "/provider/email-templates", tag = "providers", security(("access_token" = [])),
     responses((status = 200, body = ChangedTemplatesView), (status = 403, description = "Not a provider")))]
 async fn delete_templates(State(pooler): State<Pooler>, who: Provider) -> Result<Json<ChangedTemplatesView>> {
     let nothing = Some(String::new());

@@ -25,8 +25,7 @@ use crate::web::fields::{Fields, LONG_TEXT};
 /// The longest time of response that is believed: a year, in minutes.
 const MAX_RESPONSE_TIME_MINUTES: i32 = 366 * 24 * 60;
 
-/// The routes below `/customers`.
-pub fn customer_routes() -> OpenApiRouter<ApiState> {
+pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(give_feedback)).routes(routes!(pending_feedback))
 }
 
@@ -79,7 +78,7 @@ impl FeedbackRequest {
 /// # Errors
 /// 400 a field breaks a rule. 404 no such job, or somebody else's. 409 the job is not paid, or has a review.
 /// 422 the key was used for another request.
-#[utoipa::path(post, path = "/jobs/{id}/feedback", tag = "reviews", security(("access_token" = [])), request_body = FeedbackRequest,
+#[utoipa::path(post, path = "/customers/jobs/{id}/feedback", tag = "reviews", security(("access_token" = [])), request_body = FeedbackRequest,
     params(("id" = JobId, Path), ("Idempotency-Key" = Option<String>, Header, description = "Repeats get the first answer")),
     responses((status = 422, description = "The Idempotency-Key was used for another request"), (status = 200, body = MessageView), (status = 400, description = "A field breaks a rule"), (status = 403, description = "Not a customer"), (status = 404, description = "No such job, or somebody else's"), (status = 409, description = "The job is not paid, or has a review")))]
 async fn give_feedback(
@@ -189,7 +188,7 @@ impl From<UnreviewedRow> for UnreviewedJobView {
 }
 
 /// The calling customer's paid jobs without a review.
-#[utoipa::path(get, path = "/pending-feedback", tag = "reviews", security(("access_token" = [])),
+#[utoipa::path(get, path = "/customers/pending-feedback", tag = "reviews", security(("access_token" = [])),
     responses((status = 200, body = PendingFeedbackView), (status = 403, description = "Not a customer")))]
 async fn pending_feedback(State(pooler): State<Pooler>, who: Customer) -> Result<Json<PendingFeedbackView>> {
     let rows = queries::list_unreviewed(&pooler, who.user_id).await?;

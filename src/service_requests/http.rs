@@ -27,14 +27,12 @@ const MAX_CUSTOMER_DESCRIPTION: usize = 500;
 /// The largest questions of a service, as JSON, in bytes.
 const MAX_QUESTIONS_BYTES: usize = 16 * 1024;
 
-/// The routes below `/customers`.
-pub fn customer_routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(request_service))
-}
-
-/// The routes below `/provider`.
-pub fn provider_routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(request_new_service)).routes(routes!(my_service_requests))
+/// The feature's routes.
+pub fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(request_service))
+        .routes(routes!(request_new_service))
+        .routes(routes!(my_service_requests))
 }
 
 /// A request that was made.
@@ -75,7 +73,7 @@ impl CustomerServiceRequest {
 ///
 /// # Errors
 /// 400 a field breaks a rule. 404 the account is banned or gone.
-#[utoipa::path(post, path = "/request-service", tag = "service requests", security(("access_token" = [])), request_body = CustomerServiceRequest,
+#[utoipa::path(post, path = "/customers/request-service", tag = "service requests", security(("access_token" = [])), request_body = CustomerServiceRequest,
     responses((status = 200, body = ServiceRequestedView), (status = 400, description = "A field breaks a rule"), (status = 403, description = "Not a customer")))]
 async fn request_service(
     State(pooler): State<Pooler>,
@@ -130,7 +128,7 @@ impl ProviderServiceRequest {
 ///
 /// # Errors
 /// 400 a field breaks a rule. 404 the account is banned or gone.
-#[utoipa::path(post, path = "/request-new-service", tag = "service requests", security(("access_token" = [])), request_body = ProviderServiceRequest,
+#[utoipa::path(post, path = "/provider/request-new-service", tag = "service requests", security(("access_token" = [])), request_body = ProviderServiceRequest,
     responses((status = 201, body = ServiceRequestedView), (status = 400, description = "A field breaks a rule"), (status = 403, description = "Not a provider")))]
 async fn request_new_service(
     State(pooler): State<Pooler>,
@@ -197,7 +195,7 @@ impl From<RequestRow> for MyServiceRequestView {
 }
 
 /// What the calling provider has asked for, newest first, at most 100.
-#[utoipa::path(get, path = "/my-service-requests", tag = "service requests", security(("access_token" = [])),
+#[utoipa::path(get, path = "/provider/my-service-requests", tag = "service requests", security(("access_token" = [])),
     responses((status = 200, body = Vec<MyServiceRequestView>), (status = 403, description = "Not a provider")))]
 async fn my_service_requests(State(pooler): State<Pooler>, who: Provider) -> Result<Json<Vec<MyServiceRequestView>>> {
     let rows = queries::list(&pooler, who.user_id).await?;

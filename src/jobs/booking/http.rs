@@ -26,14 +26,8 @@ const MAX_IMAGES: usize = 20;
 /// The largest answers to a service's questions, as JSON, in bytes.
 const MAX_ANSWERS_BYTES: usize = 16 * 1024;
 
-/// The routes below `/jobs`.
 pub fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(create))
-}
-
-/// The routes below `/customer`.
-pub fn customer_routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(booking))
+    OpenApiRouter::new().routes(routes!(create)).routes(routes!(booking))
 }
 
 /// What is booked, with whom, where and when.
@@ -116,7 +110,7 @@ pub struct ChatCreatedView {
 /// # Errors
 /// 400 a field breaks a rule, or the provider cannot be booked for it. 403 not a customer, or banned.
 /// 404 no such service or provider. 409 another job must be settled first.
-#[utoipa::path(post, path = "/create", tag = "jobs", security(("access_token" = [])), request_body = CreateRequest,
+#[utoipa::path(post, path = "/jobs/create", tag = "jobs", security(("access_token" = [])), request_body = CreateRequest,
     params(("Idempotency-Key" = Option<String>, Header, description = "Repeats get the first answer")),
     responses((status = 422, description = "The Idempotency-Key was used for another request"), (status = 201, body = CreatedView), (status = 400, description = "A field breaks a rule, or the provider cannot be booked for it"), (status = 403, description = "Not a customer, or banned"), (status = 404, description = "No such service or provider"), (status = 409, description = "Another job must be settled first")))]
 async fn create(
@@ -154,7 +148,7 @@ async fn create(
 ///
 /// # Errors
 /// As there.
-#[utoipa::path(post, path = "/booking", tag = "jobs", security(("access_token" = [])), request_body = CreateRequest,
+#[utoipa::path(post, path = "/customer/booking", tag = "jobs", security(("access_token" = [])), request_body = CreateRequest,
     params(("Idempotency-Key" = Option<String>, Header, description = "Repeats get the first answer")),
     responses((status = 422, description = "The Idempotency-Key was used for another request"), (status = 201, body = CreatedView), (status = 400, description = "A field breaks a rule, or the provider cannot be booked for it"), (status = 403, description = "Not a customer, or banned"), (status = 404, description = "No such service or provider"), (status = 409, description = "Another job must be settled first")))]
 async fn booking(
