@@ -43,19 +43,25 @@ pub fn routes() -> OpenApiRouter<ApiState> {
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct RegisterRequest {
+    #[schema(value_type = String)]
     email: Option<String>,
     /// A US phone number, in any notation.
+    #[schema(value_type = String)]
     phone_number: Option<String>,
     /// 8 characters at least.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String)]
     password: Option<SecretString>,
+    #[schema(value_type = String)]
     first_name: Option<String>,
+    #[schema(value_type = String)]
     last_name: Option<String>,
     /// `customer` or `service_provider` (also `CUSTOMER`, `PROVIDER`).
+    #[schema(value_type = String)]
     role: Option<String>,
     /// Customers: street address.
     address: Option<String>,
     /// The region, by which LSMs are assigned.
+    #[schema(value_type = String)]
     region: Option<String>,
     zipcode: Option<String>,
     city: Option<String>,
@@ -200,8 +206,9 @@ async fn open_login(tx: &mut Tx<Pooler>, user_id: UserId, expires_at: DateTime<U
 /// Who logs in.
 #[derive(Deserialize, ToSchema)]
 struct LoginRequest {
+    #[schema(value_type = String)]
     email: Option<String>,
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String)]
     password: Option<SecretString>,
 }
 
@@ -250,6 +257,7 @@ async fn login(
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct RefreshRequest {
+    #[schema(value_type = String)]
     refresh_token: Option<String>,
 }
 

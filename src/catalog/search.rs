@@ -125,7 +125,9 @@ fn read_price(rules: &mut Fields, field: &'static str, text: Option<&str>) -> Op
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct SmartProvidersRequest {
+    #[schema(value_type = ServiceId)]
     service_id: Option<ServiceId>,
+    #[schema(value_type = String)]
     zipcode: Option<String>,
     /// Dollars: only providers whose lowest price is not above.
     budget: Option<Cents>,
@@ -323,7 +325,9 @@ async fn places(
 #[derive(Deserialize, ToSchema)]
 struct HomepageProvidersRequest {
     /// The service's name, or what comes near it.
+    #[schema(value_type = String)]
     service: Option<String>,
+    #[schema(value_type = String)]
     zipcode: Option<String>,
     filters: Option<ProviderFiltersRequest>,
 }

@@ -27,8 +27,10 @@ pub fn routes() -> OpenApiRouter<ApiState> {
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct DisputeRequest {
+    #[schema(value_type = JobId)]
     job_id: Option<JobId>,
     /// At most 4,000 characters.
+    #[schema(value_type = String)]
     description: Option<String>,
 }
 

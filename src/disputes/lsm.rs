@@ -160,6 +160,7 @@ async fn join_chat(State(pooler): State<Pooler>, who: Lsm, Path(id): Path<Disput
 #[serde(rename_all = "camelCase")]
 struct ResolveRequest {
     /// At most 4,000 characters; both parties read it.
+    #[schema(value_type = String)]
     resolution_notes: Option<String>,
 }
 

@@ -81,6 +81,7 @@ async fn alternatives(
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ReassignRequest {
+    #[schema(value_type = ProviderId)]
     new_provider_id: Option<ProviderId>,
     /// In dollars; the first budget if left out.
     customer_budget: Option<Cents>,

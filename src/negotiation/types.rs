@@ -110,6 +110,7 @@ impl ResponseAction {
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct SendOfferRequest {
     /// About which job.
+    #[schema(value_type = JobId)]
     pub job_id: Option<JobId>,
     /// In dollars; the price stays if left out.
     pub proposed_price: Option<Cents>,
@@ -139,6 +140,7 @@ pub struct SendOfferSocketRequest {
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct RespondRequest {
     /// About which job.
+    #[schema(value_type = JobId)]
     pub job_id: Option<JobId>,
     /// Which offer is meant: 409 if it is not the open one any more. Whichever is open, if left out.
     pub offer_id: Option<OfferId>,

@@ -23,6 +23,7 @@ pub fn routes() -> OpenApiRouter<ApiState> {
 #[derive(Deserialize, ToSchema)]
 struct AvailabilityRequest {
     /// `active` or `inactive`.
+    #[schema(value_type = String)]
     status: Option<String>,
 }
 

@@ -23,6 +23,7 @@ pub fn routes() -> OpenApiRouter<ApiState> {
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct AddServiceRequest {
+    #[schema(value_type = ServiceId)]
     service_id: Option<ServiceId>,
 }
 

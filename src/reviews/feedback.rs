@@ -34,6 +34,7 @@ pub fn routes() -> OpenApiRouter<ApiState> {
 #[serde(rename_all = "camelCase")]
 struct FeedbackRequest {
     /// 1 to 5.
+    #[schema(value_type = i16)]
     rating: Option<i16>,
     /// Needed with less than 3 stars; at most 4,000 characters.
     feedback: Option<String>,

@@ -47,11 +47,15 @@ struct ServiceRequestedView {
 #[derive(Deserialize, ToSchema)]
 struct CustomerServiceRequest {
     /// The service; at most 100 characters.
+    #[schema(value_type = String)]
     keyword: Option<String>,
     /// What it should be; at most 500 characters.
+    #[schema(value_type = String)]
     description: Option<String>,
     /// Decides which LSM is told.
+    #[schema(value_type = String)]
     region: Option<String>,
+    #[schema(value_type = String)]
     zipcode: Option<String>,
 }
 
@@ -96,8 +100,11 @@ async fn request_service(
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ProviderServiceRequest {
+    #[schema(value_type = String)]
     service_name: Option<String>,
+    #[schema(value_type = String)]
     category: Option<String>,
+    #[schema(value_type = String)]
     description: Option<String>,
     /// What customers should be asked: a list, or an object.
     #[schema(value_type = Option<Object>)]

@@ -34,8 +34,11 @@ pub fn routes() -> OpenApiRouter<ApiState> {
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct CreateRequest {
+    #[schema(value_type = ServiceId)]
     service_id: Option<ServiceId>,
+    #[schema(value_type = ProviderId)]
     provider_id: Option<ProviderId>,
+    #[schema(value_type = String)]
     zipcode: Option<String>,
     location: Option<String>,
     /// Answers to the service's questions.
