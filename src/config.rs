@@ -146,6 +146,11 @@ impl Config {
     }
 }
 
+/// The trimmed value of a setting; an empty one counts as missing.
+pub fn setting(lookup: impl Fn(&str) -> Option<String>, name: &str) -> Option<String> {
+    lookup(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+}
+
 /// Reads values and collects what is wrong with them.
 struct Reader<L> {
     lookup: L,
@@ -154,7 +159,7 @@ struct Reader<L> {
 
 impl<L: Fn(&str) -> Option<String>> Reader<L> {
     fn get(&self, name: &str) -> Option<String> {
-        (self.lookup)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+        setting(&self.lookup, name)
     }
 
     fn connection_string(&mut self, secret: Secret) -> Option<ConnectionString> {
