@@ -68,7 +68,6 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut O
 }
 
 /// Serves and documents `routes` under a second path.
-#[must_use]
 pub fn also_at<S>(path: &str, mut routes: UtoipaMethodRouter<S>) -> UtoipaMethodRouter<S> {
     let paths = &mut routes.1.paths;
     if let Some(item) = paths.values().next().cloned() {
