@@ -84,7 +84,7 @@ impl Limits {
 }
 
 impl SocketState {
-    /// Returns the reply of an event that is to be handled. Any other event has been answered, or has ended its socket.
+    /// Returns the reply of an event that is to be handled. The others are answered here, unless their session has ended.
     #[must_use]
     pub fn hear(&self, event: &str, reply: Reply) -> Option<Reply> {
         if reply.session().has_ended() {
