@@ -6,7 +6,6 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::db::url::{ConnectionString, Secret};
-use crate::realtime::Heartbeat;
 use crate::web::origin::AllowedOrigins;
 
 /// How the transaction pooler is spoken to.
@@ -26,6 +25,15 @@ impl std::fmt::Display for PoolerWire {
             Self::Plain => "plain",
         })
     }
+}
+
+/// How often the server asks each client whether it is there, and how long it waits for the answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Heartbeat {
+    /// Between two pings.
+    pub interval: Duration,
+    /// From ping to pong.
+    pub timeout: Duration,
 }
 
 /// The configuration. Each field names its secret, unit and default.
@@ -130,6 +138,11 @@ impl Config {
     }
 }
 
+/// The trimmed value of a setting; an empty one counts as missing.
+pub fn setting(lookup: impl Fn(&str) -> Option<String>, name: &str) -> Option<String> {
+    lookup(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+}
+
 /// Reads values and collects what is wrong with them.
 struct Reader<L> {
     lookup: L,
@@ -138,7 +151,7 @@ struct Reader<L> {
 
 impl<L: Fn(&str) -> Option<String>> Reader<L> {
     fn get(&self, name: &str) -> Option<String> {
-        (self.lookup)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+        setting(&self.lookup, name)
     }
 
     fn connection_string(&mut self, secret: Secret) -> Option<ConnectionString> {

@@ -19,7 +19,10 @@ pub mod notifications;
 pub mod providers;
 pub mod realtime;
 pub mod reviews;
+mod routes;
 pub mod service_requests;
+pub mod state;
+pub mod types;
 pub mod web;
 mod worker;
 
@@ -27,16 +30,15 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 use axum::Router;
-use utoipa::OpenApi as _;
-use utoipa_axum::router::OpenApiRouter;
 
-use auth::{AccessTokens, Passwords};
+use auth::{AccessTokens, Passwords, RefreshTokenLifetime};
 pub use config::Config;
 use db::probe::{self, Pooling};
 use db::url::{ConnectionString, Secret};
 use db::{Direct, Pooler, diagnose};
 use realtime::Realtime;
-use web::state::{ApiState, RefreshTokenLifetime};
+pub use routes::openapi;
+use state::ApiState;
 use worker::Worker;
 
 /// The running application: a router to serve, and what to end after it.
@@ -92,36 +94,11 @@ pub async fn start(config: Config) -> anyhow::Result<App> {
         notifier: realtime.notifier.clone(),
     };
     let worker = Worker::start(pooler.clone(), realtime.notifier.clone());
-    let (routes, api) = routes()
-        .with_state(state)
-        .merge(web::health::routes().with_state(web::health::Doors { pooler, direct: direct.clone() }))
-        .split_for_parts();
-    let router = web::layers::around_routes(
-        routes.merge(web::docs::routes(web::docs::complete(api))).merge(realtime::asyncapi::routes()),
-    )
-    .layer(realtime.layer.clone())
-    .layer(web::layers::cors(config.allowed_origins));
+    let doors = web::health::Doors { pooler, direct: direct.clone() };
+    let router = web::layers::around_routes(routes::router(state, doors))
+        .layer(realtime.layer.clone())
+        .layer(web::layers::cors(config.allowed_origins));
     Ok(App { router, worker, realtime, direct })
-}
-
-/// Every REST route but those of operations: a feature owns its own.
-fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::with_openapi(web::docs::Frame::openapi())
-        .nest("/auth", auth::routes())
-        .nest("/customer", customers::routes().merge(customers::job_routes()).merge(jobs::customer_routes()))
-        .nest("/customers", customers::routes().merge(customers::dashboard_routes()).merge(jobs::customers_routes()))
-        .nest("/customers", disputes::customer_routes().merge(reviews::customer_routes()))
-        .nest("/customers", service_requests::customer_routes())
-        .nest("/provider", providers::routes().merge(jobs::provider_routes()))
-        .nest("/provider", reviews::provider_routes().merge(service_requests::provider_routes()))
-        .nest("/lsm", disputes::lsm_routes())
-        .nest("/providers", providers::public_routes())
-        .nest("/services", catalog::routes())
-        .nest("/homepage/search", catalog::homepage_routes())
-        .nest("/jobs", jobs::routes())
-        .nest("/chat", chat::routes())
-        .nest("/chat/negotiation", negotiation::routes())
-        .nest("/notifications", notifications::routes())
 }
 
 /// Probes both connection strings at the same time, then prepares both doors.
@@ -173,12 +150,4 @@ fn check_direct(direct: Pooling, pooler: Pooling) -> anyhow::Result<()> {
             Secret::DirectUrl.what_to_put()
         )),
     }
-}
-
-/// The OpenAPI document, for the snapshot.
-#[must_use]
-pub fn openapi() -> utoipa::openapi::OpenApi {
-    let mut api = routes().into_openapi();
-    api.merge(web::health::routes().into_openapi());
-    web::docs::complete(api)
 }

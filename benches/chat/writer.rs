@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use stm_backend::auth::UserId;
-use stm_backend::chat::{ChatId, MessageId, MessageType, NewMessage, Outcome, insert_messages};
+use stm_backend::chat::{MessageType, NewMessage, Outcome, insert_messages};
+use stm_backend::config::Heartbeat;
 use stm_backend::db::Direct;
 use stm_backend::db::url::{ConnectionString, Secret};
-use stm_backend::realtime::Heartbeat;
 use stm_backend::realtime::connections::Connections;
 use stm_backend::realtime::readings::Readings;
 use stm_backend::realtime::rooms::Rooms;
 use stm_backend::realtime::writer::{Outgoing, Writer};
+use stm_backend::types::{ChatId, MessageId, UserId};
 use tokio::sync::{Notify, oneshot};
 use uuid::Uuid;
 

@@ -6,8 +6,9 @@ use axum::extract::{FromRef, FromRequestParts};
 use axum::http::{HeaderMap, header, request::Parts};
 use uuid::Uuid;
 
-use super::{AccessTokens, Role, UserId};
+use super::AccessTokens;
 use crate::error::Error;
+use crate::types::{Role, UserId};
 
 /// Anybody with a good access token.
 #[derive(Debug, Clone)]

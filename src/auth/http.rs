@@ -13,15 +13,15 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::queries::{self, NewCustomer, NewProvider, NewUser, UserRow};
-use super::{AccessTokens, Caller, Passwords, Role, UserId, password, token};
+use super::{AccessTokens, Caller, Passwords, RefreshTokenLifetime, password, token};
 use crate::db::{Pooler, Tx};
 use crate::error::{Error, Result, violates};
 use crate::notifications::{self, NewNotification, NotificationType, Notifier};
+use crate::state::ApiState;
+use crate::types::{Cents, Role, UserId};
 use crate::web::MessageView;
 use crate::web::extract::Json;
 use crate::web::fields::{self, Fields, LONG_TEXT, SHORT_TEXT};
-use crate::web::money::Cents;
-use crate::web::state::{ApiState, RefreshTokenLifetime};
 
 /// The most ZIP codes a provider may serve.
 const MAX_ZIP_CODES: usize = 200;
@@ -29,7 +29,7 @@ const MAX_ZIP_CODES: usize = 200;
 /// For this long after its exchange a refresh token still answers: browser tabs refresh in parallel.
 const REPLACED_GRACE: chrono::Duration = chrono::Duration::seconds(30);
 
-/// The routes below `/auth`.
+/// The feature's routes.
 pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(register))
@@ -43,19 +43,25 @@ pub fn routes() -> OpenApiRouter<ApiState> {
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct RegisterRequest {
+    #[schema(value_type = String)]
     email: Option<String>,
     /// A US phone number, in any notation.
+    #[schema(value_type = String)]
     phone_number: Option<String>,
     /// 8 characters at least.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String)]
     password: Option<SecretString>,
+    #[schema(value_type = String)]
     first_name: Option<String>,
+    #[schema(value_type = String)]
     last_name: Option<String>,
     /// `customer` or `service_provider` (also `CUSTOMER`, `PROVIDER`).
+    #[schema(value_type = String)]
     role: Option<String>,
     /// Customers: street address.
     address: Option<String>,
     /// The region, by which LSMs are assigned.
+    #[schema(value_type = String)]
     region: Option<String>,
     zipcode: Option<String>,
     city: Option<String>,
@@ -122,7 +128,7 @@ struct Registration {
 ///
 /// # Errors
 /// 400 a field breaks a rule, or no active LSM serves the provider's region. 409 the e-mail address is taken.
-#[utoipa::path(post, path = "/register", tag = "auth", request_body = RegisterRequest,
+#[utoipa::path(post, path = "/auth/register", tag = "auth", request_body = RegisterRequest,
     responses((status = 201, body = SessionView), (status = 400, description = "A field breaks a rule, or no active LSM serves the region"), (status = 409, description = "The e-mail address is taken")))]
 async fn register(
     State(pooler): State<Pooler>,
@@ -200,8 +206,9 @@ async fn open_login(tx: &mut Tx<Pooler>, user_id: UserId, expires_at: DateTime<U
 /// Who logs in.
 #[derive(Deserialize, ToSchema)]
 struct LoginRequest {
+    #[schema(value_type = String)]
     email: Option<String>,
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String)]
     password: Option<SecretString>,
 }
 
@@ -209,7 +216,7 @@ struct LoginRequest {
 ///
 /// # Errors
 /// 401 no such e-mail address and password. 403 banned.
-#[utoipa::path(post, path = "/login", tag = "auth", request_body = LoginRequest,
+#[utoipa::path(post, path = "/auth/login", tag = "auth", request_body = LoginRequest,
     responses((status = 200, body = SessionView), (status = 401, description = "No such e-mail address and password"), (status = 403, description = "Banned")))]
 async fn login(
     State(pooler): State<Pooler>,
@@ -250,6 +257,7 @@ async fn login(
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct RefreshRequest {
+    #[schema(value_type = String)]
     refresh_token: Option<String>,
 }
 
@@ -266,7 +274,7 @@ struct TokensView {
 ///
 /// # Errors
 /// 401 unknown, expired, revoked or reused. 403 banned.
-#[utoipa::path(post, path = "/refresh", tag = "auth", request_body = RefreshRequest,
+#[utoipa::path(post, path = "/auth/refresh", tag = "auth", request_body = RefreshRequest,
     responses((status = 200, body = TokensView), (status = 401, description = "Unknown, expired, revoked or reused"), (status = 403, description = "Banned")))]
 async fn refresh(
     State(pooler): State<Pooler>,
@@ -304,7 +312,7 @@ async fn refresh(
 }
 
 /// Ends this login: its refresh tokens work no more, and the user's sockets are closed.
-#[utoipa::path(post, path = "/logout", tag = "auth", security(("access_token" = [])),
+#[utoipa::path(post, path = "/auth/logout", tag = "auth", security(("access_token" = [])),
     responses((status = 200, body = MessageView), (status = 401, description = "No good access token")))]
 async fn logout(State(pooler): State<Pooler>, who: Caller) -> Result<Json<MessageView>> {
     // A token from before logins were named in it ends nothing but itself, when it expires.
@@ -320,7 +328,7 @@ async fn logout(State(pooler): State<Pooler>, who: Caller) -> Result<Json<Messag
 ///
 /// # Errors
 /// 401 no good token, or its user is banned or gone.
-#[utoipa::path(get, path = "/me", tag = "auth", security(("access_token" = [])), responses((status = 200, body = UserView), (status = 401, description = "No good access token")))]
+#[utoipa::path(get, path = "/auth/me", tag = "auth", security(("access_token" = [])), responses((status = 200, body = UserView), (status = 401, description = "No good access token")))]
 async fn me(State(pooler): State<Pooler>, who: Caller) -> Result<Json<UserView>> {
     let user = queries::find_user(&pooler, who.user_id).await?;
     let user = user.ok_or(Error::Unauthorized("this account cannot be used any more"))?;

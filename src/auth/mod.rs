@@ -8,10 +8,8 @@ mod http;
 pub mod password;
 pub mod queries;
 pub mod token;
-mod types;
 
 pub use caller::{Caller, Customer, Lsm, Provider};
 pub use http::routes;
 pub use password::Passwords;
-pub use token::AccessTokens;
-pub use types::{Role, UserId};
+pub use token::{AccessTokens, RefreshTokenLifetime};

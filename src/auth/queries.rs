@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Role, UserId};
 use crate::db::{Pooler, Tx};
+use crate::types::{Role, UserId};
 
 /// A user, as shown to the user.
 #[derive(Debug)]

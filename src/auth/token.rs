@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{Role, UserId};
+use crate::types::{Role, UserId};
 
 /// The longest token that is looked at, in bytes.
 const MAX_BYTES: usize = 4096;
@@ -121,6 +121,10 @@ pub fn new_refresh_token() -> (String, [u8; 32]) {
 pub fn refresh_token_digest(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }
+
+/// How long a refresh token may be used.
+#[derive(Debug, Clone, Copy)]
+pub struct RefreshTokenLifetime(pub chrono::Duration);
 
 #[cfg(test)]
 mod tests {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use axum::serve::ListenerExt as _;
+use stm_backend::config::setting;
 use stm_backend::{App, Config};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -54,12 +55,14 @@ async fn run() -> anyhow::Result<()> {
     let lookup =
         |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty()).or_else(|| secrets.get(name).cloned());
     let config = Config::from_lookup(lookup)?;
-    let host: IpAddr = lookup("HOST")
+    let host: IpAddr = setting(lookup, "HOST")
         .unwrap_or_else(|| "0.0.0.0".into())
         .parse()
         .map_err(|_| anyhow!("HOST must be an IP address, such as 127.0.0.1 or 0.0.0.0."))?;
-    let port: u16 =
-        lookup("PORT").unwrap_or_else(|| "8000".into()).parse().map_err(|_| anyhow!("PORT must be a port number."))?;
+    let port: u16 = setting(lookup, "PORT")
+        .unwrap_or_else(|| "8000".into())
+        .parse()
+        .map_err(|_| anyhow!("PORT must be a port number."))?;
 
     let stall_timeout = config.heartbeat.interval + config.heartbeat.timeout;
     let app = tokio::select! {

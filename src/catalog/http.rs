@@ -6,18 +6,15 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::ServiceId;
 use super::queries::{self, ProviderRow, ServiceRow};
 use super::types::SortBy;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
-use crate::providers::ProviderId;
+use crate::state::ApiState;
+use crate::types::{Cents, ProviderId, ServiceId};
 use crate::web::extract::{Json, Path, Query};
 use crate::web::fields::Fields;
-use crate::web::money::Cents;
-use crate::web::state::ApiState;
 
-/// The routes below `/services`.
 pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(services)).routes(routes!(providers))
 }
@@ -47,7 +44,7 @@ struct ServicesView {
 }
 
 /// All services that can be booked.
-#[utoipa::path(get, path = "", tag = "catalog", responses((status = 200, body = ServicesView)))]
+#[utoipa::path(get, path = "/services", tag = "catalog", responses((status = 200, body = ServicesView)))]
 async fn services(State(pooler): State<Pooler>) -> Result<Json<ServicesView>> {
     let (rows, total) = queries::list_services(&pooler).await?;
     Ok(Json(ServicesView { services: rows.into_iter().map(Into::into).collect(), total }))
@@ -112,7 +109,7 @@ impl From<ProviderRow> for ProviderView {
 ///
 /// # Errors
 /// 400 not a ZIP code, or an unknown order. 404 no such service.
-#[utoipa::path(get, path = "/{id}/providers", tag = "catalog", params(("id" = ServiceId, Path), ProvidersQuery),
+#[utoipa::path(get, path = "/services/{id}/providers", tag = "catalog", params(("id" = ServiceId, Path), ProvidersQuery),
     responses((status = 200, body = ProvidersView), (status = 400, description = "Not a ZIP code, or an unknown order"), (status = 404, description = "No such service")))]
 async fn providers(
     State(pooler): State<Pooler>,

@@ -11,14 +11,12 @@ mod types;
 
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::web::state::ApiState;
+use crate::state::ApiState;
 
 pub use queries::ProviderRow;
-pub use search::homepage_routes;
 pub use search_types::Words;
-pub use types::ServiceId;
 
-/// The routes below `/services`.
+/// The feature's routes.
 #[must_use]
 pub fn routes() -> OpenApiRouter<ApiState> {
     http::routes().merge(search::routes())

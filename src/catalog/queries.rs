@@ -1,9 +1,8 @@
 //! What the public may see of services and providers.
 
-use super::ServiceId;
 use super::types::SortBy;
 use crate::db::Pooler;
-use crate::providers::ProviderId;
+use crate::types::{ProviderId, ServiceId};
 
 /// The most services, and the most providers of a service, in one answer.
 pub const MAX_SERVICES: i64 = 1000;

@@ -8,15 +8,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::search_queries::{self as queries, FoundServiceRow, PlaceRow, ProviderFilter, ServiceFilter, SuggestionRow};
-use super::{ProviderRow, ServiceId, Words};
+use super::{ProviderRow, Words};
 use crate::db::Pooler;
 use crate::error::{Error, Result};
-use crate::providers::ProviderId;
+use crate::state::ApiState;
+use crate::types::{Cents, ProviderId, ServiceId};
 use crate::web::extract::{Json, Path, Query};
 use crate::web::fields::{Fields, MAX_LIMIT};
-use crate::web::money::Cents;
 use crate::web::page::{Page, PageRequest};
-use crate::web::state::ApiState;
 
 /// The longest search, in characters.
 const MAX_QUERY_CHARS: usize = 100;
@@ -27,14 +26,10 @@ const MAX_SUGGESTIONS: i64 = 20;
 /// The most places, unless the client says otherwise.
 const DEFAULT_PLACES: i64 = 10;
 
-/// The routes below `/services`.
 pub fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(search)).routes(routes!(smart_providers))
-}
-
-/// The routes below `/homepage/search`.
-pub fn homepage_routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
+        .routes(routes!(search))
+        .routes(routes!(smart_providers))
         .routes(routes!(suggestions))
         .routes(routes!(of_category))
         .routes(routes!(places))
@@ -90,7 +85,7 @@ struct PriceRangeView {
 ///
 /// # Errors
 /// 400 a parameter breaks a rule.
-#[utoipa::path(get, path = "/search", tag = "catalog", params(SearchQuery),
+#[utoipa::path(get, path = "/services/search", tag = "catalog", params(SearchQuery),
     responses((status = 200, body = Page<FoundServiceView>), (status = 400, description = "A parameter breaks a rule")))]
 async fn search(
     State(pooler): State<Pooler>,
@@ -130,7 +125,9 @@ fn read_price(rules: &mut Fields, field: &'static str, text: Option<&str>) -> Op
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct SmartProvidersRequest {
+    #[schema(value_type = ServiceId)]
     service_id: Option<ServiceId>,
+    #[schema(value_type = String)]
     zipcode: Option<String>,
     /// Dollars: only providers whose lowest price is not above.
     budget: Option<Cents>,
@@ -168,7 +165,7 @@ struct MatchedProviderView {
 ///
 /// # Errors
 /// 400 a field breaks a rule. 404 no such service.
-#[utoipa::path(post, path = "/smart-providers", tag = "catalog", request_body = SmartProvidersRequest,
+#[utoipa::path(post, path = "/services/smart-providers", tag = "catalog", request_body = SmartProvidersRequest,
     responses((status = 201, body = SmartProvidersView), (status = 400, description = "A field breaks a rule"), (status = 404, description = "No such service")))]
 async fn smart_providers(
     State(pooler): State<Pooler>,
@@ -236,7 +233,7 @@ struct SuggestionView {
 ///
 /// # Errors
 /// 400 the query is too short or too long.
-#[utoipa::path(get, path = "/services", tag = "catalog", params(SuggestionsQuery),
+#[utoipa::path(get, path = "/homepage/search/services", tag = "catalog", params(SuggestionsQuery),
     responses((status = 200, body = HomepageView<Vec<SuggestionView>>), (status = 400, description = "The query is too short or too long")))]
 async fn suggestions(
     State(pooler): State<Pooler>,
@@ -269,7 +266,7 @@ struct CategoryView {
 ///
 /// # Errors
 /// 400 the category is too long.
-#[utoipa::path(get, path = "/services/category/{category}", tag = "catalog", params(("category" = String, Path)),
+#[utoipa::path(get, path = "/homepage/search/services/category/{category}", tag = "catalog", params(("category" = String, Path)),
     responses((status = 200, body = HomepageView<CategoryView>), (status = 400, description = "The category is too long")))]
 async fn of_category(
     State(pooler): State<Pooler>,
@@ -310,7 +307,7 @@ struct PlaceView {
 ///
 /// # Errors
 /// 400 a parameter breaks a rule.
-#[utoipa::path(get, path = "/locations", tag = "catalog", params(PlacesQuery),
+#[utoipa::path(get, path = "/homepage/search/locations", tag = "catalog", params(PlacesQuery),
     responses((status = 200, body = HomepageView<Vec<PlaceView>>), (status = 400, description = "A parameter breaks a rule")))]
 async fn places(
     State(pooler): State<Pooler>,
@@ -328,7 +325,9 @@ async fn places(
 #[derive(Deserialize, ToSchema)]
 struct HomepageProvidersRequest {
     /// The service's name, or what comes near it.
+    #[schema(value_type = String)]
     service: Option<String>,
+    #[schema(value_type = String)]
     zipcode: Option<String>,
     filters: Option<ProviderFiltersRequest>,
 }
@@ -360,7 +359,7 @@ struct HomepageProvidersView {
 ///
 /// # Errors
 /// 400 a field breaks a rule.
-#[utoipa::path(post, path = "/providers", tag = "catalog", request_body = HomepageProvidersRequest,
+#[utoipa::path(post, path = "/homepage/search/providers", tag = "catalog", request_body = HomepageProvidersRequest,
     responses((status = 201, body = HomepageView<HomepageProvidersView>), (status = 400, description = "A field breaks a rule")))]
 async fn homepage_providers(
     State(pooler): State<Pooler>,

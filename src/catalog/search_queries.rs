@@ -1,8 +1,9 @@
 //! The public search.
 
+use super::ProviderRow;
 use super::search_types::Words;
-use super::{ProviderRow, ServiceId};
 use crate::db::Pooler;
+use crate::types::{ProviderId, ServiceId};
 use crate::web::page::PageRequest;
 
 /// Which services.
@@ -240,7 +241,7 @@ pub async fn search_providers(pooler: &Pooler, filter: &ProviderFilter<'_>) -> s
            ), best as (
                select f.provider_id from found f order by f.rating desc, f.total_jobs desc, f.provider_id limit $5
            )
-           select (select count(*) from found) as "total!", p.id as "id: crate::providers::ProviderId", p.business_name, u.first_name,
+           select (select count(*) from found) as "total!", p.id as "id: ProviderId", p.business_name, u.first_name,
                   u.last_name, p.description, p.experience_years, p.rating::float8 as "rating!", p.total_jobs, p.min_price_cents,
                   p.max_price_cents,
                   array(select y.zip_code from stm.provider_zip_codes y where y.provider_id = p.id order by y.position)

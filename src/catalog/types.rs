@@ -1,14 +1,7 @@
-//! A service's id, and the order of its providers.
+//! The order of a service's providers.
 
 use serde::Deserialize;
 use utoipa::ToSchema;
-
-use crate::id;
-
-id! {
-    /// A service: `stm.services.id`.
-    ServiceId(i64)
-}
 
 /// How providers are ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]

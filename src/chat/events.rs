@@ -3,9 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{ChatId, MessageId, MessageType, MessageView};
-use crate::auth::UserId;
-use crate::web::time::Timestamp;
+use super::{MessageType, MessageView};
+use crate::types::{ChatId, MessageId, Timestamp, UserId};
 
 /// `join_chat`
 #[derive(Debug, Deserialize, ToSchema)]

@@ -7,15 +7,16 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::queries::{self, Window};
-use super::{ChatId, MessageView, lists};
+use super::{MessageView, lists};
 use crate::auth::Caller;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
+use crate::state::ApiState;
+use crate::types::ChatId;
 use crate::web::extract::{Json, Path, Query};
 use crate::web::fields::{Fields, MAX_LIMIT};
-use crate::web::state::ApiState;
 
-/// The routes below `/chat`.
+/// The feature's routes.
 pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(messages)).merge(lists::routes())
 }
@@ -44,7 +45,7 @@ struct MessagesView {
 ///
 /// # Errors
 /// 400 a parameter is out of range. 404 no such chat, or the caller is not a member.
-#[utoipa::path(get, path = "/{id}/messages", tag = "chat", security(("access_token" = [])), params(("id" = ChatId, Path), MessagesQuery),
+#[utoipa::path(get, path = "/chat/{id}/messages", tag = "chat", security(("access_token" = [])), params(("id" = ChatId, Path), MessagesQuery),
     responses((status = 200, body = MessagesView), (status = 400, description = "A parameter is out of range"), (status = 404, description = "No such chat, or not a member")))]
 async fn messages(
     State(pooler): State<Pooler>,

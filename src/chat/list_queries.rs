@@ -1,12 +1,8 @@
 //! Lists of chats, through the pooler.
 
-use super::{ChatId, MessageId, MessageType, MessageView, Side};
-use crate::auth::UserId;
-use crate::customers::CustomerId;
+use super::{MessageType, MessageView};
 use crate::db::Pooler;
-use crate::jobs::{JobId, JobStatus};
-use crate::providers::ProviderId;
-use crate::web::time::Timestamp;
+use crate::types::{ChatId, CustomerId, JobId, JobStatus, MessageId, ProviderId, Side, Timestamp, UserId};
 
 /// A chat as one of its members finds it in a list.
 #[derive(Debug)]

@@ -6,21 +6,17 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::MessageView;
 use super::list_queries::{self, ChatRow, PersonRow};
-use super::{ChatId, MessageView, Side};
-use crate::auth::{Customer, Lsm, Provider, UserId};
-use crate::customers::CustomerId;
+use crate::auth::{Customer, Lsm, Provider};
 use crate::db::Pooler;
 use crate::error::Result;
-use crate::jobs::{JobId, JobStatus};
-use crate::providers::ProviderId;
 use crate::realtime::connections::Connections;
+use crate::state::ApiState;
+use crate::types::{ChatId, CustomerId, JobId, JobStatus, ProviderId, Side, Timestamp, UserId};
 use crate::web::extract::{Json, Query};
 use crate::web::fields::{Fields, MAX_LIMIT};
-use crate::web::state::ApiState;
-use crate::web::time::Timestamp;
 
-/// The routes below `/chat` that list chats.
 pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(customer_chats)).routes(routes!(provider_chats)).routes(routes!(lsm_chats))
 }
@@ -164,7 +160,7 @@ impl From<PersonRow> for ChatUserView {
 ///
 /// # Errors
 /// 400 a parameter is out of range. 403 not a customer.
-#[utoipa::path(get, path = "/customer/chats", tag = "chat", security(("access_token" = [])), params(ChatsQuery),
+#[utoipa::path(get, path = "/chat/customer/chats", tag = "chat", security(("access_token" = [])), params(ChatsQuery),
     responses((status = 200, body = Vec<ListedChatView>), (status = 400, description = "A parameter is out of range"), (status = 403, description = "Not a customer")))]
 async fn customer_chats(
     State(pooler): State<Pooler>,
@@ -179,7 +175,7 @@ async fn customer_chats(
 ///
 /// # Errors
 /// 400 a parameter is out of range. 403 not a service provider.
-#[utoipa::path(get, path = "/provider/chats", tag = "chat", security(("access_token" = [])), params(ChatsQuery),
+#[utoipa::path(get, path = "/chat/provider/chats", tag = "chat", security(("access_token" = [])), params(ChatsQuery),
     responses((status = 200, body = Vec<ListedChatView>), (status = 400, description = "A parameter is out of range"), (status = 403, description = "Not a service provider")))]
 async fn provider_chats(
     State(pooler): State<Pooler>,
@@ -194,7 +190,7 @@ async fn provider_chats(
 ///
 /// # Errors
 /// 400 a parameter is out of range. 403 not a local service manager.
-#[utoipa::path(get, path = "/lsm/chats", tag = "chat", security(("access_token" = [])), params(ChatsQuery),
+#[utoipa::path(get, path = "/chat/lsm/chats", tag = "chat", security(("access_token" = [])), params(ChatsQuery),
     responses((status = 200, body = Vec<ListedChatView>), (status = 400, description = "A parameter is out of range"), (status = 403, description = "Not a local service manager")))]
 async fn lsm_chats(
     State(pooler): State<Pooler>,

@@ -7,11 +7,10 @@ use serde::Deserialize;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{ChatId, MessageId, MessageType, MessageView, Side};
-use crate::auth::{Role, UserId};
+use super::{MessageType, MessageView};
 use crate::db::Direct;
-use crate::notifications::{NotificationId, NotificationType, NotificationView};
-use crate::web::time::Timestamp;
+use crate::notifications::{NotificationType, NotificationView};
+use crate::types::{ChatId, MessageId, NotificationId, Role, Side, Timestamp, UserId};
 
 /// May this user use the chat: does the account exist, is it not banned, and is the login not revoked?
 ///

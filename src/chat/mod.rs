@@ -15,4 +15,4 @@ mod types;
 
 pub use http::routes;
 pub use live::{Marked, NewMessage, Outcome, Present, Stored, insert_messages, is_allowed_in, list_missed, set_read};
-pub use types::{ChatId, MAX_MESSAGE_CHARS, MessageId, MessageType, MessageView, Side};
+pub use types::{MAX_MESSAGE_CHARS, MessageType, MessageView};

@@ -13,14 +13,15 @@ use uuid::Uuid;
 use super::events::{JoinChat, JoinedChat, LeaveChat, LeftChat, MarkRead, SendMessage, Typing, UserInChat, UserTyping};
 use super::live::{self, Found};
 use super::types::{check_client_message_id, check_message};
-use super::{ChatId, MessageId, MessageType, MessageView, NewMessage};
-use crate::auth::UserId;
+use super::{MessageType, MessageView, NewMessage};
 use crate::realtime::reads::Mark;
 use crate::realtime::reply::{Refusal, Reply};
 use crate::realtime::rooms::{Past, Settled};
 use crate::realtime::session::Session;
 use crate::realtime::writer::Outgoing;
-use crate::realtime::{Encoded, SocketState, emit};
+use crate::realtime::{Encoded, emit};
+use crate::state::SocketState;
+use crate::types::{ChatId, MessageId, UserId};
 
 /// The most messages, and bytes of text, that catching up gives at a time.
 const MAX_MISSED: i64 = 200;

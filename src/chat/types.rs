@@ -2,33 +2,8 @@
 
 use serde::Serialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
-use crate::auth::UserId;
-use crate::web::time::Timestamp;
-use crate::{id, text_enum};
-
-id! {
-    /// A chat: a UUID, version 7.
-    ChatId(Uuid)
-}
-
-id! {
-    /// A message: a UUID, version 7.
-    MessageId(Uuid)
-}
-
-text_enum! {
-    /// On which side of a chat a member is.
-    Side {
-        /// Has booked.
-        Customer = "customer",
-        /// Is booked.
-        ServiceProvider = "service_provider",
-        /// Settles a dispute.
-        LocalServiceManager = "local_service_manager",
-    }
-}
+use crate::types::{MessageId, Side, Timestamp, UserId, text_enum};
 
 text_enum! {
     /// What a message holds.

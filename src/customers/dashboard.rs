@@ -10,15 +10,11 @@ use super::dashboard_queries::{self as queries, DashboardRow, RecentFeedbackRow,
 use crate::auth::Customer;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
-use crate::jobs::{JobId, JobStatus};
-use crate::reviews::ReviewId;
+use crate::state::ApiState;
+use crate::types::{Cents, JobId, JobStatus, ReviewId, Timestamp};
 use crate::web::extract::Json;
-use crate::web::money::Cents;
-use crate::web::state::ApiState;
-use crate::web::time::Timestamp;
 
-/// The route of the dashboard, below `/customers`.
-pub fn dashboard_routes() -> OpenApiRouter<ApiState> {
+pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(dashboard))
 }
 
@@ -142,7 +138,7 @@ impl From<DashboardRow> for CustomerDashboardView {
 ///
 /// # Errors
 /// 404 the account is banned or gone.
-#[utoipa::path(get, path = "/dashboard", tag = "customers", security(("access_token" = [])),
+#[utoipa::path(get, path = "/customers/dashboard", tag = "customers", security(("access_token" = [])),
     responses((status = 200, body = CustomerDashboardView), (status = 403, description = "Not a customer")))]
 async fn dashboard(State(pooler): State<Pooler>, who: Customer) -> Result<Json<CustomerDashboardView>> {
     let row = queries::find(&pooler, who.user_id).await?;

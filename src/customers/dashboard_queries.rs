@@ -4,10 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use sqlx::types::Json;
 
-use crate::auth::UserId;
 use crate::db::Pooler;
-use crate::jobs::{JobId, JobStatus};
-use crate::reviews::ReviewId;
+use crate::types::{JobId, JobStatus, ReviewId, UserId};
 
 /// A customer's dashboard.
 #[derive(Debug)]

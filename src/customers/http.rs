@@ -1,4 +1,4 @@
-//! `/customer` and `/customers`: the same handlers under both, because clients call both.
+//! `/customer/profile` and `/customers/profile`: the same handlers under both, because clients call both.
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -10,15 +10,15 @@ use super::queries::{self, ProfileChange, ProfileRow};
 use crate::auth::Customer;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
+use crate::state::ApiState;
+use crate::types::Cents;
 use crate::web::MessageView;
+use crate::web::docs::also_at;
 use crate::web::extract::Json;
 use crate::web::fields::{self, Fields, SHORT_TEXT};
-use crate::web::money::Cents;
-use crate::web::state::ApiState;
 
-/// The routes below `/customer` and `/customers`.
 pub fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(profile, set_profile))
+    OpenApiRouter::new().routes(also_at("/customers/profile", routes!(profile, set_profile)))
 }
 
 /// A customer's profile.
@@ -70,7 +70,7 @@ impl From<ProfileRow> for ProfileView {
 ///
 /// # Errors
 /// 404 the account is banned or gone.
-#[utoipa::path(get, path = "/profile", tag = "customers", security(("access_token" = [])), responses((status = 200, body = ProfileView), (status = 403, description = "Not a customer")))]
+#[utoipa::path(get, path = "/customer/profile", tag = "customers", security(("access_token" = [])), responses((status = 200, body = ProfileView), (status = 403, description = "Not a customer")))]
 async fn profile(State(pooler): State<Pooler>, who: Customer) -> Result<Json<ProfileView>> {
     let row = queries::find_profile(&pooler, who.user_id).await?;
     row.map(|row| Json(row.into())).ok_or(Error::NotFound("customer"))
@@ -114,7 +114,7 @@ impl ProfileRequest {
 ///
 /// # Errors
 /// 400 a field breaks a rule. 404 the account is banned or gone.
-#[utoipa::path(put, path = "/profile", tag = "customers", security(("access_token" = [])), request_body = ProfileRequest,
+#[utoipa::path(put, path = "/customer/profile", tag = "customers", security(("access_token" = [])), request_body = ProfileRequest,
     responses((status = 200, body = MessageView), (status = 400, description = "A field breaks a rule"), (status = 403, description = "Not a customer")))]
 async fn set_profile(
     State(pooler): State<Pooler>,

@@ -8,18 +8,14 @@ use utoipa_axum::routes;
 
 use super::jobs_queries::{self as queries, ListedJobRow};
 use crate::auth::Customer;
-use crate::catalog::ServiceId;
 use crate::db::Pooler;
 use crate::error::Result;
-use crate::jobs::{JobId, JobStatus};
-use crate::providers::ProviderId;
+use crate::state::ApiState;
+use crate::types::{JobId, JobStatus, ProviderId, ServiceId, Timestamp};
 use crate::web::extract::{Json, Query};
 use crate::web::fields::{Fields, MAX_LIMIT};
-use crate::web::state::ApiState;
-use crate::web::time::Timestamp;
 
-/// The route of a customer's list of jobs, below `/customer`.
-pub fn job_routes() -> OpenApiRouter<ApiState> {
+pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(jobs))
 }
 
@@ -104,7 +100,7 @@ impl From<ListedJobRow> for CustomerJobListedView {
 ///
 /// # Errors
 /// 400 a parameter is out of range.
-#[utoipa::path(get, path = "/jobs", tag = "customers", security(("access_token" = [])), params(CustomerJobsQuery),
+#[utoipa::path(get, path = "/customer/jobs", tag = "customers", security(("access_token" = [])), params(CustomerJobsQuery),
     responses((status = 200, body = Vec<CustomerJobListedView>), (status = 400, description = "A parameter is out of range"), (status = 403, description = "Not a customer")))]
 async fn jobs(
     State(pooler): State<Pooler>,

@@ -2,11 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::auth::UserId;
-use crate::catalog::ServiceId;
 use crate::db::Pooler;
-use crate::jobs::{JobId, JobStatus};
-use crate::providers::ProviderId;
+use crate::types::{JobId, JobStatus, ProviderId, ServiceId, UserId};
 
 /// A job in its customer's list.
 #[derive(Debug)]

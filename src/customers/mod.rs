@@ -8,9 +8,13 @@ mod http;
 mod jobs;
 mod jobs_queries;
 mod queries;
-mod types;
 
-pub use dashboard::dashboard_routes;
-pub use http::routes;
-pub use jobs::job_routes;
-pub use types::CustomerId;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::state::ApiState;
+
+/// The feature's routes.
+#[must_use]
+pub fn routes() -> OpenApiRouter<ApiState> {
+    http::routes().merge(dashboard::routes()).merge(jobs::routes())
+}

@@ -1,7 +1,7 @@
 //! The customer's own rows.
 
-use crate::auth::UserId;
 use crate::db::{Pooler, Tx};
+use crate::types::UserId;
 
 /// A customer's profile.
 #[derive(Debug)]

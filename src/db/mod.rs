@@ -47,7 +47,6 @@ mod migrate;
 mod pooler;
 pub mod probe;
 mod tx;
-mod types;
 pub mod url;
 mod wire;
 

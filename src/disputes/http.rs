@@ -7,19 +7,19 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{DisputeId, queries};
+use super::queries;
 use crate::auth::Customer;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
 use crate::idempotency::{self, Answer, Begun, Once};
-use crate::jobs::{self, Action, JobId, Locked};
+use crate::jobs::{self, Action, Locked};
 use crate::notifications::{self, NewNotification, NotificationType, Notifier};
+use crate::state::ApiState;
+use crate::types::{DisputeId, JobId};
 use crate::web::fields::{Fields, LONG_TEXT};
-use crate::web::state::ApiState;
 use chrono::Utc;
 
-/// The routes below `/customers`.
-pub fn customer_routes() -> OpenApiRouter<ApiState> {
+pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(dispute))
 }
 
@@ -27,8 +27,10 @@ pub fn customer_routes() -> OpenApiRouter<ApiState> {
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct DisputeRequest {
+    #[schema(value_type = JobId)]
     job_id: Option<JobId>,
     /// At most 4,000 characters.
+    #[schema(value_type = String)]
     description: Option<String>,
 }
 
@@ -45,7 +47,7 @@ struct DisputeCreatedView {
 /// # Errors
 /// 400 a field breaks a rule. 404 no such job, or somebody else's. 409 the job is not done yet, or has an open dispute.
 /// 422 the key was used for another request.
-#[utoipa::path(post, path = "/disputes", tag = "disputes", security(("access_token" = [])), request_body = DisputeRequest,
+#[utoipa::path(post, path = "/customers/disputes", tag = "disputes", security(("access_token" = [])), request_body = DisputeRequest,
     params(("Idempotency-Key" = Option<String>, Header, description = "Repeats get the first answer")),
     responses((status = 201, body = DisputeCreatedView), (status = 400, description = "A field breaks a rule"), (status = 403, description = "Not a customer"), (status = 404, description = "No such job, or somebody else's"), (status = 409, description = "The job is not done yet, or has an open dispute"), (status = 422, description = "The Idempotency-Key was used for another request")))]
 async fn dispute(

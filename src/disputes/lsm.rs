@@ -6,25 +6,21 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::DisputeStatus;
 use super::queries::{self, DisputeFilter, DisputeRow};
-use super::{DisputeId, DisputeStatus};
 use crate::auth::Lsm;
-use crate::chat::ChatId;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
-use crate::jobs::{Action, JobId, JobStatus, queries::insert_event};
+use crate::jobs::{Action, queries::insert_event};
 use crate::notifications::{self, NewNotification, NotificationType, Notifier};
-use crate::providers::ProviderId;
+use crate::state::ApiState;
+use crate::types::{Cents, ChatId, DisputeId, JobId, JobStatus, ProviderId, Timestamp};
 use crate::web::MessageView;
 use crate::web::extract::{Json, Path, Query};
 use crate::web::fields::{Fields, LONG_TEXT};
-use crate::web::money::Cents;
 use crate::web::page::{Page, PageRequest};
-use crate::web::state::ApiState;
-use crate::web::time::Timestamp;
 
-/// The routes below `/lsm`.
-pub fn lsm_routes() -> OpenApiRouter<ApiState> {
+pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).routes(routes!(join_chat)).routes(routes!(resolve))
 }
 
@@ -98,7 +94,7 @@ struct DisputedProviderView {
 ///
 /// # Errors
 /// 400 a parameter breaks a rule.
-#[utoipa::path(get, path = "/disputes", tag = "disputes", security(("access_token" = [])), params(DisputesQuery),
+#[utoipa::path(get, path = "/lsm/disputes", tag = "disputes", security(("access_token" = [])), params(DisputesQuery),
     responses((status = 200, body = Page<DisputeView>), (status = 400, description = "A parameter breaks a rule"), (status = 403, description = "Not a local service manager")))]
 async fn list(
     State(pooler): State<Pooler>,
@@ -125,7 +121,7 @@ async fn list(
 ///
 /// # Errors
 /// 404 no such dispute, or about another LSM's provider.
-#[utoipa::path(get, path = "/disputes/{id}", tag = "disputes", security(("access_token" = [])), params(("id" = DisputeId, Path)),
+#[utoipa::path(get, path = "/lsm/disputes/{id}", tag = "disputes", security(("access_token" = [])), params(("id" = DisputeId, Path)),
     responses((status = 200, body = DisputeView), (status = 403, description = "Not a local service manager"), (status = 404, description = "No such dispute, or about another LSM's provider")))]
 async fn show(State(pooler): State<Pooler>, who: Lsm, Path(id): Path<DisputeId>) -> Result<Json<DisputeView>> {
     let filter = DisputeFilter { id: Some(id), status: None, page: PageRequest { page: 1, limit: 1 } };
@@ -146,7 +142,7 @@ struct ChatJoinedView {
 ///
 /// # Errors
 /// 404 no such dispute, or about another LSM's provider. 409 it is resolved, or there is no open chat.
-#[utoipa::path(post, path = "/disputes/{id}/join-chat", tag = "disputes", security(("access_token" = [])), params(("id" = DisputeId, Path)),
+#[utoipa::path(post, path = "/lsm/disputes/{id}/join-chat", tag = "disputes", security(("access_token" = [])), params(("id" = DisputeId, Path)),
     responses((status = 200, body = ChatJoinedView), (status = 403, description = "Not a local service manager"), (status = 404, description = "No such dispute, or about another LSM's provider"), (status = 409, description = "It is resolved, or there is no open chat")))]
 async fn join_chat(State(pooler): State<Pooler>, who: Lsm, Path(id): Path<DisputeId>) -> Result<Json<ChatJoinedView>> {
     let mut tx = pooler.write().await?;
@@ -164,6 +160,7 @@ async fn join_chat(State(pooler): State<Pooler>, who: Lsm, Path(id): Path<Disput
 #[serde(rename_all = "camelCase")]
 struct ResolveRequest {
     /// At most 4,000 characters; both parties read it.
+    #[schema(value_type = String)]
     resolution_notes: Option<String>,
 }
 
@@ -171,7 +168,7 @@ struct ResolveRequest {
 ///
 /// # Errors
 /// 400 a field breaks a rule. 404 no such dispute, or about another LSM's provider. 409 it is resolved.
-#[utoipa::path(post, path = "/disputes/{id}/resolve", tag = "disputes", security(("access_token" = [])), params(("id" = DisputeId, Path)), request_body = ResolveRequest,
+#[utoipa::path(post, path = "/lsm/disputes/{id}/resolve", tag = "disputes", security(("access_token" = [])), params(("id" = DisputeId, Path)), request_body = ResolveRequest,
     responses((status = 200, body = MessageView), (status = 400, description = "A field breaks a rule"), (status = 403, description = "Not a local service manager"), (status = 404, description = "No such dispute, or about another LSM's provider"), (status = 409, description = "It is resolved")))]
 async fn resolve(
     State(pooler): State<Pooler>,

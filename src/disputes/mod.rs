@@ -8,6 +8,14 @@ mod lsm;
 mod queries;
 mod types;
 
-pub use http::customer_routes;
-pub use lsm::lsm_routes;
-pub use types::{DisputeId, DisputeStatus};
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::state::ApiState;
+
+pub use types::DisputeStatus;
+
+/// The feature's routes.
+#[must_use]
+pub fn routes() -> OpenApiRouter<ApiState> {
+    http::routes().merge(lsm::routes())
+}

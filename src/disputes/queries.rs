@@ -2,13 +2,10 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{DisputeId, DisputeStatus};
-use crate::auth::UserId;
-use crate::chat::ChatId;
+use super::DisputeStatus;
 use crate::db::{Pooler, Tx};
 use crate::error::Error;
-use crate::jobs::{JobId, JobStatus};
-use crate::providers::ProviderId;
+use crate::types::{ChatId, DisputeId, JobId, JobStatus, ProviderId, UserId};
 use crate::web::page::PageRequest;
 
 /// Inserts an open dispute. `None`: the job has one.

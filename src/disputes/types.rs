@@ -1,11 +1,6 @@
 //! Disputes as values: no I/O.
 
-use crate::{id, text_enum};
-
-id! {
-    /// A dispute: `stm.disputes.id`.
-    DisputeId(i64)
-}
+use crate::types::text_enum;
 
 text_enum! {
     /// Where a dispute is.

@@ -16,9 +16,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
-use crate::auth::UserId;
 use crate::db::{Pooler, Tx};
 use crate::error::{Error, Result};
+use crate::types::UserId;
 use crate::web::extract::Json;
 
 pub use queries::delete_expired;

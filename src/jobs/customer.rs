@@ -7,22 +7,20 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Action, Command, JobId, carry_out};
+use super::{Action, Command, carry_out};
 use crate::auth::Customer;
 use crate::db::Pooler;
 use crate::error::Result;
-use crate::negotiation::{OfferId, Respond};
+use crate::negotiation::Respond;
 use crate::notifications::Notifier;
-use crate::text_enum;
+use crate::state::ApiState;
+use crate::types::{Cents, JobId, OfferId, text_enum};
 use crate::web::extract::{Json, Path};
 use crate::web::fields::Fields;
-use crate::web::money::Cents;
-use crate::web::state::ApiState;
 
 /// The longest reason of a cancellation or rejection, in characters.
 pub const MAX_REASON_CHARS: usize = 500;
 
-/// The routes below `/customers`.
 pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(act))
 }
@@ -67,7 +65,7 @@ struct CustomerActionView {
 ///
 /// # Errors
 /// 400 a field breaks a rule. 404 no such job, or somebody else's. 409 the job's state does not allow it.
-#[utoipa::path(post, path = "/jobs/{id}/action", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)), request_body = CustomerActionRequest,
+#[utoipa::path(post, path = "/customers/jobs/{id}/action", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)), request_body = CustomerActionRequest,
     responses((status = 200, body = CustomerActionView), (status = 400, description = "A field breaks a rule"), (status = 403, description = "Not a customer"), (status = 404, description = "No such job, or somebody else's"), (status = 409, description = "The job's state does not allow it")))]
 async fn act(
     State(pooler): State<Pooler>,

@@ -9,26 +9,16 @@ use utoipa_axum::routes;
 
 use super::details_queries::{self as queries, DetailsRow, PaymentRow};
 use super::types::{Action, CUSTOMER, PROVIDER};
-use super::{JobId, JobStatus};
 use crate::auth::{Customer, Provider};
-use crate::chat::ChatId;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
 use crate::negotiation::OfferView;
-use crate::providers::ProviderId;
+use crate::state::ApiState;
+use crate::types::{Cents, ChatId, JobId, JobStatus, ProviderId, Timestamp};
 use crate::web::extract::{Json, Path};
-use crate::web::money::Cents;
-use crate::web::state::ApiState;
-use crate::web::time::Timestamp;
 
-/// The routes below `/customers`.
-pub fn customer_routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(customers_job))
-}
-
-/// The routes below `/provider`.
-pub fn provider_routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(providers_job))
+pub fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(customers_job)).routes(routes!(providers_job))
 }
 
 /// A job as its customer sees it.
@@ -152,7 +142,7 @@ struct ProvidersActionsView {
 ///
 /// # Errors
 /// 404 no such job, or somebody else's.
-#[utoipa::path(get, path = "/jobs/{id}", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)),
+#[utoipa::path(get, path = "/customers/jobs/{id}", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)),
     responses((status = 200, body = CustomersJobView), (status = 403, description = "Not a customer"), (status = 404, description = "No such job, or somebody else's")))]
 async fn customers_job(
     State(pooler): State<Pooler>,
@@ -167,7 +157,7 @@ async fn customers_job(
 ///
 /// # Errors
 /// 404 no such job, or somebody else's: also one that the customer has given to another provider.
-#[utoipa::path(get, path = "/jobs/{id}", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)),
+#[utoipa::path(get, path = "/provider/jobs/{id}", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)),
     responses((status = 200, body = ProvidersJobView), (status = 403, description = "Not a service provider"), (status = 404, description = "No such job, or somebody else's")))]
 async fn providers_job(
     State(pooler): State<Pooler>,

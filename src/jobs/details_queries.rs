@@ -2,15 +2,10 @@
 
 use chrono::{DateTime, Utc};
 
-use super::types::{OfferStatus, OpenOffer, Party, State, Terms};
-use super::{JobId, JobStatus};
-use crate::auth::UserId;
-use crate::chat::ChatId;
+use super::types::{OpenOffer, State, Terms};
 use crate::db::Pooler;
-use crate::negotiation::{OfferId, OfferView};
-use crate::providers::ProviderId;
-use crate::web::money::Cents;
-use crate::web::time::Timestamp;
+use crate::negotiation::OfferView;
+use crate::types::{Cents, ChatId, JobId, JobStatus, OfferId, OfferStatus, Party, ProviderId, Timestamp, UserId};
 
 /// A job, both its parties, and what became of it.
 #[derive(Debug)]

@@ -19,34 +19,17 @@ mod wording;
 
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::web::state::ApiState;
+use crate::state::ApiState;
 
-pub use booking::types::parse_date;
 pub use transition::{Command, Done, Locked, Payment, carry_out, lock, miss_deadline};
-pub use types::{
-    Action, Actor, CUSTOMER, JobId, JobStatus, OfferStatus, Outcome, PROVIDER, Party, RULES, Settings, State, Terms,
-};
+pub use types::{Action, Actor, CUSTOMER, Outcome, PROVIDER, RULES, Settings, State, Terms};
 
-/// The routes below `/jobs`.
+/// The feature's routes.
 #[must_use]
 pub fn routes() -> OpenApiRouter<ApiState> {
-    booking::routes().merge(reassign::routes())
-}
-
-/// The routes below `/customer`.
-#[must_use]
-pub fn customer_routes() -> OpenApiRouter<ApiState> {
-    booking::customer_routes()
-}
-
-/// The routes below `/customers`.
-#[must_use]
-pub fn customers_routes() -> OpenApiRouter<ApiState> {
-    details::customer_routes().merge(customer::routes())
-}
-
-/// The routes below `/provider`.
-#[must_use]
-pub fn provider_routes() -> OpenApiRouter<ApiState> {
-    details::provider_routes().merge(provider::routes())
+    booking::routes()
+        .merge(customer::routes())
+        .merge(details::routes())
+        .merge(provider::routes())
+        .merge(reassign::routes())
 }

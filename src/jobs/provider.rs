@@ -9,23 +9,21 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::customer::MAX_REASON_CHARS;
-use super::{Action, Command, JobId, JobStatus, Payment, carry_out};
+use super::{Action, Command, Payment, carry_out};
 use crate::auth::Provider;
 use crate::db::Pooler;
 use crate::error::{Result, invalid};
 use crate::idempotency::{self, Answer, Begun, Once};
-use crate::negotiation::{Names, OfferId, Proposal, Send};
+use crate::negotiation::{Names, Proposal, Send};
 use crate::notifications::Notifier;
-use crate::text_enum;
+use crate::state::ApiState;
+use crate::types::{Cents, JobId, JobStatus, OfferId, text_enum};
 use crate::web::extract::{Json, Path};
 use crate::web::fields::Fields;
-use crate::web::money::Cents;
-use crate::web::state::ApiState;
 
 /// The longest notes of a payment, in characters.
 const MAX_NOTES_CHARS: usize = 500;
 
-/// The routes below `/provider`.
 pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(respond)).routes(routes!(update_status))
 }
@@ -101,7 +99,7 @@ struct ProviderResponseView {
 /// # Errors
 /// 400 a field breaks a rule, or nothing is proposed. 404 no such job, or somebody else's. 409 the job's state does not
 /// allow it, or it is another provider's by now.
-#[utoipa::path(post, path = "/jobs/{id}/respond", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)), request_body = ProviderResponseRequest,
+#[utoipa::path(post, path = "/provider/jobs/{id}/respond", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)), request_body = ProviderResponseRequest,
     responses((status = 200, body = ProviderResponseView), (status = 400, description = "A field breaks a rule, or nothing is proposed"), (status = 403, description = "Not a service provider"), (status = 404, description = "No such job, or somebody else's"), (status = 409, description = "The job's state does not allow it, or it is another provider's by now")))]
 async fn respond(
     State(pooler): State<Pooler>,
@@ -214,7 +212,7 @@ struct ProviderUpdateView {
 /// # Errors
 /// 400 a field breaks a rule. 404 no such job, or somebody else's. 409 the job's state does not allow it. 422 the key was
 /// used for another request.
-#[utoipa::path(post, path = "/jobs/{id}/update-status", tag = "jobs", security(("access_token" = [])), request_body = ProviderUpdateRequest,
+#[utoipa::path(post, path = "/provider/jobs/{id}/update-status", tag = "jobs", security(("access_token" = [])), request_body = ProviderUpdateRequest,
     params(("id" = JobId, Path), ("Idempotency-Key" = Option<String>, Header, description = "Repeats get the first answer")),
     responses((status = 200, body = ProviderUpdateView), (status = 400, description = "A field breaks a rule"), (status = 403, description = "Not a service provider"), (status = 404, description = "No such job, or somebody else's"), (status = 409, description = "The job's state does not allow it"), (status = 422, description = "The Idempotency-Key was used for another request")))]
 async fn update_status(

@@ -2,16 +2,11 @@
 
 use chrono::{DateTime, Utc};
 
-use super::types::{Action, Actor, OfferStatus, OpenOffer, Party, Settings, State, Terms};
-use super::{JobId, JobStatus};
-use crate::auth::UserId;
-use crate::catalog::ServiceId;
-use crate::chat::{ChatId, Side};
-use crate::customers::CustomerId;
+use super::types::{Action, Actor, OpenOffer, Settings, State, Terms};
 use crate::db::{Door, Pooler, Tx};
-use crate::negotiation::OfferId;
-use crate::providers::ProviderId;
-use crate::web::money::Cents;
+use crate::types::{
+    Cents, ChatId, CustomerId, JobId, JobStatus, OfferId, OfferStatus, Party, ProviderId, ServiceId, Side, UserId,
+};
 
 /// A locked job's own columns.
 #[derive(Debug)]

@@ -12,22 +12,20 @@ use utoipa_axum::routes;
 use super::booking::{self, ChatCreatedView, CreatedView, FirstMessage, JobCreatedView};
 use super::reassign_queries::{self, AlternativeRow};
 use super::types::{Action, Terms};
-use super::{Command, JobId, JobStatus, carry_out, lock, parse_date, queries, transition};
-use crate::auth::{Customer, UserId};
+use super::{Command, carry_out, lock, queries, transition};
+use crate::auth::Customer;
 use crate::db::{Pooler, Tx};
 use crate::error::{Error, Result, invalid};
 use crate::notifications::{self, NewNotification, NotificationType, Notifier};
-use crate::providers::ProviderId;
+use crate::state::ApiState;
+use crate::types::{Cents, JobId, JobStatus, ProviderId, Timestamp, UserId};
+use crate::web::dates::parse_appointment;
 use crate::web::extract::{Json, Path};
 use crate::web::fields::Fields;
-use crate::web::money::Cents;
-use crate::web::state::ApiState;
-use crate::web::time::Timestamp;
 
 /// The most alternatives in one answer.
 const MAX_ALTERNATIVES: i64 = 20;
 
-/// The routes below `/jobs`.
 pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(alternatives)).routes(routes!(reassign)).routes(routes!(resend))
 }
@@ -64,7 +62,7 @@ struct AlternativeView {
 ///
 /// # Errors
 /// 404 no such job, or somebody else's.
-#[utoipa::path(get, path = "/{id}/alternative-providers", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)),
+#[utoipa::path(get, path = "/jobs/{id}/alternative-providers", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)),
     responses((status = 200, body = AlternativesView), (status = 403, description = "Not a customer"), (status = 404, description = "No such job, or somebody else's")))]
 async fn alternatives(
     State(pooler): State<Pooler>,
@@ -83,6 +81,7 @@ async fn alternatives(
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ReassignRequest {
+    #[schema(value_type = ProviderId)]
     new_provider_id: Option<ProviderId>,
     /// In dollars; the first budget if left out.
     customer_budget: Option<Cents>,
@@ -101,7 +100,7 @@ impl ReassignRequest {
     fn check(self, now: DateTime<Utc>) -> Result<Reassignment> {
         let mut rules = Fields::new();
         let date = self.preferred_date.filter(|text| !text.trim().is_empty());
-        let scheduled_at = date.as_deref().and_then(parse_date);
+        let scheduled_at = date.as_deref().and_then(parse_appointment);
         rules.check("preferredDate", date.is_none() || scheduled_at.is_some(), "must be an ISO-8601 date");
         rules.appointment("preferredDate", scheduled_at, now);
         rules.check("newProviderId", self.new_provider_id.is_some(), "must be a provider's id");
@@ -116,7 +115,7 @@ impl ReassignRequest {
 /// # Errors
 /// 400 a field breaks a rule, or the provider cannot be booked for it. 404 no such job or provider. 409 the job's state
 /// does not allow it, or it is this provider's already.
-#[utoipa::path(post, path = "/{id}/reassign", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)), request_body = ReassignRequest,
+#[utoipa::path(post, path = "/jobs/{id}/reassign", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)), request_body = ReassignRequest,
     responses((status = 201, body = CreatedView), (status = 400, description = "A field breaks a rule, or the provider cannot be booked for it"), (status = 403, description = "Not a customer"), (status = 404, description = "No such job or provider, or somebody else's job"), (status = 409, description = "The job's state does not allow it, or it is this provider's already")))]
 async fn reassign(
     State(pooler): State<Pooler>,
@@ -230,7 +229,7 @@ struct ResentView {
 ///
 /// # Errors
 /// 404 no such job, or somebody else's. 409 the job's state does not allow it.
-#[utoipa::path(post, path = "/{id}/resend", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)),
+#[utoipa::path(post, path = "/jobs/{id}/resend", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)),
     responses((status = 201, body = ResentView), (status = 403, description = "Not a customer"), (status = 404, description = "No such job, or somebody else's"), (status = 409, description = "The job's state does not allow it")))]
 async fn resend(
     State(pooler): State<Pooler>,

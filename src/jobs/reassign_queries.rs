@@ -1,9 +1,7 @@
 //! Providers who could take a job over.
 
-use super::JobId;
-use crate::auth::UserId;
 use crate::db::Pooler;
-use crate::providers::ProviderId;
+use crate::types::{JobId, ProviderId, UserId};
 
 /// A provider who could take a job over.
 #[derive(Debug)]

@@ -2,17 +2,15 @@
 
 use chrono::{DateTime, Utc};
 
-use super::JobId;
 use super::queries::{self, Change, LockedRow, PartiesRow, PaymentKind};
-use super::types::{Action, Actor, OfferStatus, Outcome, State, Terms};
+use super::types::{Action, Actor, Outcome, State, Terms};
 use super::wording::Told;
-use crate::auth::UserId;
-use crate::chat::{self, Side};
+use crate::chat;
 use crate::db::{Door, Pooler, Tx};
 use crate::error::{Error, Result};
-use crate::negotiation::{self, OfferId, OfferView, Proposal};
+use crate::negotiation::{self, OfferView, Proposal};
 use crate::notifications::{self, News};
-use crate::web::money::Cents;
+use crate::types::{Cents, JobId, OfferId, OfferStatus, Side, UserId};
 
 /// The most offers about one job.
 const MAX_OFFERS: i64 = 100;

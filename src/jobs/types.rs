@@ -7,57 +7,7 @@ use std::fmt;
 use chrono::{DateTime, Duration, Utc};
 
 use crate::error::Error;
-use crate::web::money::Cents;
-use crate::{id, text_enum};
-
-id! {
-    /// A job: `stm.jobs.id`.
-    JobId(i64)
-}
-
-text_enum! {
-    /// Where a job is between request and payment.
-    JobStatus {
-        /// Requested.
-        New = "new",
-        /// Agreed upon.
-        InProgress = "in_progress",
-        /// Done, not paid.
-        Completed = "completed",
-        /// Done and paid.
-        Paid = "paid",
-        /// Given up by the customer.
-        Cancelled = "cancelled",
-        /// Turned down by the provider.
-        RejectedBySp = "rejected_by_sp",
-    }
-}
-
-text_enum! {
-    /// Who makes, or answers, an offer.
-    Party {
-        /// Has booked.
-        Customer = "customer",
-        /// Is booked.
-        ServiceProvider = "service_provider",
-    }
-}
-
-text_enum! {
-    /// What became of an offer.
-    OfferStatus {
-        /// Waits for the other party.
-        Open = "open",
-        /// The other party took it.
-        Accepted = "accepted",
-        /// The other party did not take it.
-        Declined = "declined",
-        /// The other party answered with an offer of its own.
-        Countered = "countered",
-        /// Overtaken: by a new offer of the same party, or by what happened to the job.
-        Withdrawn = "withdrawn",
-    }
-}
+use crate::types::{Cents, JobStatus, OfferStatus, Party, text_enum};
 
 text_enum! {
     /// What is done with a job, as its audit rows name it.

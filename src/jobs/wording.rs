@@ -5,14 +5,12 @@ use std::fmt::Write as _;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use super::JobId;
 use super::booking::{cut, write_answers};
 use super::queries::PartiesRow;
 use super::types::{Action, Outcome, State};
-use crate::auth::UserId;
 use crate::negotiation::Proposal;
 use crate::notifications::{NewNotification, NotificationType};
-use crate::web::money::Cents;
+use crate::types::{Cents, JobId, UserId};
 
 /// A change, after it was stored.
 #[derive(Debug)]

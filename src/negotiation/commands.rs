@@ -4,14 +4,14 @@ use chrono::{DateTime, Utc};
 
 use super::types::{Names, RespondRequest, ResponseAction, SendOfferRequest};
 use super::{
-    NegotiationOfferSent, NegotiationResponse, OfferId, OfferSentView, Proposal, RespondSocketRequest, RespondedView,
+    NegotiationOfferSent, NegotiationResponse, OfferSentView, Proposal, RespondSocketRequest, RespondedView,
     SendOfferSocketRequest,
 };
-use crate::auth::UserId;
 use crate::db::{Door, Tx};
 use crate::error::{Error, Result, invalid};
-use crate::jobs::{Action, Command, Done, JobId, Party, carry_out};
+use crate::jobs::{Action, Command, Done, carry_out};
 use crate::notifications::News;
+use crate::types::{JobId, OfferId, Party, UserId};
 
 /// An offer to be made, without faults.
 #[derive(Debug)]

@@ -13,6 +13,6 @@ mod types;
 pub use commands::{Respond, Send};
 pub use http::routes;
 pub use types::{
-    Names, NegotiationOfferSent, NegotiationResponse, OfferId, OfferSentView, OfferView, Proposal,
-    RespondSocketRequest, RespondedView, SendOfferSocketRequest,
+    Names, NegotiationOfferSent, NegotiationResponse, OfferSentView, OfferView, Proposal, RespondSocketRequest,
+    RespondedView, SendOfferSocketRequest,
 };

@@ -2,13 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{OfferId, OfferView, Proposal};
-use crate::auth::UserId;
-use crate::chat::ChatId;
+use super::{OfferView, Proposal};
 use crate::db::{Door, Pooler, Tx};
-use crate::jobs::{JobId, JobStatus, OfferStatus, Party};
-use crate::web::money::Cents;
-use crate::web::time::Timestamp;
+use crate::types::{Cents, ChatId, JobId, JobStatus, OfferId, OfferStatus, Party, Timestamp, UserId};
 
 /// Inserts an open offer. There must be no other: the job's rules have answered it.
 ///

@@ -9,12 +9,12 @@ use socketioxide::extract::SocketRef;
 
 use super::commands::{Respond, Send};
 use super::{OfferSentView, RespondSocketRequest, RespondedView, SendOfferSocketRequest};
-use crate::auth::UserId;
 use crate::chat::socket::{in_turn, on};
 use crate::error::{Error, Result, invalid};
 use crate::notifications::News;
-use crate::realtime::SocketState;
 use crate::realtime::reply::{Refusal, Reply};
+use crate::state::SocketState;
+use crate::types::UserId;
 
 const SEND: &str = "send_negotiation_offer";
 const RESPOND: &str = "respond_to_negotiation";

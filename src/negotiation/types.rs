@@ -4,18 +4,11 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::chat::ChatId;
 use crate::error::{Error, Result};
-use crate::jobs::{Action, JobId, OfferStatus, Party, Terms, parse_date};
+use crate::jobs::{Action, Terms};
+use crate::types::{Cents, ChatId, JobId, OfferId, OfferStatus, Party, Timestamp, text_enum};
+use crate::web::dates::parse_appointment;
 use crate::web::fields::Fields;
-use crate::web::money::Cents;
-use crate::web::time::Timestamp;
-use crate::{id, text_enum};
-
-id! {
-    /// An offer: `stm.offers.id`.
-    OfferId(i64)
-}
 
 /// The longest notes of an offer, in characters.
 const MAX_NOTES_CHARS: usize = 1000;
@@ -62,7 +55,7 @@ impl Proposal {
     ) -> Result<Self> {
         let mut rules = Fields::new();
         let date = date.filter(|text| !text.trim().is_empty());
-        let scheduled_at = date.as_deref().and_then(parse_date);
+        let scheduled_at = date.as_deref().and_then(parse_appointment);
         rules.check(names.date, date.is_none() || scheduled_at.is_some(), "must be an ISO-8601 date");
         rules.appointment(names.date, scheduled_at, now);
         let notes = rules.optional_text(names.notes, notes, MAX_NOTES_CHARS);
@@ -117,6 +110,7 @@ impl ResponseAction {
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct SendOfferRequest {
     /// About which job.
+    #[schema(value_type = JobId)]
     pub job_id: Option<JobId>,
     /// In dollars; the price stays if left out.
     pub proposed_price: Option<Cents>,
@@ -146,6 +140,7 @@ pub struct SendOfferSocketRequest {
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct RespondRequest {
     /// About which job.
+    #[schema(value_type = JobId)]
     pub job_id: Option<JobId>,
     /// Which offer is meant: 409 if it is not the open one any more. Whichever is open, if left out.
     pub offer_id: Option<OfferId>,

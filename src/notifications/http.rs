@@ -7,19 +7,20 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::queries::{self, Filter};
-use super::{NotificationId, NotificationType, NotificationView};
+use super::{NotificationType, NotificationView};
 use crate::auth::Caller;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
+use crate::state::ApiState;
+use crate::types::NotificationId;
 use crate::web::MessageView;
 use crate::web::extract::{Json, Path, Query};
 use crate::web::fields::Fields;
-use crate::web::state::ApiState;
 
 /// How many notifications one answer holds unless the client says otherwise.
 const DEFAULT_LIMIT: i64 = 20;
 
-/// The routes below `/notifications`.
+/// The feature's routes.
 pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(notifications))
@@ -72,7 +73,7 @@ struct CountView {
 ///
 /// # Errors
 /// 400 a parameter is out of range.
-#[utoipa::path(get, path = "", tag = "notifications", security(("access_token" = [])), params(NotificationsQuery),
+#[utoipa::path(get, path = "/notifications", tag = "notifications", security(("access_token" = [])), params(NotificationsQuery),
     responses((status = 200, body = NotificationsView), (status = 400, description = "A parameter is out of range")))]
 async fn notifications(
     State(pooler): State<Pooler>,
@@ -95,14 +96,14 @@ async fn notifications(
 }
 
 /// How many notifications the caller has not read.
-#[utoipa::path(get, path = "/unread-count", tag = "notifications", security(("access_token" = [])), responses((status = 200, body = CountView)))]
+#[utoipa::path(get, path = "/notifications/unread-count", tag = "notifications", security(("access_token" = [])), responses((status = 200, body = CountView)))]
 async fn unread_count(State(pooler): State<Pooler>, who: Caller) -> Result<Json<CountView>> {
     let count = queries::count_unread_of(&pooler, who.user_id).await?;
     Ok(Json(CountView { count }))
 }
 
 /// Marks all of the caller's notifications as read, and says how many were not.
-#[utoipa::path(patch, path = "/mark-all-read", tag = "notifications", security(("access_token" = [])), responses((status = 200, body = CountView)))]
+#[utoipa::path(patch, path = "/notifications/mark-all-read", tag = "notifications", security(("access_token" = [])), responses((status = 200, body = CountView)))]
 async fn mark_all_read(State(pooler): State<Pooler>, who: Caller) -> Result<Json<CountView>> {
     let mut tx = pooler.write().await?;
     let count = queries::set_all_read(&mut tx, who.user_id).await?;
@@ -111,7 +112,7 @@ async fn mark_all_read(State(pooler): State<Pooler>, who: Caller) -> Result<Json
 }
 
 /// Deletes the notifications that the caller has read, and says how many.
-#[utoipa::path(delete, path = "/clear-read", tag = "notifications", security(("access_token" = [])), responses((status = 200, body = CountView)))]
+#[utoipa::path(delete, path = "/notifications/clear-read", tag = "notifications", security(("access_token" = [])), responses((status = 200, body = CountView)))]
 async fn clear_read(State(pooler): State<Pooler>, who: Caller) -> Result<Json<CountView>> {
     let mut tx = pooler.write().await?;
     let count = queries::delete_read(&mut tx, who.user_id).await?;
@@ -123,7 +124,7 @@ async fn clear_read(State(pooler): State<Pooler>, who: Caller) -> Result<Json<Co
 ///
 /// # Errors
 /// 404 no such notification, or it is somebody else's.
-#[utoipa::path(get, path = "/{id}", tag = "notifications", security(("access_token" = [])), params(("id" = NotificationId, Path)),
+#[utoipa::path(get, path = "/notifications/{id}", tag = "notifications", security(("access_token" = [])), params(("id" = NotificationId, Path)),
     responses((status = 200, body = NotificationView), (status = 404, description = "No such notification, or somebody else's")))]
 async fn notification(
     State(pooler): State<Pooler>,
@@ -137,7 +138,7 @@ async fn notification(
 ///
 /// # Errors
 /// 404 no such notification, or it is somebody else's.
-#[utoipa::path(patch, path = "/{id}/read", tag = "notifications", security(("access_token" = [])), params(("id" = NotificationId, Path)),
+#[utoipa::path(patch, path = "/notifications/{id}/read", tag = "notifications", security(("access_token" = [])), params(("id" = NotificationId, Path)),
     responses((status = 200, body = NotificationView), (status = 404, description = "No such notification, or somebody else's")))]
 async fn mark_read(
     State(pooler): State<Pooler>,
@@ -154,7 +155,7 @@ async fn mark_read(
 ///
 /// # Errors
 /// 404 no such notification, or it is somebody else's.
-#[utoipa::path(delete, path = "/{id}", tag = "notifications", security(("access_token" = [])), params(("id" = NotificationId, Path)),
+#[utoipa::path(delete, path = "/notifications/{id}", tag = "notifications", security(("access_token" = [])), params(("id" = NotificationId, Path)),
     responses((status = 200, body = MessageView), (status = 404, description = "No such notification, or somebody else's")))]
 async fn delete(
     State(pooler): State<Pooler>,

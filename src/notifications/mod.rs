@@ -11,4 +11,4 @@ mod types;
 
 pub use http::routes;
 pub use socket::{News, NotificationCreated, Notifier, tell};
-pub use types::{Created, NewNotification, NotificationId, NotificationType, NotificationView};
+pub use types::{Created, NewNotification, NotificationType, NotificationView};

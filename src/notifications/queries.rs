@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Created, NewNotification, NotificationId, NotificationType, NotificationView};
-use crate::auth::{Role, UserId};
+use super::{Created, NewNotification, NotificationType, NotificationView};
 use crate::db::{Direct, Door, Pooler, Tx};
+use crate::types::{NotificationId, Role, UserId};
 
 /// Inserts a notification.
 ///

@@ -4,10 +4,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{Created, NotificationView};
-use crate::chat::ChatId;
 use crate::realtime::Encoded;
 use crate::realtime::connections::Connections;
 use crate::realtime::rooms::Rooms;
+use crate::types::ChatId;
 
 /// Tells users and chats what was committed. Cheap to clone; gives no way to a database.
 #[derive(Debug, Clone)]

@@ -4,16 +4,8 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
-use crate::auth::{Role, UserId};
-use crate::web::time::Timestamp;
-use crate::{id, text_enum};
-
-id! {
-    /// A notification: a UUID, version 7.
-    NotificationId(Uuid)
-}
+use crate::types::{NotificationId, Role, Timestamp, UserId, text_enum};
 
 text_enum! {
     /// What a notification is about.

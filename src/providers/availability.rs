@@ -6,16 +6,15 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::ProviderStatus;
 use super::availability_queries::{self as queries, ConfirmedRow};
-use super::{ProviderId, ProviderStatus};
 use crate::auth::Provider;
 use crate::db::Pooler;
 use crate::error::{Error, Result, invalid};
+use crate::state::ApiState;
+use crate::types::{ProviderId, Timestamp};
 use crate::web::extract::Json;
-use crate::web::state::ApiState;
-use crate::web::time::Timestamp;
 
-/// The routes of availability.
 pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(set_availability)).routes(routes!(confirm))
 }
@@ -24,6 +23,7 @@ pub fn routes() -> OpenApiRouter<ApiState> {
 #[derive(Deserialize, ToSchema)]
 struct AvailabilityRequest {
     /// `active` or `inactive`.
+    #[schema(value_type = String)]
     status: Option<String>,
 }
 
@@ -49,7 +49,7 @@ struct AvailabilityView {
 /// # Errors
 /// 400 neither active nor inactive. 404 the account is gone. 409 a job is new or in progress, or the provider
 /// is neither active nor inactive now.
-#[utoipa::path(post, path = "/availability", tag = "providers", security(("access_token" = [])), request_body = AvailabilityRequest,
+#[utoipa::path(post, path = "/provider/availability", tag = "providers", security(("access_token" = [])), request_body = AvailabilityRequest,
     responses((status = 200, body = AvailabilityView), (status = 400, description = "Neither active nor inactive"), (status = 403, description = "Not a provider"), (status = 409, description = "A job is new or in progress, or the provider is neither active nor inactive now")))]
 async fn set_availability(
     State(pooler): State<Pooler>,
@@ -118,7 +118,7 @@ impl From<ConfirmedRow> for ConfirmedView {
 ///
 /// # Errors
 /// 404 the account is banned or gone.
-#[utoipa::path(post, path = "/confirm-availability", tag = "providers", security(("access_token" = [])),
+#[utoipa::path(post, path = "/provider/confirm-availability", tag = "providers", security(("access_token" = [])),
     responses((status = 200, body = ConfirmedView), (status = 403, description = "Not a provider")))]
 async fn confirm(State(pooler): State<Pooler>, who: Provider) -> Result<Json<ConfirmedView>> {
     let mut tx = pooler.write().await?;

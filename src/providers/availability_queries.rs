@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{ProviderId, ProviderStatus};
-use crate::auth::UserId;
+use super::ProviderStatus;
 use crate::db::{Pooler, Tx};
+use crate::types::{ProviderId, UserId};
 
 /// A locked provider.
 #[derive(Debug)]

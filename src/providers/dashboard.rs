@@ -10,14 +10,10 @@ use super::dashboard_queries::{self as queries, DashboardRow, RecentFeedbackRow,
 use crate::auth::Provider;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
-use crate::jobs::{JobId, JobStatus};
-use crate::reviews::ReviewId;
+use crate::state::ApiState;
+use crate::types::{Cents, JobId, JobStatus, ReviewId, Timestamp};
 use crate::web::extract::Json;
-use crate::web::money::Cents;
-use crate::web::state::ApiState;
-use crate::web::time::Timestamp;
 
-/// The route of the dashboard.
 pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(dashboard))
 }
@@ -165,7 +161,7 @@ impl From<DashboardRow> for ProviderDashboardView {
 ///
 /// # Errors
 /// 404 the account is gone.
-#[utoipa::path(get, path = "/dashboard", tag = "providers", security(("access_token" = [])),
+#[utoipa::path(get, path = "/provider/dashboard", tag = "providers", security(("access_token" = [])),
     responses((status = 200, body = ProviderDashboardView), (status = 403, description = "Not a provider")))]
 async fn dashboard(State(pooler): State<Pooler>, who: Provider) -> Result<Json<ProviderDashboardView>> {
     let row = queries::find(&pooler, who.user_id).await?;

@@ -7,20 +7,17 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::jobs_queries::{self as queries, JobFilter, ListedJobRow, PendingRow};
-use super::types::{parse_from, parse_statuses, parse_until};
+use super::types::parse_statuses;
 use crate::auth::Provider;
-use crate::chat::ChatId;
 use crate::db::Pooler;
 use crate::error::Result;
-use crate::jobs::{JobId, JobStatus};
+use crate::state::ApiState;
+use crate::types::{Cents, ChatId, JobId, JobStatus, Timestamp};
+use crate::web::dates::{parse_from, parse_until};
 use crate::web::extract::{Json, Query};
 use crate::web::fields::Fields;
-use crate::web::money::Cents;
 use crate::web::page::{Page, PageRequest};
-use crate::web::state::ApiState;
-use crate::web::time::Timestamp;
 
-/// The routes of a provider's lists of jobs.
 pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(pending_jobs)).routes(routes!(jobs))
 }
@@ -92,7 +89,7 @@ impl From<PendingRow> for PendingJobView {
 }
 
 /// The calling provider's new jobs, newest first, at most 100.
-#[utoipa::path(get, path = "/pending-jobs", tag = "providers", security(("access_token" = [])),
+#[utoipa::path(get, path = "/provider/pending-jobs", tag = "providers", security(("access_token" = [])),
     responses((status = 200, body = Vec<PendingJobView>), (status = 403, description = "Not a provider")))]
 async fn pending_jobs(State(pooler): State<Pooler>, who: Provider) -> Result<Json<Vec<PendingJobView>>> {
     let rows = queries::list_pending(&pooler, who.user_id).await?;
@@ -180,7 +177,7 @@ impl From<ListedJobRow> for ProviderJobListedView {
 ///
 /// # Errors
 /// 400 a parameter breaks a rule.
-#[utoipa::path(get, path = "/jobs", tag = "providers", security(("access_token" = [])), params(JobsQuery),
+#[utoipa::path(get, path = "/provider/jobs", tag = "providers", security(("access_token" = [])), params(JobsQuery),
     responses((status = 200, body = Page<ProviderJobListedView>), (status = 400, description = "A parameter breaks a rule"), (status = 403, description = "Not a provider")))]
 async fn jobs(
     State(pooler): State<Pooler>,

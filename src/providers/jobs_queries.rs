@@ -2,10 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::auth::UserId;
-use crate::chat::ChatId;
 use crate::db::Pooler;
-use crate::jobs::{JobId, JobStatus};
+use crate::types::{ChatId, JobId, JobStatus, UserId};
 use crate::web::page::PageRequest;
 
 /// The most jobs in the list of pending ones.

@@ -23,12 +23,11 @@ mod types;
 
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::web::state::ApiState;
+use crate::state::ApiState;
 
-pub use public::routes as public_routes;
-pub use types::{ProviderId, ProviderStatus};
+pub use types::ProviderStatus;
 
-/// The routes below `/provider`.
+/// The feature's routes.
 #[must_use]
 pub fn routes() -> OpenApiRouter<ApiState> {
     dashboard::routes()
@@ -37,4 +36,5 @@ pub fn routes() -> OpenApiRouter<ApiState> {
         .merge(jobs::routes())
         .merge(services::routes())
         .merge(templates::routes())
+        .merge(public::routes())
 }

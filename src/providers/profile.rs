@@ -6,19 +6,18 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::ProviderStatus;
 use super::profile_queries::{self as queries, ProfileRow};
 use super::profile_request::ProfileRequest;
 use super::services::OfferedServiceView;
-use super::{ProviderId, ProviderStatus};
 use crate::auth::Provider;
 use crate::db::Pooler;
 use crate::error::{Error, Result, invalid, violates};
+use crate::state::ApiState;
+use crate::types::{Cents, ProviderId};
 use crate::web::MessageView;
 use crate::web::extract::Json;
-use crate::web::money::Cents;
-use crate::web::state::ApiState;
 
-/// The routes of the profile.
 pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(profile, set_profile))
 }
@@ -154,7 +153,7 @@ impl From<ProfileRow> for ProviderProfileView {
 ///
 /// # Errors
 /// 404 the account is banned or gone.
-#[utoipa::path(get, path = "/profile", tag = "providers", security(("access_token" = [])),
+#[utoipa::path(get, path = "/provider/profile", tag = "providers", security(("access_token" = [])),
     responses((status = 200, body = ProviderProfileView), (status = 403, description = "Not a provider")))]
 async fn profile(State(pooler): State<Pooler>, who: Provider) -> Result<Json<ProviderProfileView>> {
     let row = queries::find(&pooler, who.user_id).await?;
@@ -165,7 +164,7 @@ async fn profile(State(pooler): State<Pooler>, who: Provider) -> Result<Json<Pro
 ///
 /// # Errors
 /// 400 a field breaks a rule. 404 the account is banned or gone.
-#[utoipa::path(put, path = "/profile", tag = "providers", security(("access_token" = [])), request_body = ProfileRequest,
+#[utoipa::path(put, path = "/provider/profile", tag = "providers", security(("access_token" = [])), request_body = ProfileRequest,
     responses((status = 200, body = MessageView), (status = 400, description = "A field breaks a rule"), (status = 403, description = "Not a provider")))]
 async fn set_profile(
     State(pooler): State<Pooler>,

@@ -1,9 +1,8 @@
 //! A provider's profile.
 
-use super::{ProviderId, ProviderStatus};
-use crate::auth::UserId;
-use crate::catalog::ServiceId;
+use super::ProviderStatus;
 use crate::db::{Pooler, Tx};
+use crate::types::{ProviderId, ServiceId, UserId};
 
 /// A provider's profile.
 #[derive(Debug)]

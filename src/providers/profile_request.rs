@@ -5,8 +5,8 @@ use utoipa::ToSchema;
 
 use super::profile_queries::ProfileChange;
 use crate::error::Result;
+use crate::types::Cents;
 use crate::web::fields::{self, Fields, LONG_TEXT, SHORT_TEXT};
-use crate::web::money::Cents;
 
 /// The most ZIP codes a provider may serve.
 const MAX_ZIP_CODES: usize = 200;

@@ -6,20 +6,16 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::ProviderId;
 use super::public_queries::{self as queries, PublicRow};
-use crate::catalog::ServiceId;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
+use crate::state::ApiState;
+use crate::types::{Cents, ProviderId, ServiceId, Timestamp};
 use crate::web::extract::{Json, Path};
-use crate::web::money::Cents;
-use crate::web::state::ApiState;
-use crate::web::time::Timestamp;
 
 /// The most reviews on a provider's page.
 const MAX_REVIEWS: i64 = 5;
 
-/// The routes below `/providers`.
 pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(show))
 }
@@ -89,7 +85,7 @@ struct PublicReviewView {
 ///
 /// # Errors
 /// 404 there is no such provider, or it takes no bookings.
-#[utoipa::path(get, path = "/{slug}", tag = "catalog", params(("slug" = String, Path, description = "business-name-{id}; only the id counts")),
+#[utoipa::path(get, path = "/providers/{slug}", tag = "catalog", params(("slug" = String, Path, description = "business-name-{id}; only the id counts")),
     responses((status = 200, body = PublicProviderPageView), (status = 404, description = "No such provider, or it takes no bookings")))]
 async fn show(State(pooler): State<Pooler>, Path(slug): Path<String>) -> Result<Json<PublicProviderPageView>> {
     let id = slug.rsplit('-').next().and_then(|id| id.parse().ok()).map(ProviderId);

@@ -3,9 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
-use super::ProviderId;
-use crate::catalog::ServiceId;
 use crate::db::Pooler;
+use crate::types::{ProviderId, ServiceId};
 
 /// An active provider.
 #[derive(Debug)]

@@ -9,13 +9,12 @@ use utoipa_axum::routes;
 
 use super::services_queries as queries;
 use crate::auth::Provider;
-use crate::catalog::ServiceId;
 use crate::db::Pooler;
 use crate::error::{Error, Result, invalid};
+use crate::state::ApiState;
+use crate::types::ServiceId;
 use crate::web::extract::Json;
-use crate::web::state::ApiState;
 
-/// The routes of offered services.
 pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(add_service))
 }
@@ -24,6 +23,7 @@ pub fn routes() -> OpenApiRouter<ApiState> {
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct AddServiceRequest {
+    #[schema(value_type = ServiceId)]
     service_id: Option<ServiceId>,
 }
 
@@ -49,7 +49,7 @@ pub struct OfferedServiceView {
 ///
 /// # Errors
 /// 400 not a service's id. 404 no such service. 409 it is offered already.
-#[utoipa::path(post, path = "/add-service", tag = "providers", security(("access_token" = [])), request_body = AddServiceRequest,
+#[utoipa::path(post, path = "/provider/add-service", tag = "providers", security(("access_token" = [])), request_body = AddServiceRequest,
     responses((status = 201, body = AddedServiceView), (status = 400, description = "Not a service's id"), (status = 403, description = "Not a provider"), (status = 404, description = "No such service"), (status = 409, description = "It is offered already")))]
 async fn add_service(
     State(pooler): State<Pooler>,

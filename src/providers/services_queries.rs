@@ -1,8 +1,7 @@
 //! Which services a provider offers.
 
-use crate::auth::UserId;
-use crate::catalog::ServiceId;
 use crate::db::{Pooler, Tx};
+use crate::types::{ServiceId, UserId};
 
 /// A service that a provider wants to offer.
 #[derive(Debug)]

@@ -7,17 +7,17 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::templates_queries::{self as queries, TemplatesChange, TemplatesRow};
-use crate::auth::{Provider, UserId};
+use crate::auth::Provider;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
+use crate::state::ApiState;
+use crate::types::UserId;
 use crate::web::extract::Json;
 use crate::web::fields::{Fields, LONG_TEXT, SHORT_TEXT};
-use crate::web::state::ApiState;
 
 /// What a template may name; each stands for a value of the job.
 const VARIABLES: [&str; 4] = ["[CUSTOMER_NAME]", "[SERVICE_NAME]", "[LOCATION]", "[SCHEDULED_DATE]"];
 
-/// The routes of templates.
 pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(templates, set_templates, delete_templates))
 }
@@ -60,7 +60,7 @@ struct ChangedTemplatesView {
 ///
 /// # Errors
 /// 404 the account is gone.
-#[utoipa::path(get, path = "/email-templates", tag = "providers", security(("access_token" = [])),
+#[utoipa::path(get, path = "/provider/email-templates", tag = "providers", security(("access_token" = [])),
     responses((status = 200, body = TemplatesView), (status = 403, description = "Not a provider")))]
 async fn templates(State(pooler): State<Pooler>, who: Provider) -> Result<Json<TemplatesView>> {
     let row = queries::find(&pooler, who.user_id).await?;
@@ -114,7 +114,7 @@ impl TemplatesRequest {
 ///
 /// # Errors
 /// 400 a text is too long. 404 the account is banned or gone.
-#[utoipa::path(put, path = "/email-templates", tag = "providers", security(("access_token" = [])), request_body = TemplatesRequest,
+#[utoipa::path(put, path = "/provider/email-templates", tag = "providers", security(("access_token" = [])), request_body = TemplatesRequest,
     responses((status = 200, body = ChangedTemplatesView), (status = 400, description = "A text is too long"), (status = 403, description = "Not a provider")))]
 async fn set_templates(
     State(pooler): State<Pooler>,
@@ -128,7 +128,7 @@ async fn set_templates(
 ///
 /// # Errors
 /// 404 the account is banned or gone.
-#[utoipa::path(delete, path = "/email-templates", tag = "providers", security(("access_token" = [])),
+#[utoipa::path(delete, path = "/provider/email-templates", tag = "providers", security(("access_token" = [])),
     responses((status = 200, body = ChangedTemplatesView), (status = 403, description = "Not a provider")))]
 async fn delete_templates(State(pooler): State<Pooler>, who: Provider) -> Result<Json<ChangedTemplatesView>> {
     let nothing = Some(String::new());

@@ -14,11 +14,11 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::connections::End;
-use super::{SocketState, queries};
-use crate::auth::UserId;
-use crate::chat::ChatId;
+use super::queries;
 use crate::chat::events::LsmJoined;
 use crate::db::Direct;
+use crate::state::SocketState;
+use crate::types::{ChatId, UserId};
 
 const CHANNEL: &str = "stm_realtime";
 

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::reply::ErrorEvent;
 use super::session::{Session, lock};
 use super::{Encoded, emit};
-use crate::auth::UserId;
+use crate::types::UserId;
 
 /// How long a socket may take from asking whether it may connect to being connected.
 const ADMISSION_TIMEOUT: Duration = Duration::from_secs(60);

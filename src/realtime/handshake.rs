@@ -14,9 +14,10 @@ use tokio::time::Instant;
 use super::limits::Verdict;
 use super::reply::{Refusal, Reply};
 use super::session::Session;
-use super::{CONNECT_TIMEOUT, Encoded, NAMESPACE, SocketState, emit};
+use super::{CONNECT_TIMEOUT, Encoded, NAMESPACE, emit};
 use crate::auth::{caller, token::Claims};
 use crate::chat::events::Connected;
+use crate::state::SocketState;
 use crate::{chat, negotiation};
 
 /// How long to wait before the database is asked again.

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
-use super::reply::Refusal;
-use crate::auth::UserId;
+use super::connections::End;
+use super::reply::{Refusal, Reply};
+use crate::state::SocketState;
+use crate::types::UserId;
 
 /// Events per second in the long run, and at once: far above any client's need, so that only floods meet it.
 const EVENTS_PER_S: NonZeroU32 = NonZeroU32::new(1000).unwrap();
@@ -78,6 +80,24 @@ impl Limits {
             limiter.retain_recent();
             limiter.shrink_to_fit();
         }
+    }
+}
+
+impl SocketState {
+    /// Returns the reply of an event that is to be handled. The others are answered here, unless their session has ended.
+    #[must_use]
+    pub fn hear(&self, event: &str, reply: Reply) -> Option<Reply> {
+        if reply.session().has_ended() {
+            return None;
+        }
+        match self.limits.count(reply.session().user_id) {
+            Verdict::Allowed => return Some(reply),
+            Verdict::TooMany => reply.refuse(event, &Refusal::Overloaded),
+            Verdict::Flood => {
+                self.connections.end_one(End::Flood, reply.socket(), reply.session());
+            }
+        }
+        None
     }
 }
 

@@ -1,13 +1,5 @@
 //! The socket server: Socket.IO over the direct connection.
 //!
-//! Of the two doors its state holds only [`Direct`]: a socket handler that wants REST's does not compile.
-//!
-//! ```compile_fail,E0609
-//! fn reach(state: &stm_backend::realtime::SocketState) -> &stm_backend::db::Pooler {
-//!     &state.pooler
-//! }
-//! ```
-//!
 //! Everything that is emitted goes to a user's sockets ([`connections`]) or to those in a chat ([`rooms`]): with
 //! more than one process, these are the two places to change.
 
@@ -37,13 +29,14 @@ use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinSet;
 
 use crate::auth::AccessTokens;
+use crate::config::Heartbeat;
 use crate::db::Direct;
 use crate::notifications::Notifier;
-use connections::{Connections, End};
-use limits::{Limits, Verdict};
+use crate::state::SocketState;
+use connections::Connections;
+use limits::Limits;
 use readings::Readings;
 use reads::Reads;
-use reply::{Refusal, Reply};
 use rooms::Rooms;
 use writer::Writer;
 
@@ -74,54 +67,6 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long the last records may take at the end.
 const RECORD_TIMEOUT: Duration = Duration::from_millis(500);
-
-/// How often the server asks each client whether it is there, and how long it waits for the answer.
-#[derive(Debug, Clone, Copy)]
-pub struct Heartbeat {
-    /// Between two pings.
-    pub interval: Duration,
-    /// From ping to pong.
-    pub timeout: Duration,
-}
-
-/// What socket handlers can reach.
-#[derive(Debug, Clone)]
-pub struct SocketState {
-    /// The database, in turns.
-    pub readings: Readings,
-    /// Checks access tokens.
-    pub access_tokens: Arc<AccessTokens>,
-    /// Stores and delivers messages.
-    pub writer: Writer,
-    /// Stores read marks.
-    pub reads: Reads,
-    /// The chats of this process.
-    pub rooms: Rooms,
-    /// The connected users.
-    pub connections: Connections,
-    /// How much each user may ask for.
-    pub limits: Limits,
-    /// Tells what was committed.
-    pub notifier: Notifier,
-}
-
-impl SocketState {
-    /// Shall this event be heard? Otherwise it has been answered.
-    #[must_use]
-    pub fn hear(&self, event: &str, reply: Reply) -> Option<Reply> {
-        if reply.session().has_ended() {
-            return None;
-        }
-        match self.limits.count(reply.session().user_id) {
-            Verdict::Allowed => return Some(reply),
-            Verdict::TooMany => reply.refuse(event, &Refusal::Overloaded),
-            Verdict::Flood => {
-                self.connections.end_one(End::Flood, reply.socket(), reply.session());
-            }
-        }
-        None
-    }
-}
 
 /// The running socket server.
 #[derive(Clone)]

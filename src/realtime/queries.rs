@@ -6,9 +6,8 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::rooms::Record;
-use crate::auth::UserId;
-use crate::chat::ChatId;
 use crate::db::Direct;
+use crate::types::{ChatId, UserId};
 
 /// Whoever was in a chat when the process before this one was killed dropped out at that moment.
 ///

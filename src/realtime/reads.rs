@@ -9,9 +9,9 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 use super::readings::Readings;
 use super::reply::Refusal;
 use super::rooms::Rooms;
-use crate::auth::UserId;
 use crate::chat::events::MessagesRead;
-use crate::chat::{self, ChatId, Marked};
+use crate::chat::{self, Marked};
+use crate::types::{ChatId, UserId};
 
 /// How many marks may wait; more are refused as `overloaded`.
 const MAX_QUEUED: usize = 4096;

@@ -10,9 +10,10 @@ use tokio::time::MissedTickBehavior;
 use super::connections::Turn;
 use super::readings::Readings;
 use super::rooms::Rooms;
-use super::{Encoded, SocketState, queries};
-use crate::auth::UserId;
+use super::{Encoded, queries};
 use crate::chat::events::PresenceView;
+use crate::state::SocketState;
+use crate::types::UserId;
 
 /// How often whereabouts are recorded: a killed process forgets no more than this.
 const RECORD_EVERY: Duration = Duration::from_millis(500);

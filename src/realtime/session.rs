@@ -13,9 +13,8 @@ use uuid::Uuid;
 
 use super::Encoded;
 use super::reply::Refusal;
-use crate::auth::UserId;
 use crate::auth::token::Claims;
-use crate::chat::{ChatId, MessageId};
+use crate::types::{ChatId, MessageId, UserId};
 
 /// How many messages of one connection may wait for their acknowledgement.
 const MAX_UNACKED: usize = 2500;

@@ -26,9 +26,10 @@ use super::reply::Refusal;
 use super::rooms::{Fresh, Rooms};
 use super::session::Sending;
 use crate::chat::events::{MessageAck, NewMessageEvent};
-use crate::chat::{self, ChatId, MessageView, NewMessage, Outcome, Present, Stored};
+use crate::chat::{self, MessageView, NewMessage, Outcome, Present, Stored};
 use crate::db::{Direct, is_connection_loss};
 use crate::notifications::{self, Created, NotificationView};
+use crate::types::ChatId;
 
 /// How many writers there are: each uses at most one direct connection at a time.
 pub const WRITERS: usize = 2;

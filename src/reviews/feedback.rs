@@ -10,24 +10,22 @@ use utoipa_axum::routes;
 
 use super::feedback_queries::{self as queries, NewReview, UnreviewedRow};
 use super::types::LOW_RATING;
-use crate::auth::{Customer, UserId};
+use crate::auth::Customer;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
 use crate::idempotency::{self, Answer, Begun, Once};
-use crate::jobs::{self, Action, JobId, Locked};
+use crate::jobs::{self, Action, Locked};
 use crate::notifications::{self, NewNotification, NotificationType, Notifier};
+use crate::state::ApiState;
+use crate::types::{Cents, JobId, Timestamp, UserId};
 use crate::web::MessageView;
 use crate::web::extract::{Json, Path};
 use crate::web::fields::{Fields, LONG_TEXT};
-use crate::web::money::Cents;
-use crate::web::state::ApiState;
-use crate::web::time::Timestamp;
 
 /// The longest time of response that is believed: a year, in minutes.
 const MAX_RESPONSE_TIME_MINUTES: i32 = 366 * 24 * 60;
 
-/// The routes below `/customers`.
-pub fn customer_routes() -> OpenApiRouter<ApiState> {
+pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(give_feedback)).routes(routes!(pending_feedback))
 }
 
@@ -36,6 +34,7 @@ pub fn customer_routes() -> OpenApiRouter<ApiState> {
 #[serde(rename_all = "camelCase")]
 struct FeedbackRequest {
     /// 1 to 5.
+    #[schema(value_type = i16)]
     rating: Option<i16>,
     /// Needed with less than 3 stars; at most 4,000 characters.
     feedback: Option<String>,
@@ -80,7 +79,7 @@ impl FeedbackRequest {
 /// # Errors
 /// 400 a field breaks a rule. 404 no such job, or somebody else's. 409 the job is not paid, or has a review.
 /// 422 the key was used for another request.
-#[utoipa::path(post, path = "/jobs/{id}/feedback", tag = "reviews", security(("access_token" = [])), request_body = FeedbackRequest,
+#[utoipa::path(post, path = "/customers/jobs/{id}/feedback", tag = "reviews", security(("access_token" = [])), request_body = FeedbackRequest,
     params(("id" = JobId, Path), ("Idempotency-Key" = Option<String>, Header, description = "Repeats get the first answer")),
     responses((status = 422, description = "The Idempotency-Key was used for another request"), (status = 200, body = MessageView), (status = 400, description = "A field breaks a rule"), (status = 403, description = "Not a customer"), (status = 404, description = "No such job, or somebody else's"), (status = 409, description = "The job is not paid, or has a review")))]
 async fn give_feedback(
@@ -190,7 +189,7 @@ impl From<UnreviewedRow> for UnreviewedJobView {
 }
 
 /// The calling customer's paid jobs without a review.
-#[utoipa::path(get, path = "/pending-feedback", tag = "reviews", security(("access_token" = [])),
+#[utoipa::path(get, path = "/customers/pending-feedback", tag = "reviews", security(("access_token" = [])),
     responses((status = 200, body = PendingFeedbackView), (status = 403, description = "Not a customer")))]
 async fn pending_feedback(State(pooler): State<Pooler>, who: Customer) -> Result<Json<PendingFeedbackView>> {
     let rows = queries::list_unreviewed(&pooler, who.user_id).await?;

@@ -2,12 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use super::ReviewId;
-use crate::auth::UserId;
-use crate::customers::CustomerId;
 use crate::db::{Pooler, Tx};
-use crate::jobs::{Action, JobId};
-use crate::providers::ProviderId;
+use crate::jobs::Action;
+use crate::types::{CustomerId, JobId, ProviderId, ReviewId, UserId};
 
 /// The most jobs in the list of those without a review.
 pub const MAX_PENDING: i64 = 100;

@@ -6,20 +6,18 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::StarCounts;
 use super::queries::{self, ReviewRow};
-use super::{ReviewId, StarCounts};
 use crate::auth::Provider;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
-use crate::jobs::JobId;
+use crate::state::ApiState;
+use crate::types::{JobId, ReviewId, Timestamp};
 use crate::web::extract::{Json, Path, Query};
 use crate::web::fields::Fields;
 use crate::web::page::{Page, PageRequest};
-use crate::web::state::ApiState;
-use crate::web::time::Timestamp;
 
-/// The routes below `/provider`.
-pub fn provider_routes() -> OpenApiRouter<ApiState> {
+pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(reviews)).routes(routes!(stats)).routes(routes!(review))
 }
 
@@ -78,7 +76,7 @@ impl From<ReviewRow> for ProviderReviewView {
 ///
 /// # Errors
 /// 400 a parameter breaks a rule.
-#[utoipa::path(get, path = "/reviews", tag = "reviews", security(("access_token" = [])), params(ReviewsQuery),
+#[utoipa::path(get, path = "/provider/reviews", tag = "reviews", security(("access_token" = [])), params(ReviewsQuery),
     responses((status = 200, body = Page<ProviderReviewView>), (status = 400, description = "A parameter breaks a rule"), (status = 403, description = "Not a provider")))]
 async fn reviews(
     State(pooler): State<Pooler>,
@@ -148,7 +146,7 @@ impl From<StarCounts> for ReviewStatsView {
 }
 
 /// The calling provider's reviews in numbers.
-#[utoipa::path(get, path = "/reviews/stats", tag = "reviews", security(("access_token" = [])),
+#[utoipa::path(get, path = "/provider/reviews/stats", tag = "reviews", security(("access_token" = [])),
     responses((status = 200, body = ReviewStatsView), (status = 403, description = "Not a provider")))]
 async fn stats(State(pooler): State<Pooler>, who: Provider) -> Result<Json<ReviewStatsView>> {
     Ok(Json(queries::count_stars(&pooler, who.user_id).await?.into()))
@@ -158,7 +156,7 @@ async fn stats(State(pooler): State<Pooler>, who: Provider) -> Result<Json<Revie
 ///
 /// # Errors
 /// 404 no such review, or it is of somebody else.
-#[utoipa::path(get, path = "/reviews/{id}", tag = "reviews", security(("access_token" = [])), params(("id" = ReviewId, Path)),
+#[utoipa::path(get, path = "/provider/reviews/{id}", tag = "reviews", security(("access_token" = [])), params(("id" = ReviewId, Path)),
     responses((status = 200, body = ProviderReviewView), (status = 403, description = "Not a provider"), (status = 404, description = "No such review, or of somebody else")))]
 async fn review(
     State(pooler): State<Pooler>,

@@ -9,7 +9,15 @@ mod http;
 mod queries;
 mod types;
 
-pub use feedback::customer_routes;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::state::ApiState;
+
 pub use feedback_queries::{lock_provider, set_rating};
-pub use http::provider_routes;
-pub use types::{ReviewId, StarCounts};
+pub use types::StarCounts;
+
+/// The feature's routes.
+#[must_use]
+pub fn routes() -> OpenApiRouter<ApiState> {
+    http::routes().merge(feedback::routes())
+}

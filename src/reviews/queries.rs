@@ -2,10 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{ReviewId, StarCounts};
-use crate::auth::UserId;
+use super::StarCounts;
 use crate::db::Pooler;
-use crate::jobs::JobId;
+use crate::types::{JobId, ReviewId, UserId};
 use crate::web::page::PageRequest;
 
 /// A review as the provider sees it.

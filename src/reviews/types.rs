@@ -1,11 +1,4 @@
-//! A review's id, and how ratings are counted: no I/O.
-
-use crate::id;
-
-id! {
-    /// A review: `stm.reviews.id`.
-    ReviewId(i64)
-}
+//! How ratings are counted: no I/O.
 
 /// Below this many stars a review must say why, and the provider's LSM is told.
 pub const LOW_RATING: i16 = 3;

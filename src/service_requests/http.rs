@@ -7,16 +7,16 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::ServiceRequestStatus;
 use super::queries::{self, CustomerRequest, ProviderRequest, RequestRow, RequestedRow};
-use super::{ServiceRequestId, ServiceRequestStatus};
 use crate::auth::{Customer, Provider};
 use crate::db::{Pooler, Tx};
 use crate::error::{Error, Result};
 use crate::notifications::{self, Created, NewNotification, NotificationType, Notifier};
+use crate::state::ApiState;
+use crate::types::{ServiceRequestId, Timestamp};
 use crate::web::extract::Json;
 use crate::web::fields::{Fields, LONG_TEXT, SHORT_TEXT};
-use crate::web::state::ApiState;
-use crate::web::time::Timestamp;
 
 /// The longest keyword of a customer, in characters.
 const MAX_KEYWORD: usize = 100;
@@ -27,14 +27,12 @@ const MAX_CUSTOMER_DESCRIPTION: usize = 500;
 /// The largest questions of a service, as JSON, in bytes.
 const MAX_QUESTIONS_BYTES: usize = 16 * 1024;
 
-/// The routes below `/customers`.
-pub fn customer_routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(request_service))
-}
-
-/// The routes below `/provider`.
-pub fn provider_routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(request_new_service)).routes(routes!(my_service_requests))
+/// The feature's routes.
+pub fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(request_service))
+        .routes(routes!(request_new_service))
+        .routes(routes!(my_service_requests))
 }
 
 /// A request that was made.
@@ -49,11 +47,15 @@ struct ServiceRequestedView {
 #[derive(Deserialize, ToSchema)]
 struct CustomerServiceRequest {
     /// The service; at most 100 characters.
+    #[schema(value_type = String)]
     keyword: Option<String>,
     /// What it should be; at most 500 characters.
+    #[schema(value_type = String)]
     description: Option<String>,
     /// Decides which LSM is told.
+    #[schema(value_type = String)]
     region: Option<String>,
+    #[schema(value_type = String)]
     zipcode: Option<String>,
 }
 
@@ -75,7 +77,7 @@ impl CustomerServiceRequest {
 ///
 /// # Errors
 /// 400 a field breaks a rule. 404 the account is banned or gone.
-#[utoipa::path(post, path = "/request-service", tag = "service requests", security(("access_token" = [])), request_body = CustomerServiceRequest,
+#[utoipa::path(post, path = "/customers/request-service", tag = "service requests", security(("access_token" = [])), request_body = CustomerServiceRequest,
     responses((status = 200, body = ServiceRequestedView), (status = 400, description = "A field breaks a rule"), (status = 403, description = "Not a customer")))]
 async fn request_service(
     State(pooler): State<Pooler>,
@@ -98,8 +100,11 @@ async fn request_service(
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ProviderServiceRequest {
+    #[schema(value_type = String)]
     service_name: Option<String>,
+    #[schema(value_type = String)]
     category: Option<String>,
+    #[schema(value_type = String)]
     description: Option<String>,
     /// What customers should be asked: a list, or an object.
     #[schema(value_type = Option<Object>)]
@@ -130,7 +135,7 @@ impl ProviderServiceRequest {
 ///
 /// # Errors
 /// 400 a field breaks a rule. 404 the account is banned or gone.
-#[utoipa::path(post, path = "/request-new-service", tag = "service requests", security(("access_token" = [])), request_body = ProviderServiceRequest,
+#[utoipa::path(post, path = "/provider/request-new-service", tag = "service requests", security(("access_token" = [])), request_body = ProviderServiceRequest,
     responses((status = 201, body = ServiceRequestedView), (status = 400, description = "A field breaks a rule"), (status = 403, description = "Not a provider")))]
 async fn request_new_service(
     State(pooler): State<Pooler>,
@@ -197,7 +202,7 @@ impl From<RequestRow> for MyServiceRequestView {
 }
 
 /// What the calling provider has asked for, newest first, at most 100.
-#[utoipa::path(get, path = "/my-service-requests", tag = "service requests", security(("access_token" = [])),
+#[utoipa::path(get, path = "/provider/my-service-requests", tag = "service requests", security(("access_token" = [])),
     responses((status = 200, body = Vec<MyServiceRequestView>), (status = 403, description = "Not a provider")))]
 async fn my_service_requests(State(pooler): State<Pooler>, who: Provider) -> Result<Json<Vec<MyServiceRequestView>>> {
     let rows = queries::list(&pooler, who.user_id).await?;

@@ -7,5 +7,5 @@ mod http;
 mod queries;
 mod types;
 
-pub use http::{customer_routes, provider_routes};
-pub use types::{ServiceRequestId, ServiceRequestStatus};
+pub use http::routes;
+pub use types::ServiceRequestStatus;

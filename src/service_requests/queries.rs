@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{ServiceRequestId, ServiceRequestStatus};
-use crate::auth::UserId;
+use super::ServiceRequestStatus;
 use crate::db::{Pooler, Tx};
+use crate::types::{ServiceRequestId, UserId};
 
 /// The most requests in one answer.
 pub const MAX_REQUESTS: i64 = 100;

@@ -1,11 +1,6 @@
-//! A request's id and states.
+//! The states of a request.
 
-use crate::{id, text_enum};
-
-id! {
-    /// A request for a service: `stm.service_requests.id`.
-    ServiceRequestId(i64)
-}
+use crate::types::text_enum;
 
 text_enum! {
     /// Where a request for a service is between being made and being decided.

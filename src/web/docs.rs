@@ -5,6 +5,7 @@ use utoipa::OpenApi;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder, path::PathItem};
+use utoipa_axum::router::UtoipaMethodRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::error::Problem;
@@ -64,6 +65,15 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut O
     ]
     .into_iter()
     .filter_map(|(method, operation)| operation.as_mut().map(|operation| (method, operation)))
+}
+
+/// Serves and documents `routes` under a second path.
+pub fn also_at<S>(path: &str, mut routes: UtoipaMethodRouter<S>) -> UtoipaMethodRouter<S> {
+    let paths = &mut routes.1.paths;
+    if let Some(item) = paths.values().next().cloned() {
+        paths.insert(path.to_owned(), item);
+    }
+    routes
 }
 
 /// Serves `/openapi.json`, and the page at `/docs` with its assets built in.

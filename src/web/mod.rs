@@ -1,15 +1,13 @@
 //! What every route shares.
 
+pub mod dates;
 pub mod docs;
 pub mod extract;
 pub mod fields;
 pub mod health;
 pub mod layers;
-pub mod money;
 pub mod origin;
 pub mod page;
-pub mod state;
-pub mod time;
 
 /// An answer that only says what was done.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]

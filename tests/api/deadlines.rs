@@ -1,10 +1,9 @@
 //! Time: response deadlines, and what a late cancellation costs.
 
 use chrono::{DateTime, Duration, Utc};
-use stm_backend::auth::UserId;
 use stm_backend::db::Pooler;
-use stm_backend::jobs::{Action, Command, JobId, carry_out, deadlines};
-use stm_backend::web::money::Cents;
+use stm_backend::jobs::{Action, Command, carry_out, deadlines};
+use stm_backend::types::{Cents, JobId, UserId};
 use tokio_util::sync::CancellationToken;
 
 use crate::doors::pooler;

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
-use stm_backend::auth::{AccessTokens, Role, UserId};
+use stm_backend::auth::AccessTokens;
+use stm_backend::types::{Role, UserId};
 use tempfile::TempDir;
 
 /// How long anything that should happen soon may take on a busy machine.

@@ -22,6 +22,7 @@ mod errors;
 mod explain;
 mod harness;
 mod idempotency;
+mod imports;
 mod jobs;
 mod main_job;
 mod model;

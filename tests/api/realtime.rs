@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use stm_backend::auth::{AccessTokens, Role, UserId};
+use stm_backend::auth::AccessTokens;
+use stm_backend::types::{Role, UserId};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 

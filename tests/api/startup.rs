@@ -313,7 +313,7 @@ async fn two_processes_start_at_once_on_an_empty_database() {
 async fn reads_secrets_from_a_file() {
     let database = Database::create().await;
     let directory = tempfile::tempdir().expect("a directory");
-    let lines: Vec<_> = environment(&database, &[("PORT", "0"), ("HOST", "127.0.0.1")])
+    let lines: Vec<_> = environment(&database, &[("PORT", " 0 "), ("HOST", "127.0.0.1 ")])
         .into_iter()
         .map(|(name, value)| format!("{name} = {value:?}\n"))
         .collect();

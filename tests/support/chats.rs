@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
-use stm_backend::auth::{AccessTokens, Role, UserId};
+use stm_backend::auth::AccessTokens;
+use stm_backend::types::{Role, UserId};
 
 /// How long the tokens are good.
 const TOKENS_EXPIRE_IN: Duration = Duration::from_secs(3600);

@@ -9,20 +9,16 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::queries::{self, CustomerRow, NewJob, OfferRow};
-use super::types::{Booked, FirstMessage, parse_date};
+use super::types::{Booked, FirstMessage};
 use crate::auth::Customer;
-use crate::catalog::ServiceId;
-use crate::chat::ChatId;
 use crate::db::{Pooler, Tx};
 use crate::error::{Error, Result};
 use crate::idempotency::{self, Answer, Begun, Once};
-use crate::jobs::{JobId, JobStatus};
 use crate::notifications::{self, NewNotification, NotificationType, Notifier};
-use crate::providers::ProviderId;
+use crate::state::ApiState;
+use crate::types::{Cents, ChatId, JobId, JobStatus, ProviderId, ServiceId, Timestamp};
+use crate::web::dates::parse_appointment;
 use crate::web::fields::{Fields, SHORT_TEXT};
-use crate::web::money::Cents;
-use crate::web::state::ApiState;
-use crate::web::time::Timestamp;
 
 /// The most pictures of a job.
 const MAX_IMAGES: usize = 20;
@@ -30,22 +26,19 @@ const MAX_IMAGES: usize = 20;
 /// The largest answers to a service's questions, as JSON, in bytes.
 const MAX_ANSWERS_BYTES: usize = 16 * 1024;
 
-/// The routes below `/jobs`.
 pub fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(create))
-}
-
-/// The routes below `/customer`.
-pub fn customer_routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(booking))
+    OpenApiRouter::new().routes(routes!(create)).routes(routes!(booking))
 }
 
 /// What is booked, with whom, where and when.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct CreateRequest {
+    #[schema(value_type = ServiceId)]
     service_id: Option<ServiceId>,
+    #[schema(value_type = ProviderId)]
     provider_id: Option<ProviderId>,
+    #[schema(value_type = String)]
     zipcode: Option<String>,
     location: Option<String>,
     /// Answers to the service's questions.
@@ -120,7 +113,7 @@ pub struct ChatCreatedView {
 /// # Errors
 /// 400 a field breaks a rule, or the provider cannot be booked for it. 403 not a customer, or banned.
 /// 404 no such service or provider. 409 another job must be settled first.
-#[utoipa::path(post, path = "/create", tag = "jobs", security(("access_token" = [])), request_body = CreateRequest,
+#[utoipa::path(post, path = "/jobs/create", tag = "jobs", security(("access_token" = [])), request_body = CreateRequest,
     params(("Idempotency-Key" = Option<String>, Header, description = "Repeats get the first answer")),
     responses((status = 422, description = "The Idempotency-Key was used for another request"), (status = 201, body = CreatedView), (status = 400, description = "A field breaks a rule, or the provider cannot be booked for it"), (status = 403, description = "Not a customer, or banned"), (status = 404, description = "No such service or provider"), (status = 409, description = "Another job must be settled first")))]
 async fn create(
@@ -158,7 +151,7 @@ async fn create(
 ///
 /// # Errors
 /// As there.
-#[utoipa::path(post, path = "/booking", tag = "jobs", security(("access_token" = [])), request_body = CreateRequest,
+#[utoipa::path(post, path = "/customer/booking", tag = "jobs", security(("access_token" = [])), request_body = CreateRequest,
     params(("Idempotency-Key" = Option<String>, Header, description = "Repeats get the first answer")),
     responses((status = 422, description = "The Idempotency-Key was used for another request"), (status = 201, body = CreatedView), (status = 400, description = "A field breaks a rule, or the provider cannot be booked for it"), (status = 403, description = "Not a customer, or banned"), (status = 404, description = "No such service or provider"), (status = 409, description = "Another job must be settled first")))]
 async fn booking(
@@ -254,7 +247,7 @@ impl CreateRequest {
         rules.check("answers", answers.to_string().len() <= MAX_ANSWERS_BYTES, "must be at most 16384 bytes of JSON");
 
         let preferred_date = self.preferred_date.filter(|text| !text.trim().is_empty());
-        let scheduled_at = preferred_date.as_deref().and_then(parse_date);
+        let scheduled_at = preferred_date.as_deref().and_then(parse_appointment);
         rules.check("preferredDate", preferred_date.is_none() || scheduled_at.is_some(), "must be an ISO-8601 date");
         rules.appointment("preferredDate", scheduled_at, now);
 

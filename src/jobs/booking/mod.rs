@@ -7,5 +7,5 @@ mod http;
 pub mod queries;
 pub mod types;
 
-pub use http::{ChatCreatedView, CreatedView, JobCreatedView, customer_routes, routes};
+pub use http::{ChatCreatedView, CreatedView, JobCreatedView, routes};
 pub use types::{FirstMessage, cut, write_answers};

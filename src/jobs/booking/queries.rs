@@ -3,14 +3,9 @@
 use chrono::{DateTime, Utc};
 
 use super::types::{Availability, Blocks, Booked};
-use crate::auth::UserId;
-use crate::catalog::ServiceId;
-use crate::chat::ChatId;
-use crate::customers::CustomerId;
 use crate::db::{Pooler, Tx};
 use crate::jobs::queries::Line;
-use crate::jobs::{JobId, JobStatus};
-use crate::providers::ProviderId;
+use crate::types::{ChatId, CustomerId, JobId, JobStatus, ProviderId, ServiceId, UserId};
 
 /// The customer who books.
 #[derive(Debug)]

@@ -2,14 +2,11 @@
 
 use std::fmt::Write as _;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
+use chrono::{DateTime, Utc};
 
-use crate::auth::UserId;
-use crate::chat::{ChatId, Side};
 use crate::error::Error;
-use crate::jobs::JobId;
 use crate::jobs::queries::Line;
-use crate::web::money::Cents;
+use crate::types::{Cents, ChatId, JobId, Side, UserId};
 
 /// What stands between a customer and a new booking.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -72,23 +69,6 @@ impl Availability {
         }
         Ok(())
     }
-}
-
-/// Reads a preferred date as clients write it: with time zone, without (UTC), or a day alone.
-#[must_use]
-pub fn parse_date(text: &str) -> Option<DateTime<Utc>> {
-    let text = text.trim();
-    let midnight = |day: NaiveDate| day.and_hms_opt(0, 0, 0);
-    DateTime::parse_from_rfc3339(text)
-        .map(|time| time.to_utc())
-        .ok()
-        .or_else(|| {
-            ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"]
-                .iter()
-                .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
-                .map(|time| time.and_utc())
-        })
-        .or_else(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().and_then(midnight).map(|time| time.and_utc()))
 }
 
 /// What the chat of a new job begins with, in the customer's name.
@@ -229,21 +209,6 @@ mod tests {
             let availability =
                 Availability { is_active: missing != 0, offers_service: missing != 1, serves_zip_code: missing != 2 };
             assert_eq!(availability.check().is_ok(), missing == 3);
-        }
-    }
-
-    #[test]
-    fn dates_as_clients_write_them() {
-        for (text, expected) in [
-            ("2026-12-01T10:00:00.000Z", "2026-12-01T10:00:00+00:00"),
-            ("2026-12-01T10:00:00-05:00", "2026-12-01T15:00:00+00:00"),
-            ("2026-12-01T10:00", "2026-12-01T10:00:00+00:00"),
-            ("2026-12-01", "2026-12-01T00:00:00+00:00"),
-        ] {
-            assert_eq!(parse_date(text).unwrap().to_rfc3339(), expected, "{text}");
-        }
-        for bad in ["", "tomorrow", "12/01/2026", "2026-13-01", "2026-02-30"] {
-            assert_eq!(parse_date(bad), None, "{bad}");
         }
     }
 

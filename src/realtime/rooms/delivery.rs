@@ -8,9 +8,10 @@ use tokio::time::Instant;
 
 use super::{Room, Rooms, Seat, State};
 use crate::chat::events::NewMessageEvent;
-use crate::chat::{self, ChatId, MessageId, MessageView};
+use crate::chat::{self, MessageView};
 use crate::realtime::Encoded;
 use crate::realtime::session::lock;
+use crate::types::{ChatId, MessageId};
 
 /// How many messages are read at a time for sockets that are behind.
 const FEED_MESSAGES: i64 = 200;

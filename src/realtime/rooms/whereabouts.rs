@@ -8,9 +8,8 @@ use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
 use super::{Rooms, Seat};
-use crate::auth::UserId;
-use crate::chat::ChatId;
 use crate::realtime::session::lock;
+use crate::types::{ChatId, UserId};
 
 /// For how long a member who dropped out of a chat is given what was missed without asking.
 const RESUME_WITHIN: Duration = Duration::from_secs(120);

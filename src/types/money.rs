@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 pub struct Cents(pub i64);
 
 /// The largest amount that is accepted: ten million dollars.
-pub const MAX: Cents = Cents(1_000_000_000);
+const MAX: Cents = Cents(1_000_000_000);
 
 impl Serialize for Cents {
     #[expect(clippy::cast_precision_loss, reason = "amounts are far below 2^53 cents")]

@@ -1,0 +1,41 @@
+//! Everything that answers a request: one line a feature. Which paths a feature has stands at its handlers.
+
+use axum::Router;
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::state::ApiState;
+use crate::web::{docs, health};
+use crate::{
+    auth, catalog, chat, customers, disputes, jobs, negotiation, notifications, providers, realtime, reviews,
+    service_requests,
+};
+
+fn features() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::with_openapi(docs::Frame::openapi())
+        .merge(auth::routes())
+        .merge(catalog::routes())
+        .merge(chat::routes())
+        .merge(customers::routes())
+        .merge(disputes::routes())
+        .merge(jobs::routes())
+        .merge(negotiation::routes())
+        .merge(notifications::routes())
+        .merge(providers::routes())
+        .merge(reviews::routes())
+        .merge(service_requests::routes())
+}
+
+/// REST, health, and the documents that describe them and the sockets.
+pub fn router(state: ApiState, doors: health::Doors) -> Router {
+    let (routes, api) = features().with_state(state).merge(health::routes().with_state(doors)).split_for_parts();
+    routes.merge(docs::routes(docs::complete(api))).merge(realtime::asyncapi::routes())
+}
+
+/// The OpenAPI document, for the snapshot.
+#[must_use]
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    let mut api = features().into_openapi();
+    api.merge(health::routes().into_openapi());
+    docs::complete(api)
+}

@@ -1,0 +1,78 @@
+//! Dates as clients write them: a moment with a time zone, a moment without one, which is in UTC, or a day alone.
+
+use chrono::{DateTime, Datelike as _, Days, NaiveDate, NaiveDateTime, NaiveTime, Utc};
+
+/// Reads an appointment. A day alone is its first moment.
+#[must_use]
+pub fn parse_appointment(text: &str) -> Option<DateTime<Utc>> {
+    let text = text.trim();
+    parse_moment(text).or_else(|| parse_unzoned(text, "%Y-%m-%d %H:%M")).or_else(|| parse_day(text))
+}
+
+/// Reads the beginning of a span of time: a moment, or the first one of a day.
+#[must_use]
+pub fn parse_from(text: &str) -> Option<DateTime<Utc>> {
+    parse_moment(text).or_else(|| parse_day(text)).filter(is_in_reach)
+}
+
+/// Reads the end of a span of time, which is not part of it: a moment, or the end of a day.
+#[must_use]
+pub fn parse_until(text: &str) -> Option<DateTime<Utc>> {
+    match parse_moment(text) {
+        Some(moment) => Some(moment).filter(is_in_reach),
+        None => parse_day(text).filter(is_in_reach)?.checked_add_days(Days::new(1)),
+    }
+}
+
+fn parse_moment(text: &str) -> Option<DateTime<Utc>> {
+    let zoned = DateTime::parse_from_rfc3339(text).map(|time| time.to_utc()).ok();
+    zoned.or_else(|| parse_unzoned(text, "%Y-%m-%dT%H:%M:%S%.f")).or_else(|| parse_unzoned(text, "%Y-%m-%dT%H:%M"))
+}
+
+fn parse_unzoned(text: &str, format: &str) -> Option<DateTime<Utc>> {
+    NaiveDateTime::parse_from_str(text, format).map(|time| time.and_utc()).ok()
+}
+
+/// The first moment of a day.
+fn parse_day(text: &str) -> Option<DateTime<Utc>> {
+    NaiveDate::parse_from_str(text, "%Y-%m-%d").map(|day| day.and_time(NaiveTime::MIN).and_utc()).ok()
+}
+
+/// Whether the database knows years as far away.
+fn is_in_reach(time: &DateTime<Utc>) -> bool {
+    (1..=9999).contains(&time.year())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn appointments_as_clients_write_them() {
+        for (text, expected) in [
+            ("2026-12-01T10:00:00.000Z", "2026-12-01T10:00:00+00:00"),
+            ("2026-12-01T10:00:00-05:00", "2026-12-01T15:00:00+00:00"),
+            ("2026-12-01T10:00", "2026-12-01T10:00:00+00:00"),
+            (" 2026-12-01 10:00 ", "2026-12-01T10:00:00+00:00"),
+            ("2026-12-01", "2026-12-01T00:00:00+00:00"),
+        ] {
+            assert_eq!(parse_appointment(text).unwrap().to_rfc3339(), expected, "{text}");
+        }
+        for bad in ["", "tomorrow", "12/01/2026", "2026-13-01", "2026-02-30"] {
+            assert_eq!(parse_appointment(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_day_is_meant_as_a_whole() {
+        let text = |time: Option<DateTime<Utc>>| time.map(|time| time.to_rfc3339());
+        assert_eq!(text(parse_from("2026-12-01")).as_deref(), Some("2026-12-01T00:00:00+00:00"));
+        assert_eq!(text(parse_until("2026-12-31")).as_deref(), Some("2027-01-01T00:00:00+00:00"));
+        for moment in ["2026-12-01T10:00:00.000-05:00", "2026-12-01T15:00"] {
+            assert_eq!(text(parse_until(moment)).as_deref(), Some("2026-12-01T15:00:00+00:00"), "{moment}");
+        }
+        for bad in ["", "yesterday", "2026-02-30", "+262000-01-01", "-9999-01-01T00:00", "12/01/2026"] {
+            assert_eq!((parse_from(bad), parse_until(bad)), (None, None), "{bad}");
+        }
+    }
+}
