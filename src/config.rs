@@ -3,29 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use doors::url::{ConnectionString, Secret};
+use doors::{DirectSettings, PoolerSettings, PoolerWire};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::db::url::{ConnectionString, Secret};
 use crate::web::origin::AllowedOrigins;
-
-/// How the transaction pooler is spoken to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum PoolerWire {
-    /// Through a relay in this process: one round trip for a read, two for a write of one statement.
-    #[default]
-    Pipelined,
-    /// As sqlx speaks: three round trips for a read, four for a write of one statement.
-    Plain,
-}
-
-impl std::fmt::Display for PoolerWire {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Pipelined => "pipelined",
-            Self::Plain => "plain",
-        })
-    }
-}
 
 /// How often the server asks each client whether it is there, and how long it waits for the answer.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +18,11 @@ pub struct Heartbeat {
     pub timeout: Duration,
 }
 
+/// Every statement of the direct door finds its rows by an index. A plan that is made while a table is still empty would
+/// rather scan it, and is kept until the table is analyzed: a hundred times slower by then.
+pub const DIRECT_SESSION: [&str; 3] =
+    ["set plan_cache_mode = force_generic_plan", "set jit = off", "set enable_seqscan = off"];
+
 /// The configuration. Each field names its secret, unit and default.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -45,14 +32,11 @@ pub struct Config {
     pub direct_url: ConnectionString,
     /// `JWT_SECRET`: signs access tokens (HS256), at least 32 bytes. Required.
     pub jwt_secret: SecretString,
-    /// `POOLER_WIRE`: `pipelined` (default) or `plain`.
-    pub pooler_wire: PoolerWire,
-    /// `POOLER_MAX_CONNECTIONS`: client connections to the pooler, 1 to 500, default 32.
-    pub pooler_max_connections: u32,
-    /// `DIRECT_MAX_CONNECTIONS`: this process's direct connections, 4 to 15, default 15.
-    pub direct_max_connections: u32,
-    /// `STATEMENT_TIMEOUT_S`: the longest a statement may run, in seconds, 1 to 60, default 5.
-    pub statement_timeout: Duration,
+    /// `POOLER_WIRE`: `pipelined` (default) or `plain`. `POOLER_MAX_CONNECTIONS`: client connections to the pooler, 1 to
+    /// 500, default 32. `STATEMENT_TIMEOUT_S`: the longest a statement may run, in seconds, 1 to 60, default 5.
+    pub pooler: PoolerSettings,
+    /// `DIRECT_MAX_CONNECTIONS`: this process's direct connections, 4 to 15, default 15. `STATEMENT_TIMEOUT_S`, as above.
+    pub direct: DirectSettings,
     /// `ACCESS_TOKEN_EXPIRES_IN_S`: lifetime of an access token, in seconds, 60 to 86400, default 3600.
     pub access_token_expires_in: Duration,
     /// `REFRESH_TOKEN_EXPIRES_IN_S`: lifetime of a refresh token, in seconds, default 30 days.
@@ -97,12 +81,21 @@ impl Config {
             read.problems.push(problem);
         }
         let jwt_secret = read.jwt_secret();
-        let pooler_wire =
-            read.one_of("POOLER_WIRE", [("pipelined", PoolerWire::Pipelined), ("plain", PoolerWire::Plain)]);
+        let pooler_wire = read.one_of("POOLER_WIRE", PoolerWire::ALL.map(|wire| (wire.as_str(), wire)));
         let warnings = read.retired();
-        let pooler_max_connections = read.number("POOLER_MAX_CONNECTIONS", 32, 1, 500);
-        let direct_max_connections = read.number("DIRECT_MAX_CONNECTIONS", 15, 4, 15);
-        let statement_timeout_s = read.number("STATEMENT_TIMEOUT_S", 5, 1, 60);
+        let pooler_max_connections = read.number(
+            "POOLER_MAX_CONNECTIONS",
+            32,
+            *PoolerSettings::MAX_CONNECTIONS.start(),
+            *PoolerSettings::MAX_CONNECTIONS.end(),
+        );
+        let direct_max_connections = read.number(
+            "DIRECT_MAX_CONNECTIONS",
+            DirectSettings::MOST_CONNECTIONS,
+            4,
+            DirectSettings::MOST_CONNECTIONS,
+        );
+        let statement_timeout = Duration::from_secs(read.number("STATEMENT_TIMEOUT_S", 5, 1, 60).into());
         let access_token_expires_in_s = read.number("ACCESS_TOKEN_EXPIRES_IN_S", 3600, 60, 86_400);
         let refresh_token_expires_in_s = read.number("REFRESH_TOKEN_EXPIRES_IN_S", 30 * 86_400, 3600, 365 * 86_400);
         let ping_interval_s = read.number("PING_INTERVAL_S", 25, 1, 300);
@@ -119,10 +112,18 @@ impl Config {
                 database_url,
                 direct_url,
                 jwt_secret,
-                pooler_wire,
-                pooler_max_connections,
-                direct_max_connections,
-                statement_timeout: Duration::from_secs(statement_timeout_s.into()),
+                pooler: PoolerSettings {
+                    max_connections: pooler_max_connections,
+                    statement_timeout,
+                    wire: pooler_wire,
+                    application_name: "stm-pooler",
+                },
+                direct: DirectSettings {
+                    max_connections: direct_max_connections,
+                    statement_timeout,
+                    application_name: "stm-direct",
+                    session: &DIRECT_SESSION,
+                },
                 access_token_expires_in: Duration::from_secs(access_token_expires_in_s.into()),
                 refresh_token_expires_in: Duration::from_secs(refresh_token_expires_in_s.into()),
                 heartbeat: Heartbeat {
@@ -253,8 +254,8 @@ mod tests {
     #[test]
     fn defaults() {
         let config = config(&[]).unwrap();
-        assert_eq!(config.direct_max_connections, 15);
-        assert_eq!(config.pooler_wire, PoolerWire::Pipelined);
+        assert_eq!(config.direct.max_connections, 15);
+        assert_eq!(config.pooler.wire, PoolerWire::Pipelined);
         assert!(config.warnings.is_empty());
         assert!(!config.demo_data);
     }
@@ -287,7 +288,7 @@ mod tests {
     #[test]
     fn a_setting_that_is_gone_is_named() {
         let config = config(&[("POOLER_STATEMENTS", "named"), ("POOLER_WIRE", "plain")]).unwrap();
-        assert_eq!(config.pooler_wire, PoolerWire::Plain);
+        assert_eq!(config.pooler.wire, PoolerWire::Plain);
         assert!(matches!(&*config.warnings, [warning] if warning.contains("POOLER_STATEMENTS is gone")));
     }
 

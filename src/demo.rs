@@ -2,7 +2,7 @@
 
 use sqlx::Executor as _;
 
-use crate::db::Direct;
+use doors::Direct;
 
 /// Loads the demo users and services once, and tells how to log in as them.
 ///

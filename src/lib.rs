@@ -8,7 +8,6 @@ pub mod catalog;
 pub mod chat;
 pub mod config;
 pub mod customers;
-pub mod db;
 mod demo;
 pub mod disputes;
 pub mod error;
@@ -30,12 +29,12 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 use axum::Router;
+use doors::diagnose::connection_failure;
+use doors::url::ConnectionString;
+use doors::{Direct, Doors, Pooler};
 
 use auth::{AccessTokens, Passwords, RefreshTokenLifetime};
 pub use config::Config;
-use db::probe::{self, Pooling};
-use db::url::{ConnectionString, Secret};
-use db::{Direct, Pooler, diagnose};
 use realtime::Realtime;
 pub use routes::openapi;
 use state::ApiState;
@@ -75,8 +74,9 @@ pub async fn start(config: Config) -> anyhow::Result<App> {
         tracing::warn!("{warning}");
     }
     let (pooler, direct) = connect(&config).await?;
-    db::migrate(&direct).await.map_err(|message| anyhow!(message))?;
-    db::check_same_database(&pooler, &direct).await.map_err(|message| anyhow!(message))?;
+    let mut migrator = sqlx::migrate!();
+    doors::migrate(&direct, &mut migrator).await.map_err(anyhow::Error::msg)?;
+    doors::check_same_database(&pooler, &direct, &migrator).await.map_err(anyhow::Error::msg)?;
     if config.demo_data {
         demo::load(&direct).await.context("DEMO_DATA: the demo data could not be loaded")?;
     }
@@ -84,7 +84,7 @@ pub async fn start(config: Config) -> anyhow::Result<App> {
     let access_tokens = Arc::new(AccessTokens::new(&config.jwt_secret, config.access_token_expires_in));
     let realtime = Realtime::start(direct.clone(), access_tokens.clone(), config.heartbeat)
         .await
-        .map_err(|error| refusal(&config.direct_url, &error))?;
+        .map_err(|error| anyhow!(connection_failure(&config.direct_url, &error)))?;
     let state = ApiState {
         pooler: pooler.clone(),
         access_tokens,
@@ -94,60 +94,22 @@ pub async fn start(config: Config) -> anyhow::Result<App> {
         notifier: realtime.notifier.clone(),
     };
     let worker = Worker::start(pooler.clone(), realtime.notifier.clone());
-    let doors = web::health::Doors { pooler, direct: direct.clone() };
-    let router = web::layers::around_routes(routes::router(state, doors))
+    let both = web::health::Doors { pooler, direct: direct.clone() };
+    let router = web::layers::around_routes(routes::router(state, both))
         .layer(realtime.layer.clone())
         .layer(web::layers::cors(config.allowed_origins));
     Ok(App { router, worker, realtime, direct })
 }
 
-/// Probes both connection strings at the same time, then prepares both doors.
+/// Opens both doors, and says so.
 async fn connect(config: &Config) -> anyhow::Result<(Pooler, Direct)> {
-    let (database_url, direct_url) = (&config.database_url, &config.direct_url);
-    let (pooler, direct) = tokio::join!(probe::pooling(database_url), probe::pooling(direct_url));
-    let pooler = pooler.map_err(|error| refusal(database_url, &error));
-    let direct = direct.map_err(|error| refusal(direct_url, &error));
-    // Both told at once: one start less for whoever has two to mend.
-    let (pooler, direct) = match (pooler, direct) {
-        (Err(first), Err(second)) => return Err(anyhow!("{first}\n{second}")),
-        (pooler, direct) => (pooler?, direct?),
-    };
-    check_direct(direct, pooler)?;
-    if pooler == Pooling::Session {
-        tracing::warn!(
-            "DATABASE_URL is not a transaction pooler: each of up to {} connections holds a server of its own. {}",
-            config.pooler_max_connections,
-            Secret::DatabaseUrl.what_to_put()
-        );
+    let opened = doors::connect(&config.database_url, &config.pooler, &config.direct_url, &config.direct).await;
+    let Doors { pooler, direct, warnings } = opened.map_err(anyhow::Error::msg)?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
     }
-    let pooler = Pooler::new(database_url, config.pooler_max_connections, config.statement_timeout, config.pooler_wire)
-        .map_err(|problem| anyhow!(problem))?;
-    let direct = Direct::new(direct_url, config.direct_max_connections, config.statement_timeout)
-        .map_err(|problem| anyhow!(problem))?;
-    let (pooler_answers, direct_answers) = tokio::join!(pooler.ping(), direct.ping());
-    pooler_answers
-        .map_err(|error| anyhow!(diagnose::first_statement_failure(database_url, config.pooler_wire, &error)))?;
     tracing::info!("✅ Connected to transaction pooler (REST API)");
-    direct_answers.map_err(|error| refusal(direct_url, &error))?;
     tracing::info!("✅ Connected to direct connection (Real-time/Socket.IO)");
-    tracing::info!("statements travel to the transaction pooler {} (POOLER_WIRE)", config.pooler_wire);
+    tracing::info!("statements travel to the transaction pooler {} (POOLER_WIRE)", config.pooler.wire);
     Ok((pooler, direct))
-}
-
-fn refusal(url: &ConnectionString, error: &sqlx::Error) -> anyhow::Error {
-    anyhow!(diagnose::connection_failure(url, error))
-}
-
-/// Chat and migrations need a session: a transaction pooler in its place is the commonest mistake.
-fn check_direct(direct: Pooling, pooler: Pooling) -> anyhow::Result<()> {
-    match (direct, pooler) {
-        (Pooling::Session, _) => Ok(()),
-        (Pooling::Transaction, Pooling::Session) => Err(anyhow!(
-            "DATABASE_URL and DIRECT_URL are swapped: DIRECT_URL is a transaction pooler, and DATABASE_URL is not one. Exchange their values."
-        )),
-        (Pooling::Transaction, Pooling::Transaction) => Err(anyhow!(
-            "DIRECT_URL is a transaction pooler, but Socket.IO and migrations need a session. {}",
-            Secret::DirectUrl.what_to_put()
-        )),
-    }
 }

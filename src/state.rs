@@ -1,15 +1,15 @@
 //! What handlers can reach. Of the two doors REST's state holds only [`Pooler`], the sockets' only
-//! [`Direct`](crate::db::Direct): a handler that wants the other one does not compile.
+//! [`Direct`](doors::Direct): a handler that wants the other one does not compile.
 //!
 //! ```compile_fail,E0308
 //! use axum::extract::FromRef;
-//! fn reach(state: &stm_backend::state::ApiState) -> stm_backend::db::Direct {
-//!     stm_backend::db::Direct::from_ref(state)
+//! fn reach(state: &stm_backend::state::ApiState) -> doors::Direct {
+//!     doors::Direct::from_ref(state)
 //! }
 //! ```
 //!
 //! ```compile_fail,E0609
-//! fn reach(state: &stm_backend::state::SocketState) -> &stm_backend::db::Pooler {
+//! fn reach(state: &stm_backend::state::SocketState) -> &doors::Pooler {
 //!     &state.pooler
 //! }
 //! ```
@@ -19,7 +19,6 @@ use std::sync::Arc;
 use axum::extract::FromRef;
 
 use crate::auth::{AccessTokens, Passwords, RefreshTokenLifetime};
-use crate::db::Pooler;
 use crate::notifications::Notifier;
 use crate::realtime::connections::Connections;
 use crate::realtime::limits::Limits;
@@ -27,6 +26,7 @@ use crate::realtime::readings::Readings;
 use crate::realtime::reads::Reads;
 use crate::realtime::rooms::Rooms;
 use crate::realtime::writer::Writer;
+use doors::Pooler;
 
 /// The state of the REST routes.
 #[derive(Debug, Clone, FromRef)]

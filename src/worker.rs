@@ -8,10 +8,10 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::db::Pooler;
 use crate::idempotency;
 use crate::jobs::deadlines;
 use crate::notifications::Notifier;
+use doors::Pooler;
 
 /// How often deadlines are looked at, and so how late they may be acted upon.
 const DEADLINES_EVERY: Duration = Duration::from_secs(5);

@@ -4,11 +4,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use doors::url::{ConnectionString, Secret};
+use doors::{Direct, DirectSettings};
 use futures_util::future::join_all;
 use stm_backend::chat::{MessageType, NewMessage, Outcome, insert_messages};
+use stm_backend::config::DIRECT_SESSION;
 use stm_backend::config::Heartbeat;
-use stm_backend::db::Direct;
-use stm_backend::db::url::{ConnectionString, Secret};
 use stm_backend::realtime::connections::Connections;
 use stm_backend::realtime::readings::Readings;
 use stm_backend::realtime::rooms::Rooms;
@@ -98,8 +99,17 @@ pub fn section(bench: &mut Bench) {
 
 fn ways(database: &Database) -> [Way; 2] {
     let url = ConnectionString::parse(Secret::DirectUrl, &database.direct_url()).expect("a URL");
-    let door =
-        || Direct::new(&url, u32::try_from(PGBENCH_CLIENTS).expect("a few"), Duration::from_secs(5)).expect("a door");
+    let door = || {
+        Direct::new(
+            &url,
+            &DirectSettings {
+                max_connections: u32::try_from(PGBENCH_CLIENTS).expect("a few"),
+                session: &DIRECT_SESSION,
+                ..DirectSettings::default()
+            },
+        )
+        .expect("a door")
+    };
     let direct = door();
     let heartbeat = Heartbeat { interval: Duration::from_secs(25), timeout: Duration::from_secs(20) };
     let readings = Readings::new(direct.clone(), 3);

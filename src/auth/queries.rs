@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::db::{Pooler, Tx};
 use crate::types::{Role, UserId};
+use doors::{Pooler, Tx};
 
 /// A user, as shown to the user.
 #[derive(Debug)]

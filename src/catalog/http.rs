@@ -8,12 +8,12 @@ use utoipa_axum::routes;
 
 use super::queries::{self, ProviderRow, ServiceRow};
 use super::types::SortBy;
-use crate::db::Pooler;
 use crate::error::{Error, Result};
 use crate::state::ApiState;
 use crate::types::{Cents, ProviderId, ServiceId};
 use crate::web::extract::{Json, Path, Query};
 use crate::web::fields::Fields;
+use doors::Pooler;
 
 pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(services)).routes(routes!(providers))

@@ -1,8 +1,8 @@
 //! What the public may see of services and providers.
 
 use super::types::SortBy;
-use crate::db::Pooler;
 use crate::types::{ProviderId, ServiceId};
+use doors::Pooler;
 
 /// The most services, and the most providers of a service, in one answer.
 pub const MAX_SERVICES: i64 = 1000;

@@ -9,13 +9,13 @@ use utoipa_axum::routes;
 
 use super::search_queries::{self as queries, FoundServiceRow, PlaceRow, ProviderFilter, ServiceFilter, SuggestionRow};
 use super::{ProviderRow, Words};
-use crate::db::Pooler;
 use crate::error::{Error, Result};
 use crate::state::ApiState;
 use crate::types::{Cents, ProviderId, ServiceId};
 use crate::web::extract::{Json, Path, Query};
 use crate::web::fields::{Fields, MAX_LIMIT};
 use crate::web::page::{Page, PageRequest};
+use doors::Pooler;
 
 /// The longest search, in characters.
 const MAX_QUERY_CHARS: usize = 100;

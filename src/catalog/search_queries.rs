@@ -2,9 +2,9 @@
 
 use super::ProviderRow;
 use super::search_types::Words;
-use crate::db::Pooler;
 use crate::types::{ProviderId, ServiceId};
 use crate::web::page::PageRequest;
+use doors::Pooler;
 
 /// Which services.
 #[derive(Debug, Default)]

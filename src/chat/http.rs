@@ -9,12 +9,12 @@ use utoipa_axum::routes;
 use super::queries::{self, Window};
 use super::{MessageView, lists};
 use crate::auth::Caller;
-use crate::db::Pooler;
 use crate::error::{Error, Result};
 use crate::state::ApiState;
 use crate::types::ChatId;
 use crate::web::extract::{Json, Path, Query};
 use crate::web::fields::{Fields, MAX_LIMIT};
+use doors::Pooler;
 
 /// The feature's routes.
 pub fn routes() -> OpenApiRouter<ApiState> {

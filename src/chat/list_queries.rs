@@ -1,8 +1,8 @@
 //! Lists of chats, through the pooler.
 
 use super::{MessageType, MessageView};
-use crate::db::Pooler;
 use crate::types::{ChatId, CustomerId, JobId, JobStatus, MessageId, ProviderId, Side, Timestamp, UserId};
+use doors::Pooler;
 
 /// A chat as one of its members finds it in a list.
 #[derive(Debug)]

@@ -9,13 +9,13 @@ use utoipa_axum::routes;
 use super::MessageView;
 use super::list_queries::{self, ChatRow, PersonRow};
 use crate::auth::{Customer, Lsm, Provider};
-use crate::db::Pooler;
 use crate::error::Result;
 use crate::realtime::connections::Connections;
 use crate::state::ApiState;
 use crate::types::{ChatId, CustomerId, JobId, JobStatus, ProviderId, Side, Timestamp, UserId};
 use crate::web::extract::{Json, Query};
 use crate::web::fields::{Fields, MAX_LIMIT};
+use doors::Pooler;
 
 pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(customer_chats)).routes(routes!(provider_chats)).routes(routes!(lsm_chats))

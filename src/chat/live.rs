@@ -8,9 +8,9 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::{MessageType, MessageView};
-use crate::db::Direct;
 use crate::notifications::{NotificationType, NotificationView};
 use crate::types::{ChatId, MessageId, NotificationId, Role, Side, Timestamp, UserId};
+use doors::Direct;
 
 /// May this user use the chat: does the account exist, is it not banned, and is the login not revoked?
 ///

@@ -1,8 +1,8 @@
 //! Chats and messages through the pooler, and lines that come with a change of a job.
 
 use super::{MessageType, MessageView};
-use crate::db::{Door, Pooler, Tx};
 use crate::types::{ChatId, MessageId, Side, UserId};
+use doors::{Door, Pooler, Tx};
 
 /// Which part of a chat's history.
 #[derive(Debug, Clone, Copy)]

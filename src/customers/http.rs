@@ -8,7 +8,6 @@ use utoipa_axum::routes;
 
 use super::queries::{self, ProfileChange, ProfileRow};
 use crate::auth::Customer;
-use crate::db::Pooler;
 use crate::error::{Error, Result};
 use crate::state::ApiState;
 use crate::types::Cents;
@@ -16,6 +15,7 @@ use crate::web::MessageView;
 use crate::web::docs::also_at;
 use crate::web::extract::Json;
 use crate::web::fields::{self, Fields, SHORT_TEXT};
+use doors::Pooler;
 
 pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(also_at("/customers/profile", routes!(profile, set_profile)))

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::db::Pooler;
 use crate::types::{JobId, JobStatus, ProviderId, ServiceId, UserId};
+use doors::Pooler;
 
 /// A job in its customer's list.
 #[derive(Debug)]

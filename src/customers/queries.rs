@@ -1,7 +1,7 @@
 //! The customer's own rows.
 
-use crate::db::{Pooler, Tx};
 use crate::types::UserId;
+use doors::{Pooler, Tx};
 
 /// A customer's profile.
 #[derive(Debug)]

@@ -9,7 +9,6 @@ use utoipa_axum::routes;
 
 use super::queries;
 use crate::auth::Customer;
-use crate::db::Pooler;
 use crate::error::{Error, Result};
 use crate::idempotency::{self, Answer, Begun, Once};
 use crate::jobs::{self, Action, Locked};
@@ -18,6 +17,7 @@ use crate::state::ApiState;
 use crate::types::{DisputeId, JobId};
 use crate::web::fields::{Fields, LONG_TEXT};
 use chrono::Utc;
+use doors::Pooler;
 
 pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(dispute))

@@ -9,7 +9,6 @@ use utoipa_axum::routes;
 use super::DisputeStatus;
 use super::queries::{self, DisputeFilter, DisputeRow};
 use crate::auth::Lsm;
-use crate::db::Pooler;
 use crate::error::{Error, Result};
 use crate::jobs::{Action, queries::insert_event};
 use crate::notifications::{self, NewNotification, NotificationType, Notifier};
@@ -19,6 +18,7 @@ use crate::web::MessageView;
 use crate::web::extract::{Json, Path, Query};
 use crate::web::fields::{Fields, LONG_TEXT};
 use crate::web::page::{Page, PageRequest};
+use doors::Pooler;
 
 pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).routes(routes!(join_chat)).routes(routes!(resolve))

@@ -3,10 +3,10 @@
 use chrono::{DateTime, Utc};
 
 use super::DisputeStatus;
-use crate::db::{Pooler, Tx};
 use crate::error::Error;
 use crate::types::{ChatId, DisputeId, JobId, JobStatus, ProviderId, UserId};
 use crate::web::page::PageRequest;
+use doors::{Pooler, Tx};
 
 /// Inserts an open dispute. `None`: the job has one.
 ///

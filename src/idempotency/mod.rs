@@ -16,10 +16,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
-use crate::db::{Pooler, Tx};
 use crate::error::{Error, Result};
 use crate::types::UserId;
 use crate::web::extract::Json;
+use doors::{Pooler, Tx};
 
 pub use queries::delete_expired;
 

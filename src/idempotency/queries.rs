@@ -3,8 +3,8 @@
 use axum::http::StatusCode;
 use chrono::{DateTime, Duration, Utc};
 
-use crate::db::{Pooler, Tx};
 use crate::types::UserId;
+use doors::{Pooler, Tx};
 
 /// How long an answer is kept.
 const KEPT: Duration = Duration::hours(24);

@@ -9,7 +9,6 @@ use utoipa_axum::routes;
 
 use super::{Action, Command, carry_out};
 use crate::auth::Customer;
-use crate::db::Pooler;
 use crate::error::Result;
 use crate::negotiation::Respond;
 use crate::notifications::Notifier;
@@ -17,6 +16,7 @@ use crate::state::ApiState;
 use crate::types::{Cents, JobId, OfferId, text_enum};
 use crate::web::extract::{Json, Path};
 use crate::web::fields::Fields;
+use doors::Pooler;
 
 /// The longest reason of a cancellation or rejection, in characters.
 pub const MAX_REASON_CHARS: usize = 500;

@@ -4,10 +4,10 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use super::{miss_deadline, queries};
-use crate::db::Pooler;
 use crate::error::{Error, Result};
 use crate::notifications::News;
 use crate::types::JobId;
+use doors::Pooler;
 
 /// The most jobs that may fail before a pass gives up: the cause is not in the jobs then.
 const MAX_FAILURES: usize = 20;

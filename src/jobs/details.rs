@@ -10,12 +10,12 @@ use utoipa_axum::routes;
 use super::details_queries::{self as queries, DetailsRow, PaymentRow};
 use super::types::{Action, CUSTOMER, PROVIDER};
 use crate::auth::{Customer, Provider};
-use crate::db::Pooler;
 use crate::error::{Error, Result};
 use crate::negotiation::OfferView;
 use crate::state::ApiState;
 use crate::types::{Cents, ChatId, JobId, JobStatus, ProviderId, Timestamp};
 use crate::web::extract::{Json, Path};
+use doors::Pooler;
 
 pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(customers_job)).routes(routes!(providers_job))

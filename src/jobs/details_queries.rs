@@ -3,9 +3,9 @@
 use chrono::{DateTime, Utc};
 
 use super::types::{OpenOffer, State, Terms};
-use crate::db::Pooler;
 use crate::negotiation::OfferView;
 use crate::types::{Cents, ChatId, JobId, JobStatus, OfferId, OfferStatus, Party, ProviderId, Timestamp, UserId};
+use doors::Pooler;
 
 /// A job, both its parties, and what became of it.
 #[derive(Debug)]

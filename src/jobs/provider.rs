@@ -11,7 +11,6 @@ use utoipa_axum::routes;
 use super::customer::MAX_REASON_CHARS;
 use super::{Action, Command, Payment, carry_out};
 use crate::auth::Provider;
-use crate::db::Pooler;
 use crate::error::{Result, invalid};
 use crate::idempotency::{self, Answer, Begun, Once};
 use crate::negotiation::{Names, Proposal, Send};
@@ -20,6 +19,7 @@ use crate::state::ApiState;
 use crate::types::{Cents, JobId, JobStatus, OfferId, text_enum};
 use crate::web::extract::{Json, Path};
 use crate::web::fields::Fields;
+use doors::Pooler;
 
 /// The longest notes of a payment, in characters.
 const MAX_NOTES_CHARS: usize = 500;

@@ -3,10 +3,10 @@
 use chrono::{DateTime, Utc};
 
 use super::types::{Action, Actor, OpenOffer, Settings, State, Terms};
-use crate::db::{Door, Pooler, Tx};
 use crate::types::{
     Cents, ChatId, CustomerId, JobId, JobStatus, OfferId, OfferStatus, Party, ProviderId, ServiceId, Side, UserId,
 };
+use doors::{Door, Pooler, Tx};
 
 /// A locked job's own columns.
 #[derive(Debug)]

@@ -14,7 +14,6 @@ use super::reassign_queries::{self, AlternativeRow};
 use super::types::{Action, Terms};
 use super::{Command, carry_out, lock, queries, transition};
 use crate::auth::Customer;
-use crate::db::{Pooler, Tx};
 use crate::error::{Error, Result, invalid};
 use crate::notifications::{self, NewNotification, NotificationType, Notifier};
 use crate::state::ApiState;
@@ -22,6 +21,7 @@ use crate::types::{Cents, JobId, JobStatus, ProviderId, Timestamp, UserId};
 use crate::web::dates::parse_appointment;
 use crate::web::extract::{Json, Path};
 use crate::web::fields::Fields;
+use doors::{Pooler, Tx};
 
 /// The most alternatives in one answer.
 const MAX_ALTERNATIVES: i64 = 20;

@@ -1,7 +1,7 @@
 //! Providers who could take a job over.
 
-use crate::db::Pooler;
 use crate::types::{JobId, ProviderId, UserId};
+use doors::Pooler;
 
 /// A provider who could take a job over.
 #[derive(Debug)]

@@ -6,11 +6,11 @@ use super::queries::{self, Change, LockedRow, PartiesRow, PaymentKind};
 use super::types::{Action, Actor, Outcome, State, Terms};
 use super::wording::Told;
 use crate::chat;
-use crate::db::{Door, Pooler, Tx};
 use crate::error::{Error, Result};
 use crate::negotiation::{self, OfferView, Proposal};
 use crate::notifications::{self, News};
 use crate::types::{Cents, JobId, OfferId, OfferStatus, Side, UserId};
+use doors::{Door, Pooler, Tx};
 
 /// The most offers about one job.
 const MAX_OFFERS: i64 = 100;

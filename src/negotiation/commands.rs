@@ -7,11 +7,11 @@ use super::{
     NegotiationOfferSent, NegotiationResponse, OfferSentView, Proposal, RespondSocketRequest, RespondedView,
     SendOfferSocketRequest,
 };
-use crate::db::{Door, Tx};
 use crate::error::{Error, Result, invalid};
 use crate::jobs::{Action, Command, Done, carry_out};
 use crate::notifications::News;
 use crate::types::{JobId, OfferId, Party, UserId};
+use doors::{Door, Tx};
 
 /// An offer to be made, without faults.
 #[derive(Debug)]

@@ -13,13 +13,13 @@ use super::queries;
 use super::types::{RespondRequest, SendOfferRequest};
 use super::{OfferSentView, OfferView, RespondedView};
 use crate::auth::Caller;
-use crate::db::Pooler;
 use crate::error::{Error, Result};
 use crate::notifications::Notifier;
 use crate::state::ApiState;
 use crate::types::{Cents, JobId, JobStatus, OfferStatus, Timestamp};
 use crate::web::extract::{Json, Path};
 use crate::web::fields::MAX_LIMIT;
+use doors::Pooler;
 
 /// The feature's routes.
 pub fn routes() -> OpenApiRouter<ApiState> {

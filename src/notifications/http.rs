@@ -9,13 +9,13 @@ use utoipa_axum::routes;
 use super::queries::{self, Filter};
 use super::{NotificationType, NotificationView};
 use crate::auth::Caller;
-use crate::db::Pooler;
 use crate::error::{Error, Result};
 use crate::state::ApiState;
 use crate::types::NotificationId;
 use crate::web::MessageView;
 use crate::web::extract::{Json, Path, Query};
 use crate::web::fields::Fields;
+use doors::Pooler;
 
 /// How many notifications one answer holds unless the client says otherwise.
 const DEFAULT_LIMIT: i64 = 20;

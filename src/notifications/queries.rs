@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Created, NewNotification, NotificationType, NotificationView};
-use crate::db::{Direct, Door, Pooler, Tx};
 use crate::types::{NotificationId, Role, UserId};
+use doors::{Direct, Door, Pooler, Tx};
 
 /// Inserts a notification.
 ///

@@ -9,11 +9,11 @@ use utoipa_axum::routes;
 use super::ProviderStatus;
 use super::availability_queries::{self as queries, ConfirmedRow};
 use crate::auth::Provider;
-use crate::db::Pooler;
 use crate::error::{Error, Result, invalid};
 use crate::state::ApiState;
 use crate::types::{ProviderId, Timestamp};
 use crate::web::extract::Json;
+use doors::Pooler;
 
 pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(set_availability)).routes(routes!(confirm))

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 
 use super::ProviderStatus;
-use crate::db::{Pooler, Tx};
 use crate::types::{ProviderId, UserId};
+use doors::{Pooler, Tx};
 
 /// A locked provider.
 #[derive(Debug)]

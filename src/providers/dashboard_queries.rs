@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use sqlx::types::Json;
 
-use crate::db::Pooler;
 use crate::types::{JobId, JobStatus, ReviewId, UserId};
+use doors::Pooler;
 
 /// A provider's dashboard.
 #[derive(Debug)]

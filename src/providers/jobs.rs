@@ -9,7 +9,6 @@ use utoipa_axum::routes;
 use super::jobs_queries::{self as queries, JobFilter, ListedJobRow, PendingRow};
 use super::types::parse_statuses;
 use crate::auth::Provider;
-use crate::db::Pooler;
 use crate::error::Result;
 use crate::state::ApiState;
 use crate::types::{Cents, ChatId, JobId, JobStatus, Timestamp};
@@ -17,6 +16,7 @@ use crate::web::dates::{parse_from, parse_until};
 use crate::web::extract::{Json, Query};
 use crate::web::fields::Fields;
 use crate::web::page::{Page, PageRequest};
+use doors::Pooler;
 
 pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(pending_jobs)).routes(routes!(jobs))

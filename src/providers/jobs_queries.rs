@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::db::Pooler;
 use crate::types::{ChatId, JobId, JobStatus, UserId};
 use crate::web::page::PageRequest;
+use doors::Pooler;
 
 /// The most jobs in the list of pending ones.
 pub const MAX_PENDING: i64 = 100;

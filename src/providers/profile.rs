@@ -11,12 +11,12 @@ use super::profile_queries::{self as queries, ProfileRow};
 use super::profile_request::ProfileRequest;
 use super::services::OfferedServiceView;
 use crate::auth::Provider;
-use crate::db::Pooler;
 use crate::error::{Error, Result, invalid, violates};
 use crate::state::ApiState;
 use crate::types::{Cents, ProviderId};
 use crate::web::MessageView;
 use crate::web::extract::Json;
+use doors::Pooler;
 
 pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(profile, set_profile))

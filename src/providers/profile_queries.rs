@@ -1,8 +1,8 @@
 //! A provider's profile.
 
 use super::ProviderStatus;
-use crate::db::{Pooler, Tx};
 use crate::types::{ProviderId, ServiceId, UserId};
+use doors::{Pooler, Tx};
 
 /// A provider's profile.
 #[derive(Debug)]

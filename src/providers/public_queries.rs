@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
-use crate::db::Pooler;
 use crate::types::{ProviderId, ServiceId};
+use doors::Pooler;
 
 /// An active provider.
 #[derive(Debug)]

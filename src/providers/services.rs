@@ -9,11 +9,11 @@ use utoipa_axum::routes;
 
 use super::services_queries as queries;
 use crate::auth::Provider;
-use crate::db::Pooler;
 use crate::error::{Error, Result, invalid};
 use crate::state::ApiState;
 use crate::types::ServiceId;
 use crate::web::extract::Json;
+use doors::Pooler;
 
 pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(add_service))

@@ -1,7 +1,7 @@
 //! Which services a provider offers.
 
-use crate::db::{Pooler, Tx};
 use crate::types::{ServiceId, UserId};
+use doors::{Pooler, Tx};
 
 /// A service that a provider wants to offer.
 #[derive(Debug)]

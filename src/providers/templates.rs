@@ -8,12 +8,12 @@ use utoipa_axum::routes;
 
 use super::templates_queries::{self as queries, TemplatesChange, TemplatesRow};
 use crate::auth::Provider;
-use crate::db::Pooler;
 use crate::error::{Error, Result};
 use crate::state::ApiState;
 use crate::types::UserId;
 use crate::web::extract::Json;
 use crate::web::fields::{Fields, LONG_TEXT, SHORT_TEXT};
+use doors::Pooler;
 
 /// What a template may name; each stands for a value of the job.
 const VARIABLES: [&str; 4] = ["[CUSTOMER_NAME]", "[SERVICE_NAME]", "[LOCATION]", "[SCHEDULED_DATE]"];

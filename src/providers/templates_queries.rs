@@ -1,7 +1,7 @@
 //! A provider's templates.
 
-use crate::db::{Pooler, Tx};
 use crate::types::UserId;
+use doors::{Pooler, Tx};
 
 /// A provider's templates; `None` has no text of the provider's own.
 #[derive(Debug)]

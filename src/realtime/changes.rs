@@ -16,9 +16,9 @@ use tokio::time::Instant;
 use super::connections::End;
 use super::queries;
 use crate::chat::events::LsmJoined;
-use crate::db::Direct;
 use crate::state::SocketState;
 use crate::types::{ChatId, UserId};
+use doors::Direct;
 
 const CHANNEL: &str = "stm_realtime";
 

@@ -30,10 +30,10 @@ use tokio::task::JoinSet;
 
 use crate::auth::AccessTokens;
 use crate::config::Heartbeat;
-use crate::db::Direct;
 use crate::notifications::Notifier;
 use crate::state::SocketState;
 use connections::Connections;
+use doors::Direct;
 use limits::Limits;
 use readings::Readings;
 use reads::Reads;

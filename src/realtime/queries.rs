@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::rooms::Record;
-use crate::db::Direct;
 use crate::types::{ChatId, UserId};
+use doors::Direct;
 
 /// Whoever was in a chat when the process before this one was killed dropped out at that moment.
 ///

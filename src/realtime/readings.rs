@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use crate::db::Direct;
+use doors::Direct;
 
 /// How long a statement waits for its turn.
 const TURN_TIMEOUT: Duration = Duration::from_secs(5);

@@ -27,9 +27,9 @@ use super::rooms::{Fresh, Rooms};
 use super::session::Sending;
 use crate::chat::events::{MessageAck, NewMessageEvent};
 use crate::chat::{self, MessageView, NewMessage, Outcome, Present, Stored};
-use crate::db::{Direct, is_connection_loss};
 use crate::notifications::{self, Created, NotificationView};
 use crate::types::ChatId;
+use doors::{Direct, is_connection_loss};
 
 /// How many writers there are: each uses at most one direct connection at a time.
 pub const WRITERS: usize = 2;

@@ -11,7 +11,6 @@ use utoipa_axum::routes;
 use super::feedback_queries::{self as queries, NewReview, UnreviewedRow};
 use super::types::LOW_RATING;
 use crate::auth::Customer;
-use crate::db::Pooler;
 use crate::error::{Error, Result};
 use crate::idempotency::{self, Answer, Begun, Once};
 use crate::jobs::{self, Action, Locked};
@@ -21,6 +20,7 @@ use crate::types::{Cents, JobId, Timestamp, UserId};
 use crate::web::MessageView;
 use crate::web::extract::{Json, Path};
 use crate::web::fields::{Fields, LONG_TEXT};
+use doors::Pooler;
 
 /// The longest time of response that is believed: a year, in minutes.
 const MAX_RESPONSE_TIME_MINUTES: i32 = 366 * 24 * 60;

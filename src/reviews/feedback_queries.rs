@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::db::{Pooler, Tx};
 use crate::jobs::Action;
 use crate::types::{CustomerId, JobId, ProviderId, ReviewId, UserId};
+use doors::{Pooler, Tx};
 
 /// The most jobs in the list of those without a review.
 pub const MAX_PENDING: i64 = 100;

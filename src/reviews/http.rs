@@ -9,13 +9,13 @@ use utoipa_axum::routes;
 use super::StarCounts;
 use super::queries::{self, ReviewRow};
 use crate::auth::Provider;
-use crate::db::Pooler;
 use crate::error::{Error, Result};
 use crate::state::ApiState;
 use crate::types::{JobId, ReviewId, Timestamp};
 use crate::web::extract::{Json, Path, Query};
 use crate::web::fields::Fields;
 use crate::web::page::{Page, PageRequest};
+use doors::Pooler;
 
 pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(reviews)).routes(routes!(stats)).routes(routes!(review))

@@ -10,13 +10,13 @@ use utoipa_axum::routes;
 use super::ServiceRequestStatus;
 use super::queries::{self, CustomerRequest, ProviderRequest, RequestRow, RequestedRow};
 use crate::auth::{Customer, Provider};
-use crate::db::{Pooler, Tx};
 use crate::error::{Error, Result};
 use crate::notifications::{self, Created, NewNotification, NotificationType, Notifier};
 use crate::state::ApiState;
 use crate::types::{ServiceRequestId, Timestamp};
 use crate::web::extract::Json;
 use crate::web::fields::{Fields, LONG_TEXT, SHORT_TEXT};
+use doors::{Pooler, Tx};
 
 /// The longest keyword of a customer, in characters.
 const MAX_KEYWORD: usize = 100;

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 
 use super::ServiceRequestStatus;
-use crate::db::{Pooler, Tx};
 use crate::types::{ServiceRequestId, UserId};
+use doors::{Pooler, Tx};
 
 /// The most requests in one answer.
 pub const MAX_REQUESTS: i64 = 100;

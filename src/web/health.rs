@@ -13,8 +13,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::extract::Json;
-use crate::db::{Direct, Pooler};
 use crate::types::Timestamp;
+use doors::{Direct, Pooler};
 
 /// How long a database may take to answer a ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);

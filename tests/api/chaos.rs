@@ -17,7 +17,9 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::chats::{self, Chat};
-use crate::harness::{JWT_SECRET, PATIENCE, Server, Stack, environment, lasting_port};
+use testing::{Stack, lasting_port};
+
+use crate::harness::{JWT_SECRET, PATIENCE, Server, environment};
 use crate::reader::{Counts, Ended, Reader};
 use crate::wire::{Failure, Wire, nowhere};
 

@@ -10,7 +10,9 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, PgConnection, Row as _};
 
 use crate::chats;
-use crate::harness::{JWT_SECRET, World, url};
+use testing::url;
+
+use crate::harness::{JWT_SECRET, World};
 
 /// What was seen of one backend at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -1,12 +1,12 @@
 //! Time: response deadlines, and what a late cancellation costs.
 
 use chrono::{DateTime, Duration, Utc};
-use stm_backend::db::Pooler;
+use doors::Pooler;
 use stm_backend::jobs::{Action, Command, carry_out, deadlines};
 use stm_backend::types::{Cents, JobId, UserId};
 use tokio_util::sync::CancellationToken;
 
-use crate::doors::pooler;
+use crate::harness::pooler;
 use crate::harness::{Provider, User, World};
 
 struct Scene {

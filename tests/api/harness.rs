@@ -1,223 +1,33 @@
 //! A database, a server process and an HTTP client per test; all of them gone afterwards.
 
-use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
+use doors::url::{ConnectionString, Secret};
+use doors::{Pooler, PoolerSettings};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use sqlx::{AssertSqlSafe, PgConnection};
 use stm_backend::auth::AccessTokens;
 use stm_backend::types::{Role, UserId};
-use tempfile::TempDir;
-
-/// How long anything that should happen soon may take on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+use testing::process::{Process, nap};
+pub use testing::{Database, PATIENCE, execute};
 
 pub const JWT_SECRET: &str = "a secret of the tests, thirty-two bytes";
-
-/// A database of this test alone.
-pub struct Database {
-    pooled: String,
-    direct: String,
-    admin: String,
-}
-
-impl Database {
-    /// On the stack that all tests share.
-    pub async fn create() -> Self {
-        Self::create_on(&url("DATABASE_URL"), &url("DIRECT_URL")).await
-    }
-
-    /// On another stack.
-    pub async fn create_on(pooler_url: &str, admin_url: &str) -> Self {
-        let name = format!("stm_test_{:016x}", rand::random::<u64>());
-        let mut admin = PgConnection::connect(admin_url).await.expect("PostgreSQL at DIRECT_URL");
-        execute(&mut admin, &format!("create database {name}")).await;
-        let on = |server: &str| {
-            let (server, _) = server.rsplit_once('/').expect("a URL with a database");
-            format!("{server}/{name}")
-        };
-        Self { pooled: on(pooler_url), direct: on(admin_url), admin: admin_url.to_owned() }
-    }
-
-    /// Through PgBouncer.
-    pub fn database_url(&self) -> String {
-        self.pooled.clone()
-    }
-
-    /// Straight to PostgreSQL.
-    pub fn direct_url(&self) -> String {
-        self.direct.clone()
-    }
-
-    /// A session for looking and preparing, beside the service.
-    pub async fn session(&self) -> PgConnection {
-        PgConnection::connect(&self.direct_url()).await.expect("a session")
-    }
-}
-
-impl Drop for Database {
-    fn drop(&mut self) {
-        let admin = self.admin.clone();
-        let name = self.direct.rsplit_once('/').map(|(_, name)| name.to_owned()).unwrap_or_default();
-        // Not in the test's own runtime, which may be unwinding.
-        let dropped = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(async {
-                let mut session = PgConnection::connect(&admin).await?;
-                sqlx::raw_sql(AssertSqlSafe(format!("drop database if exists {name} with (force)")))
-                    .execute(&mut session)
-                    .await
-            })
-        });
-        let _best_effort = dropped.join();
-    }
-}
-
-/// A stack of PostgreSQL and `PgBouncer` of a test's own; taken down when dropped.
-pub struct Stack {
-    directory: TempDir,
-    ports: [u16; 2],
-    settings: Environment,
-}
-
-impl Stack {
-    pub async fn up() -> Self {
-        Self::up_with(&[]).await
-    }
-
-    /// With settings of `scripts/stack`.
-    pub async fn up_with(settings: &[(&str, &str)]) -> Self {
-        let stack = Self {
-            directory: tempfile::tempdir().expect("a directory"),
-            ports: [lasting_port(), lasting_port()],
-            settings: settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-        };
-        stack.run("up").await;
-        stack
-    }
-
-    /// A command of `scripts/stack`.
-    pub async fn run(&self, what: &str) {
-        let mut command = self.command(what);
-        let output =
-            tokio::task::spawn_blocking(move || command.output()).await.expect("a task").expect("scripts/stack");
-        assert!(output.status.success(), "stack {what}: {}", String::from_utf8_lossy(&output.stderr));
-    }
-
-    fn command(&self, what: &str) -> Command {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/stack");
-        let mut command = Command::new(script);
-        command.arg(what).env("STACK_DIR", self.directory.path().join("stack"));
-        command.env("PG_PORT", self.ports[0].to_string()).env("POOLER_PORT", self.ports[1].to_string());
-        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
-        command
-    }
-
-    pub async fn database(&self) -> Database {
-        let at = |port| format!("postgres://stm:stm-local-password@127.0.0.1:{port}/stm");
-        Database::create_on(&at(self.ports[1]), &at(self.ports[0])).await
-    }
-
-    /// A path for a file of the test's.
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-}
-
-impl Drop for Stack {
-    fn drop(&mut self) {
-        let _best_effort = self.command("down").output();
-    }
-}
-
-/// A free port that stays free while its server is away: not one of those that the system gives to outgoing
-/// connections, among which are those that keep trying to reach the server.
-pub fn lasting_port() -> u16 {
-    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    let drawn = std::iter::repeat_with(|| 10_000 + rand::random::<u16>() % 20_000);
-    drawn.take(1000).find(is_free).expect("a free port")
-}
-
-/// A secret of the local stack.
-pub fn url(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run the tests with `make test`"))
-}
-
-pub async fn execute(session: &mut PgConnection, sql: &str) {
-    sqlx::raw_sql(AssertSqlSafe(sql)).execute(session).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
-}
-
-/// A child process whose output is collected. Killed when dropped.
-struct Process {
-    child: Child,
-    output: Arc<Mutex<String>>,
-    readers: Vec<std::thread::JoinHandle<()>>,
-}
-
-impl Process {
-    fn spawn(command: &mut Command) -> Self {
-        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let output = Arc::new(Mutex::new(String::new()));
-        let readers = vec![
-            collect(child.stdout.take().expect("stdout"), &output),
-            collect(child.stderr.take().expect("stderr"), &output),
-        ];
-        Self { child, output, readers }
-    }
-
-    fn output(&self) -> String {
-        self.output.lock().expect("output").clone()
-    }
-
-    fn has_ended(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().expect("wait")
-    }
-
-    /// Waits for the process to end by itself; gives its status and all that it printed.
-    fn wait(&mut self, patience: Duration) -> (ExitStatus, String) {
-        let started = Instant::now();
-        loop {
-            if let Some(status) = self.has_ended() {
-                self.readers.drain(..).for_each(|reader| reader.join().expect("a reader"));
-                return (status, self.output());
-            }
-            assert!(started.elapsed() < patience, "the process does not end: {}", self.output());
-            nap();
-        }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _gone_already = self.child.kill();
-        let _status = self.child.wait();
-        if std::thread::panicking() {
-            eprintln!("--- process {} printed:\n{}", self.child.id(), self.output());
-        }
-    }
-}
-
-fn collect(from: impl std::io::Read + Send + 'static, into: &Arc<Mutex<String>>) -> std::thread::JoinHandle<()> {
-    let into = into.clone();
-    std::thread::spawn(move || {
-        for line in BufReader::new(from).lines().map_while(Result::ok) {
-            let mut output = into.lock().expect("output");
-            output.push_str(&line);
-            output.push('\n');
-        }
-    })
-}
 
 /// The `serve` process. Killed when dropped.
 pub struct Server {
     process: Process,
     pub port: u16,
+}
+
+/// A pooler door of the test's own, to the same database.
+pub fn pooler(database: &Database, max_connections: u32) -> Pooler {
+    let url = ConnectionString::parse(Secret::DatabaseUrl, &database.database_url()).expect("a URL");
+    let statement_timeout = Duration::from_secs(20);
+    Pooler::new(&url, &PoolerSettings { max_connections, statement_timeout, ..PoolerSettings::default() })
+        .expect("a door")
 }
 
 /// What the process is told; later entries win.
@@ -308,10 +118,6 @@ impl Server {
     pub fn wait(&mut self) -> ExitStatus {
         self.process.wait(PATIENCE).0
     }
-}
-
-fn nap() {
-    std::thread::sleep(Duration::from_millis(10));
 }
 
 /// A service with a database, ready to be used.

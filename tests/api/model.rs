@@ -4,15 +4,15 @@
 
 use std::collections::BTreeMap;
 
+use doors::Pooler;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgConnection};
-use stm_backend::db::Pooler;
 use stm_backend::jobs::deadlines;
 use tokio_util::sync::CancellationToken;
 
-use crate::doors::pooler;
+use crate::harness::pooler;
 use crate::harness::{Provider, User, World, execute};
 
 /// Sequences per worker, and workers at the same time.

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::harness::{PATIENCE, Stack, World};
+use testing::Stack;
+
+use crate::harness::{PATIENCE, World};
 
 /// After PostgreSQL or the pooler was killed and is back, REST and chat work again by themselves, and every
 /// acknowledged message is there, once.

@@ -9,7 +9,9 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::chats::{self, Chat};
-use crate::harness::{JWT_SECRET, PATIENCE, Server, Stack, environment};
+use testing::Stack;
+
+use crate::harness::{JWT_SECRET, PATIENCE, Server, environment};
 use crate::wire::{Wire, nowhere};
 
 const SENDERS: usize = 20;

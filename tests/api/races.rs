@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use stm_backend::jobs::deadlines;
 use tokio_util::sync::CancellationToken;
 
-use crate::doors::pooler;
+use crate::harness::pooler;
 use crate::harness::{Provider, User, World, booking};
 
 const ROUNDS: usize = 200;

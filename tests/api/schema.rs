@@ -1,7 +1,7 @@
 //! What every table owes: nothing in the schema `stm` is reachable through Supabase's Data API, and no
 //! foreign key makes a delete scan a table.
 
-use stm_backend::db::sqlstate;
+use doors::sqlstate;
 
 use crate::harness::{Database, Server, environment, execute};
 

@@ -5,11 +5,12 @@ use std::net::TcpListener;
 
 use serde_json::json;
 
-use stm_backend::db::probe::{self, Pooling};
-use stm_backend::db::url::{ConnectionString, Secret};
+use doors::probe::{self, Pooling};
+use doors::url::{ConnectionString, Secret};
+use testing::Stack;
+use testing::scripted_pooler::{Script, ScriptedPooler};
 
-use crate::harness::{Database, Server, Stack, World, environment, execute};
-use crate::pooler_wire::scripted::{Script, ScriptedPooler};
+use crate::harness::{Database, Server, World, environment, execute};
 
 const PASSWORD_OF_THE_STACK: &str = "stm-local-password";
 
@@ -160,14 +161,14 @@ async fn the_probe_needs_two_sessions() {
     let pooler = ScriptedPooler::before(&database.direct_url(), 2, Script::Session).await;
     let url = ConnectionString::parse(Secret::DirectUrl, &pooler.url()).expect("a URL");
     for _ in 0..5 {
-        assert_eq!(probe::pooling(&url).await.expect("an answer"), Pooling::Session);
+        assert_eq!(probe::pooling(&url, "probe").await.expect("an answer"), Pooling::Session);
     }
     assert_eq!(pooler.clients(), 10);
     for script in [Script::FreesEarly, Script::FreesWhenAnswered] {
         for servers in [1, 2, 4] {
             let pooler = ScriptedPooler::before(&database.direct_url(), servers, script).await;
             let url = ConnectionString::parse(Secret::DatabaseUrl, &pooler.url()).expect("a URL");
-            assert_eq!(probe::pooling(&url).await.expect("an answer"), Pooling::Transaction);
+            assert_eq!(probe::pooling(&url, "probe").await.expect("an answer"), Pooling::Transaction);
         }
     }
 }
@@ -356,4 +357,16 @@ async fn names_a_port_that_is_taken() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("an address").port().to_string();
     refuses(&database, &[("PORT", &port)], &["HOST and PORT", &port]);
+}
+
+/// Looking for what is stale disturbs nobody: the log is for what is wrong.
+#[tokio::test]
+async fn a_door_that_opens_elsewhere_is_not_worth_a_word() {
+    let database = Database::create().await;
+    let wire = [("POOLER_WIRE", "pipelined")];
+    let server = Server::start(&environment(&database, &wire));
+    // A second process, which has looked by the time it listens.
+    drop(Server::start(&environment(&database, &wire)));
+    let output = server.output();
+    assert!(!output.contains("another process"), "{output}");
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection, Row as _};
 
 use crate::harness::{Database, User, World, ZIP_CODE, execute};
-use crate::pooler_wire::scripted::{Script, ScriptedPooler};
+use testing::scripted_pooler::{Script, ScriptedPooler};
 
 /// What the audit rows say of it afterwards.
 const AUDIT: &str = "book,send_offer,counter_offer,accept_offer,send_offer,counter_offer,decline_offer,send_offer,accept_offer,\

@@ -11,7 +11,6 @@ use utoipa_axum::routes;
 use super::queries::{self, CustomerRow, NewJob, OfferRow};
 use super::types::{Booked, FirstMessage};
 use crate::auth::Customer;
-use crate::db::{Pooler, Tx};
 use crate::error::{Error, Result};
 use crate::idempotency::{self, Answer, Begun, Once};
 use crate::notifications::{self, NewNotification, NotificationType, Notifier};
@@ -19,6 +18,7 @@ use crate::state::ApiState;
 use crate::types::{Cents, ChatId, JobId, JobStatus, ProviderId, ServiceId, Timestamp};
 use crate::web::dates::parse_appointment;
 use crate::web::fields::{Fields, SHORT_TEXT};
+use doors::{Pooler, Tx};
 
 /// The most pictures of a job.
 const MAX_IMAGES: usize = 20;

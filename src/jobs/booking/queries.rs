@@ -3,9 +3,9 @@
 use chrono::{DateTime, Utc};
 
 use super::types::{Availability, Blocks, Booked};
-use crate::db::{Pooler, Tx};
 use crate::jobs::queries::Line;
 use crate::types::{ChatId, CustomerId, JobId, JobStatus, ProviderId, ServiceId, UserId};
+use doors::{Pooler, Tx};
 
 /// The customer who books.
 #[derive(Debug)]

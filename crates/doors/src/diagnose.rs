@@ -1,0 +1,272 @@
+//! Why a connection failed, in a sentence for the operator.
+
+use std::io::ErrorKind;
+
+use super::url::{ConnectionString, Secret};
+use crate::PoolerWire;
+use crate::relay::is_of_relay;
+
+/// Explains `error`, met while connecting with `url`: names the secret, what is wrong, and what to put there.
+/// Repeats no part of the URL but host and port.
+#[must_use]
+pub fn connection_failure(url: &ConnectionString, error: &sqlx::Error) -> String {
+    let secret = url.secret();
+    let address = url.address();
+    let what = match error {
+        sqlx::Error::Io(io) => unreachable_host(url, io),
+        sqlx::Error::PoolTimedOut => format!(
+            "the server at {address} did not answer in time: check host and port, and that this machine may reach it."
+        ),
+        sqlx::Error::Tls(why) => encryption_failed(&address, why),
+        // What cannot even be tried is a sentence already, with the secret's name.
+        sqlx::Error::Configuration(why) => return why.to_string(),
+        sqlx::Error::Database(refusal) => {
+            refused(url, refusal.code().as_deref().unwrap_or_default(), refusal.message())
+        }
+        _ => format!("the server at {address} did not answer like PostgreSQL: check host and port."),
+    };
+    format!("{secret}: {what} {}", secret.what_to_put())
+}
+
+fn unreachable_host(url: &ConnectionString, io: &std::io::Error) -> String {
+    let address = url.address();
+    // Where the machine has no IPv6 route, or its resolver drops IPv6 addresses, these are what it says.
+    let no_route =
+        matches!(io.kind(), ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable | ErrorKind::AddrNotAvailable);
+    // A failed look-up has neither a kind of its own nor an OS error.
+    let other_kinds =
+        [ErrorKind::ConnectionRefused, ErrorKind::ConnectionReset, ErrorKind::TimedOut, ErrorKind::UnexpectedEof];
+    let no_address = !other_kinds.contains(&io.kind()) && io.raw_os_error().is_none();
+    if url.is_supabase_direct() && (no_route || no_address) {
+        return format!(
+            "{} answers on IPv6 only, and this machine has no way there: use the session pooler (host <region>.pooler.supabase.com, port 5432, user postgres.<project-ref>) instead.",
+            url.host()
+        );
+    }
+    match io.kind() {
+        ErrorKind::ConnectionRefused => {
+            format!("nothing listens at {address}: check host and port, and that the server runs.")
+        }
+        ErrorKind::TimedOut => format!(
+            "the server at {address} did not answer in time: check host and port, and that this machine may reach it."
+        ),
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset => {
+            format!("the server at {address} hung up: check host and port, and that it is PostgreSQL or its pooler.")
+        }
+        // So rustls reports a certificate that it does not accept.
+        ErrorKind::InvalidData => encryption_failed(&address, io),
+        _ if no_route => format!("there is no way to {address} from this machine: check the host."),
+        _ => format!("{address} cannot be reached ({io}): check the host."),
+    }
+}
+
+fn encryption_failed(address: &str, why: &impl std::fmt::Display) -> String {
+    format!("the encrypted connection to {address} failed ({why}): check sslmode and sslrootcert.")
+}
+
+/// Explains `error`, met at the first statement that went through the pooler door. `wire` is how the door speaks to the
+/// pooler, which had answered the probe's simpler requests.
+#[must_use]
+pub fn first_statement_failure(url: &ConnectionString, wire: PoolerWire, error: &sqlx::Error) -> String {
+    let what = match error {
+        sqlx::Error::PoolTimedOut => "did not answer a statement in time".to_owned(),
+        sqlx::Error::Protocol(_) => "broke the protocol".to_owned(),
+        sqlx::Error::BeginFailed => "did not begin a transaction".to_owned(),
+        sqlx::Error::Database(refusal) => match refusal.code().as_deref() {
+            Some("08P01") if is_of_relay(&**refusal) => format!("broke the protocol ({})", refusal.message()),
+            Some("08000") if is_of_relay(&**refusal) => "did not answer a statement in time".to_owned(),
+            // A syntax error in BEGIN, or a kind of statement that it does not pass on.
+            Some(code @ ("42601" | "0A000")) => format!("refused a statement ({code}, {})", refusal.message()),
+            _ => return connection_failure(url, error),
+        },
+        _ => return connection_failure(url, error),
+    };
+    let other = match wire {
+        PoolerWire::Pipelined => PoolerWire::Plain,
+        PoolerWire::Plain => PoolerWire::Pipelined,
+    };
+    format!(
+        "{}: the pooler at {} {what}, although it accepts connections and answers simple queries. It may not be able \
+         to carry POOLER_WIRE={wire}: put POOLER_WIRE={other}.",
+        url.secret(),
+        url.address()
+    )
+}
+
+/// What poolers say in words only: they answer most failures with 08P01 (PgBouncer) or XX000 (Supavisor), and
+/// Supavisor names the cause as `(ECODE)`. A part of the message in lower case, and what it means.
+const BY_MESSAGE: [(&str, Refusal); 17] = [
+    ("emaxconnsession", Refusal::NoSessionLeft),
+    ("maxclientsinsessionmode", Refusal::NoSessionLeft),
+    ("max clients reached in session mode", Refusal::NoSessionLeft),
+    ("(emaxconn)", Refusal::NoConnectionLeft),
+    ("max client connections reached", Refusal::NoConnectionLeft),
+    ("no more connections allowed", Refusal::NoConnectionLeft),
+    ("(enotfound)", Refusal::UnknownTenant),
+    ("tenant or user not found", Refusal::UnknownTenant),
+    ("no such user", Refusal::UnknownTenant),
+    ("(enoidentifier)", Refusal::NoTenant),
+    ("no tenant identifier", Refusal::NoTenant),
+    ("ssl required", Refusal::NeedsEncryption),
+    ("(esslrequired)", Refusal::NeedsEncryption),
+    ("password authentication failed", Refusal::WrongPassword),
+    ("sasl authentication failed", Refusal::WrongPassword),
+    ("nothing listens", Refusal::NothingListens),
+    ("no such database", Refusal::NoDatabase),
+];
+
+/// Why a server or a pooler refused a connection.
+#[derive(Debug, Clone, Copy)]
+enum Refusal {
+    NoSessionLeft,
+    NoConnectionLeft,
+    UnknownTenant,
+    NoTenant,
+    NeedsEncryption,
+    WrongPassword,
+    NothingListens,
+    NoDatabase,
+    NotReady,
+}
+
+/// By the message, else by the SQLSTATE: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+fn find_refusal(code: &str, message: &str) -> Option<Refusal> {
+    let lower = message.to_lowercase();
+    let by_message = BY_MESSAGE.iter().find(|(part, _)| lower.contains(part)).map(|(_, refusal)| *refusal);
+    by_message.or_else(|| {
+        Some(match code {
+            "28P01" => Refusal::WrongPassword,
+            "3D000" => Refusal::NoDatabase,
+            "53300" => Refusal::NoConnectionLeft,
+            "57P03" => Refusal::NotReady,
+            _ if lower.contains("database") && lower.contains("does not exist") => Refusal::NoDatabase,
+            _ => return None,
+        })
+    })
+}
+
+fn refused(url: &ConnectionString, code: &str, message: &str) -> String {
+    let address = url.address();
+    let Some(refusal) = find_refusal(code, message) else {
+        return match code {
+            // The relay's own, and a sentence already.
+            "08001" => format!("the connection to {address} failed: {message}."),
+            "28000" => {
+                format!("the server at {address} refused the user ({message}): check user, database and sslmode.")
+            }
+            _ => {
+                format!(
+                    "the server at {address} refused the connection ({message}): check user, password and database."
+                )
+            }
+        };
+    };
+    match refusal {
+        Refusal::NoSessionLeft => format!(
+            "the session pooler at {address} has no session left. Each process holds up to DIRECT_MAX_CONNECTIONS, and in \
+             a rolling deploy the old one and the new one run at once: lower that setting so that both fit into the \
+             pool size, raise the pool size in Supabase's database settings, or use the direct connection."
+        ),
+        Refusal::NoConnectionLeft => format!(
+            "the server at {address} has no connection left ({message}): close other clients, or lower {}.",
+            match url.secret() {
+                Secret::DatabaseUrl => "POOLER_MAX_CONNECTIONS",
+                Secret::DirectUrl => "DIRECT_MAX_CONNECTIONS",
+            }
+        ),
+        Refusal::UnknownTenant => format!(
+            "the pooler at {address} does not know the user: on Supabase it must be postgres.<project-ref>, and the host must be that of the project's region."
+        ),
+        Refusal::NoTenant => format!(
+            "the pooler at {address} cannot tell which project is meant: on Supabase the user must be postgres.<project-ref>, not postgres."
+        ),
+        Refusal::NeedsEncryption => {
+            format!("the server at {address} wants an encrypted connection: put sslmode=require or verify-full.")
+        }
+        Refusal::WrongPassword => format!(
+            "the server at {address} refused the password: check it, and percent-encode its special characters (@ as %40, : as %3A, / as %2F, # as %23)."
+        ),
+        Refusal::NothingListens => {
+            format!("nothing listens at {address}: check host and port, and that the server runs.")
+        }
+        Refusal::NoDatabase => {
+            format!("the server at {address} has no database of that name: check the part after the last slash.")
+        }
+        Refusal::NotReady => format!("the server at {address} is starting up or shutting down: try again."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn io(kind: ErrorKind) -> sqlx::Error {
+        sqlx::Error::Io(kind.into())
+    }
+
+    #[test]
+    fn an_ipv6_only_host_gets_its_own_sentence() {
+        let direct = ConnectionString::parse(
+            Secret::DirectUrl,
+            "postgres://postgres:hunter2@db.abcdefgh.supabase.co:5432/postgres",
+        )
+        .unwrap();
+        for error in [
+            io(ErrorKind::NetworkUnreachable),
+            sqlx::Error::Io(std::io::Error::other("failed to lookup address information")),
+        ] {
+            let sentence = connection_failure(&direct, &error);
+            assert!(sentence.starts_with("DIRECT_URL: ") && sentence.contains("IPv6 only"), "{sentence}");
+            assert!(!sentence.contains("hunter2"));
+        }
+        for error in [io(ErrorKind::ConnectionRefused), io(ErrorKind::UnexpectedEof), io(ErrorKind::TimedOut)] {
+            assert!(!connection_failure(&direct, &error).contains("IPv6 only,"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_accepted_is_not_a_wrong_host() {
+        let url = ConnectionString::parse(Secret::DatabaseUrl, "postgres://u:hunter2@127.0.0.1:6543/db").unwrap();
+        let error = std::io::Error::new(ErrorKind::InvalidData, "invalid peer certificate: UnknownIssuer");
+        let sentence = connection_failure(&url, &sqlx::Error::Io(error));
+        assert!(sentence.contains("UnknownIssuer") && sentence.contains("sslrootcert"), "{sentence}");
+    }
+
+    #[test]
+    fn poolers_are_understood_by_their_words() {
+        for (message, expected) in [
+            (
+                "(EMAXCONNSESSION) max clients reached in session mode - max clients are limited to pool_size: 15",
+                "no session left",
+            ),
+            (
+                "MaxClientsInSessionMode: max clients reached - in Session mode max clients are limited to pool_size",
+                "no session left",
+            ),
+            ("(EMAXCONN) max client connections reached, limit: 200", "no connection left"),
+            ("(ENOTFOUND) tenant/user postgres.abcdefgh not found", "does not know the user"),
+            ("Tenant or user not found", "does not know the user"),
+            ("(ENOIDENTIFIER) no tenant identifier provided (external_id or sni_hostname required)", "which project"),
+            ("(ESSLREQUIRED) SSL connection is required", "encrypted"),
+        ] {
+            let url = ConnectionString::parse(Secret::DirectUrl, "postgres://u:hunter2@127.0.0.1:5432/db").unwrap();
+            let sentence = refused(&url, "XX000", message);
+            assert!(sentence.contains(expected) && !sentence.contains("abcdefgh"), "{message}: {sentence}");
+        }
+    }
+
+    #[test]
+    fn every_failure_names_the_secret_and_the_address() {
+        let url = ConnectionString::parse(Secret::DatabaseUrl, "postgres://u:hunter2@127.0.0.1:6543/db").unwrap();
+        for error in [
+            io(ErrorKind::ConnectionRefused),
+            io(ErrorKind::TimedOut),
+            io(ErrorKind::UnexpectedEof),
+            sqlx::Error::PoolTimedOut,
+            sqlx::Error::WorkerCrashed,
+        ] {
+            let sentence = connection_failure(&url, &error);
+            assert!(sentence.starts_with("DATABASE_URL: ") && sentence.contains("127.0.0.1:6543"), "{sentence}");
+        }
+    }
+}

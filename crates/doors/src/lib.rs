@@ -1,0 +1,102 @@
+//! Two doors to one PostgreSQL: a transaction pooler and a direct connection, as different types.
+//!
+//! | | [`Pooler`] | [`Direct`] |
+//! |---|---|---|
+//! | secret | `DATABASE_URL`, a transaction pooler | `DIRECT_URL`, a session |
+//! | for | requests: many, short, any number of processes | what is frequent or needs a session: chat, LISTEN, migrations |
+//! | gives | transactions, and single reading statements | transactions, statements, sessions |
+//! | statements | unnamed; or named, behind a relay that passes no name on | named, cached |
+//!
+//! sqlx by itself is not safe on a transaction pooler: its statements can run as somebody else's. The crate's README has
+//! the figures, and an example with axum.
+//!
+//! Which door a function uses is in its signature, and the two do not mix:
+//!
+//! ```compile_fail,E0308
+//! # async fn f(direct: &doors::Direct) -> sqlx::Result<()> {
+//! async fn of_rest(tx: &mut doors::Tx<doors::Pooler>) {}
+//! let mut tx = direct.write().await?;
+//! of_rest(&mut tx).await; // a socket's transaction where REST's is wanted
+//! # Ok(()) }
+//! ```
+//!
+//! ```compile_fail,E0308
+//! # async fn f(pooler: &doors::Pooler) -> sqlx::Result<()> {
+//! async fn of_sockets(direct: &doors::Direct) {}
+//! of_sockets(pooler).await; // the pooler where a session is wanted
+//! # Ok(()) }
+//! ```
+//!
+//! The pooler's connections are out of reach: what travels through them is in a transaction, or is a single read:
+//!
+//! ```compile_fail,E0616
+//! # async fn f(pooler: &doors::Pooler) -> sqlx::Result<()> {
+//! sqlx::query("select 1").execute(&pooler.pool).await?;
+//! # Ok(()) }
+//! ```
+//!
+//! ```compile_fail,E0614
+//! # async fn f(tx: &mut doors::Tx<doors::Pooler>) -> sqlx::Result<()> {
+//! sqlx::query("select 1").execute(&mut **tx).await?; // no way from the transaction to its connection
+//! # Ok(()) }
+//! ```
+
+mod connect;
+pub mod diagnose;
+mod direct;
+mod guard;
+mod lease;
+mod local_socket;
+mod loss;
+mod migrate;
+mod pooler;
+pub mod probe;
+mod relay;
+mod settings;
+mod tls_tunnel;
+mod tx;
+mod upstream;
+pub mod url;
+
+pub use connect::{Doors, connect};
+pub use direct::Direct;
+pub use lease::Lease;
+pub use migrate::{check_same_database, migrate};
+pub use pooler::Pooler;
+pub use relay::RelayCounters;
+pub use settings::{DirectSettings, PoolerSettings, PoolerWire};
+pub use tx::{Door, Tx};
+
+use std::time::Duration;
+
+/// How long a request waits for a connection of either door before it is refused.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Connections that were idle longer than this are pinged before use.
+const PING_AFTER_IDLE: Duration = Duration::from_secs(30);
+
+/// The SQLSTATE of an error that the database (or its pooler) reported.
+/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+#[must_use]
+pub fn sqlstate(error: &sqlx::Error) -> Option<std::borrow::Cow<'_, str>> {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code)
+}
+
+/// Whether `error` is the loss of a connection, as opposed to an answer of the database.
+#[must_use]
+pub fn is_connection_loss(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
+        // 57P0x: the server is shutting down or starting up; 08xxx: connection exceptions, among them a
+        // pooler that lost its server.
+        sqlx::Error::Database(_) => {
+            sqlstate(error).is_some_and(|code| code.starts_with("57P0") || code.starts_with("08"))
+        }
+        _ => false,
+    }
+}
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

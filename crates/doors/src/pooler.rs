@@ -1,0 +1,228 @@
+//! The transaction pooler: REST's door.
+//!
+//! Between two transactions the pooler may hand our server to somebody else. So a statement that travels
+//! outside a transaction, or under a name that the next server does not know, can run as *somebody else's
+//! statement*. Here neither can be written: the pool is private, and what it gives out is a transaction
+//! whose every statement is unnamed, or a way through the relay of [`relay`](crate::relay), where names stay within
+//! this process.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream, StreamExt};
+use sqlx::postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo};
+use sqlx::{Either, Execute, Executor, PgPool, Postgres, SqlStr};
+
+use crate::lease::{END_TIMEOUT, Lease, pool_options};
+use crate::relay::{Relay, RelayCounters};
+use crate::tls_tunnel::{TlsTunnel, connect_options};
+use crate::tx::{GuardedQuery, Opener, is_dead, not_available};
+use crate::url::ConnectionString;
+use crate::{ACQUIRE_TIMEOUT, Door, PoolerSettings, PoolerWire, Tx};
+
+/// How long a statement waits for a lock before it gives up.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a connection may be idle before it is closed.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// How long a transaction may sit idle, holding one of the pooler's few servers.
+const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The transaction pooler. Cheap to clone.
+///
+/// `&Pooler` is itself an executor for a *single reading statement*: it runs in a read-only transaction of
+/// its own, so a write is refused by the database, and its rows are collected before they are handed on, so
+/// that a slow reader does not hold a server.
+#[derive(Debug, Clone)]
+pub struct Pooler {
+    pool: PgPool,
+    begin: Arc<Begin>,
+    way: Way,
+}
+
+/// What lives as long as the connections that go through it.
+#[derive(Debug, Clone)]
+enum Way {
+    Relay(Arc<Relay>),
+    Plain(#[expect(dead_code, reason = "it is kept")] Option<Arc<TlsTunnel>>),
+}
+
+/// The messages that open a transaction; the time limits ride along.
+#[derive(Debug)]
+struct Begin {
+    read: Arc<str>,
+    write: Arc<str>,
+}
+
+impl Door for Pooler {
+    const OWN_SERVER: bool = false;
+}
+
+impl Pooler {
+    /// Prepares the pool; connections are made when they are needed.
+    ///
+    /// # Errors
+    /// A sentence: the relay of [`PoolerWire::Pipelined`], or the tunnel for `sslmode=verify-ca`, cannot be started.
+    pub fn new(url: &ConnectionString, settings: &PoolerSettings) -> Result<Self, String> {
+        let PoolerSettings { max_connections, statement_timeout, wire, application_name } = *settings;
+        let limits = limits(statement_timeout);
+        let (options, way) = match wire {
+            PoolerWire::Plain => {
+                let (options, tunnel) = connect_options(url, application_name)?;
+                (options.statement_cache_capacity(0), Way::Plain(tunnel))
+            }
+            PoolerWire::Pipelined => {
+                // The pooler may need a while to find a free server; and COMMIT has a limit of its own.
+                let answer_timeout = (statement_timeout + ACQUIRE_TIMEOUT).max(END_TIMEOUT);
+                let relay = Relay::start(url, &limits, answer_timeout)?;
+                // Names stay within this process: sqlx may use them as on a session.
+                (relay.options(url, application_name), Way::Relay(Arc::new(relay)))
+            }
+        };
+        let suspicion = way.clone();
+        let is_suspect = move |age| matches!(&suspicion, Way::Relay(relay) if relay.casts_doubt_on(age));
+        let pool = pool_options(max_connections, IDLE_TIMEOUT, is_suspect).connect_lazy_with(options);
+        Ok(Self { pool, begin: Arc::new(Begin::new(&limits)), way })
+    }
+
+    /// Opens a read-only transaction. End it by dropping it: the ROLLBACK is awaited behind the scenes, not by the caller.
+    ///
+    /// # Errors
+    /// Those of the database; [`sqlx::Error::PoolTimedOut`] if no connection, or none of the pooler's
+    /// servers, became free in time.
+    pub async fn read(&self) -> sqlx::Result<Tx<Self>> {
+        self.begin(&self.begin.read).await
+    }
+
+    /// Opens a transaction that may write. End it with [`Tx::commit`].
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn write(&self) -> sqlx::Result<Tx<Self>> {
+        self.begin(&self.begin.write).await
+    }
+
+    /// Whether the pooler, and the database behind it, answer.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn ping(&self) -> sqlx::Result<()> {
+        sqlx::query("select 1").fetch_one(self).await.map(drop)
+    }
+
+    /// What the relay has done so far; `None` if there is none.
+    #[must_use]
+    pub fn relay_counters(&self) -> Option<RelayCounters> {
+        self.relay().map(Relay::counters)
+    }
+
+    /// The socket of the relay, if there is one: for tests, which come between.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn relay_socket(&self) -> Option<std::path::PathBuf> {
+        self.relay().map(Relay::socket)
+    }
+
+    fn relay(&self) -> Option<&Relay> {
+        match &self.way {
+            Way::Relay(relay) => Some(relay),
+            Way::Plain(_) => None,
+        }
+    }
+
+    fn is_pipelined(&self) -> bool {
+        self.relay().is_some()
+    }
+
+    /// After a restart of the pooler every idle connection is dead, and is found so by `begin`: the next one is tried.
+    async fn begin(&self, begin: &Arc<str>) -> sqlx::Result<Tx<Self>> {
+        let dead_connections = self.pool.options().get_max_connections();
+        let opener = Opener { pool: self.pool.clone(), begin: begin.clone(), dead_connections };
+        Tx::open(opener, self.is_pipelined()).await
+    }
+
+    /// A single statement, which the relay makes one read-only request.
+    async fn fetch_alone(&self, query: GuardedQuery) -> Vec<sqlx::Result<Either<PgQueryResult, PgRow>>> {
+        match Lease::of(&self.pool).await {
+            Ok(mut lease) => lease.fetch_many(query).collect().await,
+            Err(error) => vec![Err(error)],
+        }
+    }
+}
+
+/// Settings that bound a statement, in milliseconds.
+fn limits(statement_timeout: Duration) -> [(&'static str, String); 2] {
+    [("statement_timeout", statement_timeout), ("lock_timeout", LOCK_TIMEOUT.min(statement_timeout))]
+        .map(|(name, limit)| (name, limit.as_millis().to_string()))
+}
+
+impl Begin {
+    fn new(limits: &[(&str, String)]) -> Self {
+        let mut set =
+            format!("; set local idle_in_transaction_session_timeout = {}", IDLE_IN_TRANSACTION_TIMEOUT.as_millis());
+        for (name, limit) in limits {
+            let _infallible = write!(set, "; set local {name} = {limit}");
+        }
+        Self { read: format!("begin read only{set}").into(), write: format!("begin{set}").into() }
+    }
+}
+
+impl<'c> Executor<'c> for &'c Pooler {
+    type Database = Postgres;
+
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, sqlx::Result<Either<PgQueryResult, PgRow>>>
+    where
+        'c: 'e,
+        E: Execute<'q, Postgres> + 'q,
+    {
+        let query = GuardedQuery::new::<Pooler>(query, self.is_pipelined());
+        let rows = async move {
+            if !self.is_pipelined() {
+                return match self.read().await {
+                    Ok(mut tx) => tx.fetch_many(query).collect().await,
+                    Err(error) => vec![Err(error)],
+                };
+            }
+            // It can only read, so it may be tried once more if its connection turns out to be dead.
+            let again = query.again();
+            let rows = self.fetch_alone(query).await;
+            match (rows.last(), again) {
+                (Some(Err(error)), Some(again)) if is_dead(error) => self.fetch_alone(again).await,
+                _ => rows,
+            }
+        };
+        Box::pin(stream::once(rows).flat_map(stream::iter))
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, sqlx::Result<Option<PgRow>>>
+    where
+        'c: 'e,
+        E: Execute<'q, Postgres> + 'q,
+    {
+        let mut answers = self.fetch_many(query);
+        Box::pin(async move {
+            let mut first = None;
+            while let Some(answer) = answers.next().await {
+                first = first.or(answer?.right());
+            }
+            Ok(first)
+        })
+    }
+
+    fn prepare_with<'e>(self, _sql: SqlStr, _parameters: &'e [PgTypeInfo]) -> BoxFuture<'e, sqlx::Result<PgStatement>>
+    where
+        'c: 'e,
+    {
+        Box::pin(async { Err(not_available("prepare")) })
+    }
+
+    fn describe<'e>(self, _sql: SqlStr) -> BoxFuture<'e, sqlx::Result<sqlx::Describe<Postgres>>>
+    where
+        'c: 'e,
+    {
+        Box::pin(async { Err(not_available("describe")) })
+    }
+}

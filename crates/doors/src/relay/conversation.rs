@@ -1,0 +1,654 @@
+//! What is said to the server and to the client: a state machine from requests and answers to bytes, without any I/O.
+//!
+//! The client is sqlx, which prepares (Parse, Describe, Sync), waits, and executes (Bind, Execute, Close, Sync). Here
+//! the first of these is answered from memory, and the second becomes one request that depends on nothing before it:
+//! the transaction's BEGIN if it is the first of its transaction, then Parse, Describe, Bind, Execute, Sync
+//! (<https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-EXT-QUERY>).
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use super::begin::Opening;
+use super::columns::Description;
+use super::counters::Counters;
+use super::descriptions::{Described, Descriptions};
+use super::frame::{Answer, Message, Request, cut_text, put, put_error};
+use super::statements::Statements;
+use crate::guard;
+
+/// What all conversations of a relay share.
+#[derive(Debug)]
+pub struct Shared {
+    pub descriptions: Descriptions,
+    pub counters: Counters,
+    /// Goes ahead of a statement outside BEGIN and COMMIT, in the implicit transaction that ends with its Sync.
+    implicit: Opening,
+}
+
+impl Shared {
+    /// `limits` are the names and values of settings that bound a statement which runs outside a transaction.
+    pub fn new(limits: &[(&str, String)]) -> Self {
+        let mut implicit = "select set_config('transaction_read_only', 'on', true)".to_owned();
+        for (name, value) in limits {
+            let _infallible =
+                std::fmt::Write::write_fmt(&mut implicit, format_args!(", set_config('{name}', '{value}', true)"));
+        }
+        Self { descriptions: Descriptions::default(), counters: Counters::default(), implicit: Opening::of(&implicit) }
+    }
+}
+
+/// Bytes to send.
+#[derive(Debug, Default)]
+pub struct Out {
+    pub to_client: BytesMut,
+    pub to_server: BytesMut,
+}
+
+/// The conversation cannot go on; the client is told why, and both connections are closed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Violation {
+    pub sqlstate: &'static str,
+    pub message: &'static str,
+}
+
+impl Violation {
+    /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>: `protocol_violation`.
+    pub const fn of_protocol(message: &'static str) -> Self {
+        Self { sqlstate: "08P01", message }
+    }
+}
+
+/// Whether the conversation continues after a request.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    Continues,
+    /// The client has said goodbye.
+    Ends,
+}
+
+/// The transaction, as the server last said (`ReadyForQuery`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Status {
+    Idle,
+    Open,
+    Failed,
+}
+
+/// A conversation after the start-up: begins when the server is ready for the first time.
+#[derive(Debug)]
+pub struct Conversation {
+    shared: Arc<Shared>,
+    status: Status,
+    /// The client's transaction, of which the server does not know yet.
+    held: Option<Opening>,
+    /// The client's transaction can only be rolled back, whatever the server thinks of it.
+    doomed: bool,
+    statements: Statements,
+    /// The request on its way to the server: there is no way to express two.
+    pending: Option<Pending>,
+}
+
+/// A request on its way.
+#[derive(Debug)]
+struct Pending {
+    what: What,
+    stage: Stage,
+    /// How many `ParseComplete` are due. They carry nothing, and a pooler may send them ahead of what belongs before
+    /// them: any position before the statement's `BindComplete` is right.
+    parses: usize,
+    /// Did BEGIN travel with it?
+    begins: bool,
+    /// `ParameterDescription`, while its fellow is awaited.
+    parameters: Bytes,
+    /// The client must not see the rows: they are not shaped as it believes.
+    withheld: bool,
+}
+
+/// A statement that the server has just described, and the client's name for it.
+struct Prepared {
+    name: Bytes,
+    described: Arc<Described>,
+}
+
+#[derive(Debug)]
+enum What {
+    Prepare {
+        name: Bytes,
+        parse: Bytes,
+    },
+    Execute {
+        described: Arc<Described>,
+    },
+    /// A query of the simple protocol, executed in the extended one.
+    Query,
+    Commit,
+    /// `of_commit`: the client asked to commit a transaction that has failed.
+    Rollback {
+        of_commit: bool,
+    },
+}
+
+/// Which message of the server is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The answers to so many commands that went ahead; whether the first of them is bound.
+    Opening(usize, bool),
+    Parameters,
+    Columns,
+    Bind,
+    Rows,
+    End,
+    Ready,
+    /// An error was reported: nothing but `ReadyForQuery` follows.
+    Failed,
+}
+
+const UNDUE: Violation = Violation::of_protocol("the pooler sent a message that is not due");
+const NOT_ROLLED_BACK: Violation = Violation::of_protocol("the pooler did not carry out a ROLLBACK");
+
+const COLUMNS_CHANGED: &str = "the columns or parameters of this statement are not what they were when this process first used it, \
+     and its code cannot read them: restart the service, with a version that knows the present schema";
+
+impl Conversation {
+    /// The server is ready, and has no transaction open.
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            status: Status::Idle,
+            held: None,
+            doomed: false,
+            statements: Statements::default(),
+            pending: None,
+        }
+    }
+
+    /// Whether the server is due to answer. Until it has, no other request is taken.
+    pub fn awaits_answer(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// Whether the server is working on a statement that may be given up. The end of a transaction is not.
+    pub fn runs_statement(&self) -> bool {
+        self.pending.as_ref().is_some_and(|pending| !pending.ends_transaction())
+    }
+
+    /// Something the client asks for.
+    ///
+    /// # Errors
+    /// The conversation cannot go on.
+    pub fn on_request(&mut self, request: Request, out: &mut Out) -> Result<Next, Violation> {
+        let Request::Messages(messages) = request else {
+            self.refuse("54000", "the request is longer than 32 MiB: send less at once", out);
+            return Ok(Next::Continues);
+        };
+        let tags: Vec<u8> = messages.iter().map(|message| message.tag).collect();
+        let bodies: Vec<Bytes> = messages.into_iter().map(|message| message.body).collect();
+        match (&*tags, &*bodies) {
+            (b"S", _) => self.ping(out),
+            (b"PDS", [parse, describe, _]) => self.prepare(parse, describe, out)?,
+            (b"BECS", [bind, execute, close, _]) => self.execute(bind, execute, close, out)?,
+            (b"Q", [query]) => self.query(query, out)?,
+            (b"X", _) => return Ok(Next::Ends),
+            ([closes @ .., b'S'], _) if closes.iter().all(|tag| *tag == b'C') => self.close(&bodies, out)?,
+            _ => self.refuse("0A000", "this sequence of messages is not relayed to the transaction pooler", out),
+        }
+        Ok(Next::Continues)
+    }
+
+    /// Something the server says.
+    ///
+    /// # Errors
+    /// It is not what is due: the conversation cannot go on.
+    pub fn on_answer(&mut self, answer: Answer, out: &mut Out) -> Result<(), Violation> {
+        let message = match answer {
+            // Told whenever the server likes: a changed parameter, a notice.
+            Answer::Message(Message { tag: tag @ (b'S' | b'N'), body }) => {
+                put(&mut out.to_client, tag, &[&body]);
+                return Ok(());
+            }
+            // Of a LISTEN that somebody else left on a shared server; sqlx would take it for an answer.
+            Answer::Message(Message { tag: b'A', .. }) => return Ok(()),
+            Answer::Rows(rows) => {
+                return match &mut self.pending {
+                    Some(Pending { stage: Stage::Opening(..), .. }) => Ok(()),
+                    Some(Pending { stage: Stage::Rows, withheld, .. }) => {
+                        if !*withheld {
+                            out.to_client.extend_from_slice(&rows);
+                        }
+                        Ok(())
+                    }
+                    _ => Err(UNDUE),
+                };
+            }
+            Answer::Message(message) => message,
+        };
+        match &mut self.pending {
+            // The server, or the pooler, ends the connection and says why. Should it not: no transaction survives.
+            None if message.tag == b'E' => {
+                self.doom();
+                put(&mut out.to_client, b'E', &[&message.body]);
+            }
+            None => return Err(UNDUE),
+            Some(pending) if message.tag == b'Z' && pending.is_answered() => self.settle(&message.body, out)?,
+            Some(Pending { what: What::Rollback { .. }, .. }) if message.tag == b'E' => return Err(NOT_ROLLED_BACK),
+            Some(pending) if message.tag == b'E' && pending.stage != Stage::Failed => {
+                if let (Stage::Parameters, What::Execute { described }) = (pending.stage, &pending.what) {
+                    let doubted = self.shared.descriptions.doubt(&described.parse);
+                    self.shared.counters.evicted.add(doubted.into());
+                }
+                pending.stage = Stage::Failed;
+                put(&mut out.to_client, b'E', &[&message.body]);
+            }
+            Some(pending) => {
+                let prepared = pending.advance(&message, &self.shared, &mut out.to_client)?;
+                if let Some(Prepared { name, described }) = prepared {
+                    let forgotten = self.statements.insert(&name, described);
+                    self.shared.counters.evicted.add(forgotten);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    // --- requests ---------------------------------------------------------------------------
+
+    /// A bare Sync: sqlx asks whether the connection is alive, above all when it is given back. A transaction that
+    /// has not begun by then has been given up by its owner.
+    fn ping(&mut self, out: &mut Out) {
+        self.forget();
+        self.ready(out);
+    }
+
+    fn prepare(&mut self, parse: &Bytes, describe: &Bytes, out: &mut Out) -> Result<(), Violation> {
+        const MALFORMED: Violation = Violation::of_protocol("a malformed Parse");
+        let (name, parse) = cut_text(parse).ok_or(MALFORMED)?;
+        if describe.len() != name.len() + 2
+            || describe[0] != b'S'
+            || describe[1..=name.len()] != name
+            || parse.is_empty()
+        {
+            self.refuse("0A000", "a Describe of something else than was just parsed is not relayed", out);
+        } else if self.doomed {
+            self.refuse_doomed(out);
+        } else if let Some(described) = self.shared.descriptions.get(&parse) {
+            self.shared.counters.hits.add(1);
+            put_described(&mut out.to_client, &described.description);
+            let forgotten = self.statements.insert(&name, described);
+            self.shared.counters.evicted.add(forgotten);
+            self.ready(out);
+        } else if let Err(why) = check(&parse) {
+            self.refuse("0A000", &why, out);
+        } else {
+            self.shared.counters.misses.add(1);
+            let mut request = BytesMut::new();
+            // Not the held BEGIN: it is the first *execution* that opens the transaction.
+            let what = What::Prepare { name: Bytes::copy_from_slice(&name), parse: Bytes::copy_from_slice(&parse) };
+            let pending = self.open(what, false, &mut request);
+            put(&mut request, b'P', &[b"\0", &parse]);
+            put(&mut request, b'D', &[b"S\0"]);
+            put(&mut request, b'S', &[]);
+            self.send(pending, request, out);
+        }
+        Ok(())
+    }
+
+    fn execute(&mut self, bind: &Bytes, execute: &Bytes, close: &Bytes, out: &mut Out) -> Result<(), Violation> {
+        const MALFORMED: Violation = Violation::of_protocol("a malformed Bind");
+        let (portal, rest) = cut_text(bind).ok_or(MALFORMED)?;
+        let (name, values) = cut_text(&rest).ok_or(MALFORMED)?;
+        if !portal.is_empty() || execute[..] != [0; 5] || close[..] != *b"P\0" {
+            self.refuse("0A000", "portals that outlive their request are not relayed to the transaction pooler", out);
+        } else if self.doomed {
+            self.refuse_doomed(out);
+        } else if let Some(described) = self.statements.get(&name) {
+            let mut request = BytesMut::with_capacity(described.parse.len() + values.len() + 256);
+            let pending = self.open(What::Execute { described: described.clone() }, true, &mut request);
+            // Without the Close: the unnamed portal ends with its transaction or with the next Bind, and pgdog never
+            // answers a request with more than one Execute and then a Close.
+            put_statement(&mut request, &described.parse, &values);
+            put(&mut request, b'S', &[]);
+            self.send(pending, request, out);
+        } else {
+            // sqlx would ask for it again and again: its connection is replaced instead.
+            return Err(Violation {
+                sqlstate: "26000",
+                message: "there is no prepared statement of this name on this connection",
+            });
+        }
+        Ok(())
+    }
+
+    /// The simple protocol: what opens and ends transactions, and sqlx's own look-ups of types.
+    fn query(&mut self, query: &Bytes, out: &mut Out) -> Result<(), Violation> {
+        let (text, rest) = cut_text(query).ok_or(Violation::of_protocol("a malformed Query"))?;
+        let Ok(sql) = std::str::from_utf8(&text) else {
+            return Err(Violation::of_protocol("a query that is not UTF-8"));
+        };
+        let sql = sql.trim_matches([' ', ';']);
+        if !rest.is_empty() {
+            return Err(Violation::of_protocol("a malformed Query"));
+        }
+        if sql.eq_ignore_ascii_case("commit") {
+            self.commit(out);
+        } else if sql.eq_ignore_ascii_case("rollback") {
+            self.rollback(out);
+        } else if let Some(opening) = Opening::parse(sql) {
+            if self.status != Status::Idle || self.held.is_some() || self.doomed {
+                return Err(Violation {
+                    sqlstate: "25001",
+                    message: "a transaction is open already on this connection",
+                });
+            }
+            for tag in &opening.tags {
+                put_complete(&mut out.to_client, tag);
+            }
+            self.shared.counters.held.add(1);
+            self.held = Some(opening);
+            self.ready(out);
+        } else if self.doomed {
+            self.refuse_doomed(out);
+        } else if let Err(why) = guard::check(sql) {
+            self.refuse("0A000", &why, out);
+        } else if !guard::is_plain_select(sql) {
+            self.refuse("0A000", "the simple protocol is for reading only: use sqlx::query", out);
+        } else {
+            // No parameters; results in text, as in the simple protocol.
+            let parse = [&text[..], &[0, 0, 0]].concat();
+            let mut request = BytesMut::new();
+            let pending = self.open(What::Query, true, &mut request);
+            put_statement(&mut request, &parse, &[0; 6]);
+            put(&mut request, b'S', &[]);
+            self.send(pending, request, out);
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, out: &mut Out) {
+        if self.doomed {
+            self.end(What::Rollback { of_commit: true }, out);
+        } else if self.forget() {
+            put_complete(&mut out.to_client, "COMMIT");
+            self.ready(out);
+        } else if self.status == Status::Idle {
+            self.refuse("25P01", "there is no transaction to commit", out);
+        } else {
+            self.end(What::Commit, out);
+        }
+    }
+
+    fn rollback(&mut self, out: &mut Out) {
+        self.forget();
+        self.end(What::Rollback { of_commit: false }, out);
+    }
+
+    fn close(&mut self, bodies: &[Bytes], out: &mut Out) -> Result<(), Violation> {
+        let Some((_sync, closes)) = bodies.split_last() else { return Ok(()) };
+        for close in closes {
+            let name = close.split_first().filter(|(kind, _)| **kind == b'S').and_then(|(_, name)| name.split_last());
+            let Some((0, name)) = name else {
+                return Err(Violation::of_protocol("a Close of something else than a statement"));
+            };
+            self.statements.remove(&Bytes::copy_from_slice(name));
+            put(&mut out.to_client, b'3', &[]);
+        }
+        self.ready(out);
+        Ok(())
+    }
+
+    // --- parts of requests ------------------------------------------------------------------
+
+    /// A request for a statement, with what goes ahead of it written to `request`: the held BEGIN if it `begins` the
+    /// transaction, or the limits of one that runs alone.
+    fn open(&mut self, what: What, begins: bool, request: &mut BytesMut) -> Pending {
+        let held = if begins { self.held.take() } else { None };
+        let opening = match &held {
+            Some(held) => held,
+            None if self.status == Status::Idle => &self.shared.implicit,
+            None => return Pending::new(what, Stage::Parameters, 1, false),
+        };
+        request.extend_from_slice(&opening.wire);
+        let commands = opening.tags.len();
+        Pending::new(what, Stage::Opening(commands, false), commands + 1, held.is_some())
+    }
+
+    fn send(&mut self, pending: Pending, request: BytesMut, out: &mut Out) {
+        out.to_server.unsplit(request);
+        self.pending = Some(pending);
+    }
+
+    /// Ends the client's transaction, on the server too if it knows of it.
+    fn end(&mut self, how: What, out: &mut Out) {
+        self.held = None;
+        self.doomed = false;
+        if self.status == Status::Idle {
+            put_end(&mut out.to_client, &how);
+            self.ready(out);
+        } else {
+            let command: &[u8] = if matches!(how, What::Commit) { b"COMMIT\0" } else { b"ROLLBACK\0" };
+            let mut request = BytesMut::new();
+            put(&mut request, b'Q', &[command]);
+            self.send(Pending::new(how, Stage::End, 0, false), request, out);
+        }
+    }
+
+    /// Drops a transaction of which the server does not know. Was there one?
+    fn forget(&mut self) -> bool {
+        let forgotten = self.held.take().is_some();
+        self.shared.counters.forgotten.add(forgotten.into());
+        forgotten
+    }
+
+    // --- answers ----------------------------------------------------------------------------
+
+    /// The server has answered a request to its end.
+    fn settle(&mut self, status: &[u8], out: &mut Out) -> Result<(), Violation> {
+        let Some(pending) = self.pending.take() else { return Ok(()) };
+        let before = self.status;
+        self.status = match status {
+            b"I" => Status::Idle,
+            b"T" => Status::Open,
+            b"E" => Status::Failed,
+            _ => return Err(Violation::of_protocol("the pooler is ready in an unknown way")),
+        };
+        if before != Status::Idle && self.status == Status::Idle && !pending.ends_transaction() {
+            return Err(Violation::of_protocol("the pooler ended a transaction by itself"));
+        }
+        if self.status != Status::Idle && matches!(pending.what, What::Rollback { .. }) {
+            return Err(NOT_ROLLED_BACK);
+        }
+        let refused = pending.withheld && pending.stage != Stage::Failed;
+        if refused {
+            put_error(&mut out.to_client, "ERROR", "0A000", COLUMNS_CHANGED);
+        }
+        let failed = refused || pending.stage == Stage::Failed;
+        // Is there a transaction of which the server does not know that it has failed, or that it ever was?
+        self.doomed = match self.status {
+            Status::Idle => pending.begins || failed && self.held.take().is_some(),
+            Status::Open => refused,
+            Status::Failed => false,
+        };
+        self.ready(out);
+        Ok(())
+    }
+
+    /// Tells the client that it may go on, and how its transaction stands.
+    fn ready(&self, out: &mut Out) {
+        let status = match self.status {
+            _ if self.doomed => b"E",
+            Status::Failed => b"E",
+            Status::Open => b"T",
+            Status::Idle if self.held.is_some() => b"T",
+            Status::Idle => b"I",
+        };
+        put(&mut out.to_client, b'Z', &[status]);
+    }
+
+    /// Answers with an error what is not passed on. As any error, it dooms the transaction it happens in.
+    fn refuse(&mut self, sqlstate: &str, why: &str, out: &mut Out) {
+        self.shared.counters.refused.add(1);
+        self.doom();
+        put_error(&mut out.to_client, "ERROR", sqlstate, why);
+        self.ready(out);
+    }
+
+    /// The client's transaction, if there is one, can only be rolled back.
+    fn doom(&mut self) {
+        self.doomed |= self.held.take().is_some() || self.status != Status::Idle;
+    }
+
+    fn refuse_doomed(&mut self, out: &mut Out) {
+        self.refuse("25P02", "the transaction has failed: nothing but ROLLBACK is carried out in it", out);
+    }
+}
+
+impl Pending {
+    fn new(what: What, stage: Stage, parses: usize, begins: bool) -> Self {
+        Self { what, stage, parses, begins, parameters: Bytes::new(), withheld: false }
+    }
+
+    fn ends_transaction(&self) -> bool {
+        matches!(self.what, What::Commit | What::Rollback { .. })
+    }
+
+    /// Whether nothing but `ReadyForQuery` is due.
+    fn is_answered(&self) -> bool {
+        self.stage == Stage::Failed || self.stage == Stage::Ready && self.parses == 0
+    }
+
+    /// Takes the message that is due, and passes on what concerns the client. Returns the statement that is now
+    /// prepared, if one is.
+    fn advance(
+        &mut self,
+        message: &Message,
+        shared: &Shared,
+        out: &mut BytesMut,
+    ) -> Result<Option<Prepared>, Violation> {
+        let mut prepared = None;
+        self.stage = match (self.stage, message.tag) {
+            (stage @ (Stage::Opening(..) | Stage::Parameters | Stage::Columns | Stage::Bind), b'1') => {
+                self.parses = self.parses.checked_sub(1).ok_or(UNDUE)?;
+                stage
+            }
+            (Stage::Opening(commands, false), b'2') => Stage::Opening(commands, true),
+            (Stage::Opening(1, true), b'C') => Stage::Parameters,
+            (Stage::Opening(commands, true), b'C') => Stage::Opening(commands - 1, false),
+            (Stage::Parameters, b't') => {
+                self.parameters = Bytes::copy_from_slice(&message.body);
+                Stage::Columns
+            }
+            (Stage::Columns, b'T' | b'n') => {
+                let columns = (message.tag == b'T').then(|| Bytes::copy_from_slice(&message.body));
+                let now = Description { parameters: std::mem::take(&mut self.parameters), columns };
+                prepared = self.describe(now, shared, out);
+                if matches!(self.what, What::Prepare { .. }) { Stage::Ready } else { Stage::Bind }
+            }
+            (Stage::Bind, b'2') if self.parses == 0 => {
+                if matches!(self.what, What::Execute { .. }) && !self.withheld {
+                    put(out, b'2', &[]);
+                }
+                Stage::Rows
+            }
+            (Stage::Rows, tag @ (b'C' | b'I')) => {
+                if !self.withheld {
+                    put(out, tag, &[&message.body]);
+                    if matches!(self.what, What::Execute { .. }) {
+                        // To the client's Close, which was not passed on.
+                        put(out, b'3', &[]);
+                    }
+                }
+                Stage::Ready
+            }
+            // So PostgreSQL answers the COMMIT of a transaction that has failed.
+            (Stage::End, b'C') if matches!(self.what, What::Commit) && message.body[..] != *b"COMMIT\0" => {
+                put_error(out, "ERROR", "25P02", "the transaction had failed: it has been rolled back");
+                Stage::Failed
+            }
+            (Stage::End, b'C') => {
+                put_end(out, &self.what);
+                Stage::Ready
+            }
+            _ => return Err(UNDUE),
+        };
+        Ok(prepared)
+    }
+
+    /// What the server says of a statement *now*, in the very request that executes it, compared with what the client
+    /// was told.
+    fn describe(&mut self, now: Description, shared: &Shared, out: &mut BytesMut) -> Option<Prepared> {
+        let columns = now.columns.clone();
+        match &self.what {
+            What::Execute { described } if described.description == now => return None,
+            What::Execute { described } => {
+                shared.counters.changed.add(1);
+                self.withheld = !described.description.is_readable_as(&now);
+                if !self.withheld {
+                    let (_, evicted) = shared.descriptions.learn(&described.parse, now);
+                    shared.counters.evicted.add(evicted);
+                }
+                if let Some(columns) = columns.filter(|_| !self.withheld) {
+                    put(out, b'T', &[&columns]);
+                }
+                shared.counters.refused.add(self.withheld.into());
+            }
+            What::Prepare { name, parse } => {
+                let (learned, evicted) = shared.descriptions.learn(parse, now);
+                shared.counters.evicted.add(evicted);
+                self.withheld = learned.is_none();
+                shared.counters.refused.add(self.withheld.into());
+                if let Some(described) = learned {
+                    put_described(out, &described.description);
+                    return Some(Prepared { name: name.clone(), described });
+                }
+            }
+            What::Query => {
+                if let Some(columns) = columns {
+                    put(out, b'T', &[&columns]);
+                }
+            }
+            What::Commit | What::Rollback { .. } => {}
+        }
+        None
+    }
+}
+
+/// Is this a statement that may travel through the pooler?
+fn check(parse: &Bytes) -> Result<(), String> {
+    let text = cut_text(parse).map(|(text, _)| text).unwrap_or_default();
+    let sql = std::str::from_utf8(&text).map_err(|_| "a statement must be UTF-8".to_owned())?;
+    guard::check(sql)
+}
+
+/// Parse, Describe, Bind and Execute of an unnamed statement: `parse` is what follows the name in a Parse message,
+/// `values` what follows it in a Bind.
+fn put_statement(request: &mut BytesMut, parse: &[u8], values: &[u8]) {
+    put(request, b'P', &[b"\0", parse]);
+    put(request, b'D', &[b"S\0"]);
+    put(request, b'B', &[b"\0\0", values]);
+    put(request, b'E', &[&[0; 5]]);
+}
+
+/// The answers to Parse and Describe.
+fn put_described(out: &mut BytesMut, description: &Description) {
+    put(out, b'1', &[]);
+    put(out, b't', &[&description.parameters]);
+    match &description.columns {
+        Some(columns) => put(out, b'T', &[columns]),
+        None => put(out, b'n', &[]),
+    }
+}
+
+/// What the client is told of the end of its transaction.
+fn put_end(out: &mut BytesMut, how: &What) {
+    match how {
+        What::Rollback { of_commit: true } => {
+            put_error(out, "ERROR", "25P02", "the transaction has failed: it is rolled back");
+        }
+        What::Rollback { of_commit: false } => put_complete(out, "ROLLBACK"),
+        _ => put_complete(out, "COMMIT"),
+    }
+}
+
+fn put_complete(out: &mut BytesMut, tag: &str) {
+    put(out, b'C', &[tag.as_bytes(), b"\0"]);
+}

@@ -1,0 +1,60 @@
+//! What the relay has done since the process started.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    pub fn add(&self, more: u64) {
+        self.0.fetch_add(more, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+macro_rules! counters {
+    ($($(#[$what:meta])+ $name:ident),+ $(,)?) => {
+        /// The counters, shared by all connections of a relay.
+        #[derive(Debug, Default)]
+        pub struct Counters { $(pub $name: Counter),+ }
+
+        /// The counters at one moment.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub struct RelayCounters { $($(#[$what])+ pub $name: u64),+ }
+
+        impl Counters {
+            pub fn now(&self) -> RelayCounters {
+                RelayCounters { $($name: self.$name.get()),+ }
+            }
+        }
+
+        impl RelayCounters {
+            /// Names and values, for whoever reports them.
+            #[must_use]
+            pub fn entries(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name)),+]
+            }
+        }
+    };
+}
+
+counters! {
+    /// Statements that were described from memory.
+    hits,
+    /// Statements that the server had to describe.
+    misses,
+    /// Executions whose statement was no longer described as the client had been told.
+    changed,
+    /// Requests that were not passed on, and executions whose rows were withheld.
+    refused,
+    /// Descriptions and names that were given up to bound memory, or because they had become doubtful.
+    evicted,
+    /// Transactions whose BEGIN waited for their first statement.
+    held,
+    /// Such transactions that ended without a statement: the server never heard of them.
+    forgotten,
+}

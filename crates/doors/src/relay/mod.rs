@@ -1,0 +1,114 @@
+//! The relay between sqlx and a transaction pooler: one round trip for a statement.
+//!
+//! sqlx asks twice for every statement (Parse and Describe, then Bind and Execute), and a transaction pooler may send
+//! the two to different servers. [`Relay`] is inside this process. sqlx speaks to it over a Unix socket, names
+//! and caches its statements as it would on a session; the relay answers the first question from memory, and turns
+//! the second into one request that needs nothing from before it.
+//!
+//! Three invariants carry it:
+//!
+//! 1. The pooler never hears a statement's name, and every Bind travels in the same Sync-terminated request as the
+//!    Parse it refers to. So no server can run anything else under it.
+//! 2. At most one request is on its way. So every answer belongs to it.
+//! 3. What sqlx believes of a statement's columns is compared, byte for byte, with a Describe in the same request.
+//!    A difference is told before the first row, or the rows are withheld.
+//!
+//! A BEGIN is answered at once, held back, and sent in front of its transaction's first statement; if it fails, the
+//! server skips the statement. Outside a transaction every statement is preceded by one that makes it read-only and
+//! limits its time. Whatever is not understood is refused.
+//!
+//! | module | what |
+//! |---|---|
+//! | `frame` | bytes to messages, pure |
+//! | `conversation` | requests and answers to messages, pure; with `begin`, `columns`, `descriptions`, `statements` |
+//! | `connection` | the I/O around it |
+//!
+//! The protocol: <https://www.postgresql.org/docs/current/protocol.html>.
+
+mod begin;
+mod columns;
+mod connection;
+mod conversation;
+mod counters;
+mod descriptions;
+mod frame;
+#[cfg(test)]
+mod fuzz;
+#[cfg(test)]
+mod model;
+mod statements;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::error::DatabaseError;
+use sqlx::postgres::{PgConnectOptions, PgDatabaseError};
+
+pub use counters::RelayCounters;
+pub(crate) use frame::put_error;
+
+use crate::local_socket::LocalSocket;
+use crate::loss::LastLoss;
+use crate::upstream::Target;
+use crate::url::ConnectionString;
+use connection::Context;
+use conversation::Shared;
+
+/// A relay to one pooler. Dropped, it takes no more connections; those that it has end with their clients.
+#[derive(Debug)]
+pub struct Relay {
+    socket: LocalSocket,
+    context: Arc<Context>,
+}
+
+impl Relay {
+    /// Starts relaying to the pooler of `url`.
+    ///
+    /// `limits` bound statements outside transactions; `answer_timeout` is how long the pooler may say nothing while
+    /// an answer is due.
+    ///
+    /// # Errors
+    /// A sentence: the file of root certificates, or the directory for the socket, cannot be used.
+    pub fn start(url: &ConnectionString, limits: &[(&str, String)], answer_timeout: Duration) -> Result<Self, String> {
+        let context = Arc::new(Context {
+            target: Target::new(url)?,
+            shared: Arc::new(Shared::new(limits)),
+            answer_timeout,
+            last_loss: LastLoss::default(),
+        });
+        let shared = context.clone();
+        let socket = LocalSocket::open(url, move |client| connection::relay(shared.clone(), client))?;
+        Ok(Self { socket, context })
+    }
+
+    /// Options of `url` that lead through the relay.
+    #[must_use]
+    pub fn options(&self, url: &ConnectionString, application_name: &str) -> PgConnectOptions {
+        self.socket.options(url, application_name)
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.socket.path()
+    }
+
+    /// Whether the pooler has ended a connection since one of this age was made.
+    #[must_use]
+    pub fn casts_doubt_on(&self, age: Duration) -> bool {
+        self.context.last_loss.casts_doubt_on(age)
+    }
+
+    /// What it has done so far.
+    #[must_use]
+    pub fn counters(&self) -> RelayCounters {
+        self.context.shared.counters.now()
+    }
+}
+
+/// Whether the relay reports `error`, as opposed to the server or the pooler.
+#[must_use]
+pub fn is_of_relay(error: &dyn DatabaseError) -> bool {
+    error.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::routine) == Some(frame::ROUTINE)
+}

@@ -1,0 +1,93 @@
+//! What can be set.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// How statements travel to the transaction pooler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PoolerWire {
+    /// Through a relay in this process: one round trip for a read, two for a write of one statement.
+    #[default]
+    Pipelined,
+    /// As sqlx speaks: three round trips for a read, four for a write of one statement.
+    Plain,
+}
+
+impl PoolerWire {
+    /// Every way, the default first.
+    pub const ALL: [Self; 2] = [Self::Pipelined, Self::Plain];
+
+    /// The word for it in settings.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pipelined => "pipelined",
+            Self::Plain => "plain",
+        }
+    }
+}
+
+impl fmt::Display for PoolerWire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Settings of [`Pooler`](crate::Pooler).
+#[derive(Debug, Clone, Copy)]
+pub struct PoolerSettings {
+    /// Client connections to the pooler. They are cheap: the pooler shares its servers among them.
+    pub max_connections: u32,
+    /// The longest a statement may run.
+    pub statement_timeout: Duration,
+    /// How statements travel.
+    pub wire: PoolerWire,
+    /// Tells this door's connections apart in `pg_stat_activity`, unless the pooler drops it.
+    pub application_name: &'static str,
+}
+
+impl PoolerSettings {
+    /// Limits of [`max_connections`](Self::max_connections).
+    pub const MAX_CONNECTIONS: RangeInclusive<u32> = 1..=500;
+}
+
+impl Default for PoolerSettings {
+    fn default() -> Self {
+        Self {
+            max_connections: 32,
+            statement_timeout: Duration::from_secs(5),
+            wire: PoolerWire::default(),
+            application_name: "pooler",
+        }
+    }
+}
+
+/// Settings of [`Direct`](crate::Direct).
+#[derive(Debug, Clone, Copy)]
+pub struct DirectSettings {
+    /// Connections of this process, whatever it uses them for. Each is a server.
+    pub max_connections: u32,
+    /// The longest a statement may run.
+    pub statement_timeout: Duration,
+    /// Tells this door's connections apart in `pg_stat_activity`.
+    pub application_name: &'static str,
+    /// Statements that every new session begins with, such as `set jit = off`.
+    pub session: &'static [&'static str],
+}
+
+impl DirectSettings {
+    /// The most connections: Supabase gives a small project about 15.
+    pub const MOST_CONNECTIONS: u32 = 15;
+}
+
+impl Default for DirectSettings {
+    fn default() -> Self {
+        Self {
+            max_connections: Self::MOST_CONNECTIONS,
+            statement_timeout: Duration::from_secs(5),
+            application_name: "direct",
+            session: &[],
+        }
+    }
+}
