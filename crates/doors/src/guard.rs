@@ -56,7 +56,7 @@ pub fn check(sql: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Is this a plain `select`, which PostgreSQL can only read with (but for the functions it calls)?
+/// Whether this is a plain `select`, which can only read (but for the functions it calls).
 /// Anything that could carry a write (`with … insert`) is not.
 #[must_use]
 pub fn is_plain_select(sql: &str) -> bool {

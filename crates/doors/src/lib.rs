@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | secret | `DATABASE_URL`, a transaction pooler | `DIRECT_URL`, a session |
 //! | for | requests: many, short, any number of processes | what is frequent or needs a session: chat, LISTEN, migrations |
-//! | gives | transactions, and single reading statements | transactions, statements, sessions |
+//! | lends | transactions, and single reading statements | transactions, statements, sessions |
 //! | statements | unnamed; or named, behind a relay that passes no name on | named, cached |
 //!
 //! sqlx by itself is not safe on a transaction pooler: its statements can run as somebody else's. The crate's README has

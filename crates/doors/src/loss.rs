@@ -14,7 +14,7 @@ impl LastLoss {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
-    /// Is a connection of this age older than the last loss?
+    /// Whether a connection of this age is older than the last loss.
     pub fn casts_doubt_on(&self, age: Duration) -> bool {
         let lost = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Instant::now().checked_sub(age).is_some_and(|made| lost.is_some_and(|lost| lost >= made))

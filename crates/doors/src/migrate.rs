@@ -55,7 +55,7 @@ pub async fn check_same_database(pooler: &Pooler, direct: &Direct, migrator: &Mi
     }
 }
 
-/// What tells one migrated database from another: its oid, and when it was first migrated. Not when last: a
+/// What distinguishes one migrated database from another: its oid, and when it was first migrated. Not when last: a
 /// newer build may be migrating between the two looks.
 async fn identity<'c>(
     door: impl Executor<'c, Database = Postgres>,

@@ -2,7 +2,7 @@
 //!
 //! Between two transactions the pooler may hand our server to somebody else. So a statement that travels
 //! outside a transaction, or under a name that the next server does not know, can run as *somebody else's
-//! statement*. Here neither can be written: the pool is private, and what it gives out is a transaction
+//! statement*. Here neither can be written: the pool is private, and what it lends is a transaction
 //! whose every statement is unnamed, or a way through the relay of [`relay`](crate::relay), where names stay within
 //! this process.
 

@@ -77,7 +77,7 @@ pub struct DirectSettings {
 }
 
 impl DirectSettings {
-    /// The most connections: Supabase gives a small project about 15.
+    /// The most connections: a small project on Supabase has about 15.
     pub const MOST_CONNECTIONS: u32 = 15;
 }
 

@@ -146,7 +146,7 @@ impl Target {
     }
 
     /// Takes what a client sends first, and passes it on to a new connection. Returns that, or `None` if nothing follows:
-    /// the client wanted something cancelled, or has been told why there is no connection.
+    /// the client wanted something cancelled, or has been sent the reason why there is no connection.
     pub async fn introduce(&self, client: &mut UnixStream) -> io::Result<Option<Box<dyn Upstream>>> {
         let (packet, code) = loop {
             let packet = timeout(STARTUP_TIMEOUT, read_packet(client)).await??;

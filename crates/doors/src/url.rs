@@ -196,7 +196,7 @@ impl ConnectionString {
     /// serve both doors.
     #[must_use]
     pub fn mixed_up(database: &Self, direct: &Self) -> Option<String> {
-        // Elsewhere the ports may be anything; then the probe tells.
+        // Elsewhere the ports may be anything; then the probe finds out.
         if direct.port != 6543 || !direct.is_supabase() {
             return None;
         }
@@ -247,13 +247,13 @@ impl ConnectionString {
         (self.ssl_mode, self.ssl_root_cert.as_deref())
     }
 
-    /// Is the host a directory with a Unix socket in it?
+    /// Whether the host is a directory with a Unix socket in it.
     #[must_use]
     pub fn is_unix_socket(&self) -> bool {
         self.host.starts_with('/')
     }
 
-    /// Is the server on this machine?
+    /// Whether the server is on this machine.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         self.is_unix_socket()
@@ -261,7 +261,7 @@ impl ConnectionString {
             || self.host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
     }
 
-    /// Is this Supabase's direct host, which answers on IPv6 only?
+    /// Whether this is Supabase's direct host, which answers on IPv6 only.
     #[must_use]
     pub fn is_supabase_direct(&self) -> bool {
         self.host.starts_with("db.") && self.host.ends_with(".supabase.co")

@@ -32,7 +32,7 @@ impl Process {
         self.child.try_wait().expect("wait")
     }
 
-    /// Waits for the process to end by itself; gives its status and all that it printed.
+    /// Waits for the process to end by itself. Returns its status and all that it printed.
     pub fn wait(&mut self, patience: Duration) -> (ExitStatus, String) {
         let started = Instant::now();
         loop {

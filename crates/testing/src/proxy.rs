@@ -73,7 +73,7 @@ impl Proxy {
         lock(&self.shared.heard).len()
     }
 
-    /// Closes one of the connections, whatever is on its way. Was there one?
+    /// Closes one of the connections, whatever is on its way. Returns whether there was one.
     pub fn lose_one(&self) -> bool {
         let mut connections = lock(&self.shared.connections);
         connections.retain(|connection| !connection.is_finished());

@@ -127,7 +127,7 @@ impl Drop for Stack {
     }
 }
 
-/// A free port that stays free while its server is away: not one of those that the system gives to outgoing
+/// A free port that stays free while its server is away: not one of those that the system assigns to outgoing
 /// connections, among which are those that keep trying to reach the server.
 pub fn lasting_port() -> u16 {
     let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();

@@ -13,7 +13,7 @@ pub struct Servers {
 }
 
 impl Servers {
-    /// Those of the stack in `STACK_DIR`, as `scripts/stack status` tells them.
+    /// Those of the stack in `STACK_DIR`, as `scripts/stack status` reports them.
     pub fn find() -> Self {
         let status = stack("status", &[]);
         let pid = |server: &str| {
@@ -34,7 +34,7 @@ impl Servers {
     }
 }
 
-/// Runs a command of `scripts/stack`; gives what it prints.
+/// Runs a command of `scripts/stack`. Returns what it prints.
 pub fn stack(command: &str, environment: &[(&str, String)]) -> String {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/stack");
     let output = Command::new(script).arg(command).envs(environment.iter().cloned()).output().expect("scripts/stack");

@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-/// Starts a proxy to a port of this machine, and gives its own; it lives as long as the process. It has a thread of
+/// Starts a proxy to a port of this machine, and returns its own; it lives as long as the process. It has a thread of
 /// its own, so that it does not wait for what is measured.
 pub fn start(target: u16, delay: Duration) -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");

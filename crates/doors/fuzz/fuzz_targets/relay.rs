@@ -16,6 +16,7 @@ pub mod relay {
     pub mod descriptions;
     pub mod frame;
     pub mod fuzz;
+    pub mod pending;
     pub mod statements;
 }
 

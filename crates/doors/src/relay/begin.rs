@@ -10,12 +10,12 @@ use super::frame::put;
 pub struct Opening {
     /// Parse, Bind and Execute of each command.
     pub wire: Bytes,
-    /// What the client is told of each: its command tag.
+    /// The answer to each: its command tag.
     pub tags: Vec<&'static str>,
 }
 
 impl Opening {
-    /// One command that returns a row, which nobody is told of.
+    /// One command that returns a row, which is not passed on.
     pub fn of(command: &str) -> Self {
         Self::from_commands([(command, "SELECT 1")])
     }

@@ -23,7 +23,7 @@ impl Description {
         self.parameters.len() + self.columns.as_ref().map_or(0, Bytes::len)
     }
 
-    /// Can code that was written for `self` send the parameters and read the rows of `now`?
+    /// Whether code that was written for `self` can send the parameters and read the rows of `now`.
     pub fn is_readable_as(&self, now: &Self) -> bool {
         if self.parameters != now.parameters {
             return false;

@@ -225,7 +225,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Ends both connections, and tells the client why if it does not know.
+    /// Ends both connections, and sends the client the reason if it does not know.
     async fn end(mut self, end: End) -> io::Result<()> {
         // What the server had said before it went.
         if !matches!(end, End::Abandoned) {

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::begin::Opening;
-use super::columns::Description;
 use super::counters::Counters;
-use super::descriptions::{Described, Descriptions};
+use super::descriptions::Descriptions;
 use super::frame::{Answer, Message, Request, cut_text, put, put_error};
+use super::pending::{Pending, Prepared, Stage, UNDUE, What, put_complete, put_described, put_end};
 use super::statements::Statements;
 use crate::guard;
 
@@ -45,7 +45,7 @@ pub struct Out {
     pub to_server: BytesMut,
 }
 
-/// The conversation cannot go on; the client is told why, and both connections are closed.
+/// The conversation cannot go on. The client is sent the reason, and both connections are closed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Violation {
     pub sqlstate: &'static str,
@@ -89,62 +89,6 @@ pub struct Conversation {
     pending: Option<Pending>,
 }
 
-/// A request on its way.
-#[derive(Debug)]
-struct Pending {
-    what: What,
-    stage: Stage,
-    /// How many `ParseComplete` are due. They carry nothing, and a pooler may send them ahead of what belongs before
-    /// them: any position before the statement's `BindComplete` is right.
-    parses: usize,
-    /// Did BEGIN travel with it?
-    begins: bool,
-    /// `ParameterDescription`, while its fellow is awaited.
-    parameters: Bytes,
-    /// The client must not see the rows: they are not shaped as it believes.
-    withheld: bool,
-}
-
-/// A statement that the server has just described, and the client's name for it.
-struct Prepared {
-    name: Bytes,
-    described: Arc<Described>,
-}
-
-#[derive(Debug)]
-enum What {
-    Prepare {
-        name: Bytes,
-        parse: Bytes,
-    },
-    Execute {
-        described: Arc<Described>,
-    },
-    /// A query of the simple protocol, executed in the extended one.
-    Query,
-    Commit,
-    /// `of_commit`: the client asked to commit a transaction that has failed.
-    Rollback {
-        of_commit: bool,
-    },
-}
-
-/// Which message of the server is due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// The answers to so many commands that went ahead; whether the first of them is bound.
-    Opening(usize, bool),
-    Parameters,
-    Columns,
-    Bind,
-    Rows,
-    End,
-    Ready,
-    /// An error was reported: nothing but `ReadyForQuery` follows.
-    Failed,
-}
-
-const UNDUE: Violation = Violation::of_protocol("the pooler sent a message that is not due");
 const NOT_ROLLED_BACK: Violation = Violation::of_protocol("the pooler did not carry out a ROLLBACK");
 
 const COLUMNS_CHANGED: &str = "the columns or parameters of this statement are not what they were when this process first used it, \
@@ -432,7 +376,7 @@ impl Conversation {
         }
     }
 
-    /// Drops a transaction of which the server does not know. Was there one?
+    /// Drops a transaction of which the server does not know. Returns whether there was one.
     fn forget(&mut self) -> bool {
         let forgotten = self.held.take().is_some();
         self.shared.counters.forgotten.add(forgotten.into());
@@ -502,117 +446,7 @@ impl Conversation {
     }
 }
 
-impl Pending {
-    fn new(what: What, stage: Stage, parses: usize, begins: bool) -> Self {
-        Self { what, stage, parses, begins, parameters: Bytes::new(), withheld: false }
-    }
-
-    fn ends_transaction(&self) -> bool {
-        matches!(self.what, What::Commit | What::Rollback { .. })
-    }
-
-    /// Whether nothing but `ReadyForQuery` is due.
-    fn is_answered(&self) -> bool {
-        self.stage == Stage::Failed || self.stage == Stage::Ready && self.parses == 0
-    }
-
-    /// Takes the message that is due, and passes on what concerns the client. Returns the statement that is now
-    /// prepared, if one is.
-    fn advance(
-        &mut self,
-        message: &Message,
-        shared: &Shared,
-        out: &mut BytesMut,
-    ) -> Result<Option<Prepared>, Violation> {
-        let mut prepared = None;
-        self.stage = match (self.stage, message.tag) {
-            (stage @ (Stage::Opening(..) | Stage::Parameters | Stage::Columns | Stage::Bind), b'1') => {
-                self.parses = self.parses.checked_sub(1).ok_or(UNDUE)?;
-                stage
-            }
-            (Stage::Opening(commands, false), b'2') => Stage::Opening(commands, true),
-            (Stage::Opening(1, true), b'C') => Stage::Parameters,
-            (Stage::Opening(commands, true), b'C') => Stage::Opening(commands - 1, false),
-            (Stage::Parameters, b't') => {
-                self.parameters = Bytes::copy_from_slice(&message.body);
-                Stage::Columns
-            }
-            (Stage::Columns, b'T' | b'n') => {
-                let columns = (message.tag == b'T').then(|| Bytes::copy_from_slice(&message.body));
-                let now = Description { parameters: std::mem::take(&mut self.parameters), columns };
-                prepared = self.describe(now, shared, out);
-                if matches!(self.what, What::Prepare { .. }) { Stage::Ready } else { Stage::Bind }
-            }
-            (Stage::Bind, b'2') if self.parses == 0 => {
-                if matches!(self.what, What::Execute { .. }) && !self.withheld {
-                    put(out, b'2', &[]);
-                }
-                Stage::Rows
-            }
-            (Stage::Rows, tag @ (b'C' | b'I')) => {
-                if !self.withheld {
-                    put(out, tag, &[&message.body]);
-                    if matches!(self.what, What::Execute { .. }) {
-                        // To the client's Close, which was not passed on.
-                        put(out, b'3', &[]);
-                    }
-                }
-                Stage::Ready
-            }
-            // So PostgreSQL answers the COMMIT of a transaction that has failed.
-            (Stage::End, b'C') if matches!(self.what, What::Commit) && message.body[..] != *b"COMMIT\0" => {
-                put_error(out, "ERROR", "25P02", "the transaction had failed: it has been rolled back");
-                Stage::Failed
-            }
-            (Stage::End, b'C') => {
-                put_end(out, &self.what);
-                Stage::Ready
-            }
-            _ => return Err(UNDUE),
-        };
-        Ok(prepared)
-    }
-
-    /// What the server says of a statement *now*, in the very request that executes it, compared with what the client
-    /// was told.
-    fn describe(&mut self, now: Description, shared: &Shared, out: &mut BytesMut) -> Option<Prepared> {
-        let columns = now.columns.clone();
-        match &self.what {
-            What::Execute { described } if described.description == now => return None,
-            What::Execute { described } => {
-                shared.counters.changed.add(1);
-                self.withheld = !described.description.is_readable_as(&now);
-                if !self.withheld {
-                    let (_, evicted) = shared.descriptions.learn(&described.parse, now);
-                    shared.counters.evicted.add(evicted);
-                }
-                if let Some(columns) = columns.filter(|_| !self.withheld) {
-                    put(out, b'T', &[&columns]);
-                }
-                shared.counters.refused.add(self.withheld.into());
-            }
-            What::Prepare { name, parse } => {
-                let (learned, evicted) = shared.descriptions.learn(parse, now);
-                shared.counters.evicted.add(evicted);
-                self.withheld = learned.is_none();
-                shared.counters.refused.add(self.withheld.into());
-                if let Some(described) = learned {
-                    put_described(out, &described.description);
-                    return Some(Prepared { name: name.clone(), described });
-                }
-            }
-            What::Query => {
-                if let Some(columns) = columns {
-                    put(out, b'T', &[&columns]);
-                }
-            }
-            What::Commit | What::Rollback { .. } => {}
-        }
-        None
-    }
-}
-
-/// Is this a statement that may travel through the pooler?
+/// Whether this statement may travel through the pooler.
 fn check(parse: &Bytes) -> Result<(), String> {
     let text = cut_text(parse).map(|(text, _)| text).unwrap_or_default();
     let sql = std::str::from_utf8(&text).map_err(|_| "a statement must be UTF-8".to_owned())?;
@@ -626,29 +460,4 @@ fn put_statement(request: &mut BytesMut, parse: &[u8], values: &[u8]) {
     put(request, b'D', &[b"S\0"]);
     put(request, b'B', &[b"\0\0", values]);
     put(request, b'E', &[&[0; 5]]);
-}
-
-/// The answers to Parse and Describe.
-fn put_described(out: &mut BytesMut, description: &Description) {
-    put(out, b'1', &[]);
-    put(out, b't', &[&description.parameters]);
-    match &description.columns {
-        Some(columns) => put(out, b'T', &[columns]),
-        None => put(out, b'n', &[]),
-    }
-}
-
-/// What the client is told of the end of its transaction.
-fn put_end(out: &mut BytesMut, how: &What) {
-    match how {
-        What::Rollback { of_commit: true } => {
-            put_error(out, "ERROR", "25P02", "the transaction has failed: it is rolled back");
-        }
-        What::Rollback { of_commit: false } => put_complete(out, "ROLLBACK"),
-        _ => put_complete(out, "COMMIT"),
-    }
-}
-
-fn put_complete(out: &mut BytesMut, tag: &str) {
-    put(out, b'C', &[tag.as_bytes(), b"\0"]);
 }

@@ -33,7 +33,7 @@ macro_rules! counters {
         }
 
         impl RelayCounters {
-            /// Names and values, for whoever reports them.
+            /// Names and values, for reports.
             #[must_use]
             pub fn entries(&self) -> Vec<(&'static str, u64)> {
                 vec![$((stringify!($name), self.$name)),+]
@@ -47,7 +47,7 @@ counters! {
     hits,
     /// Statements that the server had to describe.
     misses,
-    /// Executions whose statement was no longer described as the client had been told.
+    /// Executions whose statement was no longer described as the client believed.
     changed,
     /// Requests that were not passed on, and executions whose rows were withheld.
     refused,

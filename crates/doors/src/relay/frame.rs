@@ -162,7 +162,7 @@ impl AnswerReader {
         Ok(take_whole(buffer)?.map(Answer::Message))
     }
 
-    /// Is a row passing of which the client has a part?
+    /// Whether a row is passing of which the client has a part.
     pub fn is_within_a_row(&self) -> bool {
         self.rest > 0
     }

@@ -10,7 +10,7 @@ use super::frame::{AnswerReader, RequestReader};
 /// The most that may wait to be sent after one piece was read: a request, its opening, a description.
 const MAX_OUT: usize = 40 << 20;
 
-/// Reads `data` as a conversation: pieces of a byte that tells the side and the length, and so many bytes.
+/// Reads `data` as a conversation: pieces of a byte for the side and the length, and so many bytes.
 pub fn converse(data: &[u8]) {
     let mut conversation = Conversation::new(Arc::new(Shared::new(&[("statement_timeout", "5000".to_owned())])));
     let (mut requests, mut answers) = (RequestReader::default(), AnswerReader::default());

@@ -11,7 +11,7 @@
 //!    Parse it refers to. So no server can run anything else under it.
 //! 2. At most one request is on its way. So every answer belongs to it.
 //! 3. What sqlx believes of a statement's columns is compared, byte for byte, with a Describe in the same request.
-//!    A difference is told before the first row, or the rows are withheld.
+//!    A difference is passed on before the first row, or the rows are withheld.
 //!
 //! A BEGIN is answered at once, held back, and sent in front of its transaction's first statement; if it fails, the
 //! server skips the statement. Outside a transaction every statement is preceded by one that makes it read-only and
@@ -20,7 +20,7 @@
 //! | module | what |
 //! |---|---|
 //! | `frame` | bytes to messages, pure |
-//! | `conversation` | requests and answers to messages, pure; with `begin`, `columns`, `descriptions`, `statements` |
+//! | `conversation` | requests and answers to messages, pure; with `begin`, `columns`, `descriptions`, `pending`, `statements` |
 //! | `connection` | the I/O around it |
 //!
 //! The protocol: <https://www.postgresql.org/docs/current/protocol.html>.
@@ -36,6 +36,7 @@ mod frame;
 mod fuzz;
 #[cfg(test)]
 mod model;
+mod pending;
 mod statements;
 
 use std::path::PathBuf;

@@ -113,10 +113,10 @@ struct World {
     cuts: VecDeque<usize>,
     requests_sent: usize,
     ready_seen: usize,
-    /// sqlx's cache: the name of each statement and what it was told of it.
+    /// sqlx's cache: the name of each statement and its description.
     cache: BTreeMap<(String, u8), (String, Bytes)>,
     next_name: u32,
-    /// As this process was told of each statement first, as long as that is remembered.
+    /// The first description of each statement, as long as it is remembered.
     first: BTreeMap<String, Shape>,
     in_transaction: bool,
     failed: bool,
@@ -156,7 +156,7 @@ impl World {
         cut.clamp(1, of)
     }
 
-    /// Moves one piece, as relay.rs would; tells whether anything moved.
+    /// Moves one piece, as `connection.rs` would. Returns whether anything moved.
     fn step(&mut self, sent: &mut BytesMut) -> bool {
         let mut moved = false;
         if !sent.is_empty() {
@@ -197,7 +197,7 @@ impl World {
         moved
     }
 
-    /// Sends and waits for so many `ReadyForQuery`; gives what was seen before the last one.
+    /// Sends and waits for so many `ReadyForQuery`. Returns what was seen before the last one.
     fn ask(&mut self, mut request: BytesMut, ready: usize) -> Seen {
         let (mut seen, mut left) = (Seen::default(), ready);
         loop {
@@ -218,7 +218,7 @@ impl World {
                     b'C' => seen.tags.push(String::from_utf8_lossy(&message.body[..message.body.len() - 1]).into()),
                     b'E' => seen.error = Some(String::from_utf8_lossy(&message.body).into()),
                     b'1' | b'2' | b'3' | b't' | b'N' | b'S' => {}
-                    tag => panic!("the client was told {:?}", char::from(tag)),
+                    tag => panic!("the client was sent {:?}", char::from(tag)),
                 }
             }
             assert!(moved, "the conversation is stuck");
@@ -265,7 +265,7 @@ impl World {
         let shape = Shape::of(&columns);
         assert!(
             self.first.entry(text.to_owned()).or_insert(shape).reads(shape),
-            "invariant 3: told what it cannot read"
+            "invariant 3: described as it cannot be read"
         );
         self.cache.insert((text.to_owned(), id), (name.clone(), columns.clone()));
         Some((name, columns))

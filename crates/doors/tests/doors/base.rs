@@ -63,7 +63,7 @@ pub fn pooler_tracks_names() -> bool {
 /// Differently shaped statements whose right answers are known.
 pub const SHAPES: usize = 12;
 
-/// Runs a shape with `n`; is the answer right?
+/// Runs a shape with `n`. Returns whether the answer is right.
 pub async fn is_right<'e>(
     executor: impl Executor<'e, Database = Postgres>,
     shape: usize,

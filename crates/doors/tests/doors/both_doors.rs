@@ -179,7 +179,7 @@ async fn time_limits_ride_in_the_begin_message() {
     let pooler = pooler_with(&database, 2, Duration::from_millis(300));
     let error = sqlx::query("select pg_sleep(5)::text").fetch_one(&pooler).await.expect_err("too slow");
     assert_eq!(sqlstate(&error).as_deref(), Some("57014"));
-    // They were local to their transactions: whoever gets the server next does not inherit them.
+    // They were local to their transactions: the server's next client does not inherit them.
     let plain = PgPoolOptions::new().max_connections(1).connect_lazy_with(pooled(&database).options("plain-sqlx"));
     let rows = sqlx::raw_sql("select current_setting('statement_timeout')").fetch_one(&plain).await.expect("a row");
     assert_eq!(rows.try_get::<String, _>(0).expect("text"), "0");

@@ -89,7 +89,7 @@ async fn what_would_be_read_wrongly_is_refused_on_every_connection() {
             // The columns themselves are not the matter: what asks for what is there is answered.
             pooler.ping().await.expect("an answer");
         }
-        // Connections that have never seen the statement believe what the first one was told.
+        // Connections that have never seen the statement believe the description that the first one was sent.
         for mut tx in on_every_connection(&pooler).await {
             let error = sqlx::query(ALL).fetch_all(&mut tx).await.expect_err(sql);
             assert_eq!(code(&error), "0A000", "{sql}");

@@ -51,7 +51,7 @@ async fn every_event_of_a_known_sequence_is_counted_once() {
     expected.misses = 2;
     until(&pooler, expected).await;
 
-    // A second connection is told from memory what the first one has asked for.
+    // A second connection gets from memory what the first one has asked for.
     let mut second = through_relay(&pooler, &database).await;
     sqlx::query("select 2").execute(&mut second).await.expect("an answer");
     expected.hits = 1;

@@ -34,7 +34,7 @@ struct Pair {
     r: String,
 }
 
-/// Is it the error that was asked for?
+/// Whether it is the error that was asked for.
 fn failed_as_it_should<T>(answer: sqlx::Result<T>, code: &str) -> sqlx::Result<bool> {
     match answer {
         Err(error) if sqlstate(&error).as_deref() == Some(code) => Ok(true),
@@ -42,12 +42,12 @@ fn failed_as_it_should<T>(answer: sqlx::Result<T>, code: &str) -> sqlx::Result<b
     }
 }
 
-/// Is a transaction over after this shape?
+/// Whether a transaction is over after this shape.
 fn is_an_error(shape: usize) -> bool {
     [10, base::SHAPES + 4, base::SHAPES + 5].contains(&shape)
 }
 
-/// Runs a shape with `n`; is the answer right?
+/// Runs a shape with `n`. Returns whether the answer is right.
 async fn is_right<'e>(executor: impl Executor<'e, Database = Postgres>, shape: usize, n: i32) -> sqlx::Result<bool> {
     let text = n.to_string();
     let mood = if n % 3 == 0 { Mood::Sad } else { Mood::Glad };

@@ -30,7 +30,7 @@ struct Load {
 }
 
 impl Load {
-    /// Goes on until `trouble` is over; gives what it saw and how often something was lost.
+    /// Goes on until `trouble` is over. Returns what it saw and how often something was lost.
     async fn meets(&self, pooler: &Pooler, trouble: impl Future<Output = u32>) -> (Tally, u32) {
         let load = self.clone();
         let enough = move |n| {
@@ -151,7 +151,7 @@ async fn a_lost_pooler_comes_back_by_itself() {
     assert_unharmed(&pooler, &database, &tally, losses).await;
 }
 
-/// How many connections the relay has, as the kernel tells: its listening socket is one more in that directory.
+/// How many connections the relay has, as the kernel reports: its listening socket is one more in that directory.
 fn relayed(pooler: &Pooler) -> usize {
     let Some(socket) = pooler.relay_socket() else { return 0 };
     let sockets = std::fs::read_to_string("/proc/net/unix").expect("Linux");

@@ -19,7 +19,7 @@ async fn works(url: &str, wire: PoolerWire) {
     tx.commit().await.expect("a commit");
 }
 
-/// The error, which is told at once: not after the pool has tried again and again.
+/// The error, which is reported at once: not after the pool has tried again and again.
 async fn fails(url: &str, wire: PoolerWire) -> sqlx::Error {
     let pooler: Pooler = door(url, 2, wire);
     let error = pooler.ping().await.expect_err(url);

@@ -32,7 +32,7 @@ impl Shape {
         }
     }
 
-    /// Can code written for `self` read `other`?
+    /// Whether code written for `self` can read `other`.
     pub const fn reads(self, other: Self) -> bool {
         matches!(self, Self::Text) == matches!(other, Self::Text)
     }
