@@ -178,7 +178,7 @@ impl Error {
 
 /// Carries the problem and, for defects, its cause to the layer that logs and renders it (`web::layers`).
 #[derive(Clone)]
-pub(crate) struct Told {
+pub(crate) struct Reported {
     pub(crate) problem: Problem,
     pub(crate) cause: Option<std::sync::Arc<Error>>,
 }
@@ -202,7 +202,7 @@ impl IntoResponse for Error {
         }
         let cause = matches!(self, Self::Unavailable(_) | Self::Database(_) | Self::Internal(_))
             .then(|| std::sync::Arc::new(self));
-        response.extensions_mut().insert(Told { problem, cause });
+        response.extensions_mut().insert(Reported { problem, cause });
         response
     }
 }

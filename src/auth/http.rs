@@ -129,7 +129,11 @@ struct Registration {
 /// # Errors
 /// 400 a field breaks a rule, or no active LSM serves the provider's region. 409 the e-mail address is taken.
 #[utoipa::path(post, path = "/auth/register", tag = "auth", request_body = RegisterRequest,
-    responses((status = 201, body = SessionView), (status = 400, description = "A field breaks a rule, or no active LSM serves the region"), (status = 409, description = "The e-mail address is taken")))]
+    responses(
+        (status = 201, body = SessionView),
+        (status = 400, description = "A field breaks a rule, or no active LSM serves the region"),
+        (status = 409, description = "The e-mail address is taken"),
+    ))]
 async fn register(
     State(pooler): State<Pooler>,
     State(passwords): State<Passwords>,
@@ -217,7 +221,11 @@ struct LoginRequest {
 /// # Errors
 /// 401 no such e-mail address and password. 403 banned.
 #[utoipa::path(post, path = "/auth/login", tag = "auth", request_body = LoginRequest,
-    responses((status = 200, body = SessionView), (status = 401, description = "No such e-mail address and password"), (status = 403, description = "Banned")))]
+    responses(
+        (status = 200, body = SessionView),
+        (status = 401, description = "No such e-mail address and password"),
+        (status = 403, description = "Banned"),
+    ))]
 async fn login(
     State(pooler): State<Pooler>,
     State(passwords): State<Passwords>,
@@ -275,7 +283,11 @@ struct TokensView {
 /// # Errors
 /// 401 unknown, expired, revoked or reused. 403 banned.
 #[utoipa::path(post, path = "/auth/refresh", tag = "auth", request_body = RefreshRequest,
-    responses((status = 200, body = TokensView), (status = 401, description = "Unknown, expired, revoked or reused"), (status = 403, description = "Banned")))]
+    responses(
+        (status = 200, body = TokensView),
+        (status = 401, description = "Unknown, expired, revoked or reused"),
+        (status = 403, description = "Banned"),
+    ))]
 async fn refresh(
     State(pooler): State<Pooler>,
     State(access_tokens): State<Arc<AccessTokens>>,
@@ -328,7 +340,8 @@ async fn logout(State(pooler): State<Pooler>, who: Caller) -> Result<Json<Messag
 ///
 /// # Errors
 /// 401 no good token, or its user is banned or gone.
-#[utoipa::path(get, path = "/auth/me", tag = "auth", security(("access_token" = [])), responses((status = 200, body = UserView), (status = 401, description = "No good access token")))]
+#[utoipa::path(get, path = "/auth/me", tag = "auth", security(("access_token" = [])),
+    responses((status = 200, body = UserView), (status = 401, description = "No good access token")))]
 async fn me(State(pooler): State<Pooler>, who: Caller) -> Result<Json<UserView>> {
     let user = queries::find_user(&pooler, who.user_id).await?;
     let user = user.ok_or(Error::Unauthorized("this account cannot be used any more"))?;

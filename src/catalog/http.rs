@@ -109,8 +109,13 @@ impl From<ProviderRow> for ProviderView {
 ///
 /// # Errors
 /// 400 not a ZIP code, or an unknown order. 404 no such service.
-#[utoipa::path(get, path = "/services/{id}/providers", tag = "catalog", params(("id" = ServiceId, Path), ProvidersQuery),
-    responses((status = 200, body = ProvidersView), (status = 400, description = "Not a ZIP code, or an unknown order"), (status = 404, description = "No such service")))]
+#[utoipa::path(get, path = "/services/{id}/providers", tag = "catalog",
+    params(("id" = ServiceId, Path), ProvidersQuery),
+    responses(
+        (status = 200, body = ProvidersView),
+        (status = 400, description = "Not a ZIP code, or an unknown order"),
+        (status = 404, description = "No such service"),
+    ))]
 async fn providers(
     State(pooler): State<Pooler>,
     Path(id): Path<ServiceId>,

@@ -86,7 +86,7 @@ struct PriceRangeView {
 /// # Errors
 /// 400 a parameter breaks a rule.
 #[utoipa::path(get, path = "/services/search", tag = "catalog", params(SearchQuery),
-    responses((status = 200, body = Page<FoundServiceView>), (status = 400, description = "A parameter breaks a rule")))]
+    responses((status = 200, body = Page<FoundServiceView>)))]
 async fn search(
     State(pooler): State<Pooler>,
     Query(request): Query<SearchQuery>,
@@ -166,7 +166,7 @@ struct MatchedProviderView {
 /// # Errors
 /// 400 a field breaks a rule. 404 no such service.
 #[utoipa::path(post, path = "/services/smart-providers", tag = "catalog", request_body = SmartProvidersRequest,
-    responses((status = 201, body = SmartProvidersView), (status = 400, description = "A field breaks a rule"), (status = 404, description = "No such service")))]
+    responses((status = 201, body = SmartProvidersView), (status = 404, description = "No such service")))]
 async fn smart_providers(
     State(pooler): State<Pooler>,
     Json(request): Json<SmartProvidersRequest>,
@@ -234,7 +234,10 @@ struct SuggestionView {
 /// # Errors
 /// 400 the query is too short or too long.
 #[utoipa::path(get, path = "/homepage/search/services", tag = "catalog", params(SuggestionsQuery),
-    responses((status = 200, body = HomepageView<Vec<SuggestionView>>), (status = 400, description = "The query is too short or too long")))]
+    responses(
+        (status = 200, body = HomepageView<Vec<SuggestionView>>),
+        (status = 400, description = "The query is too short or too long"),
+    ))]
 async fn suggestions(
     State(pooler): State<Pooler>,
     Query(request): Query<SuggestionsQuery>,
@@ -266,8 +269,12 @@ struct CategoryView {
 ///
 /// # Errors
 /// 400 the category is too long.
-#[utoipa::path(get, path = "/homepage/search/services/category/{category}", tag = "catalog", params(("category" = String, Path)),
-    responses((status = 200, body = HomepageView<CategoryView>), (status = 400, description = "The category is too long")))]
+#[utoipa::path(get, path = "/homepage/search/services/category/{category}", tag = "catalog",
+    params(("category" = String, Path)),
+    responses(
+        (status = 200, body = HomepageView<CategoryView>),
+        (status = 400, description = "The category is too long"),
+    ))]
 async fn of_category(
     State(pooler): State<Pooler>,
     Path(category): Path<String>,
@@ -308,7 +315,7 @@ struct PlaceView {
 /// # Errors
 /// 400 a parameter breaks a rule.
 #[utoipa::path(get, path = "/homepage/search/locations", tag = "catalog", params(PlacesQuery),
-    responses((status = 200, body = HomepageView<Vec<PlaceView>>), (status = 400, description = "A parameter breaks a rule")))]
+    responses((status = 200, body = HomepageView<Vec<PlaceView>>)))]
 async fn places(
     State(pooler): State<Pooler>,
     Query(request): Query<PlacesQuery>,
@@ -360,7 +367,7 @@ struct HomepageProvidersView {
 /// # Errors
 /// 400 a field breaks a rule.
 #[utoipa::path(post, path = "/homepage/search/providers", tag = "catalog", request_body = HomepageProvidersRequest,
-    responses((status = 201, body = HomepageView<HomepageProvidersView>), (status = 400, description = "A field breaks a rule")))]
+    responses((status = 201, body = HomepageView<HomepageProvidersView>)))]
 async fn homepage_providers(
     State(pooler): State<Pooler>,
     Json(request): Json<HomepageProvidersRequest>,

@@ -138,8 +138,8 @@ impl From<DashboardRow> for CustomerDashboardView {
 ///
 /// # Errors
 /// 404 the account is banned or gone.
-#[utoipa::path(get, path = "/customers/dashboard", tag = "customers", security(("access_token" = [])),
-    responses((status = 200, body = CustomerDashboardView), (status = 403, description = "Not a customer")))]
+#[utoipa::path(get, path = "/customers/dashboard", tag = "customers", security(("customer" = [])),
+    responses((status = 200, body = CustomerDashboardView)))]
 async fn dashboard(State(pooler): State<Pooler>, who: Customer) -> Result<Json<CustomerDashboardView>> {
     let row = queries::find(&pooler, who.user_id).await?;
     row.map(|row| Json(row.into())).ok_or(Error::NotFound("customer"))

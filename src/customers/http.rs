@@ -70,7 +70,8 @@ impl From<ProfileRow> for ProfileView {
 ///
 /// # Errors
 /// 404 the account is banned or gone.
-#[utoipa::path(get, path = "/customer/profile", tag = "customers", security(("access_token" = [])), responses((status = 200, body = ProfileView), (status = 403, description = "Not a customer")))]
+#[utoipa::path(get, path = "/customer/profile", tag = "customers", security(("customer" = [])),
+    responses((status = 200, body = ProfileView)))]
 async fn profile(State(pooler): State<Pooler>, who: Customer) -> Result<Json<ProfileView>> {
     let row = queries::find_profile(&pooler, who.user_id).await?;
     row.map(|row| Json(row.into())).ok_or(Error::NotFound("customer"))
@@ -114,8 +115,9 @@ impl ProfileRequest {
 ///
 /// # Errors
 /// 400 a field breaks a rule. 404 the account is banned or gone.
-#[utoipa::path(put, path = "/customer/profile", tag = "customers", security(("access_token" = [])), request_body = ProfileRequest,
-    responses((status = 200, body = MessageView), (status = 400, description = "A field breaks a rule"), (status = 403, description = "Not a customer")))]
+#[utoipa::path(put, path = "/customer/profile", tag = "customers", security(("customer" = [])),
+    request_body = ProfileRequest,
+    responses((status = 200, body = MessageView)))]
 async fn set_profile(
     State(pooler): State<Pooler>,
     who: Customer,

@@ -100,8 +100,12 @@ impl From<ListedJobRow> for CustomerJobListedView {
 ///
 /// # Errors
 /// 400 a parameter is out of range.
-#[utoipa::path(get, path = "/customer/jobs", tag = "customers", security(("access_token" = [])), params(CustomerJobsQuery),
-    responses((status = 200, body = Vec<CustomerJobListedView>), (status = 400, description = "A parameter is out of range"), (status = 403, description = "Not a customer")))]
+#[utoipa::path(get, path = "/customer/jobs", tag = "customers", security(("customer" = [])),
+    params(CustomerJobsQuery),
+    responses(
+        (status = 200, body = Vec<CustomerJobListedView>),
+        (status = 400, description = "A parameter is out of range"),
+    ))]
 async fn jobs(
     State(pooler): State<Pooler>,
     who: Customer,

@@ -49,8 +49,13 @@ struct AvailabilityView {
 /// # Errors
 /// 400 neither active nor inactive. 404 the account is gone. 409 a job is new or in progress, or the provider
 /// is neither active nor inactive now.
-#[utoipa::path(post, path = "/provider/availability", tag = "providers", security(("access_token" = [])), request_body = AvailabilityRequest,
-    responses((status = 200, body = AvailabilityView), (status = 400, description = "Neither active nor inactive"), (status = 403, description = "Not a provider"), (status = 409, description = "A job is new or in progress, or the provider is neither active nor inactive now")))]
+#[utoipa::path(post, path = "/provider/availability", tag = "providers", security(("provider" = [])),
+    request_body = AvailabilityRequest,
+    responses(
+        (status = 200, body = AvailabilityView),
+        (status = 400, description = "Neither active nor inactive"),
+        (status = 409, description = "A job is new or in progress, or the provider is neither active nor inactive now"),
+    ))]
 async fn set_availability(
     State(pooler): State<Pooler>,
     who: Provider,
@@ -118,8 +123,8 @@ impl From<ConfirmedRow> for ConfirmedView {
 ///
 /// # Errors
 /// 404 the account is banned or gone.
-#[utoipa::path(post, path = "/provider/confirm-availability", tag = "providers", security(("access_token" = [])),
-    responses((status = 200, body = ConfirmedView), (status = 403, description = "Not a provider")))]
+#[utoipa::path(post, path = "/provider/confirm-availability", tag = "providers", security(("provider" = [])),
+    responses((status = 200, body = ConfirmedView)))]
 async fn confirm(State(pooler): State<Pooler>, who: Provider) -> Result<Json<ConfirmedView>> {
     let mut tx = pooler.write().await?;
     let row = queries::set_confirmed(&mut tx, who.user_id).await?.ok_or(Error::NotFound("provider"))?;

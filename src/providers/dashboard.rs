@@ -161,8 +161,8 @@ impl From<DashboardRow> for ProviderDashboardView {
 ///
 /// # Errors
 /// 404 the account is gone.
-#[utoipa::path(get, path = "/provider/dashboard", tag = "providers", security(("access_token" = [])),
-    responses((status = 200, body = ProviderDashboardView), (status = 403, description = "Not a provider")))]
+#[utoipa::path(get, path = "/provider/dashboard", tag = "providers", security(("provider" = [])),
+    responses((status = 200, body = ProviderDashboardView)))]
 async fn dashboard(State(pooler): State<Pooler>, who: Provider) -> Result<Json<ProviderDashboardView>> {
     let row = queries::find(&pooler, who.user_id).await?;
     row.map(|row| Json(row.into())).ok_or(Error::NotFound("provider"))

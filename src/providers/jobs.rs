@@ -89,8 +89,8 @@ impl From<PendingRow> for PendingJobView {
 }
 
 /// The calling provider's new jobs, newest first, at most 100.
-#[utoipa::path(get, path = "/provider/pending-jobs", tag = "providers", security(("access_token" = [])),
-    responses((status = 200, body = Vec<PendingJobView>), (status = 403, description = "Not a provider")))]
+#[utoipa::path(get, path = "/provider/pending-jobs", tag = "providers", security(("provider" = [])),
+    responses((status = 200, body = Vec<PendingJobView>)))]
 async fn pending_jobs(State(pooler): State<Pooler>, who: Provider) -> Result<Json<Vec<PendingJobView>>> {
     let rows = queries::list_pending(&pooler, who.user_id).await?;
     Ok(Json(rows.into_iter().map(Into::into).collect()))
@@ -177,8 +177,8 @@ impl From<ListedJobRow> for ProviderJobListedView {
 ///
 /// # Errors
 /// 400 a parameter breaks a rule.
-#[utoipa::path(get, path = "/provider/jobs", tag = "providers", security(("access_token" = [])), params(JobsQuery),
-    responses((status = 200, body = Page<ProviderJobListedView>), (status = 400, description = "A parameter breaks a rule"), (status = 403, description = "Not a provider")))]
+#[utoipa::path(get, path = "/provider/jobs", tag = "providers", security(("provider" = [])), params(JobsQuery),
+    responses((status = 200, body = Page<ProviderJobListedView>)))]
 async fn jobs(
     State(pooler): State<Pooler>,
     who: Provider,

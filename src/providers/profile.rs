@@ -153,8 +153,8 @@ impl From<ProfileRow> for ProviderProfileView {
 ///
 /// # Errors
 /// 404 the account is banned or gone.
-#[utoipa::path(get, path = "/provider/profile", tag = "providers", security(("access_token" = [])),
-    responses((status = 200, body = ProviderProfileView), (status = 403, description = "Not a provider")))]
+#[utoipa::path(get, path = "/provider/profile", tag = "providers", security(("provider" = [])),
+    responses((status = 200, body = ProviderProfileView)))]
 async fn profile(State(pooler): State<Pooler>, who: Provider) -> Result<Json<ProviderProfileView>> {
     let row = queries::find(&pooler, who.user_id).await?;
     row.map(|row| Json(row.into())).ok_or(Error::NotFound("provider"))
@@ -164,8 +164,9 @@ async fn profile(State(pooler): State<Pooler>, who: Provider) -> Result<Json<Pro
 ///
 /// # Errors
 /// 400 a field breaks a rule. 404 the account is banned or gone.
-#[utoipa::path(put, path = "/provider/profile", tag = "providers", security(("access_token" = [])), request_body = ProfileRequest,
-    responses((status = 200, body = MessageView), (status = 400, description = "A field breaks a rule"), (status = 403, description = "Not a provider")))]
+#[utoipa::path(put, path = "/provider/profile", tag = "providers", security(("provider" = [])),
+    request_body = ProfileRequest,
+    responses((status = 200, body = MessageView)))]
 async fn set_profile(
     State(pooler): State<Pooler>,
     who: Provider,

@@ -85,8 +85,12 @@ struct PublicReviewView {
 ///
 /// # Errors
 /// 404 there is no such provider, or it takes no bookings.
-#[utoipa::path(get, path = "/providers/{slug}", tag = "catalog", params(("slug" = String, Path, description = "business-name-{id}; only the id counts")),
-    responses((status = 200, body = PublicProviderPageView), (status = 404, description = "No such provider, or it takes no bookings")))]
+#[utoipa::path(get, path = "/providers/{slug}", tag = "catalog",
+    params(("slug" = String, Path, description = "business-name-{id}; only the id counts")),
+    responses(
+        (status = 200, body = PublicProviderPageView),
+        (status = 404, description = "No such provider, or it takes no bookings"),
+    ))]
 async fn show(State(pooler): State<Pooler>, Path(slug): Path<String>) -> Result<Json<PublicProviderPageView>> {
     let id = slug.rsplit('-').next().and_then(|id| id.parse().ok()).map(ProviderId);
     let row = match id {

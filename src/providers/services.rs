@@ -49,8 +49,14 @@ pub struct OfferedServiceView {
 ///
 /// # Errors
 /// 400 not a service's id. 404 no such service. 409 it is offered already.
-#[utoipa::path(post, path = "/provider/add-service", tag = "providers", security(("access_token" = [])), request_body = AddServiceRequest,
-    responses((status = 201, body = AddedServiceView), (status = 400, description = "Not a service's id"), (status = 403, description = "Not a provider"), (status = 404, description = "No such service"), (status = 409, description = "It is offered already")))]
+#[utoipa::path(post, path = "/provider/add-service", tag = "providers", security(("provider" = [])),
+    request_body = AddServiceRequest,
+    responses(
+        (status = 201, body = AddedServiceView),
+        (status = 400, description = "Not a service's id"),
+        (status = 404, description = "No such service"),
+        (status = 409, description = "It is offered already"),
+    ))]
 async fn add_service(
     State(pooler): State<Pooler>,
     who: Provider,

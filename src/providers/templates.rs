@@ -60,8 +60,8 @@ struct ChangedTemplatesView {
 ///
 /// # Errors
 /// 404 the account is gone.
-#[utoipa::path(get, path = "/provider/email-templates", tag = "providers", security(("access_token" = [])),
-    responses((status = 200, body = TemplatesView), (status = 403, description = "Not a provider")))]
+#[utoipa::path(get, path = "/provider/email-templates", tag = "providers", security(("provider" = [])),
+    responses((status = 200, body = TemplatesView)))]
 async fn templates(State(pooler): State<Pooler>, who: Provider) -> Result<Json<TemplatesView>> {
     let row = queries::find(&pooler, who.user_id).await?;
     row.map(|row| Json(row.into())).ok_or(Error::NotFound("provider"))
@@ -114,8 +114,9 @@ impl TemplatesRequest {
 ///
 /// # Errors
 /// 400 a text is too long. 404 the account is banned or gone.
-#[utoipa::path(put, path = "/provider/email-templates", tag = "providers", security(("access_token" = [])), request_body = TemplatesRequest,
-    responses((status = 200, body = ChangedTemplatesView), (status = 400, description = "A text is too long"), (status = 403, description = "Not a provider")))]
+#[utoipa::path(put, path = "/provider/email-templates", tag = "providers", security(("provider" = [])),
+    request_body = TemplatesRequest,
+    responses((status = 200, body = ChangedTemplatesView), (status = 400, description = "A text is too long")))]
 async fn set_templates(
     State(pooler): State<Pooler>,
     who: Provider,
@@ -128,8 +129,8 @@ async fn set_templates(
 ///
 /// # Errors
 /// 404 the account is banned or gone.
-#[utoipa::path(delete, path = "/provider/email-templates", tag = "providers", security(("access_token" = [])),
-    responses((status = 200, body = ChangedTemplatesView), (status = 403, description = "Not a provider")))]
+#[utoipa::path(delete, path = "/provider/email-templates", tag = "providers", security(("provider" = [])),
+    responses((status = 200, body = ChangedTemplatesView)))]
 async fn delete_templates(State(pooler): State<Pooler>, who: Provider) -> Result<Json<ChangedTemplatesView>> {
     let nothing = Some(String::new());
     let none = TemplatesChange {

@@ -76,7 +76,8 @@ struct ReadyView {
 ///
 /// # Errors
 /// 503 saying which of the two does not answer.
-#[utoipa::path(get, path = "/readyz", tag = "operations", responses((status = 200, body = ReadyView), (status = 503, body = ReadyView)))]
+#[utoipa::path(get, path = "/readyz", tag = "operations",
+    responses((status = 200, body = ReadyView), (status = 503, body = ReadyView)))]
 async fn readyz(State(doors): State<Doors>) -> Response {
     let pooler = tokio::time::timeout(PING_TIMEOUT, doors.pooler.ping());
     let direct = tokio::time::timeout(PING_TIMEOUT, doors.direct.ping());

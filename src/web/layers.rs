@@ -13,7 +13,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::origin::AllowedOrigins;
-use crate::error::{Error, Problem, Told};
+use crate::error::{Error, Problem, Reported};
 
 /// The largest body a request may have, in bytes.
 const MAX_BODY_BYTES: usize = 256 * 1024;
@@ -76,7 +76,7 @@ async fn observe(request: Request, next: Next) -> Response {
     let mut response = answered.unwrap_or_else(|_| StatusCode::GATEWAY_TIMEOUT.into_response());
     let status = response.status();
     span.in_scope(|| {
-        if let Some(cause) = response.extensions().get::<Told>().and_then(|told| told.cause.as_ref()) {
+        if let Some(cause) = response.extensions().get::<Reported>().and_then(|reported| reported.cause.as_ref()) {
             tracing::error!(error = std::error::Error::source(&**cause).map(tracing::field::display), "{cause}");
         }
         tracing::debug!(
@@ -106,8 +106,8 @@ fn render_problem(mut response: Response, id: &str) -> Response {
         .headers()
         .get(header::CONTENT_TYPE)
         .is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
-    let problem = match response.extensions_mut().remove::<Told>() {
-        Some(told) => told.problem,
+    let problem = match response.extensions_mut().remove::<Reported>() {
+        Some(reported) => reported.problem,
         // A health check's own report.
         None if is_json => return response,
         None => Problem::of_status(status),
