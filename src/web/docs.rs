@@ -98,7 +98,11 @@ fn requirement(scheme: &str) -> SecurityRequirement {
 }
 
 fn has_parameter(operation: &Operation, matches: impl Fn(&Parameter) -> bool) -> bool {
-    operation.parameters.iter().flatten().any(|parameter| matches!(parameter, RefOr::T(parameter) if matches(parameter)))
+    operation
+        .parameters
+        .iter()
+        .flatten()
+        .any(|parameter| matches!(parameter, RefOr::T(parameter) if matches(parameter)))
 }
 
 fn add_response(operation: &mut Operation, status: &str, description: &str) {

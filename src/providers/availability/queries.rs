@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-use super::ProviderStatus;
 use crate::db::{Pooler, Tx};
+use crate::providers::ProviderStatus;
 use crate::types::{ProviderId, UserId};
 
 /// A locked provider.

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::dashboard_queries::{self as queries, DashboardRow, RecentFeedbackRow, RecentJobRow};
+use super::queries::{self, DashboardRow, RecentFeedbackRow, RecentJobRow};
 use crate::auth::Customer;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
@@ -14,7 +14,7 @@ use crate::state::ApiState;
 use crate::types::{Cents, JobId, JobStatus, ReviewId, Timestamp};
 use crate::web::extract::Json;
 
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(dashboard))
 }
 

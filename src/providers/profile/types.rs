@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::profile_queries::ProfileChange;
+use super::queries::ProfileChange;
 use crate::error::Result;
 use crate::types::Cents;
 use crate::web::fields::{self, Fields, LONG_TEXT, SHORT_TEXT};

@@ -17,7 +17,7 @@ use crate::web::docs::also_at;
 use crate::web::extract::Json;
 use crate::web::fields::{self, Fields, SHORT_TEXT};
 
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(also_at("/customers/profile", routes!(profile, set_profile)))
 }
 

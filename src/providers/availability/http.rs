@@ -6,16 +6,16 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::ProviderStatus;
-use super::availability_queries::{self as queries, ConfirmedRow};
+use super::queries::{self, ConfirmedRow};
 use crate::auth::Provider;
 use crate::db::Pooler;
 use crate::error::{Error, Result, invalid};
+use crate::providers::ProviderStatus;
 use crate::state::ApiState;
 use crate::types::{ProviderId, Timestamp};
 use crate::web::extract::Json;
 
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(set_availability)).routes(routes!(confirm))
 }
 

@@ -1,7 +1,7 @@
 //! The public search.
 
-use super::ProviderRow;
-use super::search_types::Words;
+use super::types::Words;
+use crate::catalog::services::ProviderRow;
 use crate::db::Pooler;
 use crate::types::{ProviderId, ServiceId};
 use crate::web::page::PageRequest;

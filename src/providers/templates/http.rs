@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::templates_queries::{self as queries, TemplatesChange, TemplatesRow};
+use super::queries::{self, TemplatesChange, TemplatesRow};
 use crate::auth::Provider;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
@@ -18,7 +18,7 @@ use crate::web::fields::{Fields, LONG_TEXT, SHORT_TEXT};
 /// What a template may name; each stands for a value of the job.
 const VARIABLES: [&str; 4] = ["[CUSTOMER_NAME]", "[SERVICE_NAME]", "[LOCATION]", "[SCHEDULED_DATE]"];
 
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(templates, set_templates, delete_templates))
 }
 

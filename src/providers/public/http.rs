@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::public_queries::{self as queries, PublicRow};
+use super::queries::{self, PublicRow};
 use crate::db::Pooler;
 use crate::error::{Error, Result};
 use crate::state::ApiState;
@@ -16,7 +16,7 @@ use crate::web::extract::{Json, Path};
 /// The most reviews on a provider's page.
 const MAX_REVIEWS: i64 = 5;
 
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(show))
 }
 

@@ -7,8 +7,9 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::search_queries::{self as queries, FoundServiceRow, PlaceRow, ProviderFilter, ServiceFilter, SuggestionRow};
-use super::{ProviderRow, Words};
+use super::queries::{self, FoundServiceRow, PlaceRow, ProviderFilter, ServiceFilter, SuggestionRow};
+use super::types::Words;
+use crate::catalog::services::{self, ProviderRow};
 use crate::db::Pooler;
 use crate::error::{Error, Result};
 use crate::state::ApiState;
@@ -26,7 +27,7 @@ const MAX_SUGGESTIONS: i64 = 20;
 /// The most places, unless the client says otherwise.
 const DEFAULT_PLACES: i64 = 10;
 
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(search))
         .routes(routes!(smart_providers))
@@ -186,7 +187,7 @@ async fn smart_providers(
     let (rows, total_matches) = queries::search_providers(&pooler, &filter).await?;
     // Only then does it matter whether there is such a service.
     if rows.is_empty() {
-        super::queries::find_service(&pooler, service).await?.ok_or(Error::NotFound("service"))?;
+        services::find_service(&pooler, service).await?.ok_or(Error::NotFound("service"))?;
     }
     let message = if rows.is_empty() { "No provider matches yet" } else { "Providers found" };
     let providers = rows.into_iter().map(Into::into).collect();

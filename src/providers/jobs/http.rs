@@ -6,11 +6,11 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::jobs_queries::{self as queries, JobFilter, ListedJobRow, PendingRow};
-use super::types::parse_statuses;
+use super::queries::{self, JobFilter, ListedJobRow, PendingRow};
 use crate::auth::Provider;
 use crate::db::Pooler;
 use crate::error::Result;
+use crate::providers::types::parse_statuses;
 use crate::state::ApiState;
 use crate::types::{Cents, ChatId, JobId, JobStatus, Timestamp};
 use crate::web::dates::{parse_from, parse_until};
@@ -18,7 +18,7 @@ use crate::web::extract::{Json, Query};
 use crate::web::fields::Fields;
 use crate::web::page::{Page, PageRequest};
 
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(pending_jobs)).routes(routes!(jobs))
 }
 

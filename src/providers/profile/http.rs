@@ -6,19 +6,19 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::ProviderStatus;
-use super::profile_queries::{self as queries, ProfileRow};
-use super::profile_request::ProfileRequest;
-use super::services::OfferedServiceView;
+use super::queries::{self, ProfileRow};
+use super::types::ProfileRequest;
 use crate::auth::Provider;
 use crate::db::Pooler;
 use crate::error::{Error, Result, invalid, violates};
+use crate::providers::ProviderStatus;
+use crate::providers::services::OfferedServiceView;
 use crate::state::ApiState;
 use crate::types::{Cents, ProviderId};
 use crate::web::MessageView;
 use crate::web::extract::Json;
 
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(profile, set_profile))
 }
 

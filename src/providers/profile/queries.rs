@@ -1,7 +1,7 @@
 //! A provider's profile.
 
-use super::ProviderStatus;
 use crate::db::{Pooler, Tx};
+use crate::providers::ProviderStatus;
 use crate::types::{ProviderId, ServiceId, UserId};
 
 /// A provider's profile.

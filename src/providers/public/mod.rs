@@ -1,0 +1,6 @@
+//! A provider's public page.
+
+mod http;
+mod queries;
+
+pub(super) use http::routes;
