@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::queries::{self, NewCustomer, NewProvider, NewUser, UserRow};
+use super::queries::{self, NewCustomer, NewProvider, NewUser};
 use super::{AccessTokens, Caller, Passwords, RefreshTokenLifetime, password, token};
 use crate::db::{Pooler, Tx};
 use crate::error::{Error, Result, violates};
@@ -94,20 +94,14 @@ struct SessionView {
 }
 
 /// A user, as shown to the user.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct UserView {
-    id: UserId,
-    email: String,
-    first_name: String,
-    last_name: String,
-    role: Role,
-}
-
-impl From<UserRow> for UserView {
-    fn from(row: UserRow) -> Self {
-        Self { id: row.id, email: row.email, first_name: row.first_name, last_name: row.last_name, role: row.role }
-    }
+pub(super) struct UserView {
+    pub id: UserId,
+    pub email: String,
+    pub first_name: String,
+    pub last_name: String,
+    pub role: Role,
 }
 
 enum Profile {
@@ -258,7 +252,7 @@ async fn login(
     let (login, refresh_token) = open_login(&mut tx, user.id, now + lifetime.0).await?;
     tx.commit().await?;
     let access_token = access_tokens.issue(user.id, user.email.clone(), user.role, Some(login), now)?;
-    Ok(Json(SessionView { user: user.into(), access_token, refresh_token }))
+    Ok(Json(SessionView { user, access_token, refresh_token }))
 }
 
 /// A refresh token.
@@ -344,8 +338,7 @@ async fn logout(State(pooler): State<Pooler>, who: Caller) -> Result<Json<Messag
     responses((status = 200, body = UserView), (status = 401, description = "No good access token")))]
 async fn me(State(pooler): State<Pooler>, who: Caller) -> Result<Json<UserView>> {
     let user = queries::find_user(&pooler, who.user_id).await?;
-    let user = user.ok_or(Error::Unauthorized("this account cannot be used any more"))?;
-    Ok(Json(user.into()))
+    user.map(Json).ok_or(Error::Unauthorized("this account cannot be used any more"))
 }
 
 impl Profile {

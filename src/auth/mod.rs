@@ -6,7 +6,7 @@
 pub mod caller;
 mod http;
 pub mod password;
-pub mod queries;
+mod queries;
 pub mod token;
 
 pub use caller::{Caller, Customer, Lsm, Provider};

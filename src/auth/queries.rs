@@ -3,29 +3,15 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::http::UserView;
 use crate::db::{Pooler, Tx};
 use crate::types::{Role, UserId};
 
-/// A user, as shown to the user.
-#[derive(Debug)]
-pub struct UserRow {
-    /// Id.
-    pub id: UserId,
-    /// Lower-case e-mail address.
-    pub email: String,
-    /// First name.
-    pub first_name: String,
-    /// Last name.
-    pub last_name: String,
-    /// Role.
-    pub role: Role,
-}
-
 /// What a login needs to know.
 #[derive(Debug)]
-pub struct Login {
+pub(super) struct Login {
     /// The user.
-    pub user: UserRow,
+    pub user: UserView,
     /// PHC string; `None` if only Supabase Auth knows the user.
     pub password_hash: Option<String>,
     /// Banned?
@@ -34,7 +20,7 @@ pub struct Login {
 
 /// A user to be created.
 #[derive(Debug)]
-pub struct NewUser {
+pub(super) struct NewUser {
     /// Lower-case e-mail address.
     pub email: String,
     /// E.164.
@@ -51,7 +37,7 @@ pub struct NewUser {
 
 /// A customer's own row.
 #[derive(Debug)]
-pub struct NewCustomer {
+pub(super) struct NewCustomer {
     /// Street address.
     pub address: String,
     /// Region, as LSMs are assigned.
@@ -66,7 +52,7 @@ pub struct NewCustomer {
 
 /// A provider's own row.
 #[derive(Debug)]
-pub struct NewProvider {
+pub(super) struct NewProvider {
     /// Name of the business.
     pub business_name: String,
     /// Trade, in the provider's words.
@@ -95,7 +81,7 @@ pub struct NewProvider {
 
 /// A local service manager who can take on a provider.
 #[derive(Debug)]
-pub struct Lsm {
+pub(super) struct Lsm {
     /// `stm.local_service_managers.id`.
     pub id: i64,
     /// The LSM's user.
@@ -103,10 +89,7 @@ pub struct Lsm {
 }
 
 /// Inserts a user. A taken e-mail address violates `users_email_key`.
-///
-/// # Errors
-/// Those of the database.
-pub async fn insert_user(tx: &mut Tx<Pooler>, user: &NewUser) -> sqlx::Result<UserId> {
+pub(super) async fn insert_user(tx: &mut Tx<Pooler>, user: &NewUser) -> sqlx::Result<UserId> {
     sqlx::query_scalar!(
         r#"insert into stm.users (email, phone_number, password_hash, first_name, last_name, role)
            values ($1, $2, $3, $4, $5, $6)
@@ -123,10 +106,7 @@ pub async fn insert_user(tx: &mut Tx<Pooler>, user: &NewUser) -> sqlx::Result<Us
 }
 
 /// Inserts a customer's row.
-///
-/// # Errors
-/// Those of the database.
-pub async fn insert_customer(tx: &mut Tx<Pooler>, user_id: UserId, customer: &NewCustomer) -> sqlx::Result<()> {
+pub(super) async fn insert_customer(tx: &mut Tx<Pooler>, user_id: UserId, customer: &NewCustomer) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into stm.customers (user_id, address, region, zipcode, city, state) values ($1, $2, $3, $4, $5, $6)",
         user_id.0,
@@ -142,10 +122,7 @@ pub async fn insert_customer(tx: &mut Tx<Pooler>, user_id: UserId, customer: &Ne
 }
 
 /// The oldest active LSM of a region, and of an area within it where both sides name one.
-///
-/// # Errors
-/// Those of the database.
-pub async fn find_lsm(tx: &mut Tx<Pooler>, region: &str, area: Option<&str>) -> sqlx::Result<Option<Lsm>> {
+pub(super) async fn find_lsm(tx: &mut Tx<Pooler>, region: &str, area: Option<&str>) -> sqlx::Result<Option<Lsm>> {
     sqlx::query_as!(
         Lsm,
         r#"select id, user_id as "user_id: UserId"
@@ -163,10 +140,7 @@ pub async fn find_lsm(tx: &mut Tx<Pooler>, region: &str, area: Option<&str>) -> 
 }
 
 /// Inserts a pending provider and its ZIP codes.
-///
-/// # Errors
-/// Those of the database.
-pub async fn insert_provider(
+pub(super) async fn insert_provider(
     tx: &mut Tx<Pooler>,
     user_id: UserId,
     lsm_id: i64,
@@ -205,10 +179,7 @@ pub async fn insert_provider(
 }
 
 /// What a login with this lower-case e-mail address needs.
-///
-/// # Errors
-/// Those of the database.
-pub async fn find_login(pooler: &Pooler, email: &str) -> sqlx::Result<Option<Login>> {
+pub(super) async fn find_login(pooler: &Pooler, email: &str) -> sqlx::Result<Option<Login>> {
     let row = sqlx::query!(
         r#"select id as "id: UserId", email, first_name, last_name, role as "role: Role", password_hash,
                   banned_at is not null as "is_banned!"
@@ -219,7 +190,7 @@ pub async fn find_login(pooler: &Pooler, email: &str) -> sqlx::Result<Option<Log
     .fetch_optional(pooler)
     .await?;
     Ok(row.map(|row| Login {
-        user: UserRow {
+        user: UserView {
             id: row.id,
             email: row.email,
             first_name: row.first_name,
@@ -232,12 +203,9 @@ pub async fn find_login(pooler: &Pooler, email: &str) -> sqlx::Result<Option<Log
 }
 
 /// A user who is not banned.
-///
-/// # Errors
-/// Those of the database.
-pub async fn find_user(pooler: &Pooler, id: UserId) -> sqlx::Result<Option<UserRow>> {
+pub(super) async fn find_user(pooler: &Pooler, id: UserId) -> sqlx::Result<Option<UserView>> {
     sqlx::query_as!(
-        UserRow,
+        UserView,
         r#"select id as "id: UserId", email, first_name, last_name, role as "role: Role"
            from stm.users
            where id = $1 and banned_at is null"#,
@@ -248,10 +216,7 @@ pub async fn find_user(pooler: &Pooler, id: UserId) -> sqlx::Result<Option<UserR
 }
 
 /// Stores a refresh token's digest.
-///
-/// # Errors
-/// Those of the database.
-pub async fn insert_refresh_token(
+pub(super) async fn insert_refresh_token(
     tx: &mut Tx<Pooler>,
     digest: &[u8; 32],
     family_id: Uuid,
@@ -272,7 +237,7 @@ pub async fn insert_refresh_token(
 
 /// A refresh token that somebody presents.
 #[derive(Debug)]
-pub struct RefreshTokenRow {
+pub(super) struct RefreshTokenRow {
     /// The login it descends from.
     pub family_id: Uuid,
     /// When it stops working.
@@ -282,16 +247,16 @@ pub struct RefreshTokenRow {
     /// Was its family revoked? Any revoked member counts: one that was made meanwhile may have been missed.
     pub is_revoked: bool,
     /// Whose it is.
-    pub user: UserRow,
+    pub user: UserView,
     /// Banned?
     pub is_banned: bool,
 }
 
 /// Locks a refresh token until the transaction ends.
-///
-/// # Errors
-/// Those of the database.
-pub async fn lock_refresh_token(tx: &mut Tx<Pooler>, digest: &[u8; 32]) -> sqlx::Result<Option<RefreshTokenRow>> {
+pub(super) async fn lock_refresh_token(
+    tx: &mut Tx<Pooler>,
+    digest: &[u8; 32],
+) -> sqlx::Result<Option<RefreshTokenRow>> {
     let row = sqlx::query!(
         r#"select t.family_id, t.expires_at, t.replaced_at,
                   exists (select from stm.refresh_tokens f where f.family_id = t.family_id and f.revoked_at is not null)
@@ -311,7 +276,7 @@ pub async fn lock_refresh_token(tx: &mut Tx<Pooler>, digest: &[u8; 32]) -> sqlx:
         expires_at: row.expires_at,
         replaced_at: row.replaced_at,
         is_revoked: row.is_revoked,
-        user: UserRow {
+        user: UserView {
             id: row.id,
             email: row.email,
             first_name: row.first_name,
@@ -323,10 +288,7 @@ pub async fn lock_refresh_token(tx: &mut Tx<Pooler>, digest: &[u8; 32]) -> sqlx:
 }
 
 /// Marks a refresh token as exchanged, once.
-///
-/// # Errors
-/// Those of the database.
-pub async fn set_replaced(tx: &mut Tx<Pooler>, digest: &[u8; 32], now: DateTime<Utc>) -> sqlx::Result<()> {
+pub(super) async fn set_replaced(tx: &mut Tx<Pooler>, digest: &[u8; 32], now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "update stm.refresh_tokens set replaced_at = $2 where token_digest = $1 and replaced_at is null",
         &digest[..],
@@ -338,10 +300,7 @@ pub async fn set_replaced(tx: &mut Tx<Pooler>, digest: &[u8; 32], now: DateTime<
 }
 
 /// Revokes every token of a login.
-///
-/// # Errors
-/// Those of the database.
-pub async fn set_family_revoked(tx: &mut Tx<Pooler>, family_id: Uuid, now: DateTime<Utc>) -> sqlx::Result<()> {
+pub(super) async fn set_family_revoked(tx: &mut Tx<Pooler>, family_id: Uuid, now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "update stm.refresh_tokens set revoked_at = $2 where family_id = $1 and revoked_at is null",
         family_id,

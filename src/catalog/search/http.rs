@@ -1,4 +1,4 @@
-//! `/services/search`, `/services/smart-providers` and `/homepage/search`: the public search.
+//! `/services/search`, `/services/smart-providers` and `/homepage/search`.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -7,9 +7,9 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::queries::{self, FoundServiceRow, PlaceRow, ProviderFilter, ServiceFilter, SuggestionRow};
+use super::queries::{self, ProviderFilter, ServiceFilter};
 use super::types::Words;
-use crate::catalog::services::{self, ProviderRow};
+use crate::catalog::services;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
 use crate::state::ApiState;
@@ -61,25 +61,25 @@ struct SearchQuery {
 /// A service, and how it is offered.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct FoundServiceView {
-    id: ServiceId,
-    name: String,
-    category: String,
-    description: Option<String>,
+pub(super) struct FoundServiceView {
+    pub id: ServiceId,
+    pub name: String,
+    pub category: String,
+    pub description: Option<String>,
     /// What a customer is asked.
     #[schema(value_type = Option<Object>)]
-    questions_json: Option<serde_json::Value>,
-    is_popular: bool,
+    pub questions_json: Option<serde_json::Value>,
+    pub is_popular: bool,
     /// How many active providers that fit the search offer it.
-    available_providers: i64,
-    price_range: PriceRangeView,
+    pub available_providers: i64,
+    pub price_range: PriceRangeView,
 }
 
 /// What those providers ask, in dollars; null if none says.
 #[derive(Serialize, ToSchema)]
-struct PriceRangeView {
-    min: Option<Cents>,
-    max: Option<Cents>,
+pub(super) struct PriceRangeView {
+    pub min: Option<Cents>,
+    pub max: Option<Cents>,
 }
 
 /// Services by words, category, ZIP code and price: the best match first, then the popular ones.
@@ -105,16 +105,16 @@ async fn search(
     rules.finish()?;
 
     let words = query.as_deref().map(Words::read);
-    // Something was typed, but no word: nothing is like it.
+    // A query without a word matches nothing.
     if words == Some(None) {
         return Ok(Json(Page::new(Vec::new(), 0, page)));
     }
     let filter = ServiceFilter { words: words.flatten(), category, zip_code, min_price_cents, max_price_cents };
-    let (rows, total) = queries::search_services(&pooler, &filter, page).await?;
-    Ok(Json(Page::new(rows.into_iter().map(Into::into).collect(), total, page)))
+    let (services, total) = queries::search_services(&pooler, &filter, page).await?;
+    Ok(Json(Page::new(services, total, page)))
 }
 
-/// Reads dollars in a query string; blank counts as missing.
+/// Reads dollars from a query string. A blank text counts as missing.
 fn read_price(rules: &mut Fields, field: &'static str, text: Option<&str>) -> Option<i64> {
     let text = text.map(str::trim).filter(|text| !text.is_empty())?;
     let cents = serde_json::from_str::<Cents>(text).ok();
@@ -149,17 +149,17 @@ struct SmartProvidersView {
 /// A provider who can be booked.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct MatchedProviderView {
-    id: ProviderId,
-    business_name: String,
-    owner_name: String,
+pub(super) struct MatchedProviderView {
+    pub id: ProviderId,
+    pub business_name: String,
+    pub owner_name: String,
     /// 1 to 5; 0 without a review.
-    rating: f64,
-    total_jobs: i32,
-    min_price: Option<Cents>,
-    max_price: Option<Cents>,
+    pub rating: f64,
+    pub total_jobs: i32,
+    pub min_price: Option<Cents>,
+    pub max_price: Option<Cents>,
     /// ZIP codes, the primary one first.
-    service_areas: Vec<String>,
+    pub service_areas: Vec<String>,
 }
 
 /// The best rated providers of a service at a ZIP code.
@@ -184,13 +184,12 @@ async fn smart_providers(
         min_rating: None,
         limit: MAX_SMART_PROVIDERS,
     };
-    let (rows, total_matches) = queries::search_providers(&pooler, &filter).await?;
-    // Only then does it matter whether there is such a service.
-    if rows.is_empty() {
-        services::find_service(&pooler, service).await?.ok_or(Error::NotFound("service"))?;
+    let (providers, total_matches) = queries::search_providers(&pooler, &filter).await?;
+    // Checked only now: a service that has providers exists.
+    if providers.is_empty() && !services::service_exists(&pooler, service).await? {
+        return Err(Error::NotFound("service"));
     }
-    let message = if rows.is_empty() { "No provider matches yet" } else { "Providers found" };
-    let providers = rows.into_iter().map(Into::into).collect();
+    let message = if providers.is_empty() { "No provider matches yet" } else { "Providers found" };
     Ok((StatusCode::CREATED, Json(SmartProvidersView { success: true, providers, total_matches, message })))
 }
 
@@ -217,17 +216,17 @@ struct SuggestionsQuery {
 
 /// A category or a service that somebody may mean.
 #[derive(Serialize, ToSchema)]
-struct SuggestionView {
+pub(super) struct SuggestionView {
     /// `category` or `service`.
     #[serde(rename = "type")]
-    kind: &'static str,
-    category: String,
+    pub kind: &'static str,
+    pub category: String,
     /// Of a service.
     #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<String>,
+    pub name: Option<String>,
     /// The service; of a category the first one in it.
-    id: ServiceId,
-    description: Option<String>,
+    pub id: ServiceId,
+    pub description: Option<String>,
 }
 
 /// Categories and services while somebody types.
@@ -244,11 +243,10 @@ async fn suggestions(
     Query(request): Query<SuggestionsQuery>,
 ) -> Result<Json<HomepageView<Vec<SuggestionView>>>> {
     let Some(words) = read_query(request.query, 3)? else { return Ok(HomepageView::new(Vec::new())) };
-    let rows = queries::suggest(&pooler, &words, MAX_SUGGESTIONS).await?;
-    Ok(HomepageView::new(rows.into_iter().map(Into::into).collect()))
+    Ok(HomepageView::new(queries::suggest(&pooler, &words, MAX_SUGGESTIONS).await?))
 }
 
-/// Reads what was typed: at least `min` characters. `None`: no word is in it.
+/// Reads a query of at least `min` characters. Returns `None` if it has no word.
 fn read_query(query: Option<String>, min: usize) -> Result<Option<Words>> {
     let mut rules = Fields::new();
     let query = rules.optional_text("query", query, MAX_QUERY_CHARS);
@@ -285,10 +283,10 @@ async fn of_category(
     rules.finish()?;
     let filter = ServiceFilter { category: Some(category.clone()), ..ServiceFilter::default() };
     let page = PageRequest { page: 1, limit: MAX_LIMIT };
-    let (rows, _) = queries::search_services(&pooler, &filter, page).await?;
-    // As it is written in the catalogue, if it is there.
-    let category = rows.first().map_or(category, |row| row.category.clone());
-    Ok(HomepageView::new(CategoryView { category, services: rows.into_iter().map(Into::into).collect() }))
+    let (services, _) = queries::search_services(&pooler, &filter, page).await?;
+    // The catalogue's own spelling, if the category is in it.
+    let category = services.first().map_or(category, |service| service.category.clone());
+    Ok(HomepageView::new(CategoryView { category, services }))
 }
 
 /// What somebody has typed so far.
@@ -304,11 +302,11 @@ struct PlacesQuery {
 /// A place that somebody serves.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct PlaceView {
+pub(super) struct PlaceView {
     /// Five digits.
-    zip_code: String,
+    pub zip_code: String,
     /// ZIP code and region.
-    formatted_address: String,
+    pub formatted_address: String,
 }
 
 /// Places while somebody types: ZIP codes that providers serve.
@@ -325,8 +323,7 @@ async fn places(
     let limit = rules.limit(request.limit, DEFAULT_PLACES);
     rules.finish()?;
     let Some(words) = read_query(request.query, 2)? else { return Ok(HomepageView::new(Vec::new())) };
-    let rows = queries::search_places(&pooler, &words, limit).await?;
-    Ok(HomepageView::new(rows.into_iter().map(Into::into).collect()))
+    Ok(HomepageView::new(queries::search_places(&pooler, &words, limit).await?))
 }
 
 /// For what, where, and how good.
@@ -394,59 +391,11 @@ async fn homepage_providers(
                 min_rating: filters.min_rating,
                 limit: MAX_LIMIT,
             };
-            let (rows, count) = queries::search_providers(&pooler, &filter).await?;
-            (rows.into_iter().map(Into::into).collect(), count, name)
+            let (providers, count) = queries::search_providers(&pooler, &filter).await?;
+            (providers, count, name)
         }
         None => (Vec::new(), 0, service),
     };
     let view = HomepageProvidersView { providers, count, service, location: zip_code };
     Ok((StatusCode::CREATED, HomepageView::new(view)))
-}
-
-impl From<FoundServiceRow> for FoundServiceView {
-    fn from(row: FoundServiceRow) -> Self {
-        Self {
-            id: row.id,
-            name: row.name,
-            category: row.category,
-            description: row.description,
-            questions_json: row.questions_json,
-            is_popular: row.is_popular,
-            available_providers: row.available_providers,
-            price_range: PriceRangeView { min: row.min_price_cents.map(Cents), max: row.max_price_cents.map(Cents) },
-        }
-    }
-}
-
-impl From<ProviderRow> for MatchedProviderView {
-    fn from(row: ProviderRow) -> Self {
-        Self {
-            id: row.id,
-            business_name: row.business_name,
-            owner_name: format!("{} {}", row.first_name, row.last_name),
-            rating: row.rating,
-            total_jobs: row.total_jobs,
-            min_price: row.min_price_cents.map(Cents),
-            max_price: row.max_price_cents.map(Cents),
-            service_areas: row.service_areas,
-        }
-    }
-}
-
-impl From<SuggestionRow> for SuggestionView {
-    fn from(row: SuggestionRow) -> Self {
-        Self {
-            kind: if row.name.is_some() { "service" } else { "category" },
-            category: row.category,
-            name: row.name,
-            id: row.id,
-            description: row.description,
-        }
-    }
-}
-
-impl From<PlaceRow> for PlaceView {
-    fn from(row: PlaceRow) -> Self {
-        Self { formatted_address: format!("{}, {}", row.zip_code, row.region), zip_code: row.zip_code }
-    }
 }

@@ -1,50 +1,26 @@
-//! The public search.
+//! SQL of the public search.
 
+use super::http::{FoundServiceView, MatchedProviderView, PlaceView, PriceRangeView, SuggestionView};
 use super::types::Words;
-use crate::catalog::services::ProviderRow;
 use crate::db::Pooler;
-use crate::types::{ProviderId, ServiceId};
+use crate::types::{Cents, ProviderId, ServiceId};
 use crate::web::page::PageRequest;
 
-/// Which services.
+/// A selection of services.
 #[derive(Debug, Default)]
-pub struct ServiceFilter {
-    /// Only those that match these words.
+pub(super) struct ServiceFilter {
     pub words: Option<Words>,
-    /// Only of this category, in whatever case.
+    /// A category, in upper or lower case.
     pub category: Option<String>,
-    /// Only with a provider who serves this ZIP code.
+    /// A ZIP code that one of the service's providers serves.
     pub zip_code: Option<String>,
-    /// Only with a provider who does not only work for less, in cents.
+    /// Leaves out providers whose highest price is below.
     pub min_price_cents: Option<i64>,
-    /// Only with a provider who does not only work for more, in cents.
+    /// Leaves out providers whose lowest price is above.
     pub max_price_cents: Option<i64>,
 }
 
-/// An approved service, and how it is offered.
-#[derive(Debug)]
-pub struct FoundServiceRow {
-    /// Id.
-    pub id: ServiceId,
-    /// Name.
-    pub name: String,
-    /// Category.
-    pub category: String,
-    /// What it is.
-    pub description: Option<String>,
-    /// What a customer is asked.
-    pub questions_json: Option<serde_json::Value>,
-    /// Often booked?
-    pub is_popular: bool,
-    /// How many of the filter's providers offer it.
-    pub available_providers: i64,
-    /// The lowest of their prices, in cents.
-    pub min_price_cents: Option<i64>,
-    /// The highest.
-    pub max_price_cents: Option<i64>,
-}
-
-/// A service of a page, or none if the page is empty; and how many there are on all pages.
+/// A service of a page, or nulls if the page is empty, with the number of services on all pages.
 struct FoundRow {
     total: i64,
     id: Option<ServiceId>,
@@ -59,10 +35,10 @@ struct FoundRow {
 }
 
 impl FoundRow {
-    fn page(rows: Vec<Self>) -> (Vec<FoundServiceRow>, i64) {
+    fn page(rows: Vec<Self>) -> (Vec<FoundServiceView>, i64) {
         let total = rows.first().map_or(0, |row| row.total);
         let services = rows.into_iter().filter_map(|row| {
-            Some(FoundServiceRow {
+            Some(FoundServiceView {
                 id: row.id?,
                 name: row.name?,
                 category: row.category?,
@@ -70,36 +46,35 @@ impl FoundRow {
                 questions_json: row.questions_json,
                 is_popular: row.is_popular?,
                 available_providers: row.available?,
-                min_price_cents: row.min_price_cents,
-                max_price_cents: row.max_price_cents,
+                price_range: PriceRangeView {
+                    min: row.min_price_cents.map(Cents),
+                    max: row.max_price_cents.map(Cents),
+                },
             })
         });
         (services.collect(), total)
     }
 }
 
-/// Approved services, and how many there are: the best match first, then the popular ones.
-///
-/// # Errors
-/// Those of the database.
-pub async fn search_services(
+/// Approved services and their total number: the best match first, then the popular ones.
+pub(super) async fn search_services(
     pooler: &Pooler,
     filter: &ServiceFilter,
     page: PageRequest,
-) -> sqlx::Result<(Vec<FoundServiceRow>, i64)> {
+) -> sqlx::Result<(Vec<FoundServiceView>, i64)> {
     match &filter.zip_code {
         Some(zip_code) => search_services_at(pooler, filter, zip_code, page).await,
         None => search_services_anywhere(pooler, filter, page).await,
     }
 }
 
-/// Without a ZIP code: the page is cut first, because only its services' offers need to be counted. One offer at the right
-/// price is looked for with `limit 1`, not `exists`, which the planner would turn into a join with all offers there are.
+/// Without a ZIP code, the page is cut first: only the offers of its services need to be counted. An offer at the right
+/// price is found with `limit 1`, not `exists`, which the planner would turn into a join with all offers.
 async fn search_services_anywhere(
     pooler: &Pooler,
     filter: &ServiceFilter,
     page: PageRequest,
-) -> sqlx::Result<(Vec<FoundServiceRow>, i64)> {
+) -> sqlx::Result<(Vec<FoundServiceView>, i64)> {
     let words = filter.words.as_ref();
     let rows = sqlx::query_as!(
         FoundRow,
@@ -152,13 +127,13 @@ async fn search_services_anywhere(
     Ok(FoundRow::page(rows))
 }
 
-/// With a ZIP code: from those who serve it to what they offer.
+/// With a ZIP code, the search goes from the providers who serve it to the services they offer.
 async fn search_services_at(
     pooler: &Pooler,
     filter: &ServiceFilter,
     zip_code: &str,
     page: PageRequest,
-) -> sqlx::Result<(Vec<FoundServiceRow>, i64)> {
+) -> sqlx::Result<(Vec<FoundServiceView>, i64)> {
     let words = filter.words.as_ref();
     let rows = sqlx::query_as!(
         FoundRow,
@@ -210,26 +185,22 @@ async fn search_services_at(
     Ok(FoundRow::page(rows))
 }
 
-/// Which providers.
+/// A selection of providers.
 #[derive(Debug)]
-pub struct ProviderFilter<'a> {
-    /// Who offer this.
+pub(super) struct ProviderFilter<'a> {
     pub service: ServiceId,
-    /// Who serve this ZIP code.
     pub zip_code: &'a str,
-    /// Whose lowest price is not above, in cents.
+    /// The highest starting price.
     pub budget_cents: Option<i64>,
-    /// Who are rated at least so.
     pub min_rating: Option<f64>,
-    /// At most so many.
     pub limit: i64,
 }
 
-/// Active providers, the best rated first, and how many there are.
-///
-/// # Errors
-/// Those of the database.
-pub async fn search_providers(pooler: &Pooler, filter: &ProviderFilter<'_>) -> sqlx::Result<(Vec<ProviderRow>, i64)> {
+/// Active providers, the best rated first, and their total number.
+pub(super) async fn search_providers(
+    pooler: &Pooler,
+    filter: &ProviderFilter<'_>,
+) -> sqlx::Result<(Vec<MatchedProviderView>, i64)> {
     let rows = sqlx::query!(
         r#"with found as materialized (
                select o.provider_id, o.rating, o.total_jobs
@@ -242,8 +213,7 @@ pub async fn search_providers(pooler: &Pooler, filter: &ProviderFilter<'_>) -> s
                select f.provider_id from found f order by f.rating desc, f.total_jobs desc, f.provider_id limit $5
            )
            select (select count(*) from found) as "total!", p.id as "id: ProviderId", p.business_name, u.first_name,
-                  u.last_name, p.description, p.experience_years, p.rating::float8 as "rating!", p.total_jobs, p.min_price_cents,
-                  p.max_price_cents,
+                  u.last_name, p.rating::float8 as "rating!", p.total_jobs, p.min_price_cents, p.max_price_cents,
                   array(select y.zip_code from stm.provider_zip_codes y where y.provider_id = p.id order by y.position)
                       as "service_areas!"
            from best b
@@ -259,42 +229,22 @@ pub async fn search_providers(pooler: &Pooler, filter: &ProviderFilter<'_>) -> s
     .fetch_all(pooler)
     .await?;
     let total = rows.first().map_or(0, |row| row.total);
-    let providers = rows.into_iter().map(|row| ProviderRow {
+    let providers = rows.into_iter().map(|row| MatchedProviderView {
         id: row.id,
         business_name: row.business_name,
-        first_name: row.first_name,
-        last_name: row.last_name,
-        description: row.description,
-        experience_years: row.experience_years,
+        owner_name: format!("{} {}", row.first_name, row.last_name),
         rating: row.rating,
         total_jobs: row.total_jobs,
-        min_price_cents: row.min_price_cents,
-        max_price_cents: row.max_price_cents,
+        min_price: row.min_price_cents.map(Cents),
+        max_price: row.max_price_cents.map(Cents),
         service_areas: row.service_areas,
     });
     Ok((providers.collect(), total))
 }
 
-/// A category, or a service, that begins with what somebody types.
-#[derive(Debug)]
-pub struct SuggestionRow {
-    /// The service; of a category the first one in it.
-    pub id: ServiceId,
-    /// The category.
-    pub category: String,
-    /// The service's name; none: the category itself is meant.
-    pub name: Option<String>,
-    /// What the service is.
-    pub description: Option<String>,
-}
-
 /// Categories, then services, that match words, at most `limit`.
-///
-/// # Errors
-/// Those of the database.
-pub async fn suggest(pooler: &Pooler, words: &Words, limit: i64) -> sqlx::Result<Vec<SuggestionRow>> {
-    sqlx::query_as!(
-        SuggestionRow,
+pub(super) async fn suggest(pooler: &Pooler, words: &Words, limit: i64) -> sqlx::Result<Vec<SuggestionView>> {
+    let rows = sqlx::query!(
         r#"with found as materialized (
                select s.id, s.name, s.category, s.description, s.is_popular,
                       ts_rank(s.search, websearch_to_tsquery('pg_catalog.english', $1) || to_tsquery('stm.plain', $2)) as rank,
@@ -322,14 +272,19 @@ pub async fn suggest(pooler: &Pooler, words: &Words, limit: i64) -> sqlx::Result
         limit,
     )
     .fetch_all(pooler)
-    .await
+    .await?;
+    let suggestions = rows.into_iter().map(|row| SuggestionView {
+        kind: if row.name.is_some() { "service" } else { "category" },
+        category: row.category,
+        name: row.name,
+        id: row.id,
+        description: row.description,
+    });
+    Ok(suggestions.collect())
 }
 
-/// The service that somebody names: by its name, or else the one that matches best.
-///
-/// # Errors
-/// Those of the database.
-pub async fn find_named(pooler: &Pooler, words: &Words) -> sqlx::Result<Option<(ServiceId, String)>> {
+/// The service with this name, or else the best match.
+pub(super) async fn find_named(pooler: &Pooler, words: &Words) -> sqlx::Result<Option<(ServiceId, String)>> {
     let row = sqlx::query!(
         r#"select s.id as "id: ServiceId", s.name
            from stm.services s
@@ -348,22 +303,9 @@ pub async fn find_named(pooler: &Pooler, words: &Words) -> sqlx::Result<Option<(
     Ok(row.map(|row| (row.id, row.name)))
 }
 
-/// A place that somebody serves.
-#[derive(Debug)]
-pub struct PlaceRow {
-    /// Five digits.
-    pub zip_code: String,
-    /// The region it is served in.
-    pub region: String,
-}
-
-/// ZIP codes that an active provider serves and that begin so, or whose region's words do, at most `limit`.
-///
-/// # Errors
-/// Those of the database.
-pub async fn search_places(pooler: &Pooler, words: &Words, limit: i64) -> sqlx::Result<Vec<PlaceRow>> {
-    sqlx::query_as!(
-        PlaceRow,
+/// ZIP codes that an active provider serves, where the code or a word of the region begins like the query; at most `limit`.
+pub(super) async fn search_places(pooler: &Pooler, words: &Words, limit: i64) -> sqlx::Result<Vec<PlaceView>> {
+    let rows = sqlx::query!(
         "select z.zip_code, served.region
          from stm.zip_codes z
          cross join lateral (
@@ -380,5 +322,10 @@ pub async fn search_places(pooler: &Pooler, words: &Words, limit: i64) -> sqlx::
         limit,
     )
     .fetch_all(pooler)
-    .await
+    .await?;
+    let places = rows.into_iter().map(|row| PlaceView {
+        formatted_address: format!("{}, {}", row.zip_code, row.region),
+        zip_code: row.zip_code,
+    });
+    Ok(places.collect())
 }

@@ -1,19 +1,18 @@
-//! What somebody searches for: no I/O.
+//! Search queries as people type them: no I/O.
 
-/// The most words of a search that count.
+/// Further words of a query are ignored.
 const MAX_WORDS: usize = 10;
 
-/// What somebody has typed: at least one word.
+/// A query of at least one word.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Words {
+pub(super) struct Words {
     text: String,
     beginnings: String,
 }
 
 impl Words {
-    /// `None`: there is not a letter or a digit in it.
-    #[must_use]
-    pub fn read(text: &str) -> Option<Self> {
+    /// Returns `None` for a text without a letter or a digit.
+    pub(super) fn read(text: &str) -> Option<Self> {
         let text = text.trim();
         let words: Vec<_> =
             text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).take(MAX_WORDS).collect();
@@ -21,15 +20,13 @@ impl Words {
         (!words.is_empty()).then(|| Self { text: text.to_owned(), beginnings })
     }
 
-    /// As it was typed.
-    #[must_use]
-    pub fn text(&self) -> &str {
+    /// The query as it was typed.
+    pub(super) fn text(&self) -> &str {
         &self.text
     }
 
-    /// A text search query: every word, or the beginning of one.
-    #[must_use]
-    pub fn beginnings(&self) -> &str {
+    /// A `tsquery` in which every word may be the beginning of one.
+    pub(super) fn beginnings(&self) -> &str {
         &self.beginnings
     }
 }
@@ -39,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_is_typed_becomes_a_query() {
+    fn any_text_becomes_a_query() {
         let beginnings = |text| Words::read(text).map(|words| words.beginnings);
         assert_eq!(beginnings(" Deep  clean "), Some("Deep:* & clean:*".into()));
         assert_eq!(beginnings("a'b\\ | !c:*"), Some("a:* & b:* & c:*".into()));

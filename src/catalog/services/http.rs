@@ -1,4 +1,4 @@
-//! `/services`.
+//! `/services` and `/services/{id}/providers`.
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::queries::{self, ProviderRow, ServiceRow};
+use super::queries;
 use super::types::SortBy;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
@@ -21,33 +21,26 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
 
 /// A service that can be booked.
 #[derive(Serialize, ToSchema)]
-struct ServiceView {
-    id: ServiceId,
-    name: String,
-    description: Option<String>,
-    category: String,
-}
-
-impl From<ServiceRow> for ServiceView {
-    fn from(row: ServiceRow) -> Self {
-        Self { id: row.id, name: row.name, description: row.description, category: row.category }
-    }
+pub(super) struct ServiceView {
+    pub id: ServiceId,
+    pub name: String,
+    pub description: Option<String>,
+    pub category: String,
 }
 
 /// The catalogue.
 #[derive(Serialize, ToSchema)]
-struct ServicesView {
+pub(super) struct ServicesView {
     /// At most 1,000, by category and name.
-    services: Vec<ServiceView>,
+    pub services: Vec<ServiceView>,
     /// How many there are.
-    total: i64,
+    pub total: i64,
 }
 
 /// All services that can be booked.
 #[utoipa::path(get, path = "/services", tag = "catalog", responses((status = 200, body = ServicesView)))]
 async fn services(State(pooler): State<Pooler>) -> Result<Json<ServicesView>> {
-    let (rows, total) = queries::list_services(&pooler).await?;
-    Ok(Json(ServicesView { services: rows.into_iter().map(Into::into).collect(), total }))
+    Ok(Json(queries::list_services(&pooler).await?))
 }
 
 /// Which providers, in which order.
@@ -63,46 +56,29 @@ struct ProvidersQuery {
 
 /// A service and who offers it.
 #[derive(Serialize, ToSchema)]
-struct ProvidersView {
-    service: ServiceView,
+pub(super) struct ProvidersView {
+    pub service: ServiceView,
     /// At most 100.
-    providers: Vec<ProviderView>,
+    pub providers: Vec<ProviderView>,
 }
 
 /// A provider, as the public sees it.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct ProviderView {
-    id: ProviderId,
-    business_name: String,
-    owner_name: String,
-    description: Option<String>,
+pub(super) struct ProviderView {
+    pub id: ProviderId,
+    pub business_name: String,
+    pub owner_name: String,
+    pub description: Option<String>,
     /// Years.
-    experience: Option<i32>,
+    pub experience: Option<i32>,
     /// 1 to 5; 0 without reviews.
-    rating: f64,
-    total_jobs: i32,
-    min_price: Option<Cents>,
-    max_price: Option<Cents>,
+    pub rating: f64,
+    pub total_jobs: i32,
+    pub min_price: Option<Cents>,
+    pub max_price: Option<Cents>,
     /// ZIP codes served, the primary one first.
-    service_areas: Vec<String>,
-}
-
-impl From<ProviderRow> for ProviderView {
-    fn from(row: ProviderRow) -> Self {
-        Self {
-            id: row.id,
-            business_name: row.business_name,
-            owner_name: format!("{} {}", row.first_name, row.last_name),
-            description: row.description,
-            experience: row.experience_years,
-            rating: row.rating,
-            total_jobs: row.total_jobs,
-            min_price: row.min_price_cents.map(Cents),
-            max_price: row.max_price_cents.map(Cents),
-            service_areas: row.service_areas,
-        }
-    }
+    pub service_areas: Vec<String>,
 }
 
 /// Who offers a service.
@@ -125,6 +101,5 @@ async fn providers(
     let zip_code = query.zipcode.filter(|zip| !zip.trim().is_empty()).map(|zip| rules.zip_code("zipcode", Some(&zip)));
     rules.finish()?;
     let found = queries::list_providers(&pooler, id, zip_code.as_deref(), query.sort_by).await?;
-    let (service, rows) = found.ok_or(Error::NotFound("service"))?;
-    Ok(Json(ProvidersView { service: service.into(), providers: rows.into_iter().map(Into::into).collect() }))
+    found.map(Json).ok_or(Error::NotFound("service"))
 }

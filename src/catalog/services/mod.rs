@@ -5,4 +5,4 @@ mod queries;
 mod types;
 
 pub(super) use http::routes;
-pub(super) use queries::{ProviderRow, find_service};
+pub(super) use queries::service_exists;

@@ -1,59 +1,15 @@
-//! What the public may see of services and providers.
+//! SQL of the catalogue's services and their providers.
 
+use super::http::{ProviderView, ProvidersView, ServiceView, ServicesView};
 use super::types::SortBy;
 use crate::db::Pooler;
-use crate::types::{ProviderId, ServiceId};
+use crate::types::{Cents, ProviderId, ServiceId};
 
-/// The most services, and the most providers of a service, in one answer.
-pub const MAX_SERVICES: i64 = 1000;
-/// The most providers in one answer.
-pub const MAX_PROVIDERS: i64 = 100;
+const MAX_SERVICES: i64 = 1000;
+const MAX_PROVIDERS: i64 = 100;
 
-/// An approved service.
-#[derive(Debug)]
-pub struct ServiceRow {
-    /// Id.
-    pub id: ServiceId,
-    /// Name.
-    pub name: String,
-    /// Category.
-    pub category: String,
-    /// What it is.
-    pub description: Option<String>,
-}
-
-/// An active provider.
-#[derive(Debug)]
-pub struct ProviderRow {
-    /// Id.
-    pub id: ProviderId,
-    /// Name of the business.
-    pub business_name: String,
-    /// The owner's first name.
-    pub first_name: String,
-    /// The owner's last name.
-    pub last_name: String,
-    /// About the business.
-    pub description: Option<String>,
-    /// Years of experience.
-    pub experience_years: Option<i32>,
-    /// Mean of all reviews, 0 without any.
-    pub rating: f64,
-    /// Jobs done and paid.
-    pub total_jobs: i32,
-    /// Lowest price, in cents.
-    pub min_price_cents: Option<i64>,
-    /// Highest price, in cents.
-    pub max_price_cents: Option<i64>,
-    /// ZIP codes served, the primary one first.
-    pub service_areas: Vec<String>,
-}
-
-/// All approved services, by category and name; and how many there are.
-///
-/// # Errors
-/// Those of the database.
-pub async fn list_services(pooler: &Pooler) -> sqlx::Result<(Vec<ServiceRow>, i64)> {
+/// Approved services by category and name, at most [`MAX_SERVICES`], and the total number.
+pub(super) async fn list_services(pooler: &Pooler) -> sqlx::Result<ServicesView> {
     let rows = sqlx::query!(
         r#"select id as "id: ServiceId", name, category, description, count(*) over () as "total!"
            from stm.services
@@ -65,40 +21,32 @@ pub async fn list_services(pooler: &Pooler) -> sqlx::Result<(Vec<ServiceRow>, i6
     .fetch_all(pooler)
     .await?;
     let total = rows.first().map_or(0, |row| row.total);
-    let services = rows.into_iter().map(|row| ServiceRow {
+    let services = rows.into_iter().map(|row| ServiceView {
         id: row.id,
         name: row.name,
         category: row.category,
         description: row.description,
     });
-    Ok((services.collect(), total))
+    Ok(ServicesView { services: services.collect(), total })
 }
 
-/// An approved service.
-///
-/// # Errors
-/// Those of the database.
-pub async fn find_service(pooler: &Pooler, id: ServiceId) -> sqlx::Result<Option<ServiceRow>> {
-    sqlx::query_as!(
-        ServiceRow,
-        r#"select id as "id: ServiceId", name, category, description from stm.services where id = $1 and status = 'approved'"#,
+/// Whether there is an approved service with this id.
+pub(crate) async fn service_exists(pooler: &Pooler, id: ServiceId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from stm.services where id = $1 and status = 'approved') as "exists!""#,
         id.0,
     )
-    .fetch_optional(pooler)
+    .fetch_one(pooler)
     .await
 }
 
-/// An approved service and its active providers; those that serve a ZIP code, if one is given. `None`: there is no such
-/// service.
-///
-/// # Errors
-/// Those of the database.
-pub async fn list_providers(
+/// An approved service and its active providers, at most [`MAX_PROVIDERS`]; with a ZIP code, only those that serve it.
+pub(super) async fn list_providers(
     pooler: &Pooler,
     service: ServiceId,
     zip_code: Option<&str>,
     sort_by: SortBy,
-) -> sqlx::Result<Option<(ServiceRow, Vec<ProviderRow>)>> {
+) -> sqlx::Result<Option<ProvidersView>> {
     let rows = sqlx::query!(
         r#"select s.id as "service_id: ServiceId", s.name, s.category, s.description as service_description,
                   p.id as "id?: ProviderId", p.business_name as "business_name?", u.first_name as "first_name?",
@@ -131,7 +79,7 @@ pub async fn list_providers(
     .fetch_all(pooler)
     .await?;
     let Some(first) = rows.first() else { return Ok(None) };
-    let service = ServiceRow {
+    let service = ServiceView {
         id: first.service_id,
         name: first.name.clone(),
         category: first.category.clone(),
@@ -139,19 +87,18 @@ pub async fn list_providers(
     };
     // A service without providers is one row of nulls.
     let providers = rows.into_iter().filter_map(|row| {
-        Some(ProviderRow {
+        Some(ProviderView {
             id: row.id?,
             business_name: row.business_name?,
-            first_name: row.first_name?,
-            last_name: row.last_name?,
+            owner_name: format!("{} {}", row.first_name?, row.last_name?),
             description: row.description,
-            experience_years: row.experience_years,
+            experience: row.experience_years,
             rating: row.rating?,
             total_jobs: row.total_jobs?,
-            min_price_cents: row.min_price_cents,
-            max_price_cents: row.max_price_cents,
+            min_price: row.min_price_cents.map(Cents),
+            max_price: row.max_price_cents.map(Cents),
             service_areas: row.service_areas,
         })
     });
-    Ok(Some((service, providers.collect())))
+    Ok(Some(ProvidersView { service, providers: providers.collect() }))
 }

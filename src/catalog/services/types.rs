@@ -1,4 +1,4 @@
-//! The order of a service's providers.
+//! The order of a service's providers: no I/O.
 
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 /// How providers are ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum SortBy {
+pub(super) enum SortBy {
     /// Best first.
     #[default]
     Rating,
@@ -18,8 +18,7 @@ pub enum SortBy {
 
 impl SortBy {
     /// The word in SQL and JSON.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Rating => "rating",
             Self::Price => "price",

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::queries::{self, DashboardRow, RecentFeedbackRow, RecentJobRow};
+use super::queries;
 use crate::auth::Customer;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
@@ -21,117 +21,67 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
 /// What a customer sees first.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct CustomerDashboardView {
-    summary: CustomerSummaryView,
-    jobs: CustomerJobCountsView,
+pub(super) struct CustomerDashboardView {
+    pub summary: CustomerSummaryView,
+    pub jobs: CustomerJobCountsView,
     /// The last five.
-    recent_jobs: Vec<CustomerRecentJobView>,
+    pub recent_jobs: Vec<CustomerRecentJobView>,
     /// The last five.
-    recent_feedback: Vec<CustomerRecentFeedbackView>,
+    pub recent_feedback: Vec<CustomerRecentFeedbackView>,
 }
 
 /// The customer in numbers.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct CustomerSummaryView {
+pub(super) struct CustomerSummaryView {
     /// Jobs ever requested.
-    total_jobs: i64,
+    pub total_jobs: i64,
     /// The prices of paid jobs, in dollars.
-    total_spent: Cents,
+    pub total_spent: Cents,
     /// Paid jobs without a review.
-    pending_feedback: i64,
+    pub pending_feedback: i64,
 }
 
 /// How many jobs are in each state.
 #[derive(Serialize, ToSchema)]
-struct CustomerJobCountsView {
-    new: i64,
-    in_progress: i64,
-    completed: i64,
-    paid: i64,
-    cancelled: i64,
-    rejected_by_sp: i64,
+pub(super) struct CustomerJobCountsView {
+    pub new: i64,
+    pub in_progress: i64,
+    pub completed: i64,
+    pub paid: i64,
+    pub cancelled: i64,
+    pub rejected_by_sp: i64,
 }
 
 /// A job among the last ones.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct CustomerRecentJobView {
-    id: JobId,
+pub(super) struct CustomerRecentJobView {
+    pub id: JobId,
     /// The service's name.
-    service: String,
+    pub service: String,
     /// The name of the business.
-    provider: String,
-    status: JobStatus,
-    price: Cents,
-    scheduled_at: Option<Timestamp>,
-    created_at: Timestamp,
+    pub provider: String,
+    pub status: JobStatus,
+    pub price: Cents,
+    pub scheduled_at: Option<Timestamp>,
+    pub created_at: Timestamp,
 }
 
 /// A review among the last ones.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct CustomerRecentFeedbackView {
-    id: ReviewId,
-    job_id: JobId,
+pub(super) struct CustomerRecentFeedbackView {
+    pub id: ReviewId,
+    pub job_id: JobId,
     /// The service's name.
-    service: String,
+    pub service: String,
     /// The name of the business.
-    provider: String,
+    pub provider: String,
     /// 1 to 5.
-    rating: i16,
-    feedback: Option<String>,
-    created_at: Timestamp,
-}
-
-impl From<RecentJobRow> for CustomerRecentJobView {
-    fn from(row: RecentJobRow) -> Self {
-        Self {
-            id: row.id,
-            service: row.service,
-            provider: row.provider,
-            status: row.status,
-            price: Cents(row.price_cents),
-            scheduled_at: row.scheduled_at.map(Timestamp),
-            created_at: row.created_at.into(),
-        }
-    }
-}
-
-impl From<RecentFeedbackRow> for CustomerRecentFeedbackView {
-    fn from(row: RecentFeedbackRow) -> Self {
-        Self {
-            id: row.id,
-            job_id: row.job_id,
-            service: row.service,
-            provider: row.provider,
-            rating: row.rating,
-            feedback: row.feedback,
-            created_at: row.created_at.into(),
-        }
-    }
-}
-
-impl From<DashboardRow> for CustomerDashboardView {
-    fn from(row: DashboardRow) -> Self {
-        Self {
-            summary: CustomerSummaryView {
-                total_jobs: row.total_jobs,
-                total_spent: Cents(row.total_spent_cents),
-                pending_feedback: row.pending_feedback,
-            },
-            jobs: CustomerJobCountsView {
-                new: row.new,
-                in_progress: row.in_progress,
-                completed: row.completed,
-                paid: row.paid,
-                cancelled: row.cancelled,
-                rejected_by_sp: row.rejected_by_sp,
-            },
-            recent_jobs: row.recent_jobs.0.into_iter().map(Into::into).collect(),
-            recent_feedback: row.recent_feedback.0.into_iter().map(Into::into).collect(),
-        }
-    }
+    pub rating: i16,
+    pub feedback: Option<String>,
+    pub created_at: Timestamp,
 }
 
 /// What the calling customer sees first.
@@ -141,6 +91,5 @@ impl From<DashboardRow> for CustomerDashboardView {
 #[utoipa::path(get, path = "/customers/dashboard", tag = "customers", security(("customer" = [])),
     responses((status = 200, body = CustomerDashboardView)))]
 async fn dashboard(State(pooler): State<Pooler>, who: Customer) -> Result<Json<CustomerDashboardView>> {
-    let row = queries::find(&pooler, who.user_id).await?;
-    row.map(|row| Json(row.into())).ok_or(Error::NotFound("customer"))
+    queries::find(&pooler, who.user_id).await?.map(Json).ok_or(Error::NotFound("customer"))
 }

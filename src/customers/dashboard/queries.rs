@@ -1,84 +1,43 @@
-//! What a customer's dashboard shows.
+//! SQL of a customer's dashboard.
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use sqlx::types::Json;
 
+use super::http::{
+    CustomerDashboardView, CustomerJobCountsView, CustomerRecentFeedbackView, CustomerRecentJobView,
+    CustomerSummaryView,
+};
 use crate::db::Pooler;
-use crate::types::{JobId, JobStatus, ReviewId, UserId};
+use crate::types::{Cents, JobId, JobStatus, ReviewId, Timestamp, UserId};
 
-/// A customer's dashboard.
-#[derive(Debug)]
-pub struct DashboardRow {
-    /// Jobs ever requested.
-    pub total_jobs: i64,
-    /// The prices of paid jobs, in cents.
-    pub total_spent_cents: i64,
-    /// Paid jobs without a review.
-    pub pending_feedback: i64,
-    /// Jobs in each state: requested.
-    pub new: i64,
-    /// Agreed upon.
-    pub in_progress: i64,
-    /// Done, not paid.
-    pub completed: i64,
-    /// Done and paid.
-    pub paid: i64,
-    /// Given up.
-    pub cancelled: i64,
-    /// Turned down.
-    pub rejected_by_sp: i64,
-    /// The last five jobs.
-    pub recent_jobs: Json<Vec<RecentJobRow>>,
-    /// The last five reviews.
-    pub recent_feedback: Json<Vec<RecentFeedbackRow>>,
+/// A recent job, as its JSON in the query.
+#[derive(Debug, Deserialize)]
+struct RecentJobRow {
+    id: JobId,
+    service: String,
+    provider: String,
+    status: JobStatus,
+    price_cents: i64,
+    scheduled_at: Option<DateTime<Utc>>,
+    created_at: DateTime<Utc>,
 }
 
-/// A job among the last ones.
+/// A recent review, as its JSON in the query.
 #[derive(Debug, Deserialize)]
-pub struct RecentJobRow {
-    /// Id.
-    pub id: JobId,
-    /// The service's name.
-    pub service: String,
-    /// The name of the business.
-    pub provider: String,
-    /// State.
-    pub status: JobStatus,
-    /// In cents.
-    pub price_cents: i64,
-    /// When.
-    pub scheduled_at: Option<DateTime<Utc>>,
-    /// When it was requested.
-    pub created_at: DateTime<Utc>,
-}
-
-/// A review among the last ones.
-#[derive(Debug, Deserialize)]
-pub struct RecentFeedbackRow {
-    /// Id.
-    pub id: ReviewId,
-    /// Which job it is about.
-    pub job_id: JobId,
-    /// The service's name.
-    pub service: String,
-    /// The name of the business.
-    pub provider: String,
-    /// 1 to 5.
-    pub rating: i16,
-    /// Why.
-    pub feedback: Option<String>,
-    /// When it was given.
-    pub created_at: DateTime<Utc>,
+struct RecentFeedbackRow {
+    id: ReviewId,
+    job_id: JobId,
+    service: String,
+    provider: String,
+    rating: i16,
+    feedback: Option<String>,
+    created_at: DateTime<Utc>,
 }
 
 /// The dashboard of a user who is a customer and not banned.
-///
-/// # Errors
-/// Those of the database.
-pub async fn find(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Option<DashboardRow>> {
-    sqlx::query_as!(
-        DashboardRow,
+pub(super) async fn find(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Option<CustomerDashboardView>> {
+    let row = sqlx::query!(
         r#"select n.total as "total_jobs!", n.spent_cents as "total_spent_cents!", n.paid - n.reviewed as "pending_feedback!",
                   n.new as "new!", n.in_progress as "in_progress!", n.completed as "completed!", n.paid as "paid!",
                   n.cancelled as "cancelled!", n.rejected_by_sp as "rejected_by_sp!",
@@ -127,5 +86,50 @@ pub async fn find(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Option<Dashb
         user_id.0,
     )
     .fetch_optional(pooler)
-    .await
+    .await?;
+    Ok(row.map(|row| CustomerDashboardView {
+        summary: CustomerSummaryView {
+            total_jobs: row.total_jobs,
+            total_spent: Cents(row.total_spent_cents),
+            pending_feedback: row.pending_feedback,
+        },
+        jobs: CustomerJobCountsView {
+            new: row.new,
+            in_progress: row.in_progress,
+            completed: row.completed,
+            paid: row.paid,
+            cancelled: row.cancelled,
+            rejected_by_sp: row.rejected_by_sp,
+        },
+        recent_jobs: row.recent_jobs.0.into_iter().map(Into::into).collect(),
+        recent_feedback: row.recent_feedback.0.into_iter().map(Into::into).collect(),
+    }))
+}
+
+impl From<RecentJobRow> for CustomerRecentJobView {
+    fn from(row: RecentJobRow) -> Self {
+        Self {
+            id: row.id,
+            service: row.service,
+            provider: row.provider,
+            status: row.status,
+            price: Cents(row.price_cents),
+            scheduled_at: row.scheduled_at.map(Timestamp),
+            created_at: row.created_at.into(),
+        }
+    }
+}
+
+impl From<RecentFeedbackRow> for CustomerRecentFeedbackView {
+    fn from(row: RecentFeedbackRow) -> Self {
+        Self {
+            id: row.id,
+            job_id: row.job_id,
+            service: row.service,
+            provider: row.provider,
+            rating: row.rating,
+            feedback: row.feedback,
+            created_at: row.created_at.into(),
+        }
+    }
 }

@@ -6,7 +6,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::queries::{self, ListedJobRow};
+use super::queries;
 use crate::auth::Customer;
 use crate::db::Pooler;
 use crate::error::Result;
@@ -30,70 +30,45 @@ struct CustomerJobsQuery {
 
 /// A job in its customer's list.
 #[derive(Serialize, ToSchema)]
-struct CustomerJobListedView {
-    id: JobId,
-    status: JobStatus,
-    service: BookedServiceView,
-    provider: BookedProviderView,
+pub(super) struct CustomerJobListedView {
+    pub id: JobId,
+    pub status: JobStatus,
+    pub service: BookedServiceView,
+    pub provider: BookedProviderView,
     /// Where: in the customer's words, or the ZIP code.
-    location: String,
+    pub location: String,
     /// URLs of pictures.
-    images: Vec<String>,
-    scheduled_at: Option<Timestamp>,
-    completed_at: Option<Timestamp>,
-    created_at: Timestamp,
+    pub images: Vec<String>,
+    pub scheduled_at: Option<Timestamp>,
+    pub completed_at: Option<Timestamp>,
+    pub created_at: Timestamp,
 }
 
 /// What is booked.
 #[derive(Serialize, ToSchema)]
-struct BookedServiceView {
-    id: ServiceId,
-    name: String,
-    category: String,
+pub(super) struct BookedServiceView {
+    pub id: ServiceId,
+    pub name: String,
+    pub category: String,
 }
 
 /// Who is booked.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct BookedProviderView {
-    id: ProviderId,
-    business_name: String,
+pub(super) struct BookedProviderView {
+    pub id: ProviderId,
+    pub business_name: String,
     /// Mean of all reviews, 0 without any.
-    rating: f64,
-    user: BookedUserView,
+    pub rating: f64,
+    pub user: BookedUserView,
 }
 
 /// The booked provider's user.
 #[derive(Serialize, ToSchema)]
-struct BookedUserView {
-    first_name: String,
-    last_name: String,
-    phone_number: Option<String>,
-}
-
-impl From<ListedJobRow> for CustomerJobListedView {
-    fn from(row: ListedJobRow) -> Self {
-        Self {
-            id: row.id,
-            status: row.status,
-            service: BookedServiceView { id: row.service_id, name: row.service_name, category: row.service_category },
-            provider: BookedProviderView {
-                id: row.provider_id,
-                business_name: row.business_name,
-                rating: row.rating,
-                user: BookedUserView {
-                    first_name: row.first_name,
-                    last_name: row.last_name,
-                    phone_number: row.phone_number,
-                },
-            },
-            location: row.location.unwrap_or(row.zipcode),
-            images: row.images,
-            scheduled_at: row.scheduled_at.map(Timestamp),
-            completed_at: row.completed_at.map(Timestamp),
-            created_at: row.created_at.into(),
-        }
-    }
+pub(super) struct BookedUserView {
+    pub first_name: String,
+    pub last_name: String,
+    pub phone_number: Option<String>,
 }
 
 /// The calling customer's jobs, newest first.
@@ -115,6 +90,5 @@ async fn jobs(
     let limit = rules.limit(query.limit, MAX_LIMIT);
     let offset = rules.offset(query.offset);
     rules.finish()?;
-    let rows = queries::list(&pooler, who.user_id, limit, offset).await?;
-    Ok(Json(rows.into_iter().map(Into::into).collect()))
+    Ok(Json(queries::list(&pooler, who.user_id, limit, offset).await?))
 }

@@ -1,56 +1,17 @@
-//! The list of a customer's jobs.
+//! SQL of the list of a customer's jobs.
 
-use chrono::{DateTime, Utc};
-
+use super::http::{BookedProviderView, BookedServiceView, BookedUserView, CustomerJobListedView};
 use crate::db::Pooler;
-use crate::types::{JobId, JobStatus, ProviderId, ServiceId, UserId};
-
-/// A job in its customer's list.
-#[derive(Debug)]
-pub struct ListedJobRow {
-    /// Id.
-    pub id: JobId,
-    /// State.
-    pub status: JobStatus,
-    /// Which service.
-    pub service_id: ServiceId,
-    /// The service's name.
-    pub service_name: String,
-    /// The service's category.
-    pub service_category: String,
-    /// The present provider.
-    pub provider_id: ProviderId,
-    /// The name of the business.
-    pub business_name: String,
-    /// Mean of the provider's reviews, 0 without any.
-    pub rating: f64,
-    /// The provider's first name.
-    pub first_name: String,
-    /// The provider's last name.
-    pub last_name: String,
-    /// E.164; none if the provider came from Supabase Auth.
-    pub phone_number: Option<String>,
-    /// Where: in the customer's words.
-    pub location: Option<String>,
-    /// Where: five digits.
-    pub zipcode: String,
-    /// URLs of pictures.
-    pub images: Vec<String>,
-    /// When.
-    pub scheduled_at: Option<DateTime<Utc>>,
-    /// When it was done.
-    pub completed_at: Option<DateTime<Utc>>,
-    /// When it was requested.
-    pub created_at: DateTime<Utc>,
-}
+use crate::types::{JobId, JobStatus, ProviderId, ServiceId, Timestamp, UserId};
 
 /// The jobs of a user who is a customer, newest first.
-///
-/// # Errors
-/// Those of the database.
-pub async fn list(pooler: &Pooler, user_id: UserId, limit: i64, offset: i64) -> sqlx::Result<Vec<ListedJobRow>> {
-    sqlx::query_as!(
-        ListedJobRow,
+pub(super) async fn list(
+    pooler: &Pooler,
+    user_id: UserId,
+    limit: i64,
+    offset: i64,
+) -> sqlx::Result<Vec<CustomerJobListedView>> {
+    let rows = sqlx::query!(
         r#"select j.id as "id: JobId", j.status as "status: JobStatus", s.id as "service_id: ServiceId",
                   s.name as service_name, s.category as service_category, p.id as "provider_id: ProviderId",
                   p.business_name, p.rating::float8 as "rating!", u.first_name, u.last_name, u.phone_number,
@@ -70,5 +31,26 @@ pub async fn list(pooler: &Pooler, user_id: UserId, limit: i64, offset: i64) -> 
         offset,
     )
     .fetch_all(pooler)
-    .await
+    .await?;
+    let jobs = rows.into_iter().map(|row| CustomerJobListedView {
+        id: row.id,
+        status: row.status,
+        service: BookedServiceView { id: row.service_id, name: row.service_name, category: row.service_category },
+        provider: BookedProviderView {
+            id: row.provider_id,
+            business_name: row.business_name,
+            rating: row.rating,
+            user: BookedUserView {
+                first_name: row.first_name,
+                last_name: row.last_name,
+                phone_number: row.phone_number,
+            },
+        },
+        location: row.location.unwrap_or(row.zipcode),
+        images: row.images,
+        scheduled_at: row.scheduled_at.map(Timestamp),
+        completed_at: row.completed_at.map(Timestamp),
+        created_at: row.created_at.into(),
+    });
+    Ok(jobs.collect())
 }

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::queries::{self, ProfileChange, ProfileRow};
+use super::queries::{self, ProfileChange};
 use crate::auth::Customer;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
@@ -23,47 +23,31 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
 
 /// A customer's profile.
 #[derive(Serialize, ToSchema)]
-struct ProfileView {
-    user: ContactView,
-    address: String,
-    region: String,
-    zipcode: Option<String>,
-    statistics: StatisticsView,
+pub(super) struct ProfileView {
+    pub user: ContactView,
+    pub address: String,
+    pub region: String,
+    pub zipcode: Option<String>,
+    pub statistics: StatisticsView,
 }
 
 /// How to reach the customer.
 #[derive(Serialize, ToSchema)]
-struct ContactView {
+pub(super) struct ContactView {
     /// First and last name.
-    name: String,
-    email: String,
-    phone: Option<String>,
+    pub name: String,
+    pub email: String,
+    pub phone: Option<String>,
 }
 
 /// The customer's history in numbers.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct StatisticsView {
+pub(super) struct StatisticsView {
     /// Jobs ever requested.
-    total_jobs: i64,
+    pub total_jobs: i64,
     /// The prices of paid jobs, in dollars.
-    total_spent: Cents,
-}
-
-impl From<ProfileRow> for ProfileView {
-    fn from(row: ProfileRow) -> Self {
-        Self {
-            user: ContactView {
-                name: format!("{} {}", row.first_name, row.last_name),
-                email: row.email,
-                phone: row.phone_number,
-            },
-            address: row.address,
-            region: row.region,
-            zipcode: row.zipcode,
-            statistics: StatisticsView { total_jobs: row.total_jobs, total_spent: Cents(row.total_spent_cents) },
-        }
-    }
+    pub total_spent: Cents,
 }
 
 /// The calling customer's profile.
@@ -73,8 +57,7 @@ impl From<ProfileRow> for ProfileView {
 #[utoipa::path(get, path = "/customer/profile", tag = "customers", security(("customer" = [])),
     responses((status = 200, body = ProfileView)))]
 async fn profile(State(pooler): State<Pooler>, who: Customer) -> Result<Json<ProfileView>> {
-    let row = queries::find_profile(&pooler, who.user_id).await?;
-    row.map(|row| Json(row.into())).ok_or(Error::NotFound("customer"))
+    queries::find(&pooler, who.user_id).await?.map(Json).ok_or(Error::NotFound("customer"))
 }
 
 /// What to change; what is left out stays.
@@ -125,7 +108,7 @@ async fn set_profile(
 ) -> Result<Json<MessageView>> {
     let change = request.check()?;
     let mut tx = pooler.write().await?;
-    if !queries::set_profile(&mut tx, who.user_id, &change).await? {
+    if !queries::set(&mut tx, who.user_id, &change).await? {
         return Err(Error::NotFound("customer"));
     }
     tx.commit().await?;

@@ -1,55 +1,25 @@
-//! The customer's own rows.
+//! SQL of a customer's profile.
 
+use super::http::{ContactView, ProfileView, StatisticsView};
 use crate::db::{Pooler, Tx};
-use crate::types::UserId;
+use crate::types::{Cents, UserId};
 
-/// A customer's profile.
-#[derive(Debug)]
-pub struct ProfileRow {
-    /// First name.
-    pub first_name: String,
-    /// Last name.
-    pub last_name: String,
-    /// E-mail address.
-    pub email: String,
-    /// E.164; none if the user came from Supabase Auth.
-    pub phone_number: Option<String>,
-    /// Street address.
-    pub address: String,
-    /// Region.
-    pub region: String,
-    /// Five digits.
-    pub zipcode: Option<String>,
-    /// All jobs ever requested.
-    pub total_jobs: i64,
-    /// The prices of paid jobs.
-    pub total_spent_cents: i64,
-}
-
-/// What to change in a profile; `None` stays as it is.
+/// A change of a profile; `None` leaves a field as it is.
 #[derive(Debug, Default)]
-pub struct ProfileChange {
-    /// First name.
+pub(super) struct ProfileChange {
     pub first_name: Option<String>,
-    /// Last name.
     pub last_name: Option<String>,
     /// E.164.
     pub phone_number: Option<String>,
-    /// Street address.
     pub address: Option<String>,
     /// Five digits.
     pub zipcode: Option<String>,
-    /// Region.
     pub region: Option<String>,
 }
 
-/// The profile of a user who is a customer.
-///
-/// # Errors
-/// Those of the database.
-pub async fn find_profile(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Option<ProfileRow>> {
-    sqlx::query_as!(
-        ProfileRow,
+/// The profile of a user who is a customer and not banned.
+pub(super) async fn find(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Option<ProfileView>> {
+    let row = sqlx::query!(
         r#"select u.first_name, u.last_name, u.email, u.phone_number, c.address, c.region, c.zipcode,
                   j.total_jobs as "total_jobs!", j.total_spent_cents as "total_spent_cents!"
            from stm.users u
@@ -64,14 +34,22 @@ pub async fn find_profile(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Opti
         user_id.0,
     )
     .fetch_optional(pooler)
-    .await
+    .await?;
+    Ok(row.map(|row| ProfileView {
+        user: ContactView {
+            name: format!("{} {}", row.first_name, row.last_name),
+            email: row.email,
+            phone: row.phone_number,
+        },
+        address: row.address,
+        region: row.region,
+        zipcode: row.zipcode,
+        statistics: StatisticsView { total_jobs: row.total_jobs, total_spent: Cents(row.total_spent_cents) },
+    }))
 }
 
-/// Changes a profile. `false`: this user is not a customer, or banned.
-///
-/// # Errors
-/// Those of the database.
-pub async fn set_profile(tx: &mut Tx<Pooler>, user_id: UserId, change: &ProfileChange) -> sqlx::Result<bool> {
+/// Changes a profile. Returns `false` if the user is not a customer, or is banned.
+pub(super) async fn set(tx: &mut Tx<Pooler>, user_id: UserId, change: &ProfileChange) -> sqlx::Result<bool> {
     let changed = sqlx::query!(
         "with person as (
              update stm.users

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::queries::{self, ConfirmedRow};
+use super::queries;
 use crate::auth::Provider;
 use crate::db::Pooler;
 use crate::error::{Error, Result, invalid};
@@ -63,7 +63,7 @@ async fn set_availability(
 ) -> Result<Json<AvailabilityView>> {
     let status = request.check()?;
     let mut tx = pooler.write().await?;
-    // Bookings share-lock this row before they add a job: none is under way while it is ours.
+    // Bookings take a share lock on this row before they add a job: none is in progress while we hold it.
     let provider = queries::lock(&mut tx, who.user_id).await?.ok_or(Error::NotFound("provider"))?;
     if !provider.status.may_switch() {
         let message = format!("a provider who is {} cannot change the availability", provider.status.as_str());
@@ -85,38 +85,21 @@ async fn set_availability(
 /// A confirmed availability.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct ConfirmedView {
-    success: bool,
-    message: &'static str,
-    confirmed_at: Timestamp,
-    provider: ConfirmedProviderView,
+pub(super) struct ConfirmedView {
+    pub success: bool,
+    pub message: &'static str,
+    pub confirmed_at: Timestamp,
+    pub provider: ConfirmedProviderView,
 }
 
 /// Who confirmed.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct ConfirmedProviderView {
-    id: ProviderId,
-    business_name: String,
-    status: ProviderStatus,
-    last_availability_confirmed_at: Timestamp,
-}
-
-impl From<ConfirmedRow> for ConfirmedView {
-    fn from(row: ConfirmedRow) -> Self {
-        let confirmed_at = row.confirmed_at.into();
-        Self {
-            success: true,
-            message: "Availability confirmed",
-            confirmed_at,
-            provider: ConfirmedProviderView {
-                id: row.id,
-                business_name: row.business_name,
-                status: row.status,
-                last_availability_confirmed_at: confirmed_at,
-            },
-        }
-    }
+pub(super) struct ConfirmedProviderView {
+    pub id: ProviderId,
+    pub business_name: String,
+    pub status: ProviderStatus,
+    pub last_availability_confirmed_at: Timestamp,
 }
 
 /// Confirms that what the profile says of the caller's availability still holds.
@@ -127,7 +110,7 @@ impl From<ConfirmedRow> for ConfirmedView {
     responses((status = 200, body = ConfirmedView)))]
 async fn confirm(State(pooler): State<Pooler>, who: Provider) -> Result<Json<ConfirmedView>> {
     let mut tx = pooler.write().await?;
-    let row = queries::set_confirmed(&mut tx, who.user_id).await?.ok_or(Error::NotFound("provider"))?;
+    let confirmed = queries::set_confirmed(&mut tx, who.user_id).await?.ok_or(Error::NotFound("provider"))?;
     tx.commit().await?;
-    Ok(Json(row.into()))
+    Ok(Json(confirmed))
 }

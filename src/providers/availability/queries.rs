@@ -1,26 +1,20 @@
-//! Whether a provider takes bookings.
+//! SQL of a provider's availability.
 
-use chrono::{DateTime, Utc};
-
+use super::http::{ConfirmedProviderView, ConfirmedView};
 use crate::db::{Pooler, Tx};
 use crate::providers::ProviderStatus;
 use crate::types::{ProviderId, UserId};
 
 /// A locked provider.
 #[derive(Debug)]
-pub struct LockedRow {
-    /// Id.
+pub(super) struct LockedRow {
     pub id: ProviderId,
-    /// State.
     pub status: ProviderStatus,
 }
 
-/// Locks a user's provider row until the transaction ends, against bookings and changes of status.
-/// `None`: this user is not a provider.
-///
-/// # Errors
-/// Those of the database.
-pub async fn lock(tx: &mut Tx<Pooler>, user_id: UserId) -> sqlx::Result<Option<LockedRow>> {
+/// Locks a user's provider row until the transaction ends, against bookings and changes of status. Returns `None` if the
+/// user is not a provider.
+pub(super) async fn lock(tx: &mut Tx<Pooler>, user_id: UserId) -> sqlx::Result<Option<LockedRow>> {
     sqlx::query_as!(
         LockedRow,
         r#"select id as "id: ProviderId", status as "status: ProviderStatus"
@@ -33,12 +27,9 @@ pub async fn lock(tx: &mut Tx<Pooler>, user_id: UserId) -> sqlx::Result<Option<L
     .await
 }
 
-/// How many of a provider's jobs are new or in progress. A statement of its own after [`lock`], because one
-/// statement sees nothing that was committed while it waited for the lock.
-///
-/// # Errors
-/// Those of the database.
-pub async fn count_open_jobs(tx: &mut Tx<Pooler>, provider: ProviderId) -> sqlx::Result<i64> {
+/// The number of a provider's jobs that are new or in progress. A separate statement after [`lock`]: under READ COMMITTED
+/// the one that waited for the row lock still sees all other rows as of before the wait.
+pub(super) async fn count_open_jobs(tx: &mut Tx<Pooler>, provider: ProviderId) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"select count(*) as "open!" from stm.jobs where provider_id = $1 and status in ('new', 'in_progress')"#,
         provider.0,
@@ -47,11 +38,8 @@ pub async fn count_open_jobs(tx: &mut Tx<Pooler>, provider: ProviderId) -> sqlx:
     .await
 }
 
-/// Switches an active or inactive provider to `status`; in any other state it stays.
-///
-/// # Errors
-/// Those of the database.
-pub async fn set_status(tx: &mut Tx<Pooler>, provider: ProviderId, status: ProviderStatus) -> sqlx::Result<()> {
+/// Switches an active or inactive provider to `status`. A provider in any other state stays as it is.
+pub(super) async fn set_status(tx: &mut Tx<Pooler>, provider: ProviderId, status: ProviderStatus) -> sqlx::Result<()> {
     sqlx::query!(
         "update stm.providers
          set status = $2, updated_at = now()
@@ -64,26 +52,9 @@ pub async fn set_status(tx: &mut Tx<Pooler>, provider: ProviderId, status: Provi
     .map(drop)
 }
 
-/// A provider who has just confirmed.
-#[derive(Debug)]
-pub struct ConfirmedRow {
-    /// Id.
-    pub id: ProviderId,
-    /// Name of the business.
-    pub business_name: String,
-    /// State.
-    pub status: ProviderStatus,
-    /// When.
-    pub confirmed_at: DateTime<Utc>,
-}
-
-/// Notes that a provider has confirmed its availability now. `None`: this user is not a provider, or banned.
-///
-/// # Errors
-/// Those of the database.
-pub async fn set_confirmed(tx: &mut Tx<Pooler>, user_id: UserId) -> sqlx::Result<Option<ConfirmedRow>> {
-    sqlx::query_as!(
-        ConfirmedRow,
+/// Records that a provider confirms its availability now. Returns `None` if the user is not a provider, or is banned.
+pub(super) async fn set_confirmed(tx: &mut Tx<Pooler>, user_id: UserId) -> sqlx::Result<Option<ConfirmedView>> {
+    let row = sqlx::query!(
         r#"update stm.providers
            set last_availability_confirmed_at = now(), updated_at = now()
            where user_id = $1 and status <> 'banned'
@@ -92,5 +63,19 @@ pub async fn set_confirmed(tx: &mut Tx<Pooler>, user_id: UserId) -> sqlx::Result
         user_id.0,
     )
     .fetch_optional(tx)
-    .await
+    .await?;
+    Ok(row.map(|row| {
+        let confirmed_at = row.confirmed_at.into();
+        ConfirmedView {
+            success: true,
+            message: "Availability confirmed",
+            confirmed_at,
+            provider: ConfirmedProviderView {
+                id: row.id,
+                business_name: row.business_name,
+                status: row.status,
+                last_availability_confirmed_at: confirmed_at,
+            },
+        }
+    }))
 }

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::queries::{self, DashboardRow, RecentFeedbackRow, RecentJobRow};
+use super::queries;
 use crate::auth::Provider;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
@@ -21,140 +21,83 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
 /// What a provider sees first.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct ProviderDashboardView {
-    summary: ProviderSummaryView,
-    jobs: ProviderJobCountsView,
-    pending_actions: PendingActionsView,
+pub(super) struct ProviderDashboardView {
+    pub summary: ProviderSummaryView,
+    pub jobs: ProviderJobCountsView,
+    pub pending_actions: PendingActionsView,
     /// The last five.
-    recent_jobs: Vec<ProviderRecentJobView>,
+    pub recent_jobs: Vec<ProviderRecentJobView>,
     /// The last five.
-    recent_feedback: Vec<ProviderRecentFeedbackView>,
+    pub recent_feedback: Vec<ProviderRecentFeedbackView>,
 }
 
 /// The provider in numbers.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct ProviderSummaryView {
+pub(super) struct ProviderSummaryView {
     /// Jobs done and paid.
-    total_jobs: i32,
+    pub total_jobs: i32,
     /// What they brought, in dollars.
-    total_earnings: Cents,
+    pub total_earnings: Cents,
     /// Mean of all reviews, 0 without any.
-    average_rating: f64,
+    pub average_rating: f64,
     /// How many deadlines were missed.
-    warnings: i32,
-    last_availability_confirmed_at: Option<Timestamp>,
+    pub warnings: i32,
+    pub last_availability_confirmed_at: Option<Timestamp>,
 }
 
 /// How many jobs are in each state.
 #[derive(Serialize, ToSchema)]
-struct ProviderJobCountsView {
-    new: i64,
-    in_progress: i64,
-    completed: i64,
-    paid: i64,
-    cancelled: i64,
-    rejected_by_sp: i64,
+pub(super) struct ProviderJobCountsView {
+    pub new: i64,
+    pub in_progress: i64,
+    pub completed: i64,
+    pub paid: i64,
+    pub cancelled: i64,
+    pub rejected_by_sp: i64,
 }
 
 /// How many jobs wait for the provider.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct PendingActionsView {
+pub(super) struct PendingActionsView {
     /// New ones that are not accepted.
-    new_job_requests: i64,
+    pub new_job_requests: i64,
     /// Those in progress.
-    jobs_to_complete: i64,
+    pub jobs_to_complete: i64,
     /// Completed ones that are not paid.
-    payments_to_mark: i64,
+    pub payments_to_mark: i64,
 }
 
 /// A job among the last ones.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct ProviderRecentJobView {
-    id: JobId,
+pub(super) struct ProviderRecentJobView {
+    pub id: JobId,
     /// The service's name.
-    service: String,
+    pub service: String,
     /// The customer's first and last name.
-    customer: String,
-    status: JobStatus,
-    price: Cents,
-    scheduled_at: Option<Timestamp>,
-    created_at: Timestamp,
+    pub customer: String,
+    pub status: JobStatus,
+    pub price: Cents,
+    pub scheduled_at: Option<Timestamp>,
+    pub created_at: Timestamp,
 }
 
 /// A review among the last ones.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct ProviderRecentFeedbackView {
-    id: ReviewId,
-    job_id: JobId,
+pub(super) struct ProviderRecentFeedbackView {
+    pub id: ReviewId,
+    pub job_id: JobId,
     /// The service's name.
-    service: String,
+    pub service: String,
     /// The customer's first and last name.
-    customer: String,
+    pub customer: String,
     /// 1 to 5.
-    rating: i16,
-    feedback: Option<String>,
-    created_at: Timestamp,
-}
-
-impl From<RecentJobRow> for ProviderRecentJobView {
-    fn from(row: RecentJobRow) -> Self {
-        Self {
-            id: row.id,
-            service: row.service,
-            customer: row.customer,
-            status: row.status,
-            price: Cents(row.price_cents),
-            scheduled_at: row.scheduled_at.map(Timestamp),
-            created_at: row.created_at.into(),
-        }
-    }
-}
-
-impl From<RecentFeedbackRow> for ProviderRecentFeedbackView {
-    fn from(row: RecentFeedbackRow) -> Self {
-        Self {
-            id: row.id,
-            job_id: row.job_id,
-            service: row.service,
-            customer: row.customer,
-            rating: row.rating,
-            feedback: row.feedback,
-            created_at: row.created_at.into(),
-        }
-    }
-}
-
-impl From<DashboardRow> for ProviderDashboardView {
-    fn from(row: DashboardRow) -> Self {
-        Self {
-            summary: ProviderSummaryView {
-                total_jobs: row.total_jobs,
-                total_earnings: Cents(row.earnings_cents),
-                average_rating: row.rating,
-                warnings: row.warnings,
-                last_availability_confirmed_at: row.last_availability_confirmed_at.map(Timestamp),
-            },
-            jobs: ProviderJobCountsView {
-                new: row.new,
-                in_progress: row.in_progress,
-                completed: row.completed,
-                paid: row.paid,
-                cancelled: row.cancelled,
-                rejected_by_sp: row.rejected_by_sp,
-            },
-            pending_actions: PendingActionsView {
-                new_job_requests: row.new_job_requests,
-                jobs_to_complete: row.in_progress,
-                payments_to_mark: row.completed,
-            },
-            recent_jobs: row.recent_jobs.0.into_iter().map(Into::into).collect(),
-            recent_feedback: row.recent_feedback.0.into_iter().map(Into::into).collect(),
-        }
-    }
+    pub rating: i16,
+    pub feedback: Option<String>,
+    pub created_at: Timestamp,
 }
 
 /// What the calling provider sees first.
@@ -164,6 +107,5 @@ impl From<DashboardRow> for ProviderDashboardView {
 #[utoipa::path(get, path = "/provider/dashboard", tag = "providers", security(("provider" = [])),
     responses((status = 200, body = ProviderDashboardView)))]
 async fn dashboard(State(pooler): State<Pooler>, who: Provider) -> Result<Json<ProviderDashboardView>> {
-    let row = queries::find(&pooler, who.user_id).await?;
-    row.map(|row| Json(row.into())).ok_or(Error::NotFound("provider"))
+    queries::find(&pooler, who.user_id).await?.map(Json).ok_or(Error::NotFound("provider"))
 }

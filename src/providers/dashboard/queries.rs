@@ -1,90 +1,43 @@
-//! What a provider's dashboard shows.
+//! SQL of a provider's dashboard.
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use sqlx::types::Json;
 
+use super::http::{
+    PendingActionsView, ProviderDashboardView, ProviderJobCountsView, ProviderRecentFeedbackView,
+    ProviderRecentJobView, ProviderSummaryView,
+};
 use crate::db::Pooler;
-use crate::types::{JobId, JobStatus, ReviewId, UserId};
+use crate::types::{Cents, JobId, JobStatus, ReviewId, Timestamp, UserId};
 
-/// A provider's dashboard.
-#[derive(Debug)]
-pub struct DashboardRow {
-    /// Jobs done and paid.
-    pub total_jobs: i32,
-    /// What they brought, in cents.
-    pub earnings_cents: i64,
-    /// Mean of all reviews, 0 without any.
-    pub rating: f64,
-    /// How many deadlines were missed.
-    pub warnings: i32,
-    /// When the availability was last confirmed.
-    pub last_availability_confirmed_at: Option<DateTime<Utc>>,
-    /// Jobs in each state.
-    pub new: i64,
-    /// Agreed upon.
-    pub in_progress: i64,
-    /// Done, not paid.
-    pub completed: i64,
-    /// Done and paid.
-    pub paid: i64,
-    /// Given up.
-    pub cancelled: i64,
-    /// Turned down.
-    pub rejected_by_sp: i64,
-    /// New jobs that the provider has not accepted.
-    pub new_job_requests: i64,
-    /// The last five jobs.
-    pub recent_jobs: Json<Vec<RecentJobRow>>,
-    /// The last five reviews.
-    pub recent_feedback: Json<Vec<RecentFeedbackRow>>,
+/// A recent job, as its JSON in the query.
+#[derive(Debug, Deserialize)]
+struct RecentJobRow {
+    id: JobId,
+    service: String,
+    customer: String,
+    status: JobStatus,
+    price_cents: i64,
+    scheduled_at: Option<DateTime<Utc>>,
+    created_at: DateTime<Utc>,
 }
 
-/// A job among the last ones.
+/// A recent review, as its JSON in the query.
 #[derive(Debug, Deserialize)]
-pub struct RecentJobRow {
-    /// Id.
-    pub id: JobId,
-    /// The service's name.
-    pub service: String,
-    /// The customer's first and last name.
-    pub customer: String,
-    /// State.
-    pub status: JobStatus,
-    /// In cents.
-    pub price_cents: i64,
-    /// When.
-    pub scheduled_at: Option<DateTime<Utc>>,
-    /// When it was requested.
-    pub created_at: DateTime<Utc>,
-}
-
-/// A review among the last ones.
-#[derive(Debug, Deserialize)]
-pub struct RecentFeedbackRow {
-    /// Id.
-    pub id: ReviewId,
-    /// Which job it is about.
-    pub job_id: JobId,
-    /// The service's name.
-    pub service: String,
-    /// The customer's first and last name.
-    pub customer: String,
-    /// 1 to 5.
-    pub rating: i16,
-    /// Why.
-    pub feedback: Option<String>,
-    /// When it was given.
-    pub created_at: DateTime<Utc>,
+struct RecentFeedbackRow {
+    id: ReviewId,
+    job_id: JobId,
+    service: String,
+    customer: String,
+    rating: i16,
+    feedback: Option<String>,
+    created_at: DateTime<Utc>,
 }
 
 /// The dashboard of a user who is a provider.
-///
-/// # Errors
-/// Those of the database.
-pub async fn find(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Option<DashboardRow>> {
-    sqlx::query_as!(
-        DashboardRow,
+pub(super) async fn find(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Option<ProviderDashboardView>> {
+    let row = sqlx::query!(
         r#"select p.total_jobs, p.earnings_cents, p.rating::float8 as "rating!", p.warnings,
                   p.last_availability_confirmed_at,
                   n.new as "new!", n.in_progress as "in_progress!", n.completed as "completed!", n.paid as "paid!",
@@ -133,5 +86,57 @@ pub async fn find(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Option<Dashb
         user_id.0,
     )
     .fetch_optional(pooler)
-    .await
+    .await?;
+    Ok(row.map(|row| ProviderDashboardView {
+        summary: ProviderSummaryView {
+            total_jobs: row.total_jobs,
+            total_earnings: Cents(row.earnings_cents),
+            average_rating: row.rating,
+            warnings: row.warnings,
+            last_availability_confirmed_at: row.last_availability_confirmed_at.map(Timestamp),
+        },
+        jobs: ProviderJobCountsView {
+            new: row.new,
+            in_progress: row.in_progress,
+            completed: row.completed,
+            paid: row.paid,
+            cancelled: row.cancelled,
+            rejected_by_sp: row.rejected_by_sp,
+        },
+        pending_actions: PendingActionsView {
+            new_job_requests: row.new_job_requests,
+            jobs_to_complete: row.in_progress,
+            payments_to_mark: row.completed,
+        },
+        recent_jobs: row.recent_jobs.0.into_iter().map(Into::into).collect(),
+        recent_feedback: row.recent_feedback.0.into_iter().map(Into::into).collect(),
+    }))
+}
+
+impl From<RecentJobRow> for ProviderRecentJobView {
+    fn from(row: RecentJobRow) -> Self {
+        Self {
+            id: row.id,
+            service: row.service,
+            customer: row.customer,
+            status: row.status,
+            price: Cents(row.price_cents),
+            scheduled_at: row.scheduled_at.map(Timestamp),
+            created_at: row.created_at.into(),
+        }
+    }
+}
+
+impl From<RecentFeedbackRow> for ProviderRecentFeedbackView {
+    fn from(row: RecentFeedbackRow) -> Self {
+        Self {
+            id: row.id,
+            job_id: row.job_id,
+            service: row.service,
+            customer: row.customer,
+            rating: row.rating,
+            feedback: row.feedback,
+            created_at: row.created_at.into(),
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! `/provider/pending-jobs` and `/provider/jobs`: lists. What is done with one job is in [`crate::jobs`].
+//! `/provider/pending-jobs` and `/provider/jobs`.
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::queries::{self, JobFilter, ListedJobRow, PendingRow};
+use super::queries::{self, JobFilter};
 use crate::auth::Provider;
 use crate::db::Pooler;
 use crate::error::Result;
@@ -24,76 +24,51 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
 
 /// Who has booked.
 #[derive(Serialize, ToSchema)]
-struct JobCustomerView {
+pub(super) struct JobCustomerView {
     /// First and last name.
-    name: String,
-    phone: Option<String>,
+    pub name: String,
+    pub phone: Option<String>,
 }
 
 /// A job that is not agreed upon yet.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct PendingJobView {
-    id: JobId,
+pub(super) struct PendingJobView {
+    pub id: JobId,
     /// The service's name.
-    service: String,
-    category: String,
-    customer: JobCustomerView,
+    pub service: String,
+    pub category: String,
+    pub customer: JobCustomerView,
     /// Where: in the customer's words, or the ZIP code.
-    location: String,
-    zipcode: String,
+    pub location: String,
+    pub zipcode: String,
     /// URLs of pictures.
-    images: Vec<String>,
+    pub images: Vec<String>,
     /// Answers to the service's questions: an object, or a list.
     #[schema(value_type = Object)]
-    answers: serde_json::Value,
-    price: Cents,
-    customer_budget: Option<Cents>,
-    scheduled_at: Option<Timestamp>,
+    pub answers: serde_json::Value,
+    pub price: Cents,
+    pub customer_budget: Option<Cents>,
+    pub scheduled_at: Option<Timestamp>,
     /// Until when the provider should answer.
-    response_deadline: Timestamp,
+    pub response_deadline: Timestamp,
     /// The same as `responseDeadline`, for clients that read it under this name.
     #[serde(rename = "response_deadline")]
-    response_deadline_snake: Timestamp,
+    pub response_deadline_snake: Timestamp,
     /// Has the provider accepted?
-    sp_accepted: bool,
+    pub sp_accepted: bool,
     /// Is an offer open?
-    pending_approval: bool,
+    pub pending_approval: bool,
     /// The newest chat about it that the provider is in.
-    chat_id: Option<ChatId>,
-    created_at: Timestamp,
-}
-
-impl From<PendingRow> for PendingJobView {
-    fn from(row: PendingRow) -> Self {
-        Self {
-            id: row.id,
-            service: row.service,
-            category: row.category,
-            customer: JobCustomerView { name: row.customer_name, phone: row.customer_phone },
-            location: row.location.unwrap_or_else(|| row.zipcode.clone()),
-            zipcode: row.zipcode,
-            images: row.images,
-            answers: row.answers,
-            price: Cents(row.price_cents),
-            customer_budget: row.customer_budget_cents.map(Cents),
-            scheduled_at: row.scheduled_at.map(Timestamp),
-            response_deadline: row.response_deadline.into(),
-            response_deadline_snake: row.response_deadline.into(),
-            sp_accepted: row.sp_accepted,
-            pending_approval: row.pending_approval,
-            chat_id: row.chat_id,
-            created_at: row.created_at.into(),
-        }
-    }
+    pub chat_id: Option<ChatId>,
+    pub created_at: Timestamp,
 }
 
 /// The calling provider's new jobs, newest first, at most 100.
 #[utoipa::path(get, path = "/provider/pending-jobs", tag = "providers", security(("provider" = [])),
     responses((status = 200, body = Vec<PendingJobView>)))]
 async fn pending_jobs(State(pooler): State<Pooler>, who: Provider) -> Result<Json<Vec<PendingJobView>>> {
-    let rows = queries::list_pending(&pooler, who.user_id).await?;
-    Ok(Json(rows.into_iter().map(Into::into).collect()))
+    Ok(Json(queries::list_pending(&pooler, who.user_id).await?))
 }
 
 /// Which jobs.
@@ -135,42 +110,23 @@ impl JobsQuery {
 /// A job in a provider's list.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct ProviderJobListedView {
-    id: JobId,
+pub(super) struct ProviderJobListedView {
+    pub id: JobId,
     /// The service's name.
-    service: String,
-    category: String,
-    customer: JobCustomerView,
-    status: JobStatus,
-    price: Cents,
+    pub service: String,
+    pub category: String,
+    pub customer: JobCustomerView,
+    pub status: JobStatus,
+    pub price: Cents,
     /// `pending` or `received`; null if no payment is due.
-    payment_status: Option<String>,
+    pub payment_status: Option<String>,
     /// URLs of pictures.
-    images: Vec<String>,
-    scheduled_at: Option<Timestamp>,
-    completed_at: Option<Timestamp>,
-    created_at: Timestamp,
+    pub images: Vec<String>,
+    pub scheduled_at: Option<Timestamp>,
+    pub completed_at: Option<Timestamp>,
+    pub created_at: Timestamp,
     /// The newest chat about it that the provider is in.
-    chat_id: Option<ChatId>,
-}
-
-impl From<ListedJobRow> for ProviderJobListedView {
-    fn from(row: ListedJobRow) -> Self {
-        Self {
-            id: row.id,
-            service: row.service,
-            category: row.category,
-            customer: JobCustomerView { name: row.customer_name, phone: row.customer_phone },
-            status: row.status,
-            price: Cents(row.price_cents),
-            payment_status: row.payment_status,
-            images: row.images,
-            scheduled_at: row.scheduled_at.map(Timestamp),
-            completed_at: row.completed_at.map(Timestamp),
-            created_at: row.created_at.into(),
-            chat_id: row.chat_id,
-        }
-    }
+    pub chat_id: Option<ChatId>,
 }
 
 /// The calling provider's jobs, newest first.
@@ -185,6 +141,6 @@ async fn jobs(
     Query(query): Query<JobsQuery>,
 ) -> Result<Json<Page<ProviderJobListedView>>> {
     let filter = query.check()?;
-    let (rows, total) = queries::list(&pooler, who.user_id, &filter).await?;
-    Ok(Json(Page::new(rows.into_iter().map(Into::into).collect(), total, filter.page)))
+    let (jobs, total) = queries::list(&pooler, who.user_id, &filter).await?;
+    Ok(Json(Page::new(jobs, total, filter.page)))
 }

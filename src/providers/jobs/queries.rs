@@ -1,60 +1,18 @@
-//! Lists of a provider's jobs.
+//! SQL of the lists of a provider's jobs.
 
 use chrono::{DateTime, Utc};
 
+use super::http::{JobCustomerView, PendingJobView, ProviderJobListedView};
 use crate::db::Pooler;
-use crate::types::{ChatId, JobId, JobStatus, UserId};
+use crate::types::{Cents, ChatId, JobId, JobStatus, Timestamp, UserId};
 use crate::web::page::PageRequest;
 
 /// The most jobs in the list of pending ones.
-pub const MAX_PENDING: i64 = 100;
-
-/// A job that waits for the provider or its customer.
-#[derive(Debug)]
-pub struct PendingRow {
-    /// Id.
-    pub id: JobId,
-    /// The service's name.
-    pub service: String,
-    /// The service's category.
-    pub category: String,
-    /// The customer's first and last name.
-    pub customer_name: String,
-    /// E.164; none if the customer came from Supabase Auth.
-    pub customer_phone: Option<String>,
-    /// Where: in the customer's words.
-    pub location: Option<String>,
-    /// Where: five digits.
-    pub zipcode: String,
-    /// URLs of pictures.
-    pub images: Vec<String>,
-    /// Answers to the service's questions.
-    pub answers: serde_json::Value,
-    /// In cents.
-    pub price_cents: i64,
-    /// In cents.
-    pub customer_budget_cents: Option<i64>,
-    /// When.
-    pub scheduled_at: Option<DateTime<Utc>>,
-    /// Until when the provider should answer.
-    pub response_deadline: DateTime<Utc>,
-    /// Has the provider accepted?
-    pub sp_accepted: bool,
-    /// Is an offer open?
-    pub pending_approval: bool,
-    /// The newest chat about it that the provider is in.
-    pub chat_id: Option<ChatId>,
-    /// When it was requested.
-    pub created_at: DateTime<Utc>,
-}
+const MAX_PENDING: i64 = 100;
 
 /// The new jobs of a user who is a provider, newest first, at most [`MAX_PENDING`].
-///
-/// # Errors
-/// Those of the database.
-pub async fn list_pending(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Vec<PendingRow>> {
-    sqlx::query_as!(
-        PendingRow,
+pub(super) async fn list_pending(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Vec<PendingJobView>> {
+    let rows = sqlx::query!(
         r#"select j.id as "id: JobId", s.name as service, s.category, u.first_name || ' ' || u.last_name as "customer_name!",
                   u.phone_number as customer_phone, j.location, j.zipcode, j.images, j.answers, j.price_cents,
                   j.customer_budget_cents, j.scheduled_at, j.response_deadline, j.sp_accepted, j.pending_approval,
@@ -76,58 +34,46 @@ pub async fn list_pending(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Vec<
         MAX_PENDING,
     )
     .fetch_all(pooler)
-    .await
+    .await?;
+    let jobs = rows.into_iter().map(|row| PendingJobView {
+        id: row.id,
+        service: row.service,
+        category: row.category,
+        customer: JobCustomerView { name: row.customer_name, phone: row.customer_phone },
+        location: row.location.unwrap_or_else(|| row.zipcode.clone()),
+        zipcode: row.zipcode,
+        images: row.images,
+        answers: row.answers,
+        price: Cents(row.price_cents),
+        customer_budget: row.customer_budget_cents.map(Cents),
+        scheduled_at: row.scheduled_at.map(Timestamp),
+        response_deadline: row.response_deadline.into(),
+        response_deadline_snake: row.response_deadline.into(),
+        sp_accepted: row.sp_accepted,
+        pending_approval: row.pending_approval,
+        chat_id: row.chat_id,
+        created_at: row.created_at.into(),
+    });
+    Ok(jobs.collect())
 }
 
-/// Which of a provider's jobs.
+/// A selection of a provider's jobs.
 #[derive(Debug)]
-pub struct JobFilter {
-    /// Only in these states.
+pub(super) struct JobFilter {
     pub statuses: Option<Vec<JobStatus>>,
-    /// Only requested then or later.
+    /// The earliest request time.
     pub from: Option<DateTime<Utc>>,
-    /// Only requested before.
+    /// The end of the request times, exclusive.
     pub until: Option<DateTime<Utc>>,
-    /// Which page of them.
     pub page: PageRequest,
 }
 
-/// A job in a list.
-#[derive(Debug)]
-pub struct ListedJobRow {
-    /// Id.
-    pub id: JobId,
-    /// The service's name.
-    pub service: String,
-    /// The service's category.
-    pub category: String,
-    /// The customer's first and last name.
-    pub customer_name: String,
-    /// E.164; none if the customer came from Supabase Auth.
-    pub customer_phone: Option<String>,
-    /// State.
-    pub status: JobStatus,
-    /// In cents.
-    pub price_cents: i64,
-    /// Where the payment of the job is; none if none is due.
-    pub payment_status: Option<String>,
-    /// URLs of pictures.
-    pub images: Vec<String>,
-    /// When.
-    pub scheduled_at: Option<DateTime<Utc>>,
-    /// When it was done.
-    pub completed_at: Option<DateTime<Utc>>,
-    /// When it was requested.
-    pub created_at: DateTime<Utc>,
-    /// The newest chat about it that the provider is in.
-    pub chat_id: Option<ChatId>,
-}
-
-/// A page of the jobs of a user who is a provider, newest first; and how many there are.
-///
-/// # Errors
-/// Those of the database.
-pub async fn list(pooler: &Pooler, user_id: UserId, filter: &JobFilter) -> sqlx::Result<(Vec<ListedJobRow>, i64)> {
+/// A page of the jobs of a user who is a provider, newest first, and the total number.
+pub(super) async fn list(
+    pooler: &Pooler,
+    user_id: UserId,
+    filter: &JobFilter,
+) -> sqlx::Result<(Vec<ProviderJobListedView>, i64)> {
     let statuses: Option<Vec<String>> =
         filter.statuses.as_ref().map(|statuses| statuses.iter().map(|status| status.as_str().to_owned()).collect());
     // The page is cut from the jobs alone, in the order of their index; everything else is looked up for its rows.
@@ -182,19 +128,18 @@ pub async fn list(pooler: &Pooler, user_id: UserId, filter: &JobFilter) -> sqlx:
     let total = rows.first().map_or(0, |row| row.total);
     // A page without jobs is one row of nulls.
     let jobs = rows.into_iter().filter_map(|row| {
-        Some(ListedJobRow {
+        Some(ProviderJobListedView {
             id: row.id?,
             service: row.service?,
             category: row.category?,
-            customer_name: row.customer_name?,
-            customer_phone: row.customer_phone,
+            customer: JobCustomerView { name: row.customer_name?, phone: row.customer_phone },
             status: row.status?,
-            price_cents: row.price_cents?,
+            price: Cents(row.price_cents?),
             payment_status: row.payment_status,
             images: row.images?,
-            scheduled_at: row.scheduled_at,
-            completed_at: row.completed_at,
-            created_at: row.created_at?,
+            scheduled_at: row.scheduled_at.map(Timestamp),
+            completed_at: row.completed_at.map(Timestamp),
+            created_at: row.created_at?.into(),
             chat_id: row.chat_id,
         })
     });

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::queries::{self, ProfileRow};
+use super::queries;
 use super::types::ProfileRequest;
 use crate::auth::Provider;
 use crate::db::Pooler;
@@ -25,59 +25,59 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
 /// A provider's profile, as the provider sees it.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct ProviderProfileView {
-    user: ProviderUserView,
-    business: BusinessView,
-    status: ProviderStatusView,
+pub(super) struct ProviderProfileView {
+    pub user: ProviderUserView,
+    pub business: BusinessView,
+    pub status: ProviderStatusView,
     /// At most 200, by name.
-    services: Vec<OfferedServiceView>,
+    pub services: Vec<OfferedServiceView>,
     /// ZIP codes served, the primary one first.
-    service_areas: Vec<String>,
+    pub service_areas: Vec<String>,
     /// Documents that the provider has handed in.
     #[schema(value_type = Vec<Object>)]
-    documents: serde_json::Value,
-    statistics: ProviderStatisticsView,
+    pub documents: serde_json::Value,
+    pub statistics: ProviderStatisticsView,
     /// URLs of pictures.
-    images: Vec<String>,
+    pub images: Vec<String>,
 }
 
 /// The provider's user.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct ProviderUserView {
+pub(super) struct ProviderUserView {
     /// First and last name.
-    name: String,
-    first_name: String,
-    last_name: String,
-    email: String,
-    phone: Option<String>,
-    profile_picture: Option<String>,
+    pub name: String,
+    pub first_name: String,
+    pub last_name: String,
+    pub email: String,
+    pub phone: Option<String>,
+    pub profile_picture: Option<String>,
 }
 
 /// The business.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct BusinessView {
+pub(super) struct BusinessView {
     /// The provider's id.
-    id: ProviderId,
-    business_name: String,
-    service_type: Option<String>,
-    description: Option<String>,
+    pub id: ProviderId,
+    pub business_name: String,
+    pub service_type: Option<String>,
+    pub description: Option<String>,
     /// Years.
-    experience: Option<i32>,
-    experience_level: Option<String>,
-    location: Option<String>,
-    website_url: Option<String>,
-    region: String,
-    area: Option<String>,
-    min_price: Option<Cents>,
-    max_price: Option<Cents>,
+    pub experience: Option<i32>,
+    pub experience_level: Option<String>,
+    pub location: Option<String>,
+    pub website_url: Option<String>,
+    pub region: String,
+    pub area: Option<String>,
+    pub min_price: Option<Cents>,
+    pub max_price: Option<Cents>,
 }
 
 /// Where the provider stands.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct ProviderStatusView {
+pub(super) struct ProviderStatusView {
     current: ProviderStatus,
     is_active: bool,
     /// Active, and without a new or running job?
@@ -88,65 +88,24 @@ struct ProviderStatusView {
     warnings: i32,
 }
 
+impl ProviderStatusView {
+    pub(super) fn new(current: ProviderStatus, active_jobs_count: i64, warnings: i32) -> Self {
+        let is_active = current == ProviderStatus::Active;
+        Self { current, is_active, can_deactivate: is_active && active_jobs_count == 0, active_jobs_count, warnings }
+    }
+}
+
 /// The provider's history in numbers.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct ProviderStatisticsView {
+pub(super) struct ProviderStatisticsView {
     /// Jobs done and paid.
-    total_jobs: i32,
+    pub total_jobs: i32,
     /// What they brought, in dollars.
-    total_earnings: Cents,
+    pub total_earnings: Cents,
     /// Mean of all reviews, 0 without any.
-    average_rating: f64,
-    total_reviews: i64,
-}
-
-impl From<ProfileRow> for ProviderProfileView {
-    fn from(row: ProfileRow) -> Self {
-        let is_active = row.status == ProviderStatus::Active;
-        let services = row.service_ids.into_iter().zip(row.service_names).zip(row.service_categories);
-        Self {
-            user: ProviderUserView {
-                name: format!("{} {}", row.first_name, row.last_name),
-                first_name: row.first_name,
-                last_name: row.last_name,
-                email: row.email,
-                phone: row.phone_number,
-                profile_picture: row.profile_picture,
-            },
-            business: BusinessView {
-                id: row.id,
-                business_name: row.business_name,
-                service_type: row.service_type,
-                description: row.description,
-                experience: row.experience_years,
-                experience_level: row.experience_level,
-                location: row.location,
-                website_url: row.website_url,
-                region: row.region,
-                area: row.area,
-                min_price: row.min_price_cents.map(Cents),
-                max_price: row.max_price_cents.map(Cents),
-            },
-            status: ProviderStatusView {
-                current: row.status,
-                is_active,
-                can_deactivate: is_active && row.active_jobs == 0,
-                active_jobs_count: row.active_jobs,
-                warnings: row.warnings,
-            },
-            services: services.map(|((id, name), category)| OfferedServiceView { id, name, category }).collect(),
-            service_areas: row.zip_codes,
-            documents: row.documents,
-            statistics: ProviderStatisticsView {
-                total_jobs: row.total_jobs,
-                total_earnings: Cents(row.earnings_cents),
-                average_rating: row.rating,
-                total_reviews: row.reviews,
-            },
-            images: row.images,
-        }
-    }
+    pub average_rating: f64,
+    pub total_reviews: i64,
 }
 
 /// The calling provider's profile.
@@ -156,8 +115,7 @@ impl From<ProfileRow> for ProviderProfileView {
 #[utoipa::path(get, path = "/provider/profile", tag = "providers", security(("provider" = [])),
     responses((status = 200, body = ProviderProfileView)))]
 async fn profile(State(pooler): State<Pooler>, who: Provider) -> Result<Json<ProviderProfileView>> {
-    let row = queries::find(&pooler, who.user_id).await?;
-    row.map(|row| Json(row.into())).ok_or(Error::NotFound("provider"))
+    queries::find(&pooler, who.user_id).await?.map(Json).ok_or(Error::NotFound("provider"))
 }
 
 /// Changes the calling provider's profile.

@@ -1,81 +1,14 @@
-//! A provider's profile.
+//! SQL of a provider's profile.
 
+use super::http::{BusinessView, ProviderProfileView, ProviderStatisticsView, ProviderStatusView, ProviderUserView};
 use crate::db::{Pooler, Tx};
 use crate::providers::ProviderStatus;
-use crate::types::{ProviderId, ServiceId, UserId};
-
-/// A provider's profile.
-#[derive(Debug)]
-pub struct ProfileRow {
-    /// Id.
-    pub id: ProviderId,
-    /// First name.
-    pub first_name: String,
-    /// Last name.
-    pub last_name: String,
-    /// E-mail address.
-    pub email: String,
-    /// E.164; none if the user came from Supabase Auth.
-    pub phone_number: Option<String>,
-    /// The URL of a picture.
-    pub profile_picture: Option<String>,
-    /// Name of the business.
-    pub business_name: String,
-    /// Trade, in the provider's words.
-    pub service_type: Option<String>,
-    /// About the business.
-    pub description: Option<String>,
-    /// Years of experience.
-    pub experience_years: Option<i32>,
-    /// Level of experience, in the provider's words.
-    pub experience_level: Option<String>,
-    /// Where the business is.
-    pub location: Option<String>,
-    /// Website.
-    pub website_url: Option<String>,
-    /// Region, which decided the LSM.
-    pub region: String,
-    /// Area within the region.
-    pub area: Option<String>,
-    /// Lowest price, in cents.
-    pub min_price_cents: Option<i64>,
-    /// Highest price, in cents.
-    pub max_price_cents: Option<i64>,
-    /// State.
-    pub status: ProviderStatus,
-    /// How many deadlines were missed.
-    pub warnings: i32,
-    /// New and running jobs.
-    pub active_jobs: i64,
-    /// Offered services, by name; names and categories are in the same order.
-    pub service_ids: Vec<ServiceId>,
-    /// Their names.
-    pub service_names: Vec<String>,
-    /// Their categories.
-    pub service_categories: Vec<String>,
-    /// ZIP codes served, the primary one first.
-    pub zip_codes: Vec<String>,
-    /// Documents: a JSON list.
-    pub documents: serde_json::Value,
-    /// URLs of pictures.
-    pub images: Vec<String>,
-    /// Jobs done and paid.
-    pub total_jobs: i32,
-    /// What they brought, in cents.
-    pub earnings_cents: i64,
-    /// Mean of all reviews, 0 without any.
-    pub rating: f64,
-    /// How many reviews there are.
-    pub reviews: i64,
-}
+use crate::providers::services::OfferedServiceView;
+use crate::types::{Cents, ProviderId, ServiceId, UserId};
 
 /// The profile of a user who is a provider and not banned. At most 200 services and as many ZIP codes.
-///
-/// # Errors
-/// Those of the database.
-pub async fn find(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Option<ProfileRow>> {
-    sqlx::query_as!(
-        ProfileRow,
+pub(super) async fn find(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Option<ProviderProfileView>> {
+    let row = sqlx::query!(
         r#"select p.id as "id: ProviderId", u.first_name, u.last_name, u.email, u.phone_number, u.profile_picture,
                   p.business_name, p.service_type, p.description, p.experience_years, p.experience_level, p.location,
                   p.website_url, p.region, p.area, p.min_price_cents, p.max_price_cents,
@@ -105,48 +38,76 @@ pub async fn find(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Option<Profi
         user_id.0,
     )
     .fetch_optional(pooler)
-    .await
+    .await?;
+    Ok(row.map(|row| {
+        let services = row.service_ids.into_iter().zip(row.service_names).zip(row.service_categories);
+        ProviderProfileView {
+            user: ProviderUserView {
+                name: format!("{} {}", row.first_name, row.last_name),
+                first_name: row.first_name,
+                last_name: row.last_name,
+                email: row.email,
+                phone: row.phone_number,
+                profile_picture: row.profile_picture,
+            },
+            business: BusinessView {
+                id: row.id,
+                business_name: row.business_name,
+                service_type: row.service_type,
+                description: row.description,
+                experience: row.experience_years,
+                experience_level: row.experience_level,
+                location: row.location,
+                website_url: row.website_url,
+                region: row.region,
+                area: row.area,
+                min_price: row.min_price_cents.map(Cents),
+                max_price: row.max_price_cents.map(Cents),
+            },
+            status: ProviderStatusView::new(row.status, row.active_jobs, row.warnings),
+            services: services.map(|((id, name), category)| OfferedServiceView { id, name, category }).collect(),
+            service_areas: row.zip_codes,
+            documents: row.documents,
+            statistics: ProviderStatisticsView {
+                total_jobs: row.total_jobs,
+                total_earnings: Cents(row.earnings_cents),
+                average_rating: row.rating,
+                total_reviews: row.reviews,
+            },
+            images: row.images,
+        }
+    }))
 }
 
-/// What to change in a profile: `None` stays as it is; of what may be missing, an empty text is taken away.
+/// A change of a profile. `None` leaves a field as it is. An empty text removes an optional one.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct ProfileChange {
-    /// First name.
+pub(super) struct ProfileChange {
     pub first_name: Option<String>,
-    /// Last name.
     pub last_name: Option<String>,
     /// E.164.
     pub phone_number: Option<String>,
-    /// Name of the business.
     pub business_name: Option<String>,
-    /// Trade, in the provider's words. May be missing.
     pub service_type: Option<String>,
-    /// About the business. May be missing.
     pub description: Option<String>,
-    /// Where the business is. May be missing.
     pub location: Option<String>,
-    /// Website. May be missing.
     pub website_url: Option<String>,
-    /// Level of experience, in the provider's words. May be missing.
     pub experience_level: Option<String>,
-    /// Years of experience.
     pub experience_years: Option<i32>,
-    /// Lowest price, in cents.
     pub min_price_cents: Option<i64>,
-    /// Highest price, in cents.
     pub max_price_cents: Option<i64>,
-    /// URLs of pictures, in place of all there were.
+    /// URLs that replace all earlier ones.
     pub images: Option<Vec<String>>,
-    /// ZIP codes served, the primary one first, in place of all there were.
+    /// ZIP codes that replace all earlier ones, the primary one first.
     pub zip_codes: Option<Vec<String>>,
 }
 
-/// Changes a profile, but for its ZIP codes, and locks the provider's row until the transaction ends. A lowest
-/// price above the highest violates `providers_price_range`. `None`: this user is not a provider, or banned.
-///
-/// # Errors
-/// Those of the database.
-pub async fn set(tx: &mut Tx<Pooler>, user_id: UserId, change: &ProfileChange) -> sqlx::Result<Option<ProviderId>> {
+/// Changes a profile except its ZIP codes, and locks the provider's row until the transaction ends. A lowest price above
+/// the highest violates `providers_price_range`. Returns `None` if the user is not a provider, or is banned.
+pub(super) async fn set(
+    tx: &mut Tx<Pooler>,
+    user_id: UserId,
+    change: &ProfileChange,
+) -> sqlx::Result<Option<ProviderId>> {
     sqlx::query_scalar!(
         r#"with person as (
                update stm.users
@@ -188,19 +149,17 @@ pub async fn set(tx: &mut Tx<Pooler>, user_id: UserId, change: &ProfileChange) -
     .await
 }
 
-/// Takes all ZIP codes from a provider whose row is locked.
-///
-/// # Errors
-/// Those of the database.
-pub async fn delete_zip_codes(tx: &mut Tx<Pooler>, provider: ProviderId) -> sqlx::Result<()> {
+/// Deletes all ZIP codes of a provider whose row is locked.
+pub(super) async fn delete_zip_codes(tx: &mut Tx<Pooler>, provider: ProviderId) -> sqlx::Result<()> {
     sqlx::query!("delete from stm.provider_zip_codes where provider_id = $1", provider.0).execute(tx).await.map(drop)
 }
 
-/// Gives ZIP codes, the primary one first, to a provider that has none.
-///
-/// # Errors
-/// Those of the database.
-pub async fn insert_zip_codes(tx: &mut Tx<Pooler>, provider: ProviderId, zip_codes: &[String]) -> sqlx::Result<()> {
+/// Inserts the ZIP codes of a provider that has none, the primary one first.
+pub(super) async fn insert_zip_codes(
+    tx: &mut Tx<Pooler>,
+    provider: ProviderId,
+    zip_codes: &[String],
+) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into stm.provider_zip_codes (provider_id, zip_code, position)
          select $1, zip.code, zip.position

@@ -1,4 +1,4 @@
-//! A provider's public page.
+//! A provider's public page, which shows neither e-mail address nor phone number.
 
 mod http;
 mod queries;

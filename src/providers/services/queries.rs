@@ -1,27 +1,25 @@
-//! Which services a provider offers.
+//! SQL of the services that a provider offers.
 
 use crate::db::{Pooler, Tx};
 use crate::types::{ServiceId, UserId};
 
 /// A service that a provider wants to offer.
 #[derive(Debug)]
-pub struct LinkedRow {
-    /// Id.
+pub(super) struct LinkedRow {
     pub id: ServiceId,
-    /// Name.
     pub name: String,
-    /// Category.
     pub category: String,
-    /// Did the provider not offer it before?
+    /// Whether the provider did not offer it before.
     pub is_new: bool,
 }
 
-/// Adds an approved service to what a provider offers; one that is offered already stays.
-/// `None`: no such service, or this user is not a provider, or banned.
-///
-/// # Errors
-/// Those of the database.
-pub async fn insert(tx: &mut Tx<Pooler>, user_id: UserId, service: ServiceId) -> sqlx::Result<Option<LinkedRow>> {
+/// Adds an approved service to those that a provider offers, unless it is among them. Returns `None` if there is no such
+/// service, or the user is not a provider, or is banned.
+pub(super) async fn insert(
+    tx: &mut Tx<Pooler>,
+    user_id: UserId,
+    service: ServiceId,
+) -> sqlx::Result<Option<LinkedRow>> {
     sqlx::query_as!(
         LinkedRow,
         r#"with offer as (

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::queries::{self, TemplatesChange, TemplatesRow};
+use super::queries::{self, Templates};
 use crate::auth::Provider;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
@@ -35,8 +35,8 @@ struct TemplatesView {
     variables: [&'static str; 4],
 }
 
-impl From<TemplatesRow> for TemplatesView {
-    fn from(row: TemplatesRow) -> Self {
+impl From<Templates> for TemplatesView {
+    fn from(row: Templates) -> Self {
         Self {
             first_message_template: row.first_message_template,
             job_accepted_subject: row.job_accepted_subject,
@@ -93,12 +93,12 @@ fn null_as_blank<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<St
 }
 
 impl TemplatesRequest {
-    fn check(self) -> Result<TemplatesChange> {
+    fn check(self) -> Result<Templates> {
         let mut rules = Fields::new();
         let mut text = |field, value: Option<String>, max| {
             value.map(|value| rules.optional_text(field, Some(value), max).unwrap_or_default())
         };
-        let change = TemplatesChange {
+        let change = Templates {
             first_message_template: text("first_message_template", self.first_message_template, LONG_TEXT),
             job_accepted_subject: text("job_accepted_subject", self.job_accepted_subject, SHORT_TEXT),
             job_accepted_body: text("job_accepted_body", self.job_accepted_body, LONG_TEXT),
@@ -133,7 +133,7 @@ async fn set_templates(
     responses((status = 200, body = ChangedTemplatesView)))]
 async fn delete_templates(State(pooler): State<Pooler>, who: Provider) -> Result<Json<ChangedTemplatesView>> {
     let nothing = Some(String::new());
-    let none = TemplatesChange {
+    let none = Templates {
         first_message_template: nothing.clone(),
         job_accepted_subject: nothing.clone(),
         job_accepted_body: nothing.clone(),
@@ -146,7 +146,7 @@ async fn delete_templates(State(pooler): State<Pooler>, who: Provider) -> Result
 async fn change(
     pooler: &Pooler,
     user_id: UserId,
-    change: &TemplatesChange,
+    change: &Templates,
     message: &'static str,
 ) -> Result<Json<ChangedTemplatesView>> {
     let mut tx = pooler.write().await?;

@@ -1,45 +1,24 @@
-//! A provider's templates.
+//! SQL of a provider's templates.
 
 use crate::db::{Pooler, Tx};
 use crate::types::UserId;
 
-/// A provider's templates; `None` has no text of the provider's own.
+/// A provider's own texts: `None` where there is none. In a change, `None` leaves a text as it is, and an empty one
+/// removes it.
 #[derive(Debug)]
-pub struct TemplatesRow {
-    /// What the provider says first in every new chat.
+pub(super) struct Templates {
+    /// The first line of every new chat.
     pub first_message_template: Option<String>,
-    /// Subject of the e-mail about an accepted job.
     pub job_accepted_subject: Option<String>,
-    /// Its text.
     pub job_accepted_body: Option<String>,
-    /// Subject of the e-mail about an offer.
     pub negotiation_subject: Option<String>,
-    /// Its text.
     pub negotiation_body: Option<String>,
 }
 
-/// What to change: `None` stays as it is, an empty text is taken away.
-#[derive(Debug, Default)]
-pub struct TemplatesChange {
-    /// What the provider says first in every new chat.
-    pub first_message_template: Option<String>,
-    /// Subject of the e-mail about an accepted job.
-    pub job_accepted_subject: Option<String>,
-    /// Its text.
-    pub job_accepted_body: Option<String>,
-    /// Subject of the e-mail about an offer.
-    pub negotiation_subject: Option<String>,
-    /// Its text.
-    pub negotiation_body: Option<String>,
-}
-
-/// A user's templates. `None`: this user is not a provider.
-///
-/// # Errors
-/// Those of the database.
-pub async fn find(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Option<TemplatesRow>> {
+/// The templates of a user who is a provider.
+pub(super) async fn find(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Option<Templates>> {
     sqlx::query_as!(
-        TemplatesRow,
+        Templates,
         "select first_message_template, job_accepted_subject, job_accepted_body, negotiation_subject, negotiation_body
          from stm.providers
          where user_id = $1",
@@ -49,13 +28,10 @@ pub async fn find(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Option<Templ
     .await
 }
 
-/// Changes a user's templates. `None`: this user is not a provider, or banned.
-///
-/// # Errors
-/// Those of the database.
-pub async fn set(tx: &mut Tx<Pooler>, user_id: UserId, change: &TemplatesChange) -> sqlx::Result<Option<TemplatesRow>> {
+/// Changes a user's templates. Returns `None` if the user is not a provider, or is banned.
+pub(super) async fn set(tx: &mut Tx<Pooler>, user_id: UserId, change: &Templates) -> sqlx::Result<Option<Templates>> {
     sqlx::query_as!(
-        TemplatesRow,
+        Templates,
         "update stm.providers
          set first_message_template = nullif(coalesce($2, first_message_template), ''),
              job_accepted_subject = nullif(coalesce($3, job_accepted_subject), ''),
