@@ -1,4 +1,4 @@
-//! `/auth`: register, log in, refresh, who am I.
+//! `/auth`: registration, login, token refresh, logout, and the current user.
 
 use std::sync::Arc;
 
@@ -23,10 +23,7 @@ use crate::web::MessageView;
 use crate::web::extract::Json;
 use crate::web::fields::{self, Fields, LONG_TEXT, SHORT_TEXT};
 
-/// The most ZIP codes a provider may serve.
-const MAX_ZIP_CODES: usize = 200;
-
-/// For this long after its exchange a refresh token still answers: browser tabs refresh in parallel.
+/// How long a refresh token remains valid after its exchange: browser tabs refresh in parallel.
 const REPLACED_GRACE: chrono::Duration = chrono::Duration::seconds(30);
 
 /// The feature's routes.
@@ -171,7 +168,7 @@ async fn register(
     Ok((StatusCode::CREATED, Json(SessionView { user, access_token, refresh_token })))
 }
 
-/// Attaches the provider to its region's LSM, and tells the LSM.
+/// Inserts a provider under its region's LSM, and notifies the LSM.
 async fn insert_provider(
     tx: &mut Tx<Pooler>,
     user_id: UserId,
@@ -187,13 +184,13 @@ async fn insert_provider(
         recipient_id: lsm.user_id,
         kind: NotificationType::System,
         title: "New provider".into(),
-        message: format!("{} has registered and waits for your approval", provider.business_name),
+        message: format!("{} has registered and is waiting for your approval", provider.business_name),
         metadata: serde_json::json!({"providerUserId": user_id}),
     };
     Ok(notifications::queries::insert(tx, notification).await?)
 }
 
-/// Begins a family of refresh tokens: one login on one device.
+/// Opens a login on one device: a new family of refresh tokens.
 async fn open_login(tx: &mut Tx<Pooler>, user_id: UserId, expires_at: DateTime<Utc>) -> sqlx::Result<(Uuid, String)> {
     let family_id = Uuid::now_v7();
     let (token, digest) = token::new_refresh_token();
@@ -321,7 +318,7 @@ async fn refresh(
 #[utoipa::path(post, path = "/auth/logout", tag = "auth", security(("access_token" = [])),
     responses((status = 200, body = MessageView), (status = 401, description = "No good access token")))]
 async fn logout(State(pooler): State<Pooler>, who: Caller) -> Result<Json<MessageView>> {
-    // A token from before logins were named in it ends nothing but itself, when it expires.
+    // A token that predates logins has nothing to revoke; it ends when it expires.
     if let Some(login) = who.login {
         let mut tx = pooler.write().await?;
         queries::set_family_revoked(&mut tx, login, Utc::now()).await?;
@@ -403,7 +400,7 @@ impl RegisterRequest {
                     description: rules.optional_text("description", self.description, LONG_TEXT),
                     location: rules.optional_text("location", self.location, SHORT_TEXT),
                     website_url,
-                    zip_codes: zip_codes(&mut rules, &self.zip_codes.unwrap_or_default()),
+                    zip_codes: rules.zip_codes("zipCodes", &self.zip_codes.unwrap_or_default()),
                     min_price_cents: min_price.map(|price| price.0),
                     max_price_cents: max_price.map(|price| price.0),
                     region,
@@ -418,17 +415,4 @@ impl RegisterRequest {
         rules.finish()?;
         Ok(Registration { email, phone_number, password, first_name, last_name, profile })
     }
-}
-
-/// Each ZIP code once, in the order given.
-fn zip_codes(rules: &mut Fields, given: &[String]) -> Vec<String> {
-    rules.check("zipCodes", (1..=MAX_ZIP_CODES).contains(&given.len()), "must hold 1 to 200 ZIP codes");
-    let mut zip_codes: Vec<String> = Vec::new();
-    for (index, given) in given.iter().take(MAX_ZIP_CODES).enumerate() {
-        let zip = rules.zip_code(format!("zipCodes[{index}]"), Some(given));
-        if !zip_codes.contains(&zip) {
-            zip_codes.push(zip);
-        }
-    }
-    zip_codes
 }

@@ -1,4 +1,4 @@
-//! Users, their roles' rows, and refresh tokens.
+//! SQL of users, the rows of their roles, and refresh tokens.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -7,73 +7,57 @@ use super::http::UserView;
 use crate::db::{Pooler, Tx};
 use crate::types::{Role, UserId};
 
-/// What a login needs to know.
+/// A user who tries to log in.
 #[derive(Debug)]
 pub(super) struct Login {
-    /// The user.
     pub user: UserView,
     /// PHC string; `None` if only Supabase Auth knows the user.
     pub password_hash: Option<String>,
-    /// Banned?
     pub is_banned: bool,
 }
 
-/// A user to be created.
+/// A user to insert.
 #[derive(Debug)]
 pub(super) struct NewUser {
-    /// Lower-case e-mail address.
     pub email: String,
     /// E.164.
     pub phone_number: String,
     /// PHC string.
     pub password_hash: String,
-    /// First name.
     pub first_name: String,
-    /// Last name.
     pub last_name: String,
-    /// Role.
     pub role: Role,
 }
 
-/// A customer's own row.
+/// A customer to insert.
 #[derive(Debug)]
 pub(super) struct NewCustomer {
-    /// Street address.
     pub address: String,
-    /// Region, as LSMs are assigned.
+    /// LSMs are assigned by region.
     pub region: String,
     /// Five digits.
     pub zipcode: Option<String>,
-    /// City.
     pub city: Option<String>,
-    /// State.
     pub state: Option<String>,
 }
 
-/// A provider's own row.
+/// A provider to insert.
 #[derive(Debug)]
 pub(super) struct NewProvider {
-    /// Name of the business.
     pub business_name: String,
     /// Trade, in the provider's words.
     pub service_type: Option<String>,
-    /// Years of experience.
     pub experience_years: Option<i32>,
     /// Level of experience, in the provider's words.
     pub experience_level: Option<String>,
-    /// About the business.
     pub description: Option<String>,
-    /// Where the business is.
     pub location: Option<String>,
-    /// Website.
     pub website_url: Option<String>,
     /// ZIP codes served; the first is the primary one.
     pub zip_codes: Vec<String>,
-    /// Lowest price, in cents.
     pub min_price_cents: Option<i64>,
-    /// Highest price, in cents.
     pub max_price_cents: Option<i64>,
-    /// Region, which decides the LSM.
+    /// Decides the LSM.
     pub region: String,
     /// Area within the region.
     pub area: Option<String>,
@@ -121,7 +105,7 @@ pub(super) async fn insert_customer(tx: &mut Tx<Pooler>, user_id: UserId, custom
     .map(drop)
 }
 
-/// The oldest active LSM of a region, and of an area within it where both sides name one.
+/// The oldest active LSM of a region, and of an area in it where both sides name one.
 pub(super) async fn find_lsm(tx: &mut Tx<Pooler>, region: &str, area: Option<&str>) -> sqlx::Result<Option<Lsm>> {
     sqlx::query_as!(
         Lsm,
@@ -178,7 +162,7 @@ pub(super) async fn insert_provider(
     .map(drop)
 }
 
-/// What a login with this lower-case e-mail address needs.
+/// The user with this lower-case e-mail address.
 pub(super) async fn find_login(pooler: &Pooler, email: &str) -> sqlx::Result<Option<Login>> {
     let row = sqlx::query!(
         r#"select id as "id: UserId", email, first_name, last_name, role as "role: Role", password_hash,
@@ -235,20 +219,17 @@ pub(super) async fn insert_refresh_token(
     .map(drop)
 }
 
-/// A refresh token that somebody presents.
+/// A stored refresh token.
 #[derive(Debug)]
 pub(super) struct RefreshTokenRow {
-    /// The login it descends from.
+    /// The login it belongs to.
     pub family_id: Uuid,
-    /// When it stops working.
     pub expires_at: DateTime<Utc>,
     /// When it was first exchanged.
     pub replaced_at: Option<DateTime<Utc>>,
-    /// Was its family revoked? Any revoked member counts: one that was made meanwhile may have been missed.
+    /// Whether any token of its family is revoked: a revocation may miss a token inserted at the same time.
     pub is_revoked: bool,
-    /// Whose it is.
     pub user: UserView,
-    /// Banned?
     pub is_banned: bool,
 }
 

@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-/// How long draining may take as a whole.
+/// The maximum time of the whole drain.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(9);
 
 #[tokio::main]
@@ -38,7 +38,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> anyhow::Result<()> {
-    // From here on a signal ends the process in order, also while it starts.
+    // From here on, a signal ends the process cleanly, even during the start.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let stopping = CancellationToken::new();
@@ -74,11 +74,11 @@ async fn run() -> anyhow::Result<()> {
         .with_context(|| format!("HOST and PORT: cannot listen at {host}:{port}"))?;
     let port = listener.local_addr()?.port();
     let listener = listener.tap_io(move |connection| {
-        // Chat packets are small and must not wait for each other (Nagle's algorithm).
+        // Chat packets are small and must not be delayed by Nagle's algorithm.
         if let Err(error) = connection.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY");
         }
-        // Who reads nothing for so long is cut off: socketioxide cannot close a websocket while it writes to it.
+        // Cuts off a peer that reads nothing for this long: socketioxide cannot close a websocket during a write.
         #[cfg(target_os = "linux")]
         if let Err(error) = socket2::SockRef::from(&*connection).set_tcp_user_timeout(Some(stall_timeout)) {
             tracing::debug!(%error, "TCP_USER_TIMEOUT");
@@ -104,17 +104,17 @@ where
     if let Ok(served) = tokio::time::timeout(DRAIN_TIMEOUT, drained).await {
         served??;
     } else {
-        tracing::warn!("some connections did not end in time");
+        tracing::warn!("some connections did not close in time");
     }
     tracing::info!("stopped");
     Ok(())
 }
 
-/// The first of `Secrets.dev.toml` and `Secrets.toml` that exists; none is fine too.
+/// Reads the first of `Secrets.dev.toml` and `Secrets.toml` that exists. Both may be missing.
 fn read_secrets() -> anyhow::Result<HashMap<String, String>> {
     for file in ["Secrets.dev.toml", "Secrets.toml"] {
         match std::fs::read_to_string(file) {
-            // The parser's message may quote the line, which may hold a secret: only its place is told.
+            // The parser's message may quote a line with a secret, so only the position is shown.
             Ok(text) => {
                 return toml::from_str(&text).map_err(|error| {
                     anyhow!("{file} is not a table of strings (byte {}).", error.span().map_or(0, |span| span.start))

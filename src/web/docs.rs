@@ -10,7 +10,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::error::Problem;
 
-/// The document's frame; the handlers fill it.
+/// The frame of the document, which the handlers fill.
 #[derive(OpenApi)]
 #[openapi(
     info(title = "STM Backend", description = "A marketplace for home services: customers book providers, and they chat about the job. The chat itself is Socket.IO, namespace /chat, described by /asyncapi.json."),
@@ -131,7 +131,7 @@ pub fn also_at<S>(path: &str, mut routes: UtoipaMethodRouter<S>) -> UtoipaMethod
     routes
 }
 
-/// Serves `/openapi.json`, and the page at `/docs` with its assets built in.
+/// Serves `/openapi.json`, and the page at `/docs` with assets from the binary.
 pub fn routes(api: utoipa::openapi::OpenApi) -> Router {
     SwaggerUi::new("/docs").url("/openapi.json", api).into()
 }

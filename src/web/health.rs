@@ -1,5 +1,4 @@
-//! Is the service alive, and ready? The one place in REST that looks at both doors: it only asks whether
-//! they answer.
+//! Liveness and readiness. The only place in REST that reaches both doors, and only to ping them.
 
 use std::time::Duration;
 
@@ -16,10 +15,10 @@ use super::extract::Json;
 use crate::db::{Direct, Pooler};
 use crate::types::Timestamp;
 
-/// How long a database may take to answer a ping.
+/// The maximum time of a ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Both doors, to be pinged.
+/// Both doors.
 #[derive(Debug, Clone)]
 pub struct Doors {
     /// REST's.

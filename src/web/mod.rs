@@ -1,4 +1,4 @@
-//! What every route shares.
+//! What all routes share.
 
 pub mod dates;
 pub mod docs;
@@ -17,7 +17,7 @@ pub struct MessageView {
 }
 
 impl MessageView {
-    /// Says `message`.
+    /// The response with this message.
     #[must_use]
     pub const fn new(message: &'static str) -> Self {
         Self { message }

@@ -18,13 +18,11 @@ use crate::web::extract::{Json, Path, Query};
 use crate::web::fields::{Fields, MAX_LIMIT};
 use crate::web::page::{Page, PageRequest};
 
-/// The longest search, in characters.
+/// The maximum length of a query, in characters.
 const MAX_QUERY_CHARS: usize = 100;
-/// The most smart providers.
 const MAX_SMART_PROVIDERS: i64 = 5;
-/// The most suggestions while somebody types.
 const MAX_SUGGESTIONS: i64 = 20;
-/// The most places, unless the client says otherwise.
+/// The number of places, unless the client sets it.
 const DEFAULT_PLACES: i64 = 10;
 
 pub(crate) fn routes() -> OpenApiRouter<ApiState> {

@@ -1,4 +1,4 @@
-//! `/customer/profile` and `/customers/profile`: the same handlers under both, because clients call both.
+//! `/customer/profile` and `/customers/profile`: the same handlers, because clients call both.
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};

@@ -133,7 +133,7 @@ async fn set_profile(
     let (change, price_field) = request.check()?;
     let mut tx = pooler.write().await?;
     let changed = match queries::set(&mut tx, who.user_id, &change).await {
-        // One of the prices was sent, and the other one is stored.
+        // The request has one of the prices; the other one is stored.
         Err(error) if violates(&error, "providers_price_range") => {
             return Err(invalid(price_field, "does not fit the other price: the lowest must not be above the highest"));
         }

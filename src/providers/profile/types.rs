@@ -1,4 +1,4 @@
-//! A change of a profile as clients send it: in camelCase, or in `snake_case`.
+//! A change of a profile, in camelCase or in `snake_case`: rules, no I/O.
 
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -8,17 +8,14 @@ use crate::error::Result;
 use crate::types::Cents;
 use crate::web::fields::{self, Fields, LONG_TEXT, SHORT_TEXT};
 
-/// The most ZIP codes a provider may serve.
-const MAX_ZIP_CODES: usize = 200;
-
-/// The most pictures of a provider.
+/// The maximum number of pictures of a provider.
 const MAX_IMAGES: usize = 20;
 
 /// What to change; what is left out, or null, stays. A blank text takes away what a profile may lack. Of a field
 /// that is there in both spellings, the camelCase one counts.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = ProviderProfileRequest)]
-pub struct ProfileRequest {
+pub(super) struct ProfileRequest {
     #[serde(rename = "firstName")]
     first_name_camel: Option<String>,
     first_name: Option<String>,
@@ -64,28 +61,24 @@ pub struct ProfileRequest {
     images: Option<Vec<String>>,
 }
 
-/// The name and value of the first field that is there.
+/// The name and value of the first field that is present.
 fn first<T, const N: usize>(spellings: [(&'static str, Option<T>); N]) -> Option<(&'static str, T)> {
     spellings.into_iter().find_map(|(field, value)| Some((field, value?)))
 }
 
-/// A text that the profile must have.
+/// A required text of the profile.
 fn needed(rules: &mut Fields, given: Option<(&'static str, String)>) -> Option<String> {
     given.map(|(field, text)| rules.text(field, Some(text), SHORT_TEXT))
 }
 
-/// A text that the profile may lack: empty takes it away.
+/// An optional text of the profile: an empty one removes it.
 fn optional(rules: &mut Fields, given: Option<(&'static str, String)>, max: usize) -> Option<String> {
     given.map(|(field, text)| rules.optional_text(field, Some(text), max).unwrap_or_default())
 }
 
 impl ProfileRequest {
-    /// Checks the request. With the change comes the name of the price that was sent, which may not fit the one
-    /// that is stored.
-    ///
-    /// # Errors
-    /// 400 with each bad field named as it was sent.
-    pub fn check(self) -> Result<(ProfileChange, &'static str)> {
+    /// Checks the request. Also returns the name of the price field in it, which may contradict the stored other price.
+    pub(super) fn check(self) -> Result<(ProfileChange, &'static str)> {
         let mut rules = Fields::new();
         let rule = &mut rules;
         let first_name = first([("firstName", self.first_name_camel), ("first_name", self.first_name)]);
@@ -120,7 +113,7 @@ impl ProfileRequest {
             min_price_cents: min_price.map(|(_, price)| price.0),
             max_price_cents: max_price.map(|(_, price)| price.0),
             images: images(rule, self.images),
-            zip_codes: zip_codes.map(|(field, given)| read_zip_codes(rule, field, &given)),
+            zip_codes: zip_codes.map(|(field, given)| rule.zip_codes(field, &given)),
         };
         let years = change.experience_years;
         rules.check("experience", years.is_none_or(|years| (0..=100).contains(&years)), "must be 0 to 100 years");
@@ -155,17 +148,4 @@ fn images(rules: &mut Fields, given: Option<Vec<String>>) -> Option<Vec<String>>
         rules.web_url(format!("images[{index}]"), image);
     }
     Some(images)
-}
-
-/// Each ZIP code once, in the order given.
-fn read_zip_codes(rules: &mut Fields, field: &'static str, given: &[String]) -> Vec<String> {
-    rules.check(field, (1..=MAX_ZIP_CODES).contains(&given.len()), "must hold 1 to 200 ZIP codes");
-    let mut zip_codes: Vec<String> = Vec::new();
-    for (index, given) in given.iter().take(MAX_ZIP_CODES).enumerate() {
-        let zip = rules.zip_code(format!("{field}[{index}]"), Some(given));
-        if !zip_codes.contains(&zip) {
-            zip_codes.push(zip);
-        }
-    }
-    zip_codes
 }

@@ -13,7 +13,7 @@ use crate::state::ApiState;
 use crate::types::{Cents, ProviderId, ServiceId, Timestamp};
 use crate::web::extract::{Json, Path};
 
-/// The most reviews on a provider's page.
+/// The number of reviews on a provider's page.
 const MAX_REVIEWS: i64 = 5;
 
 pub(crate) fn routes() -> OpenApiRouter<ApiState> {

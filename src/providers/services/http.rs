@@ -36,7 +36,7 @@ struct AddedServiceView {
 
 /// A service that a provider offers.
 #[derive(Serialize, ToSchema)]
-pub struct OfferedServiceView {
+pub(crate) struct OfferedServiceView {
     /// Id.
     pub id: ServiceId,
     /// Name.

@@ -1,4 +1,4 @@
-//! `/provider/email-templates`: what is said and written in the provider's name.
+//! `/provider/email-templates`.
 
 use axum::extract::State;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -15,7 +15,7 @@ use crate::types::UserId;
 use crate::web::extract::Json;
 use crate::web::fields::{Fields, LONG_TEXT, SHORT_TEXT};
 
-/// What a template may name; each stands for a value of the job.
+/// The placeholders of a template, each for a value of the job.
 const VARIABLES: [&str; 4] = ["[CUSTOMER_NAME]", "[SERVICE_NAME]", "[LOCATION]", "[SCHEDULED_DATE]"];
 
 pub(crate) fn routes() -> OpenApiRouter<ApiState> {
@@ -87,7 +87,7 @@ struct TemplatesRequest {
     negotiation_body: Option<String>,
 }
 
-/// A field that is there: null is an empty text. One that is not there stays `None`, by its default.
+/// Reads null as an empty text. A missing field stays `None`, by its default.
 fn null_as_blank<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(Some(Option::deserialize(deserializer)?.unwrap_or_default()))
 }
