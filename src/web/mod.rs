@@ -5,6 +5,7 @@ pub mod docs;
 pub mod extract;
 pub mod fields;
 pub mod health;
+pub mod home;
 pub mod layers;
 pub mod origin;
 pub mod page;
