@@ -81,7 +81,8 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 impl Config {
-    /// Reads the configuration from `lookup`, which returns a value by its secret's name. An empty value counts as missing.
+    /// Reads the configuration from `lookup`, which returns a value by its secret's name. An empty value counts as
+    /// missing.
     ///
     /// # Errors
     /// Names every missing or malformed setting and what to put there. Never shows a value.

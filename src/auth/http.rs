@@ -15,13 +15,16 @@ use uuid::Uuid;
 use super::queries::{self, NewCustomer, NewProvider, NewUser};
 use super::{AccessTokens, Caller, Passwords, RefreshTokenLifetime, password, token};
 use crate::db::{Pooler, Tx};
-use crate::error::{Error, Result, violates};
+use crate::error::{Error, Result, invalid, violates};
 use crate::notifications::{self, NewNotification, NotificationType, Notifier};
 use crate::state::ApiState;
 use crate::types::{Cents, Role, UserId};
 use crate::web::MessageView;
 use crate::web::extract::Json;
 use crate::web::fields::{self, Fields, LONG_TEXT, SHORT_TEXT};
+
+/// The rule of the field `role`.
+const ROLE_RULE: &str = "must be customer or service_provider";
 
 /// How long a refresh token remains valid after its exchange: browser tabs refresh in parallel.
 const REPLACED_GRACE: chrono::Duration = chrono::Duration::seconds(30);
@@ -290,7 +293,7 @@ async fn refresh(
     let presented = request
         .refresh_token
         .filter(|token| !token.is_empty())
-        .ok_or_else(|| crate::error::invalid("refreshToken", "must not be empty"))?;
+        .ok_or_else(|| invalid("refreshToken", "must not be empty"))?;
     let digest = token::refresh_token_digest(&presented);
     let now = Utc::now();
     let mut tx = pooler.write().await?;
@@ -348,71 +351,65 @@ impl Profile {
 }
 
 impl RegisterRequest {
-    fn check(self) -> Result<Registration> {
+    fn check(mut self) -> Result<Registration> {
         let mut rules = Fields::new();
         let email = self.email.as_deref().and_then(fields::email).unwrap_or_default();
         rules.check("email", !email.is_empty(), "must be an e-mail address");
         let phone_number = self.phone_number.as_deref().and_then(fields::us_phone_number).unwrap_or_default();
         rules.check("phoneNumber", !phone_number.is_empty(), "must be a US phone number");
-        let password = self.password.unwrap_or_default();
+        let password = self.password.take().unwrap_or_default();
         rules.check(
             "password",
             password::acceptable_length(&password),
             "must be at least 8 characters, and at most 256 bytes",
         );
-        let first_name = rules.text("firstName", self.first_name, SHORT_TEXT);
-        let last_name = rules.text("lastName", self.last_name, SHORT_TEXT);
-        let region = rules.text("region", self.region, SHORT_TEXT);
-
+        let first_name = rules.text("firstName", self.first_name.take(), SHORT_TEXT);
+        let last_name = rules.text("lastName", self.last_name.take(), SHORT_TEXT);
+        let region = rules.text("region", self.region.take(), SHORT_TEXT);
         let profile = match self.role.as_deref() {
-            Some("customer" | "CUSTOMER") => Profile::Customer(NewCustomer {
-                address: rules.text("address", self.address, SHORT_TEXT),
-                region,
-                zipcode: self
-                    .zipcode
-                    .filter(|zip| !zip.trim().is_empty())
-                    .map(|zip| rules.zip_code("zipcode", Some(&zip))),
-                city: rules.optional_text("city", self.city, SHORT_TEXT),
-                state: rules.optional_text("state", self.state, SHORT_TEXT),
-            }),
-            Some("service_provider" | "PROVIDER") => {
-                let website_url = rules.optional_text("websiteUrl", self.website_url, 2000);
-                if let Some(website_url) = &website_url {
-                    rules.web_url("websiteUrl", website_url);
-                }
-                rules.check("acceptedTerms", self.accepted_terms == Some(true), "must be true");
-                rules.check(
-                    "experience",
-                    self.experience.is_none_or(|years| (0..=100).contains(&years)),
-                    "must be 0 to 100 years",
-                );
-                let (min_price, max_price) = (self.min_price, self.max_price);
-                rules.check(
-                    "minPrice",
-                    min_price.zip(max_price).is_none_or(|(min, max)| min <= max),
-                    "must not be above maxPrice",
-                );
-                Profile::Provider(NewProvider {
-                    business_name: rules.text("businessName", self.business_name, SHORT_TEXT),
-                    service_type: rules.optional_text("serviceType", self.service_type, SHORT_TEXT),
-                    experience_years: self.experience,
-                    experience_level: rules.optional_text("experienceLevel", self.experience_level, SHORT_TEXT),
-                    description: rules.optional_text("description", self.description, LONG_TEXT),
-                    location: rules.optional_text("location", self.location, SHORT_TEXT),
-                    website_url,
-                    zip_codes: rules.zip_codes("zipCodes", &self.zip_codes.unwrap_or_default()),
-                    min_price_cents: min_price.map(|price| price.0),
-                    max_price_cents: max_price.map(|price| price.0),
-                    region,
-                    area: rules.optional_text("area", self.area, SHORT_TEXT),
-                })
-            }
-            _ => {
-                rules.refuse("role", "must be customer or service_provider");
-                return Err(rules.finish().err().unwrap_or(Error::Malformed("role".into())));
-            }
+            Some("customer" | "CUSTOMER") => Some(Profile::Customer(self.customer(&mut rules, region))),
+            Some("service_provider" | "PROVIDER") => Some(Profile::Provider(self.provider(&mut rules, region))),
+            _ => None,
         };
+        rules.check("role", profile.is_some(), ROLE_RULE);
         rules.finish()?;
+        let profile = profile.ok_or_else(|| invalid("role", ROLE_RULE))?;
         Ok(Registration { email, phone_number, password, first_name, last_name, profile })
+    }
+
+    fn customer(self, rules: &mut Fields, region: String) -> NewCustomer {
+        NewCustomer {
+            address: rules.text("address", self.address, SHORT_TEXT),
+            region,
+            zipcode: self.zipcode.filter(|zip| !zip.trim().is_empty()).map(|zip| rules.zip_code("zipcode", Some(&zip))),
+            city: rules.optional_text("city", self.city, SHORT_TEXT),
+            state: rules.optional_text("state", self.state, SHORT_TEXT),
+        }
+    }
+
+    fn provider(self, rules: &mut Fields, region: String) -> NewProvider {
+        let website_url = rules.optional_text("websiteUrl", self.website_url, 2000);
+        if let Some(website_url) = &website_url {
+            rules.web_url("websiteUrl", website_url);
+        }
+        rules.check("acceptedTerms", self.accepted_terms == Some(true), "must be true");
+        let is_experience = self.experience.is_none_or(|years| (0..=100).contains(&years));
+        rules.check("experience", is_experience, "must be 0 to 100 years");
+        let is_range = self.min_price.zip(self.max_price).is_none_or(|(min, max)| min <= max);
+        rules.check("minPrice", is_range, "must not be above maxPrice");
+        NewProvider {
+            business_name: rules.text("businessName", self.business_name, SHORT_TEXT),
+            service_type: rules.optional_text("serviceType", self.service_type, SHORT_TEXT),
+            experience_years: self.experience,
+            experience_level: rules.optional_text("experienceLevel", self.experience_level, SHORT_TEXT),
+            description: rules.optional_text("description", self.description, LONG_TEXT),
+            location: rules.optional_text("location", self.location, SHORT_TEXT),
+            website_url,
+            zip_codes: rules.zip_codes("zipCodes", &self.zip_codes.unwrap_or_default()),
+            min_price_cents: self.min_price.map(|price| price.0),
+            max_price_cents: self.max_price.map(|price| price.0),
+            region,
+            area: rules.optional_text("area", self.area, SHORT_TEXT),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Registration, login, and the identity of callers.
 //!
-//! Invariants: passwords are stored as Argon2id hashes only, and refresh tokens as digests only. The reuse of a replaced
-//! token revokes its whole family. LSMs and admins cannot register themselves.
+//! Invariants: passwords are stored as Argon2id hashes only, and refresh tokens as digests only. The reuse of a
+//! replaced token revokes its whole family. LSMs and admins cannot register themselves.
 
 pub mod caller;
 mod http;

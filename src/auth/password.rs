@@ -58,8 +58,8 @@ impl Passwords {
         .await
     }
 
-    /// Whether `password` matches. Without a hash (an unknown user) it does the same work, so that the time taken does not
-    /// reveal who has an account.
+    /// Whether `password` matches. Without a hash (an unknown user) it does the same work, so that the time taken does
+    /// not reveal who has an account.
     ///
     /// # Errors
     /// As [`hash`](Self::hash).

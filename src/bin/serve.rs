@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::io::IsTerminal as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -55,23 +55,14 @@ async fn run() -> anyhow::Result<()> {
     let lookup =
         |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty()).or_else(|| secrets.get(name).cloned());
     let config = Config::from_lookup(lookup)?;
-    let host: IpAddr = setting(lookup, "HOST")
-        .unwrap_or_else(|| "0.0.0.0".into())
-        .parse()
-        .map_err(|_| anyhow!("HOST must be an IP address, such as 127.0.0.1 or 0.0.0.0."))?;
-    let port: u16 = setting(lookup, "PORT")
-        .unwrap_or_else(|| "8000".into())
-        .parse()
-        .map_err(|_| anyhow!("PORT must be a port number."))?;
-
+    let address = read_address(lookup)?;
     let stall_timeout = config.heartbeat.interval + config.heartbeat.timeout;
     let app = tokio::select! {
         started = stm_backend::start(config) => started?,
         () = stopping.cancelled() => return Ok(()),
     };
-    let listener = TcpListener::bind((host, port))
-        .await
-        .with_context(|| format!("HOST and PORT: cannot listen at {host}:{port}"))?;
+    let listener =
+        TcpListener::bind(address).await.with_context(|| format!("HOST and PORT: cannot listen at {address}"))?;
     let port = listener.local_addr()?.port();
     let listener = listener.tap_io(move |connection| {
         // Chat packets are small and must not be delayed by Nagle's algorithm.
@@ -108,6 +99,19 @@ where
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Reads `HOST` and `PORT`.
+fn read_address(lookup: impl Fn(&str) -> Option<String>) -> anyhow::Result<SocketAddr> {
+    let host: IpAddr = setting(&lookup, "HOST")
+        .unwrap_or_else(|| "0.0.0.0".into())
+        .parse()
+        .map_err(|_| anyhow!("HOST must be an IP address, such as 127.0.0.1 or 0.0.0.0."))?;
+    let port: u16 = setting(&lookup, "PORT")
+        .unwrap_or_else(|| "8000".into())
+        .parse()
+        .map_err(|_| anyhow!("PORT must be a port number."))?;
+    Ok(SocketAddr::new(host, port))
 }
 
 /// Reads the first of `Secrets.dev.toml` and `Secrets.toml` that exists. Both may be missing.

@@ -1,6 +1,7 @@
 //! The services on offer, and the search for services and providers. Public.
 //!
-//! Invariant: only approved services and active providers are shown, and never a provider's e-mail address or phone number.
+//! Invariant: only approved services and active providers are shown, and never a provider's e-mail address or phone
+//! number.
 
 mod search;
 mod services;

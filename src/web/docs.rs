@@ -13,7 +13,8 @@ use crate::error::Problem;
 /// The frame of the document, which the handlers fill.
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "STM Backend", description = "A marketplace for home services: customers book providers, and they chat about the job. The chat itself is Socket.IO, namespace /chat, described by /asyncapi.json."),
+    info(title = "STM Backend", description = "A marketplace for home services: customers book providers, and they chat \
+        about the job. The chat itself is Socket.IO, namespace /chat, described by /asyncapi.json."),
     components(schemas(Problem)),
     tags(
         (name = "auth", description = "Registration, login, and who is calling"),

@@ -61,8 +61,8 @@ fn is_json(content_type: Option<&header::HeaderValue>) -> bool {
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
-/// The rule that a field breaks: serde's "invalid type: string "x", expected u32 at line 1 column 9" without position and
-/// Rust types.
+/// The rule that a field breaks: serde's "invalid type: string "x", expected u32 at line 1 column 9" without position
+/// and Rust types.
 fn explain(why: &serde_json::Error) -> String {
     let text = why.to_string();
     let text = text.split(" at line ").next().unwrap_or_default();

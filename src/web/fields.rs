@@ -79,7 +79,7 @@ impl Fields {
         zip.unwrap_or_default()
     }
 
-    /// A list of 1 to [`MAX_ZIP_CODES`] ZIP codes: each once, in the order of the request.
+    /// A list of 1 to 200 ZIP codes: each once, in the order of the request.
     pub fn zip_codes(&mut self, field: &'static str, values: &[String]) -> Vec<String> {
         self.check(field, (1..=MAX_ZIP_CODES).contains(&values.len()), "must hold 1 to 200 ZIP codes");
         let mut zip_codes: Vec<String> = Vec::new();
@@ -99,8 +99,8 @@ impl Fields {
         self.check(field, ok, "must be an http or https URL");
     }
 
-    /// An appointment, neither past nor far away. A date without a time means its first moment in UTC, so the last 24 hours
-    /// are accepted.
+    /// An appointment, neither past nor far away. A date without a time means its first moment in UTC, so the last 24
+    /// hours are accepted.
     pub fn appointment(&mut self, field: &'static str, date: Option<DateTime<Utc>>, now: DateTime<Utc>) {
         let is_past = date.is_some_and(|date| date < now - Duration::days(1));
         let is_far = date.is_some_and(|date| date > now + Duration::days(2 * 366));

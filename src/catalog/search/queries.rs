@@ -303,7 +303,8 @@ pub(super) async fn find_named(pooler: &Pooler, words: &Words) -> sqlx::Result<O
     Ok(row.map(|row| (row.id, row.name)))
 }
 
-/// ZIP codes that an active provider serves, where the code or a word of the region begins like the query; at most `limit`.
+/// ZIP codes that an active provider serves, where the code or a word of the region begins like the query; at most
+/// `limit`.
 pub(super) async fn search_places(pooler: &Pooler, words: &Words, limit: i64) -> sqlx::Result<Vec<PlaceView>> {
     let rows = sqlx::query!(
         "select z.zip_code, served.region

@@ -12,8 +12,8 @@ pub(super) struct LockedRow {
     pub status: ProviderStatus,
 }
 
-/// Locks a user's provider row until the transaction ends, against bookings and changes of status. Returns `None` if the
-/// user is not a provider.
+/// Locks a user's provider row until the transaction ends, against bookings and changes of status. Returns `None` if
+/// the user is not a provider.
 pub(super) async fn lock(tx: &mut Tx<Pooler>, user_id: UserId) -> sqlx::Result<Option<LockedRow>> {
     sqlx::query_as!(
         LockedRow,
@@ -27,8 +27,8 @@ pub(super) async fn lock(tx: &mut Tx<Pooler>, user_id: UserId) -> sqlx::Result<O
     .await
 }
 
-/// The number of a provider's jobs that are new or in progress. A separate statement after [`lock`]: under READ COMMITTED
-/// the one that waited for the row lock still sees all other rows as of before the wait.
+/// The number of a provider's jobs that are new or in progress. A separate statement after [`lock`]: under READ
+/// COMMITTED the one that waited for the row lock still sees all other rows as of before the wait.
 pub(super) async fn count_open_jobs(tx: &mut Tx<Pooler>, provider: ProviderId) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"select count(*) as "open!" from stm.jobs where provider_id = $1 and status in ('new', 'in_progress')"#,

@@ -101,8 +101,8 @@ pub(super) struct ProfileChange {
     pub zip_codes: Option<Vec<String>>,
 }
 
-/// Changes a profile except its ZIP codes, and locks the provider's row until the transaction ends. A lowest price above
-/// the highest violates `providers_price_range`. Returns `None` if the user is not a provider, or is banned.
+/// Changes a profile except its ZIP codes, and locks the provider's row until the transaction ends. A lowest price
+/// above the highest violates `providers_price_range`. Returns `None` if the user is not a provider, or is banned.
 pub(super) async fn set(
     tx: &mut Tx<Pooler>,
     user_id: UserId,

@@ -13,8 +13,8 @@ pub(super) struct LinkedRow {
     pub is_new: bool,
 }
 
-/// Adds an approved service to those that a provider offers, unless it is among them. Returns `None` if there is no such
-/// service, or the user is not a provider, or is banned.
+/// Adds an approved service to those that a provider offers, unless it is among them. Returns `None` if there is no
+/// such service, or the user is not a provider, or is banned.
 pub(super) async fn insert(
     tx: &mut Tx<Pooler>,
     user_id: UserId,
