@@ -1,4 +1,4 @@
-//! Everything that can be set, read once at start from Shuttle's secrets or from the environment.
+//! The settings, read once at start from Shuttle's secrets or from the environment.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::web::origin::AllowedOrigins;
 
-/// How often the server asks each client whether it is there, and how long it waits for the answer.
+/// The heartbeat of Socket.IO connections.
 #[derive(Debug, Clone, Copy)]
 pub struct Heartbeat {
-    /// Between two pings.
+    /// The time between two pings.
     pub interval: Duration,
-    /// From ping to pong.
+    /// The maximum time from ping to pong.
     pub timeout: Duration,
 }
 
@@ -41,18 +41,18 @@ pub struct Config {
     pub access_token_expires_in: Duration,
     /// `REFRESH_TOKEN_EXPIRES_IN_S`: lifetime of a refresh token, in seconds, default 30 days.
     pub refresh_token_expires_in: Duration,
-    /// `PING_INTERVAL_S`, `PING_TIMEOUT_S`: how often sockets are asked whether they are there, and how long they
-    /// may take to answer, in seconds, 1 to 300 each, default 25 and 20.
+    /// `PING_INTERVAL_S`, `PING_TIMEOUT_S`: how often the server pings a socket, and how long it waits for the pong, in
+    /// seconds, 1 to 300 each, default 25 and 20.
     pub heartbeat: Heartbeat,
     /// `ALLOWED_ORIGINS`: comma-separated origins of browser clients; exact, or `https://*.suffix`. Default: none.
     pub allowed_origins: AllowedOrigins,
     /// `DEMO_DATA`: load demo users and services at start; refused unless both databases are on this machine.
     pub demo_data: bool,
-    /// What is set and no longer has an effect: sentences for the log.
+    /// Settings that no longer have an effect, as sentences for the log.
     pub warnings: Vec<String>,
 }
 
-/// All that is wrong with the configuration, at once.
+/// All errors of the configuration.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ConfigError(Vec<String>);
 
@@ -65,11 +65,11 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 impl Config {
-    /// Reads the configuration from `lookup`, which knows a value by its secret's name.
-    /// An empty value counts as missing.
+    /// Reads the configuration from `lookup`, which returns a value by its secret's name. An empty value counts as
+    /// missing.
     ///
     /// # Errors
-    /// Every missing or malformed value, each named with what to put there. Never a value.
+    /// Names every missing or malformed setting and what to put there. Never shows a value.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let mut read = Reader { lookup, problems: Vec::new() };
 
@@ -144,7 +144,7 @@ pub fn setting(lookup: impl Fn(&str) -> Option<String>, name: &str) -> Option<St
     lookup(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
 }
 
-/// Reads values and collects what is wrong with them.
+/// Reads values and collects their errors.
 struct Reader<L> {
     lookup: L,
     problems: Vec<String>,
@@ -211,7 +211,7 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         }
     }
 
-    /// Settings that are gone.
+    /// Warnings about settings that no longer exist.
     fn retired(&self) -> Vec<String> {
         self.get("POOLER_STATEMENTS")
             .map(|_| {

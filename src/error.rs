@@ -1,5 +1,9 @@
-//! What can go wrong with a request, and how a client is told: RFC 9457 problem details, with the members
-//! that today's clients read.
+//! The errors of a request, and how clients see them: RFC 9457 problem details, with the extra members that today's
+//! clients read.
+//!
+//! Why one type: every handler returns it with `?`, and one place decides on status, code and what is logged. A variant
+//! stands for a status; a status has several where the body or the log differs. Causes from the database or from
+//! ourselves go to the log only, under the request's id.
 
 use std::borrow::Cow;
 
@@ -11,43 +15,43 @@ use utoipa::ToSchema;
 /// The result of a handler.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a request is not fulfilled: a variant per status.
+/// Why a request fails.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// 400: the request cannot be read.
+    /// 400: the request cannot be parsed.
     #[error("{0}")]
     Malformed(String),
-    /// 400: fields break rules, each named.
+    /// 400: fields break rules. Names all of them at once.
     #[error("invalid fields")]
     Invalid(Vec<FieldError>),
-    /// 400: every field is fine by itself, but the request cannot be carried out. A code and a sentence.
+    /// 400: each field is valid, but the request as a whole is not. A code and a sentence.
     #[error("{1}")]
     Refused(&'static str, String),
-    /// 401: no token, or not a good one.
+    /// 401: the token is missing or invalid.
     #[error("{0}")]
     Unauthorized(&'static str),
-    /// 403: known, but not allowed. A code and a sentence.
+    /// 403: the caller is known, but not allowed. A code and a sentence.
     #[error("{1}")]
     Forbidden(&'static str, &'static str),
-    /// 404: there is no such thing, or it is somebody else's.
+    /// 404: it does not exist, or belongs to another user: the two look the same, so that ids reveal nothing.
     #[error("{0} not found")]
     NotFound(&'static str),
-    /// 409: the present state does not allow it. A code and a sentence.
+    /// 409: the current state does not allow it. A code and a sentence.
     #[error("{1}")]
     Conflict(&'static str, String),
-    /// 422: understood, but at odds with what was sent before. A code and a sentence.
+    /// 422: the request contradicts an earlier one. A code and a sentence.
     #[error("{1}")]
     Unprocessable(&'static str, String),
-    /// 429: too much. Seconds to wait.
+    /// 429: too many requests. Seconds to wait.
     #[error("too many requests")]
     TooManyRequests(u32),
-    /// 503: a database cannot be reached, or has no connection free.
+    /// 503: the database is unreachable, overloaded, or has no free connection. The client may retry.
     #[error("the service is temporarily unavailable")]
     Unavailable(#[source] sqlx::Error),
-    /// 500: the database said something unexpected.
+    /// 500: an unexpected database error.
     #[error("internal error")]
     Database(#[source] sqlx::Error),
-    /// 500: a defect of ours.
+    /// 500: a defect of this program.
     #[error("internal error")]
     Internal(#[source] anyhow::Error),
 }
@@ -99,7 +103,7 @@ enum Message {
 }
 
 impl Problem {
-    /// A problem that its status alone describes.
+    /// The problem of a response that has only a status, such as those of axum and its layers.
     pub(crate) fn of_status(status: StatusCode) -> Self {
         let (code, detail) = match status {
             StatusCode::NOT_FOUND => ("route_not_found", "there is no such route"),
@@ -139,7 +143,7 @@ impl Problem {
         problem
     }
 
-    /// The response, with the id by which its log lines are found.
+    /// The response, with the request id under which its log lines are found.
     pub(crate) fn into_response(mut self, request_id: Option<String>) -> Response {
         self.request_id = request_id;
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -150,7 +154,7 @@ impl Problem {
 }
 
 impl Error {
-    /// The stable word for programs, and the sentence for people: what a socket is told.
+    /// The code for programs and the sentence for people, as a socket receives them.
     #[must_use]
     pub fn code_and_message(&self) -> (&'static str, String) {
         let problem = self.problem();
@@ -176,9 +180,9 @@ impl Error {
     }
 }
 
-/// Carries the problem and, for defects, its cause to the layer that logs and renders it (`web::layers`).
+/// Carries the problem, and the cause of a 5xx, to the layer that logs and renders it (`web::layers`).
 #[derive(Clone)]
-pub(crate) struct Told {
+pub(crate) struct Reported {
     pub(crate) problem: Problem,
     pub(crate) cause: Option<std::sync::Arc<Error>>,
 }
@@ -202,12 +206,12 @@ impl IntoResponse for Error {
         }
         let cause = matches!(self, Self::Unavailable(_) | Self::Database(_) | Self::Internal(_))
             .then(|| std::sync::Arc::new(self));
-        response.extensions_mut().insert(Told { problem, cause });
+        response.extensions_mut().insert(Reported { problem, cause });
         response
     }
 }
 
-/// Shorthand for a single field that breaks a rule.
+/// The error of a single field that breaks a rule.
 pub(crate) fn invalid(field: impl Into<Cow<'static, str>>, rule: &str) -> Error {
     let field = field.into();
     Error::Invalid(vec![FieldError { message: format!("{field} {rule}"), field }])
@@ -215,13 +219,14 @@ pub(crate) fn invalid(field: impl Into<Cow<'static, str>>, rule: &str) -> Error 
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        if matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) || doors::is_connection_loss(&error) {
+        if matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) || crate::db::is_connection_loss(&error)
+        {
             return Self::Unavailable(error);
         }
-        match doors::sqlstate(&error).as_deref() {
-            // Text PostgreSQL cannot hold: NUL, in text or in JSON.
+        match crate::db::sqlstate(&error).as_deref() {
+            // PostgreSQL cannot store NUL, in text or in JSON.
             Some("22021" | "22P05") => Self::Malformed("text must not contain the character U+0000".into()),
-            // Statement or lock time-out, deadlock, too many connections: try again.
+            // Statement or lock timeout, deadlock, serialization failure, too many connections: a retry may succeed.
             Some("57014" | "55P03" | "40P01" | "40001" | "53300") => Self::Unavailable(error),
             _ => Self::Database(error),
         }
@@ -234,7 +239,7 @@ impl From<anyhow::Error> for Error {
     }
 }
 
-/// Is `error` the violation of this constraint? Uniqueness is the database's to decide.
+/// Whether `error` is a violation of this constraint. Uniqueness is checked by the database alone.
 pub(crate) fn violates(error: &sqlx::Error, constraint: &str) -> bool {
     error.as_database_error().and_then(|error| error.constraint()) == Some(constraint)
 }

@@ -5,7 +5,7 @@ use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::state::ApiState;
-use crate::web::{docs, health};
+use crate::web::{docs, health, home};
 use crate::{
     auth, catalog, chat, customers, disputes, jobs, negotiation, notifications, providers, realtime, reviews,
     service_requests,
@@ -29,7 +29,7 @@ fn features() -> OpenApiRouter<ApiState> {
 /// REST, health, and the documents that describe them and the sockets.
 pub fn router(state: ApiState, doors: health::Doors) -> Router {
     let (routes, api) = features().with_state(state).merge(health::routes().with_state(doors)).split_for_parts();
-    routes.merge(docs::routes(docs::complete(api))).merge(realtime::asyncapi::routes())
+    routes.merge(home::routes()).merge(docs::routes(docs::complete(api))).merge(realtime::asyncapi::routes())
 }
 
 /// The OpenAPI document, for the snapshot.

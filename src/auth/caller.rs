@@ -1,4 +1,4 @@
-//! Who is calling, as extractors: a handler that does not name one has no `who`.
+//! The caller, as extractors: a handler without one has no `who`.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use super::AccessTokens;
 use crate::error::Error;
 use crate::types::{Role, UserId};
 
-/// Anybody with a good access token.
+/// A user with a valid access token, in any role.
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// The user.
     pub user_id: UserId,
     /// The user's role.
     pub role: Role,
-    /// The login that the token was issued to; none in a token from before there was one.
+    /// The login that the token was issued to. `None` in tokens that predate logins.
     pub login: Option<Uuid>,
 }
 
@@ -38,7 +38,7 @@ where
     }
 }
 
-/// Declares the extractor of a role: anybody in another one gets 403, an admin too.
+/// Declares the extractor of a role. Every other role receives 403, admins included.
 macro_rules! in_role {
     ($(#[$meta:meta])* $name:ident($role:ident, $refusal:literal)) => {
         $(#[$meta])*
@@ -82,7 +82,7 @@ in_role! {
     Lsm(LocalServiceManager, "this is for local service managers only")
 }
 
-/// The token of an `Authorization: Bearer` header (RFC 6750, section 2.1); the scheme's case does not matter.
+/// The token of an `Authorization: Bearer` header (RFC 6750, section 2.1). The scheme is case-insensitive.
 #[must_use]
 pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;

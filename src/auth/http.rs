@@ -1,4 +1,4 @@
-//! `/auth`: register, log in, refresh, who am I.
+//! `/auth`: registration, login, token refresh, logout, and the current user.
 
 use std::sync::Arc;
 
@@ -12,21 +12,21 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::queries::{self, NewCustomer, NewProvider, NewUser, UserRow};
+use super::queries::{self, NewCustomer, NewProvider, NewUser};
 use super::{AccessTokens, Caller, Passwords, RefreshTokenLifetime, password, token};
-use crate::error::{Error, Result, violates};
+use crate::db::{Pooler, Tx};
+use crate::error::{Error, Result, invalid, violates};
 use crate::notifications::{self, NewNotification, NotificationType, Notifier};
 use crate::state::ApiState;
 use crate::types::{Cents, Role, UserId};
 use crate::web::MessageView;
 use crate::web::extract::Json;
 use crate::web::fields::{self, Fields, LONG_TEXT, SHORT_TEXT};
-use doors::{Pooler, Tx};
 
-/// The most ZIP codes a provider may serve.
-const MAX_ZIP_CODES: usize = 200;
+/// The rule of the field `role`.
+const ROLE_RULE: &str = "must be customer or service_provider";
 
-/// For this long after its exchange a refresh token still answers: browser tabs refresh in parallel.
+/// How long a refresh token remains valid after its exchange: browser tabs refresh in parallel.
 const REPLACED_GRACE: chrono::Duration = chrono::Duration::seconds(30);
 
 /// The feature's routes.
@@ -94,20 +94,14 @@ struct SessionView {
 }
 
 /// A user, as shown to the user.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct UserView {
-    id: UserId,
-    email: String,
-    first_name: String,
-    last_name: String,
-    role: Role,
-}
-
-impl From<UserRow> for UserView {
-    fn from(row: UserRow) -> Self {
-        Self { id: row.id, email: row.email, first_name: row.first_name, last_name: row.last_name, role: row.role }
-    }
+pub(super) struct UserView {
+    pub id: UserId,
+    pub email: String,
+    pub first_name: String,
+    pub last_name: String,
+    pub role: Role,
 }
 
 enum Profile {
@@ -129,7 +123,11 @@ struct Registration {
 /// # Errors
 /// 400 a field breaks a rule, or no active LSM serves the provider's region. 409 the e-mail address is taken.
 #[utoipa::path(post, path = "/auth/register", tag = "auth", request_body = RegisterRequest,
-    responses((status = 201, body = SessionView), (status = 400, description = "A field breaks a rule, or no active LSM serves the region"), (status = 409, description = "The e-mail address is taken")))]
+    responses(
+        (status = 201, body = SessionView),
+        (status = 400, description = "A field breaks a rule, or no active LSM serves the region"),
+        (status = 409, description = "The e-mail address is taken"),
+    ))]
 async fn register(
     State(pooler): State<Pooler>,
     State(passwords): State<Passwords>,
@@ -173,7 +171,7 @@ async fn register(
     Ok((StatusCode::CREATED, Json(SessionView { user, access_token, refresh_token })))
 }
 
-/// Attaches the provider to its region's LSM, and tells the LSM.
+/// Inserts a provider under its region's LSM, and notifies the LSM.
 async fn insert_provider(
     tx: &mut Tx<Pooler>,
     user_id: UserId,
@@ -189,13 +187,13 @@ async fn insert_provider(
         recipient_id: lsm.user_id,
         kind: NotificationType::System,
         title: "New provider".into(),
-        message: format!("{} has registered and waits for your approval", provider.business_name),
+        message: format!("{} has registered and is waiting for your approval", provider.business_name),
         metadata: serde_json::json!({"providerUserId": user_id}),
     };
     Ok(notifications::queries::insert(tx, notification).await?)
 }
 
-/// Begins a family of refresh tokens: one login on one device.
+/// Opens a login on one device: a new family of refresh tokens.
 async fn open_login(tx: &mut Tx<Pooler>, user_id: UserId, expires_at: DateTime<Utc>) -> sqlx::Result<(Uuid, String)> {
     let family_id = Uuid::now_v7();
     let (token, digest) = token::new_refresh_token();
@@ -217,7 +215,11 @@ struct LoginRequest {
 /// # Errors
 /// 401 no such e-mail address and password. 403 banned.
 #[utoipa::path(post, path = "/auth/login", tag = "auth", request_body = LoginRequest,
-    responses((status = 200, body = SessionView), (status = 401, description = "No such e-mail address and password"), (status = 403, description = "Banned")))]
+    responses(
+        (status = 200, body = SessionView),
+        (status = 401, description = "No such e-mail address and password"),
+        (status = 403, description = "Banned"),
+    ))]
 async fn login(
     State(pooler): State<Pooler>,
     State(passwords): State<Passwords>,
@@ -250,7 +252,7 @@ async fn login(
     let (login, refresh_token) = open_login(&mut tx, user.id, now + lifetime.0).await?;
     tx.commit().await?;
     let access_token = access_tokens.issue(user.id, user.email.clone(), user.role, Some(login), now)?;
-    Ok(Json(SessionView { user: user.into(), access_token, refresh_token }))
+    Ok(Json(SessionView { user, access_token, refresh_token }))
 }
 
 /// A refresh token.
@@ -275,7 +277,11 @@ struct TokensView {
 /// # Errors
 /// 401 unknown, expired, revoked or reused. 403 banned.
 #[utoipa::path(post, path = "/auth/refresh", tag = "auth", request_body = RefreshRequest,
-    responses((status = 200, body = TokensView), (status = 401, description = "Unknown, expired, revoked or reused"), (status = 403, description = "Banned")))]
+    responses(
+        (status = 200, body = TokensView),
+        (status = 401, description = "Unknown, expired, revoked or reused"),
+        (status = 403, description = "Banned"),
+    ))]
 async fn refresh(
     State(pooler): State<Pooler>,
     State(access_tokens): State<Arc<AccessTokens>>,
@@ -287,7 +293,7 @@ async fn refresh(
     let presented = request
         .refresh_token
         .filter(|token| !token.is_empty())
-        .ok_or_else(|| crate::error::invalid("refreshToken", "must not be empty"))?;
+        .ok_or_else(|| invalid("refreshToken", "must not be empty"))?;
     let digest = token::refresh_token_digest(&presented);
     let now = Utc::now();
     let mut tx = pooler.write().await?;
@@ -315,7 +321,7 @@ async fn refresh(
 #[utoipa::path(post, path = "/auth/logout", tag = "auth", security(("access_token" = [])),
     responses((status = 200, body = MessageView), (status = 401, description = "No good access token")))]
 async fn logout(State(pooler): State<Pooler>, who: Caller) -> Result<Json<MessageView>> {
-    // A token from before logins were named in it ends nothing but itself, when it expires.
+    // A token that predates logins has nothing to revoke; it ends when it expires.
     if let Some(login) = who.login {
         let mut tx = pooler.write().await?;
         queries::set_family_revoked(&mut tx, login, Utc::now()).await?;
@@ -328,11 +334,11 @@ async fn logout(State(pooler): State<Pooler>, who: Caller) -> Result<Json<Messag
 ///
 /// # Errors
 /// 401 no good token, or its user is banned or gone.
-#[utoipa::path(get, path = "/auth/me", tag = "auth", security(("access_token" = [])), responses((status = 200, body = UserView), (status = 401, description = "No good access token")))]
+#[utoipa::path(get, path = "/auth/me", tag = "auth", security(("access_token" = [])),
+    responses((status = 200, body = UserView), (status = 401, description = "No good access token")))]
 async fn me(State(pooler): State<Pooler>, who: Caller) -> Result<Json<UserView>> {
     let user = queries::find_user(&pooler, who.user_id).await?;
-    let user = user.ok_or(Error::Unauthorized("this account cannot be used any more"))?;
-    Ok(Json(user.into()))
+    user.map(Json).ok_or(Error::Unauthorized("this account cannot be used any more"))
 }
 
 impl Profile {
@@ -345,84 +351,65 @@ impl Profile {
 }
 
 impl RegisterRequest {
-    fn check(self) -> Result<Registration> {
+    fn check(mut self) -> Result<Registration> {
         let mut rules = Fields::new();
         let email = self.email.as_deref().and_then(fields::email).unwrap_or_default();
         rules.check("email", !email.is_empty(), "must be an e-mail address");
         let phone_number = self.phone_number.as_deref().and_then(fields::us_phone_number).unwrap_or_default();
         rules.check("phoneNumber", !phone_number.is_empty(), "must be a US phone number");
-        let password = self.password.unwrap_or_default();
+        let password = self.password.take().unwrap_or_default();
         rules.check(
             "password",
             password::acceptable_length(&password),
             "must be at least 8 characters, and at most 256 bytes",
         );
-        let first_name = rules.text("firstName", self.first_name, SHORT_TEXT);
-        let last_name = rules.text("lastName", self.last_name, SHORT_TEXT);
-        let region = rules.text("region", self.region, SHORT_TEXT);
-
+        let first_name = rules.text("firstName", self.first_name.take(), SHORT_TEXT);
+        let last_name = rules.text("lastName", self.last_name.take(), SHORT_TEXT);
+        let region = rules.text("region", self.region.take(), SHORT_TEXT);
         let profile = match self.role.as_deref() {
-            Some("customer" | "CUSTOMER") => Profile::Customer(NewCustomer {
-                address: rules.text("address", self.address, SHORT_TEXT),
-                region,
-                zipcode: self
-                    .zipcode
-                    .filter(|zip| !zip.trim().is_empty())
-                    .map(|zip| rules.zip_code("zipcode", Some(&zip))),
-                city: rules.optional_text("city", self.city, SHORT_TEXT),
-                state: rules.optional_text("state", self.state, SHORT_TEXT),
-            }),
-            Some("service_provider" | "PROVIDER") => {
-                let website_url = rules.optional_text("websiteUrl", self.website_url, 2000);
-                if let Some(website_url) = &website_url {
-                    rules.web_url("websiteUrl", website_url);
-                }
-                rules.check("acceptedTerms", self.accepted_terms == Some(true), "must be true");
-                rules.check(
-                    "experience",
-                    self.experience.is_none_or(|years| (0..=100).contains(&years)),
-                    "must be 0 to 100 years",
-                );
-                let (min_price, max_price) = (self.min_price, self.max_price);
-                rules.check(
-                    "minPrice",
-                    min_price.zip(max_price).is_none_or(|(min, max)| min <= max),
-                    "must not be above maxPrice",
-                );
-                Profile::Provider(NewProvider {
-                    business_name: rules.text("businessName", self.business_name, SHORT_TEXT),
-                    service_type: rules.optional_text("serviceType", self.service_type, SHORT_TEXT),
-                    experience_years: self.experience,
-                    experience_level: rules.optional_text("experienceLevel", self.experience_level, SHORT_TEXT),
-                    description: rules.optional_text("description", self.description, LONG_TEXT),
-                    location: rules.optional_text("location", self.location, SHORT_TEXT),
-                    website_url,
-                    zip_codes: zip_codes(&mut rules, &self.zip_codes.unwrap_or_default()),
-                    min_price_cents: min_price.map(|price| price.0),
-                    max_price_cents: max_price.map(|price| price.0),
-                    region,
-                    area: rules.optional_text("area", self.area, SHORT_TEXT),
-                })
-            }
-            _ => {
-                rules.refuse("role", "must be customer or service_provider");
-                return Err(rules.finish().err().unwrap_or(Error::Malformed("role".into())));
-            }
+            Some("customer" | "CUSTOMER") => Some(Profile::Customer(self.customer(&mut rules, region))),
+            Some("service_provider" | "PROVIDER") => Some(Profile::Provider(self.provider(&mut rules, region))),
+            _ => None,
         };
+        rules.check("role", profile.is_some(), ROLE_RULE);
         rules.finish()?;
+        let profile = profile.ok_or_else(|| invalid("role", ROLE_RULE))?;
         Ok(Registration { email, phone_number, password, first_name, last_name, profile })
     }
-}
 
-/// Each ZIP code once, in the order given.
-fn zip_codes(rules: &mut Fields, given: &[String]) -> Vec<String> {
-    rules.check("zipCodes", (1..=MAX_ZIP_CODES).contains(&given.len()), "must hold 1 to 200 ZIP codes");
-    let mut zip_codes: Vec<String> = Vec::new();
-    for (index, given) in given.iter().take(MAX_ZIP_CODES).enumerate() {
-        let zip = rules.zip_code(format!("zipCodes[{index}]"), Some(given));
-        if !zip_codes.contains(&zip) {
-            zip_codes.push(zip);
+    fn customer(self, rules: &mut Fields, region: String) -> NewCustomer {
+        NewCustomer {
+            address: rules.text("address", self.address, SHORT_TEXT),
+            region,
+            zipcode: self.zipcode.filter(|zip| !zip.trim().is_empty()).map(|zip| rules.zip_code("zipcode", Some(&zip))),
+            city: rules.optional_text("city", self.city, SHORT_TEXT),
+            state: rules.optional_text("state", self.state, SHORT_TEXT),
         }
     }
-    zip_codes
+
+    fn provider(self, rules: &mut Fields, region: String) -> NewProvider {
+        let website_url = rules.optional_text("websiteUrl", self.website_url, 2000);
+        if let Some(website_url) = &website_url {
+            rules.web_url("websiteUrl", website_url);
+        }
+        rules.check("acceptedTerms", self.accepted_terms == Some(true), "must be true");
+        let is_experience = self.experience.is_none_or(|years| (0..=100).contains(&years));
+        rules.check("experience", is_experience, "must be 0 to 100 years");
+        let is_range = self.min_price.zip(self.max_price).is_none_or(|(min, max)| min <= max);
+        rules.check("minPrice", is_range, "must not be above maxPrice");
+        NewProvider {
+            business_name: rules.text("businessName", self.business_name, SHORT_TEXT),
+            service_type: rules.optional_text("serviceType", self.service_type, SHORT_TEXT),
+            experience_years: self.experience,
+            experience_level: rules.optional_text("experienceLevel", self.experience_level, SHORT_TEXT),
+            description: rules.optional_text("description", self.description, LONG_TEXT),
+            location: rules.optional_text("location", self.location, SHORT_TEXT),
+            website_url,
+            zip_codes: rules.zip_codes("zipCodes", &self.zip_codes.unwrap_or_default()),
+            min_price_cents: self.min_price.map(|price| price.0),
+            max_price_cents: self.max_price.map(|price| price.0),
+            region,
+            area: rules.optional_text("area", self.area, SHORT_TEXT),
+        }
+    }
 }

@@ -1,12 +1,12 @@
-//! Registration, login, and who is calling.
+//! Registration, login, and the identity of callers.
 //!
-//! Invariants: a password exists only as its Argon2id hash; a refresh token only as its digest, in a family
-//! that dies whole when a replaced token comes back; nobody registers as LSM or admin.
+//! Invariants: passwords are stored as Argon2id hashes only, and refresh tokens as digests only. The reuse of a
+//! replaced token revokes its whole family. LSMs and admins cannot register themselves.
 
 pub mod caller;
 mod http;
 pub mod password;
-pub mod queries;
+mod queries;
 pub mod token;
 
 pub use caller::{Caller, Customer, Lsm, Provider};

@@ -12,36 +12,36 @@ use tokio::sync::Semaphore;
 
 use crate::error::{Error, Result};
 
-/// The shortest password, in characters.
+/// The minimum length of a password, in characters.
 pub const MIN_CHARS: usize = 8;
 
-/// The longest password, in bytes: hashing more would be work for an attacker's pleasure.
+/// The maximum length of a password, in bytes: a limit on the work that an attacker can cause.
 pub const MAX_BYTES: usize = 256;
 
-/// How long a password waits for its turn; who comes when more wait is told to come back.
-const TURN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a request waits for a free slot before it is answered with 429.
+const SLOT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// When to come back, in seconds.
+/// When the client may retry, in seconds.
 const RETRY_AFTER_S: u32 = 5;
 
-/// Is `password` neither too short nor too long?
+/// Whether `password` is neither too short nor too long.
 #[must_use]
 pub fn acceptable_length(password: &SecretString) -> bool {
     let password = password.expose_secret();
     password.len() <= MAX_BYTES && password.chars().count() >= MIN_CHARS
 }
 
-/// Hashes and verifies, on as many threads at once as there are cores: each takes 19 MiB and tens of
-/// milliseconds, so more at a time would only take memory.
+/// Hashes and verifies passwords, at most one per core at a time. Each takes 19 MiB and tens of milliseconds of CPU, so
+/// more at once would only cost memory.
 #[derive(Debug, Clone)]
 pub struct Passwords {
-    at_once: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
 }
 
 impl Default for Passwords {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        Self { at_once: Arc::new(Semaphore::new(cores)) }
+        Self { slots: Arc::new(Semaphore::new(cores)) }
     }
 }
 
@@ -49,7 +49,7 @@ impl Passwords {
     /// Hashes a new password with a random salt.
     ///
     /// # Errors
-    /// 429 too many passwords wait. 500 the machine fails: no memory, no randomness.
+    /// 429 no slot becomes free in time. 500 the machine fails: no memory, no randomness.
     pub async fn hash(&self, password: SecretString) -> Result<String> {
         self.run(move || {
             let hash: PasswordHash = Argon2::default().hash_password(password.expose_secret().as_bytes())?;
@@ -58,8 +58,8 @@ impl Passwords {
         .await
     }
 
-    /// Does `password` match? With no hash (nobody of that name) the work is done all the same, so that the
-    /// time taken does not tell who has an account.
+    /// Whether `password` matches. Without a hash (an unknown user) it does the same work, so that the time taken does
+    /// not reveal who has an account.
     ///
     /// # Errors
     /// As [`hash`](Self::hash).
@@ -79,11 +79,11 @@ impl Passwords {
         &self,
         work: impl FnOnce() -> Result<T, argon2::password_hash::Error> + Send + 'static,
     ) -> Result<T> {
-        let turn = tokio::time::timeout(TURN_TIMEOUT, self.at_once.clone().acquire_owned()).await;
-        let turn = turn.map_err(|_| Error::TooManyRequests(RETRY_AFTER_S))?.context("a turn to hash a password")?;
-        // The turn goes with the work: a caller that stops waiting does not let another in early.
+        let slot = tokio::time::timeout(SLOT_TIMEOUT, self.slots.clone().acquire_owned()).await;
+        let slot = slot.map_err(|_| Error::TooManyRequests(RETRY_AFTER_S))?.context("a slot to hash a password")?;
+        // The work holds the slot: a caller that stops waiting does not free it early.
         let done = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
+            let _slot = slot;
             work()
         });
         Ok(done.await.context("hash a password")?.context("hash a password")?)

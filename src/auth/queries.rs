@@ -1,93 +1,63 @@
-//! Users, their roles' rows, and refresh tokens.
+//! SQL of users, the rows of their roles, and refresh tokens.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::http::UserView;
+use crate::db::{Pooler, Tx};
 use crate::types::{Role, UserId};
-use doors::{Pooler, Tx};
 
-/// A user, as shown to the user.
+/// A user who tries to log in.
 #[derive(Debug)]
-pub struct UserRow {
-    /// Id.
-    pub id: UserId,
-    /// Lower-case e-mail address.
-    pub email: String,
-    /// First name.
-    pub first_name: String,
-    /// Last name.
-    pub last_name: String,
-    /// Role.
-    pub role: Role,
-}
-
-/// What a login needs to know.
-#[derive(Debug)]
-pub struct Login {
-    /// The user.
-    pub user: UserRow,
+pub(super) struct Login {
+    pub user: UserView,
     /// PHC string; `None` if only Supabase Auth knows the user.
     pub password_hash: Option<String>,
-    /// Banned?
     pub is_banned: bool,
 }
 
-/// A user to be created.
+/// A user to insert.
 #[derive(Debug)]
-pub struct NewUser {
-    /// Lower-case e-mail address.
+pub(super) struct NewUser {
     pub email: String,
     /// E.164.
     pub phone_number: String,
     /// PHC string.
     pub password_hash: String,
-    /// First name.
     pub first_name: String,
-    /// Last name.
     pub last_name: String,
-    /// Role.
     pub role: Role,
 }
 
-/// A customer's own row.
+/// A customer to insert.
 #[derive(Debug)]
-pub struct NewCustomer {
-    /// Street address.
+pub(super) struct NewCustomer {
     pub address: String,
-    /// Region, as LSMs are assigned.
+    /// LSMs are assigned by region.
     pub region: String,
     /// Five digits.
     pub zipcode: Option<String>,
-    /// City.
     pub city: Option<String>,
-    /// State.
     pub state: Option<String>,
 }
 
-/// A provider's own row.
+/// A provider to insert.
 #[derive(Debug)]
-pub struct NewProvider {
-    /// Name of the business.
+pub(super) struct NewProvider {
     pub business_name: String,
     /// Trade, in the provider's words.
     pub service_type: Option<String>,
-    /// Years of experience.
     pub experience_years: Option<i32>,
     /// Level of experience, in the provider's words.
     pub experience_level: Option<String>,
-    /// About the business.
     pub description: Option<String>,
-    /// Where the business is.
     pub location: Option<String>,
-    /// Website.
     pub website_url: Option<String>,
     /// ZIP codes served; the first is the primary one.
     pub zip_codes: Vec<String>,
-    /// Lowest price, in cents.
     pub min_price_cents: Option<i64>,
-    /// Highest price, in cents.
     pub max_price_cents: Option<i64>,
-    /// Region, which decides the LSM.
+    /// Decides the LSM.
     pub region: String,
     /// Area within the region.
     pub area: Option<String>,
@@ -95,7 +65,7 @@ pub struct NewProvider {
 
 /// A local service manager who can take on a provider.
 #[derive(Debug)]
-pub struct Lsm {
+pub(super) struct Lsm {
     /// `stm.local_service_managers.id`.
     pub id: i64,
     /// The LSM's user.
@@ -103,10 +73,7 @@ pub struct Lsm {
 }
 
 /// Inserts a user. A taken e-mail address violates `users_email_key`.
-///
-/// # Errors
-/// Those of the database.
-pub async fn insert_user(tx: &mut Tx<Pooler>, user: &NewUser) -> sqlx::Result<UserId> {
+pub(super) async fn insert_user(tx: &mut Tx<Pooler>, user: &NewUser) -> sqlx::Result<UserId> {
     sqlx::query_scalar!(
         r#"insert into stm.users (email, phone_number, password_hash, first_name, last_name, role)
            values ($1, $2, $3, $4, $5, $6)
@@ -123,10 +90,7 @@ pub async fn insert_user(tx: &mut Tx<Pooler>, user: &NewUser) -> sqlx::Result<Us
 }
 
 /// Inserts a customer's row.
-///
-/// # Errors
-/// Those of the database.
-pub async fn insert_customer(tx: &mut Tx<Pooler>, user_id: UserId, customer: &NewCustomer) -> sqlx::Result<()> {
+pub(super) async fn insert_customer(tx: &mut Tx<Pooler>, user_id: UserId, customer: &NewCustomer) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into stm.customers (user_id, address, region, zipcode, city, state) values ($1, $2, $3, $4, $5, $6)",
         user_id.0,
@@ -141,11 +105,8 @@ pub async fn insert_customer(tx: &mut Tx<Pooler>, user_id: UserId, customer: &Ne
     .map(drop)
 }
 
-/// The oldest active LSM of a region, and of an area within it where both sides name one.
-///
-/// # Errors
-/// Those of the database.
-pub async fn find_lsm(tx: &mut Tx<Pooler>, region: &str, area: Option<&str>) -> sqlx::Result<Option<Lsm>> {
+/// The oldest active LSM of a region, and of an area in it where both sides name one.
+pub(super) async fn find_lsm(tx: &mut Tx<Pooler>, region: &str, area: Option<&str>) -> sqlx::Result<Option<Lsm>> {
     sqlx::query_as!(
         Lsm,
         r#"select id, user_id as "user_id: UserId"
@@ -163,10 +124,7 @@ pub async fn find_lsm(tx: &mut Tx<Pooler>, region: &str, area: Option<&str>) -> 
 }
 
 /// Inserts a pending provider and its ZIP codes.
-///
-/// # Errors
-/// Those of the database.
-pub async fn insert_provider(
+pub(super) async fn insert_provider(
     tx: &mut Tx<Pooler>,
     user_id: UserId,
     lsm_id: i64,
@@ -204,11 +162,8 @@ pub async fn insert_provider(
     .map(drop)
 }
 
-/// What a login with this lower-case e-mail address needs.
-///
-/// # Errors
-/// Those of the database.
-pub async fn find_login(pooler: &Pooler, email: &str) -> sqlx::Result<Option<Login>> {
+/// The user with this lower-case e-mail address.
+pub(super) async fn find_login(pooler: &Pooler, email: &str) -> sqlx::Result<Option<Login>> {
     let row = sqlx::query!(
         r#"select id as "id: UserId", email, first_name, last_name, role as "role: Role", password_hash,
                   banned_at is not null as "is_banned!"
@@ -219,7 +174,7 @@ pub async fn find_login(pooler: &Pooler, email: &str) -> sqlx::Result<Option<Log
     .fetch_optional(pooler)
     .await?;
     Ok(row.map(|row| Login {
-        user: UserRow {
+        user: UserView {
             id: row.id,
             email: row.email,
             first_name: row.first_name,
@@ -232,12 +187,9 @@ pub async fn find_login(pooler: &Pooler, email: &str) -> sqlx::Result<Option<Log
 }
 
 /// A user who is not banned.
-///
-/// # Errors
-/// Those of the database.
-pub async fn find_user(pooler: &Pooler, id: UserId) -> sqlx::Result<Option<UserRow>> {
+pub(super) async fn find_user(pooler: &Pooler, id: UserId) -> sqlx::Result<Option<UserView>> {
     sqlx::query_as!(
-        UserRow,
+        UserView,
         r#"select id as "id: UserId", email, first_name, last_name, role as "role: Role"
            from stm.users
            where id = $1 and banned_at is null"#,
@@ -248,10 +200,7 @@ pub async fn find_user(pooler: &Pooler, id: UserId) -> sqlx::Result<Option<UserR
 }
 
 /// Stores a refresh token's digest.
-///
-/// # Errors
-/// Those of the database.
-pub async fn insert_refresh_token(
+pub(super) async fn insert_refresh_token(
     tx: &mut Tx<Pooler>,
     digest: &[u8; 32],
     family_id: Uuid,
@@ -270,28 +219,25 @@ pub async fn insert_refresh_token(
     .map(drop)
 }
 
-/// A refresh token that somebody presents.
+/// A stored refresh token.
 #[derive(Debug)]
-pub struct RefreshTokenRow {
-    /// The login it descends from.
+pub(super) struct RefreshTokenRow {
+    /// The login it belongs to.
     pub family_id: Uuid,
-    /// When it stops working.
     pub expires_at: DateTime<Utc>,
     /// When it was first exchanged.
     pub replaced_at: Option<DateTime<Utc>>,
-    /// Was its family revoked? Any revoked member counts: one that was made meanwhile may have been missed.
+    /// Whether any token of its family is revoked: a revocation may miss a token inserted at the same time.
     pub is_revoked: bool,
-    /// Whose it is.
-    pub user: UserRow,
-    /// Banned?
+    pub user: UserView,
     pub is_banned: bool,
 }
 
 /// Locks a refresh token until the transaction ends.
-///
-/// # Errors
-/// Those of the database.
-pub async fn lock_refresh_token(tx: &mut Tx<Pooler>, digest: &[u8; 32]) -> sqlx::Result<Option<RefreshTokenRow>> {
+pub(super) async fn lock_refresh_token(
+    tx: &mut Tx<Pooler>,
+    digest: &[u8; 32],
+) -> sqlx::Result<Option<RefreshTokenRow>> {
     let row = sqlx::query!(
         r#"select t.family_id, t.expires_at, t.replaced_at,
                   exists (select from stm.refresh_tokens f where f.family_id = t.family_id and f.revoked_at is not null)
@@ -311,7 +257,7 @@ pub async fn lock_refresh_token(tx: &mut Tx<Pooler>, digest: &[u8; 32]) -> sqlx:
         expires_at: row.expires_at,
         replaced_at: row.replaced_at,
         is_revoked: row.is_revoked,
-        user: UserRow {
+        user: UserView {
             id: row.id,
             email: row.email,
             first_name: row.first_name,
@@ -323,10 +269,7 @@ pub async fn lock_refresh_token(tx: &mut Tx<Pooler>, digest: &[u8; 32]) -> sqlx:
 }
 
 /// Marks a refresh token as exchanged, once.
-///
-/// # Errors
-/// Those of the database.
-pub async fn set_replaced(tx: &mut Tx<Pooler>, digest: &[u8; 32], now: DateTime<Utc>) -> sqlx::Result<()> {
+pub(super) async fn set_replaced(tx: &mut Tx<Pooler>, digest: &[u8; 32], now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "update stm.refresh_tokens set replaced_at = $2 where token_digest = $1 and replaced_at is null",
         &digest[..],
@@ -338,10 +281,7 @@ pub async fn set_replaced(tx: &mut Tx<Pooler>, digest: &[u8; 32], now: DateTime<
 }
 
 /// Revokes every token of a login.
-///
-/// # Errors
-/// Those of the database.
-pub async fn set_family_revoked(tx: &mut Tx<Pooler>, family_id: Uuid, now: DateTime<Utc>) -> sqlx::Result<()> {
+pub(super) async fn set_family_revoked(tx: &mut Tx<Pooler>, family_id: Uuid, now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "update stm.refresh_tokens set revoked_at = $2 where family_id = $1 and revoked_at is null",
         family_id,

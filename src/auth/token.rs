@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::types::{Role, UserId};
 
-/// The longest token that is looked at, in bytes.
+/// The maximum length of a token, in bytes. Longer ones are refused unread.
 const MAX_BYTES: usize = 4096;
 
 /// Makes and checks access tokens.
@@ -31,7 +31,7 @@ impl fmt::Debug for AccessTokens {
     }
 }
 
-/// What an access token says.
+/// The claims of an access token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
     /// The user.
@@ -42,9 +42,8 @@ pub struct Claims {
     pub role: Role,
     /// Always `access`.
     pub typ: TokenType,
-    /// The login it was issued to, a family of refresh tokens (OpenID
-    /// Connect's `sid`); none in a token from
-    /// before there was one.
+    /// The login it was issued to, a family of refresh tokens (OpenID Connect's `sid`). `None` in tokens that predate
+    /// logins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sid: Option<Uuid>,
     /// Issued at, in seconds since 1970.
@@ -53,22 +52,22 @@ pub struct Claims {
     pub exp: i64,
 }
 
-/// What a token is for.
+/// The purpose of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenType {
-    /// To call the API and to connect to the chat.
+    /// Calls the API and connects to the chat.
     Access,
 }
 
 impl AccessTokens {
-    /// Tokens signed with `secret` (HS256).
+    /// Signs tokens with `secret` (HS256).
     #[must_use]
     pub fn new(secret: &SecretString, expires_in: Duration) -> Self {
         let secret = secret.expose_secret().as_bytes();
         let mut validation = Validation::new(Algorithm::HS256);
         validation.leeway = 0;
-        // `sub` is required by `Claims`: the library knows it as a string only, and ours is a number.
+        // `Claims` itself requires `sub`: the library only knows it as a string, and ours is a number.
         validation.set_required_spec_claims(&["exp"]);
         Self {
             encoding: EncodingKey::from_secret(secret),
@@ -78,10 +77,10 @@ impl AccessTokens {
         }
     }
 
-    /// A token for a user.
+    /// Issues a token for a user.
     ///
     /// # Errors
-    /// Only when signing itself fails.
+    /// Signing fails.
     pub fn issue(
         &self,
         sub: UserId,
@@ -96,14 +95,14 @@ impl AccessTokens {
         Ok(jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)?)
     }
 
-    /// What a good token says; `None` for any other.
+    /// The claims of a valid token, `None` for any other.
     #[must_use]
     pub fn verify(&self, token: &str) -> Option<Claims> {
         if token.len() > MAX_BYTES {
             return None;
         }
         let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation).ok()?.claims;
-        // The library takes a token in the very second of its expiry; RFC 7519, section 4.1.4, does not.
+        // The library accepts a token in the second of its expiry; RFC 7519, section 4.1.4, does not.
         (claims.exp > Utc::now().timestamp()).then_some(claims)
     }
 }
@@ -122,7 +121,7 @@ pub fn refresh_token_digest(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }
 
-/// How long a refresh token may be used.
+/// The lifetime of refresh tokens.
 #[derive(Debug, Clone, Copy)]
 pub struct RefreshTokenLifetime(pub chrono::Duration);
 
@@ -141,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn says_who_it_was_made_for() {
+    fn a_token_names_its_user() {
         let tokens = tokens(SECRET);
         let claims = tokens.verify(&issue(&tokens, Utc::now())).unwrap();
         assert_eq!((claims.sub, claims.role, claims.exp - claims.iat), (UserId(7), Role::Customer, 60));

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::io::IsTerminal as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-/// How long draining may take as a whole.
+/// The maximum time of the whole drain.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(9);
 
 #[tokio::main]
@@ -38,7 +38,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> anyhow::Result<()> {
-    // From here on a signal ends the process in order, also while it starts.
+    // From here on, a signal ends the process cleanly, even during the start.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let stopping = CancellationToken::new();
@@ -55,30 +55,21 @@ async fn run() -> anyhow::Result<()> {
     let lookup =
         |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty()).or_else(|| secrets.get(name).cloned());
     let config = Config::from_lookup(lookup)?;
-    let host: IpAddr = setting(lookup, "HOST")
-        .unwrap_or_else(|| "0.0.0.0".into())
-        .parse()
-        .map_err(|_| anyhow!("HOST must be an IP address, such as 127.0.0.1 or 0.0.0.0."))?;
-    let port: u16 = setting(lookup, "PORT")
-        .unwrap_or_else(|| "8000".into())
-        .parse()
-        .map_err(|_| anyhow!("PORT must be a port number."))?;
-
+    let address = read_address(lookup)?;
     let stall_timeout = config.heartbeat.interval + config.heartbeat.timeout;
     let app = tokio::select! {
         started = stm_backend::start(config) => started?,
         () = stopping.cancelled() => return Ok(()),
     };
-    let listener = TcpListener::bind((host, port))
-        .await
-        .with_context(|| format!("HOST and PORT: cannot listen at {host}:{port}"))?;
+    let listener =
+        TcpListener::bind(address).await.with_context(|| format!("HOST and PORT: cannot listen at {address}"))?;
     let port = listener.local_addr()?.port();
     let listener = listener.tap_io(move |connection| {
-        // Chat packets are small and must not wait for each other (Nagle's algorithm).
+        // Chat packets are small and must not be delayed by Nagle's algorithm.
         if let Err(error) = connection.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY");
         }
-        // Who reads nothing for so long is cut off: socketioxide cannot close a websocket while it writes to it.
+        // Cuts off a peer that reads nothing for this long: socketioxide cannot close a websocket during a write.
         #[cfg(target_os = "linux")]
         if let Err(error) = socket2::SockRef::from(&*connection).set_tcp_user_timeout(Some(stall_timeout)) {
             tracing::debug!(%error, "TCP_USER_TIMEOUT");
@@ -104,17 +95,30 @@ where
     if let Ok(served) = tokio::time::timeout(DRAIN_TIMEOUT, drained).await {
         served??;
     } else {
-        tracing::warn!("some connections did not end in time");
+        tracing::warn!("some connections did not close in time");
     }
     tracing::info!("stopped");
     Ok(())
 }
 
-/// The first of `Secrets.dev.toml` and `Secrets.toml` that exists; none is fine too.
+/// Reads `HOST` and `PORT`.
+fn read_address(lookup: impl Fn(&str) -> Option<String>) -> anyhow::Result<SocketAddr> {
+    let host: IpAddr = setting(&lookup, "HOST")
+        .unwrap_or_else(|| "0.0.0.0".into())
+        .parse()
+        .map_err(|_| anyhow!("HOST must be an IP address, such as 127.0.0.1 or 0.0.0.0."))?;
+    let port: u16 = setting(&lookup, "PORT")
+        .unwrap_or_else(|| "8000".into())
+        .parse()
+        .map_err(|_| anyhow!("PORT must be a port number."))?;
+    Ok(SocketAddr::new(host, port))
+}
+
+/// Reads the first of `Secrets.dev.toml` and `Secrets.toml` that exists. Both may be missing.
 fn read_secrets() -> anyhow::Result<HashMap<String, String>> {
     for file in ["Secrets.dev.toml", "Secrets.toml"] {
         match std::fs::read_to_string(file) {
-            // The parser's message may quote the line, which may hold a secret: only its place is told.
+            // The parser's message may quote a line with a secret, so only the position is shown.
             Ok(text) => {
                 return toml::from_str(&text).map_err(|error| {
                     anyhow!("{file} is not a table of strings (byte {}).", error.span().map_or(0, |span| span.start))

@@ -1,23 +1,17 @@
-//! Services, and who offers them. Public.
+//! The services on offer, and the search for services and providers. Public.
 //!
-//! Invariant: only approved services and active providers are shown, and of a provider neither e-mail nor phone.
+//! Invariant: only approved services and active providers are shown, and never a provider's e-mail address or phone
+//! number.
 
-mod http;
-mod queries;
 mod search;
-pub mod search_queries;
-mod search_types;
-mod types;
+mod services;
 
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::state::ApiState;
 
-pub use queries::ProviderRow;
-pub use search_types::Words;
-
-/// The feature's routes.
+/// The routes of all pages.
 #[must_use]
 pub fn routes() -> OpenApiRouter<ApiState> {
-    http::routes().merge(search::routes())
+    services::routes().merge(search::routes())
 }

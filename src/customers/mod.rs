@@ -1,20 +1,17 @@
-//! The calling customer: profile, dashboard and jobs.
+//! The calling customer: profile, dashboard and list of jobs.
 //!
-//! Invariant: a customer sees and changes only what is found by the caller's own user id.
+//! Invariant: a customer sees and changes only rows found by the caller's own user id.
 
 mod dashboard;
-mod dashboard_queries;
-mod http;
 mod jobs;
-mod jobs_queries;
-mod queries;
+mod profile;
 
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::state::ApiState;
 
-/// The feature's routes.
+/// The routes of all pages.
 #[must_use]
 pub fn routes() -> OpenApiRouter<ApiState> {
-    http::routes().merge(dashboard::routes()).merge(jobs::routes())
+    profile::routes().merge(dashboard::routes()).merge(jobs::routes())
 }

@@ -1,24 +1,15 @@
-//! The calling provider: profile, availability, dashboard, jobs, services and templates.
+//! The calling provider: profile, availability, dashboard, lists of jobs, services and templates; and the public page.
 //!
-//! Invariants: a provider sees and changes only what is found by the caller's own user id; a provider with a
-//! new or running job does not become inactive, and one that is inactive gets no booking, however the two
-//! requests race.
+//! Invariants: a provider sees and changes only rows found by the caller's own user id. A provider with a new or
+//! running job does not become inactive, and an inactive one receives no booking, whatever the order of the requests.
 
 mod availability;
-mod availability_queries;
 mod dashboard;
-mod dashboard_queries;
 mod jobs;
-mod jobs_queries;
 mod profile;
-mod profile_queries;
-mod profile_request;
 mod public;
-mod public_queries;
 mod services;
-mod services_queries;
 mod templates;
-mod templates_queries;
 mod types;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -27,7 +18,7 @@ use crate::state::ApiState;
 
 pub use types::ProviderStatus;
 
-/// The feature's routes.
+/// The routes of all pages.
 #[must_use]
 pub fn routes() -> OpenApiRouter<ApiState> {
     dashboard::routes()

@@ -1,4 +1,4 @@
-//! A provider's states, and how lists of jobs are narrowed: no I/O.
+//! A provider's states, and filters of job lists: no I/O.
 
 use serde::Deserialize as _;
 use serde::de::value::{Error as WordError, StrDeserializer};
@@ -22,16 +22,15 @@ text_enum! {
 }
 
 impl ProviderStatus {
-    /// May the provider itself switch between active and inactive?
+    /// Whether the provider may switch between active and inactive.
     #[must_use]
     pub const fn may_switch(self) -> bool {
         matches!(self, Self::Active | Self::Inactive)
     }
 }
 
-/// Reads statuses separated by commas; blank ones count as not there. `None`: one of them is unknown.
-#[must_use]
-pub fn parse_statuses(text: &str) -> Option<Vec<JobStatus>> {
+/// Parses statuses separated by commas, ignoring blank ones. Returns `None` if one is unknown.
+pub(super) fn parse_statuses(text: &str) -> Option<Vec<JobStatus>> {
     let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
     words.map(|word| JobStatus::deserialize(StrDeserializer::<WordError>::new(word)).ok()).collect()
 }

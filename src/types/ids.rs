@@ -1,8 +1,8 @@
-//! Ids: the same type in SQL, Rust and JSON.
+//! Ids: one type per table, in SQL, Rust and JSON alike.
 
 use uuid::Uuid;
 
-/// Declares an id: a number or UUID that cannot be taken for another table's.
+/// Declares an id: a number or UUID that cannot be mistaken for the id of another table.
 macro_rules! id {
     ($(#[$meta:meta])* $name:ident($inner:ty)) => {
         $(#[$meta])*

@@ -1,6 +1,6 @@
-//! The ids, words, amounts and times that all parts of the application share.
+//! Ids, words, money and times that all parts of the application share.
 //!
-//! Invariant: it imports nothing of ours, so that everything may import it.
+//! Invariant: this module imports nothing else of the application, so that everything may import it.
 
 mod ids;
 mod money;

@@ -1,4 +1,4 @@
-//! Money: dollars on the wire, whole cents inside.
+//! Money: whole cents in the program and the database, dollars in JSON.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use utoipa::ToSchema;
@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 #[schema(value_type = f64, example = 120.5)]
 pub struct Cents(pub i64);
 
-/// The largest amount that is accepted: ten million dollars.
+/// The maximum amount of a request: ten million dollars.
 const MAX: Cents = Cents(1_000_000_000);
 
 impl Serialize for Cents {
@@ -30,7 +30,7 @@ impl<'de> Deserialize<'de> for Cents {
         if !(0.0..=MAX.0 as f64).contains(&cents) {
             return Err(D::Error::custom("expected an amount from 0 to 10000000 dollars"));
         }
-        // 1.15 * 100 is 114.99999999999999: near enough to a whole cent is one.
+        // 1.15 * 100 is 114.99999999999999, so nearly whole cents are rounded.
         if (cents - cents.round()).abs() > 1e-6 {
             return Err(D::Error::custom("expected at most two decimals"));
         }
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_cent_survives_the_wire() {
+    fn every_amount_survives_json() {
         for cents in (0..20_000).chain([99_999_999, MAX.0]) {
             let text = serde_json::to_string(&Cents(cents)).unwrap();
             assert_eq!(serde_json::from_str::<Cents>(&text).unwrap(), Cents(cents), "{text}");

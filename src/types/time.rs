@@ -1,4 +1,4 @@
-//! Times on the wire: ISO-8601, UTC, milliseconds.
+//! Times in JSON: ISO-8601, UTC, milliseconds.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};

@@ -1,4 +1,4 @@
-//! Words that more than one feature uses: the same in SQL, Rust and JSON.
+//! Enums that several features share, with the same words in SQL, Rust and JSON.
 
 /// Declares an enum that is `text` with a check in SQL, and the same word in JSON.
 ///
@@ -8,7 +8,7 @@ macro_rules! text_enum {
     ($(#[$meta:meta])* $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $text:tt,)+ }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
-        // `$text` is a `tt`, because utoipa does not see a `literal`'s value and would document the Rust names.
+        // `$text` is a `tt`: utoipa does not see the value of a `literal`, and would document the Rust names.
         pub enum $name {
             $($(#[$variant_meta])* #[serde(rename = $text)] $variant,)+
         }
@@ -16,7 +16,7 @@ macro_rules! text_enum {
         impl $name {
             /// The word in SQL and JSON.
             #[must_use]
-            #[allow(dead_code, reason = "what only requests name is never written")]
+            #[allow(dead_code, reason = "some words are only read")]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text,)+ }
             }

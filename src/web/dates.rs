@@ -1,26 +1,26 @@
-//! Dates as clients write them: a moment with a time zone, a moment without one, which is in UTC, or a day alone.
+//! Dates of requests: a moment with a time zone, a moment in UTC without one, or a day.
 
 use chrono::{DateTime, Datelike as _, Days, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 
-/// Reads an appointment. A day alone is its first moment.
+/// Parses an appointment. A day means its first moment.
 #[must_use]
 pub fn parse_appointment(text: &str) -> Option<DateTime<Utc>> {
     let text = text.trim();
     parse_moment(text).or_else(|| parse_unzoned(text, "%Y-%m-%d %H:%M")).or_else(|| parse_day(text))
 }
 
-/// Reads the beginning of a span of time: a moment, or the first one of a day.
+/// Parses the start of a time range: a moment, or the first moment of a day.
 #[must_use]
 pub fn parse_from(text: &str) -> Option<DateTime<Utc>> {
-    parse_moment(text).or_else(|| parse_day(text)).filter(is_in_reach)
+    parse_moment(text).or_else(|| parse_day(text)).filter(is_in_range)
 }
 
-/// Reads the end of a span of time, which is not part of it: a moment, or the end of a day.
+/// Parses the exclusive end of a time range: a moment, or the end of a day.
 #[must_use]
 pub fn parse_until(text: &str) -> Option<DateTime<Utc>> {
     match parse_moment(text) {
-        Some(moment) => Some(moment).filter(is_in_reach),
-        None => parse_day(text).filter(is_in_reach)?.checked_add_days(Days::new(1)),
+        Some(moment) => Some(moment).filter(is_in_range),
+        None => parse_day(text).filter(is_in_range)?.checked_add_days(Days::new(1)),
     }
 }
 
@@ -38,8 +38,8 @@ fn parse_day(text: &str) -> Option<DateTime<Utc>> {
     NaiveDate::parse_from_str(text, "%Y-%m-%d").map(|day| day.and_time(NaiveTime::MIN).and_utc()).ok()
 }
 
-/// Whether the database knows years as far away.
-fn is_in_reach(time: &DateTime<Utc>) -> bool {
+/// Whether PostgreSQL and JSON can both represent the year.
+fn is_in_range(time: &DateTime<Utc>) -> bool {
     (1..=9999).contains(&time.year())
 }
 
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn appointments_as_clients_write_them() {
+    fn appointments_in_all_notations() {
         for (text, expected) in [
             ("2026-12-01T10:00:00.000Z", "2026-12-01T10:00:00+00:00"),
             ("2026-12-01T10:00:00-05:00", "2026-12-01T15:00:00+00:00"),
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_is_meant_as_a_whole() {
+    fn a_day_counts_as_a_whole() {
         let text = |time: Option<DateTime<Utc>>| time.map(|time| time.to_rfc3339());
         assert_eq!(text(parse_from("2026-12-01")).as_deref(), Some("2026-12-01T00:00:00+00:00"));
         assert_eq!(text(parse_until("2026-12-31")).as_deref(), Some("2027-01-01T00:00:00+00:00"));

@@ -1,19 +1,20 @@
 //! The OpenAPI document and its interactive page.
 
 use axum::Router;
-use utoipa::OpenApi;
-use utoipa::openapi::path::Operation;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder, path::PathItem};
+use utoipa::openapi::path::{Operation, Parameter, ParameterIn, PathItem};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
+use utoipa::{IntoParams, OpenApi};
 use utoipa_axum::router::UtoipaMethodRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::error::Problem;
 
-/// The document's frame; the handlers fill it.
+/// The frame of the document, which the handlers fill.
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "STM Backend", description = "A marketplace for home services: customers book providers, and they chat about the job. The chat itself is Socket.IO, namespace /chat, described by /asyncapi.json."),
+    info(title = "STM Backend", description = "A marketplace for home services: customers book providers, and they chat \
+        about the job. The chat itself is Socket.IO, namespace /chat, described by /asyncapi.json."),
     components(schemas(Problem)),
     tags(
         (name = "auth", description = "Registration, login, and who is calling"),
@@ -32,27 +33,82 @@ use crate::error::Problem;
 )]
 pub struct Frame;
 
-/// Completes what the handlers declared: the security scheme, an id for each operation made of its method
-/// and path, and the shape of errors.
+/// The `security` of a handler that serves one role, and the description of its 403.
+const ROLES: [(&str, &str); 3] = [
+    ("customer", "Not a customer"),
+    ("provider", "Not a provider"),
+    ("local_service_manager", "Not a local service manager"),
+];
+
+/// The security scheme that all of them stand for.
+const ACCESS_TOKEN: &str = "access_token";
+
+/// The header of a request that may be repeated: `params(IdempotencyKey)`.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+pub struct IdempotencyKey {
+    /// Repeats get the first answer
+    #[param(rename = "Idempotency-Key")]
+    _key: Option<String>,
+}
+
+/// Completes what the handlers declared: the security scheme, the operations' ids, and the responses that many
+/// operations share.
 #[must_use]
 pub fn complete(mut api: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
     let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
-    api.components.get_or_insert_default().add_security_scheme("access_token", SecurityScheme::Http(scheme));
-    let problem = ResponseBuilder::new()
-        .description("Any error: RFC 9457 problem details")
-        .content(
-            "application/problem+json",
-            ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build(),
-        )
-        .build();
+    api.components.get_or_insert_default().add_security_scheme(ACCESS_TOKEN, SecurityScheme::Http(scheme));
     for (path, item) in &mut api.paths.paths {
         for (method, operation) in operations(item) {
             let words: Vec<_> = path.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
             operation.operation_id = Some(format!("{method}_{}", words.join("_")));
-            operation.responses.responses.insert("default".into(), problem.clone().into());
+            add_shared_responses(operation);
         }
     }
     api
+}
+
+/// Adds the responses that follow from an operation's role, body and parameters. What the handler declares itself
+/// stays; the operations of `auth` declare all their refusals.
+fn add_shared_responses(operation: &mut Operation) {
+    for (role, refusal) in ROLES {
+        if operation.security == Some(vec![requirement(role)]) {
+            operation.security = Some(vec![requirement(ACCESS_TOKEN)]);
+            add_response(operation, "403", refusal);
+        }
+    }
+    let is_auth = operation.tags.iter().flatten().any(|tag| tag == "auth");
+    if operation.request_body.is_some() && !is_auth {
+        add_response(operation, "400", "A field breaks a rule");
+    } else if has_parameter(operation, |parameter| parameter.parameter_in == ParameterIn::Query) {
+        add_response(operation, "400", "A parameter breaks a rule");
+    }
+    if has_parameter(operation, |parameter| parameter.name == "Idempotency-Key") {
+        add_response(operation, "422", "The Idempotency-Key was used for another request");
+    }
+    let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+    let problem = ResponseBuilder::new()
+        .description("Any error: RFC 9457 problem details")
+        .content("application/problem+json", problem)
+        .build();
+    operation.responses.responses.insert("default".into(), problem.into());
+}
+
+fn requirement(scheme: &str) -> SecurityRequirement {
+    SecurityRequirement::new(scheme, [""; 0])
+}
+
+fn has_parameter(operation: &Operation, matches: impl Fn(&Parameter) -> bool) -> bool {
+    operation
+        .parameters
+        .iter()
+        .flatten()
+        .any(|parameter| matches!(parameter, RefOr::T(parameter) if matches(parameter)))
+}
+
+fn add_response(operation: &mut Operation, status: &str, description: &str) {
+    let response = || ResponseBuilder::new().description(description).build().into();
+    operation.responses.responses.entry(status.into()).or_insert_with(response);
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
@@ -76,7 +132,42 @@ pub fn also_at<S>(path: &str, mut routes: UtoipaMethodRouter<S>) -> UtoipaMethod
     routes
 }
 
-/// Serves `/openapi.json`, and the page at `/docs` with its assets built in.
+/// Serves `/openapi.json`, and the page at `/docs` with assets from the binary.
 pub fn routes(api: utoipa::openapi::OpenApi) -> Router {
     SwaggerUi::new("/docs").url("/openapi.json", api).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use utoipa::openapi::path::{HttpMethod, OperationBuilder, PathsBuilder};
+    use utoipa::openapi::request_body::RequestBody;
+    use utoipa::openapi::{InfoBuilder, OpenApiBuilder};
+
+    use super::*;
+
+    #[test]
+    fn shared_responses_follow_from_role_body_and_parameters() {
+        let operation = OperationBuilder::new()
+            .security(requirement("customer"))
+            .parameters(Some(IdempotencyKey::into_params(|| None)))
+            .request_body(Some(RequestBody::new()))
+            .response("400", ResponseBuilder::new().description("Declared").build());
+        let paths = PathsBuilder::new().path("/jobs", PathItem::new(HttpMethod::Post, operation));
+        let api = OpenApiBuilder::new().info(InfoBuilder::new().title("").version("").build()).paths(paths).build();
+
+        let api = serde_json::to_value(complete(complete(api))).unwrap();
+        let operation = &api["paths"]["/jobs"]["post"];
+        assert_eq!(operation["security"], serde_json::json!([{"access_token": []}]));
+        assert_eq!(operation["parameters"][0]["name"], "Idempotency-Key");
+        assert_eq!(operation["parameters"][0]["in"], "header");
+        assert_eq!(operation["parameters"][0]["required"], false);
+        for (status, description) in [
+            ("400", "Declared"),
+            ("403", "Not a customer"),
+            ("422", "The Idempotency-Key was used for another request"),
+            ("default", "Any error: RFC 9457 problem details"),
+        ] {
+            assert_eq!(operation["responses"][status]["description"], description);
+        }
+    }
 }

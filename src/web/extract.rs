@@ -1,8 +1,10 @@
-//! Bodies, paths and queries, with errors that name the field and the rule.
+//! Bodies, paths and queries, with errors that name the field and the rule in a user's words.
 
 use std::fmt::Display;
 
 use axum::body::Bytes;
+use axum::extract::path::ErrorKind;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::{StatusCode, header, request::Parts};
 use axum::response::{IntoResponse, Response};
@@ -11,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, invalid};
 
-/// A JSON body. Unknown fields are ignored; a field of the wrong type is named.
+/// A JSON body. Unknown fields are ignored. The error of a field of the wrong type names the field.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Json<T>(pub T);
 
@@ -23,7 +25,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
             return Err(StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response());
         }
         let body = Bytes::from_request(request, state).await.map_err(|rejection| rejection.status().into_response())?;
-        // serde would also take a list for an object, by position.
+        // serde would also accept a list for an object, by position.
         if body.trim_ascii_start().first() != Some(&b'{') {
             return Err(Error::Malformed("the body must be a JSON object".into()).into_response());
         }
@@ -59,12 +61,21 @@ fn is_json(content_type: Option<&header::HeaderValue>) -> bool {
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
-/// "invalid type: string "x", expected u32 at line 1 column 9" without the place, which means nothing to a form.
+/// The rule that a field breaks: serde's "invalid type: string "x", expected u32 at line 1 column 9" without position
+/// and Rust types.
 fn explain(why: &serde_json::Error) -> String {
     let text = why.to_string();
     let text = text.split(" at line ").next().unwrap_or_default();
-    match text.rsplit_once("expected ") {
-        Some((_, expected)) => format!("must be {expected}"),
+    if text.starts_with("UUID parsing failed") {
+        return "must be a UUID".into();
+    }
+    match text.rsplit_once("expected ").map(|(_, expected)| expected) {
+        Some("i16" | "i32" | "i64") if text.starts_with("invalid value") => "is out of range".into(),
+        Some("i16" | "i32" | "i64") => "must be a whole number".into(),
+        Some("f64") => "must be a number".into(),
+        Some("a sequence") => "must be a list".into(),
+        Some(expected) if expected == "a map" || expected.starts_with("struct ") => "must be an object".into(),
+        Some(expected) => format!("must be {expected}"),
         None => format!("is not valid: {text}"),
     }
 }
@@ -79,8 +90,21 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         match axum::extract::Path::<T>::from_request_parts(parts, state).await {
             Ok(axum::extract::Path(value)) => Ok(Self(value)),
+            Err(PathRejection::FailedToDeserializePathParams(error)) => {
+                Err(malformed("path", &explain_path(error.kind())))
+            }
             Err(rejection) => Err(malformed("path", &rejection.body_text())),
         }
+    }
+}
+
+fn explain_path(kind: &ErrorKind) -> String {
+    match kind {
+        ErrorKind::ParseError { value, .. }
+        | ErrorKind::ParseErrorAtKey { value, .. }
+        | ErrorKind::ParseErrorAtIndex { value, .. }
+        | ErrorKind::DeserializeError { value, .. } => format!("`{value}` is not a valid id"),
+        other => other.to_string(),
     }
 }
 
@@ -94,11 +118,50 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Error> {
         match axum::extract::Query::<T>::try_from_uri(&parts.uri) {
             Ok(axum::extract::Query(value)) => Ok(Self(value)),
-            Err(rejection) => Err(malformed("query", &rejection.body_text())),
+            Err(rejection) => {
+                let text = rejection.body_text();
+                Err(malformed("query", &text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text)))
+            }
         }
     }
 }
 
 fn malformed(part: &str, why: &dyn Display) -> Error {
     Error::Malformed(format!("the {part} cannot be read: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::types::{ChatId, JobId};
+
+    #[derive(Debug, Deserialize)]
+    #[expect(dead_code, reason = "only its errors are read")]
+    struct Body {
+        id: Option<JobId>,
+        chat: Option<ChatId>,
+        years: Option<i32>,
+        rating: Option<f64>,
+        images: Option<Vec<String>>,
+        name: Option<String>,
+        inner: Option<Box<Self>>,
+    }
+
+    #[test]
+    fn rules_have_no_rust_types() {
+        for (body, rule) in [
+            (r#"{"id": "7"}"#, "must be a whole number"),
+            (r#"{"years": 1.5}"#, "must be a whole number"),
+            (r#"{"years": 3000000000}"#, "is out of range"),
+            (r#"{"rating": "5"}"#, "must be a number"),
+            (r#"{"chat": "7"}"#, "must be a UUID"),
+            (r#"{"images": "a"}"#, "must be a list"),
+            (r#"{"name": 7}"#, "must be a string"),
+            (r#"{"inner": 7}"#, "must be an object"),
+        ] {
+            assert_eq!(explain(&serde_json::from_str::<Body>(body).unwrap_err()), rule, "{body}");
+        }
+    }
 }

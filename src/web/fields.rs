@@ -1,4 +1,4 @@
-//! Rules for fields. All that is wrong with a request is told at once.
+//! Rules for fields. A request's errors are reported all at once.
 
 use std::borrow::Cow;
 
@@ -6,53 +6,56 @@ use chrono::{DateTime, Duration, Utc};
 
 use crate::error::{Error, FieldError};
 
-/// The longest a short text (a name, an address) may be, in characters.
+/// The maximum length of a short text (a name, an address), in characters.
 pub const SHORT_TEXT: usize = 200;
 
-/// The longest a long text (a description) may be, in characters.
+/// The maximum length of a long text (a description), in characters.
 pub const LONG_TEXT: usize = 4000;
 
-/// The most rows of a list in one answer.
+/// The maximum number of ZIP codes that a provider serves.
+const MAX_ZIP_CODES: usize = 200;
+
+/// The maximum number of rows of a list in one response.
 pub const MAX_LIMIT: i64 = 100;
 
-/// The most rows of a list that may be skipped: each is read all the same.
+/// The maximum number of rows that a list may skip: PostgreSQL reads each of them.
 pub const MAX_OFFSET: i64 = 100_000;
 
-/// Collects the fields that break rules.
+/// The fields of a request that break rules.
 #[derive(Debug, Default)]
 pub struct Fields(Vec<FieldError>);
 
 impl Fields {
-    /// Begins without a complaint.
+    /// No errors yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Notes that `field` breaks `rule`, which continues a sentence that begins with the field.
+    /// Records that `field` breaks `rule`, which continues a sentence that begins with the field.
     pub fn refuse(&mut self, field: impl Into<Cow<'static, str>>, rule: &str) {
         let field = field.into();
         self.0.push(FieldError { message: format!("{field} {rule}"), field });
     }
 
-    /// Notes the field unless `ok`.
+    /// Records that `field` breaks `rule`, unless `ok`.
     pub fn check(&mut self, field: impl Into<Cow<'static, str>>, ok: bool, rule: &str) {
         if !ok {
             self.refuse(field, rule);
         }
     }
 
-    /// A text that must be there: trimmed, 1 to `max` characters.
+    /// A required text: trimmed, 1 to `max` characters.
     pub fn text(&mut self, field: &'static str, value: Option<String>, max: usize) -> String {
-        let complaints = self.0.len();
+        let errors = self.0.len();
         let text = self.optional_text(field, value, max);
-        if text.is_none() && self.0.len() == complaints {
+        if text.is_none() && self.0.len() == errors {
             self.refuse(field, "must not be empty");
         }
         text.unwrap_or_default()
     }
 
-    /// A text that may be missing: trimmed, at most `max` characters; blank counts as missing.
+    /// An optional text: trimmed, at most `max` characters. A blank one counts as missing.
     pub fn optional_text(&mut self, field: &'static str, value: Option<String>, max: usize) -> Option<String> {
         let text = value?.trim().to_owned();
         if text.is_empty() {
@@ -69,11 +72,24 @@ impl Fields {
         Some(text)
     }
 
-    /// A five-digit US ZIP code; ZIP+4 is cut to its first five digits.
+    /// A five-digit US ZIP code. ZIP+4 is cut to its first five digits.
     pub fn zip_code(&mut self, field: impl Into<Cow<'static, str>>, value: Option<&str>) -> String {
         let zip = value.map(str::trim).and_then(five_digits);
         self.check(field, zip.is_some(), "must be a US ZIP code of five digits");
         zip.unwrap_or_default()
+    }
+
+    /// A list of 1 to 200 ZIP codes: each once, in the order of the request.
+    pub fn zip_codes(&mut self, field: &'static str, values: &[String]) -> Vec<String> {
+        self.check(field, (1..=MAX_ZIP_CODES).contains(&values.len()), "must hold 1 to 200 ZIP codes");
+        let mut zip_codes: Vec<String> = Vec::new();
+        for (index, value) in values.iter().take(MAX_ZIP_CODES).enumerate() {
+            let zip = self.zip_code(format!("{field}[{index}]"), Some(value));
+            if !zip_codes.contains(&zip) {
+                zip_codes.push(zip);
+            }
+        }
+        zip_codes
     }
 
     /// An http or https URL of at most 2,000 characters. It is never fetched.
@@ -83,32 +99,32 @@ impl Fields {
         self.check(field, ok, "must be an http or https URL");
     }
 
-    /// An appointment: neither past nor far away. A day alone is its first moment in UTC, which may have passed while
-    /// the day has not.
+    /// An appointment, neither past nor far away. A date without a time means its first moment in UTC, so the last 24
+    /// hours are accepted.
     pub fn appointment(&mut self, field: &'static str, date: Option<DateTime<Utc>>, now: DateTime<Utc>) {
         let is_past = date.is_some_and(|date| date < now - Duration::days(1));
         let is_far = date.is_some_and(|date| date > now + Duration::days(2 * 366));
         self.check(field, !is_past && !is_far, "must be neither in the past nor more than two years ahead");
     }
 
-    /// How many rows of a list: 1 to [`MAX_LIMIT`].
+    /// The number of rows of a list: 1 to [`MAX_LIMIT`].
     pub fn limit(&mut self, value: Option<i64>, default: i64) -> i64 {
         let limit = value.unwrap_or(default);
         self.check("limit", (1..=MAX_LIMIT).contains(&limit), "must be 1 to 100");
         limit
     }
 
-    /// How many rows of a list to skip: 0, the default, to [`MAX_OFFSET`].
+    /// The number of rows of a list to skip: 0 (the default) to [`MAX_OFFSET`].
     pub fn offset(&mut self, value: Option<i64>) -> i64 {
         let offset = value.unwrap_or(0);
         self.check("offset", (0..=MAX_OFFSET).contains(&offset), "must be 0 to 100000");
         offset
     }
 
-    /// Nothing wrong, or everything that is.
+    /// Ends the check.
     ///
     /// # Errors
-    /// 400 with each field named.
+    /// 400 that names every field with an error.
     pub fn finish(self) -> Result<(), Error> {
         if self.0.is_empty() { Ok(()) } else { Err(Error::Invalid(self.0)) }
     }
@@ -120,7 +136,7 @@ fn five_digits(text: &str) -> Option<String> {
     (digits(zip, 5) && digits(extension, 4)).then(|| zip.to_owned())
 }
 
-/// Lower-cases an e-mail address and checks its shape: whether it is real, only a message to it can tell.
+/// Lower-cases an e-mail address and checks its shape. Whether it exists, only a message to it shows.
 #[must_use]
 pub fn email(text: &str) -> Option<String> {
     let email = text.trim().to_lowercase();
@@ -138,7 +154,7 @@ pub fn email(text: &str) -> Option<String> {
     (labels && local_ok && email.len() <= 254).then_some(email)
 }
 
-/// A US phone number as +1 and ten digits (E.164, North American Numbering Plan), however it was written.
+/// A US phone number in any notation, as +1 and ten digits (E.164, North American Numbering Plan).
 #[must_use]
 pub fn us_phone_number(text: &str) -> Option<String> {
     if text.chars().any(|c| !c.is_ascii_digit() && !"+-.() ".contains(c)) {
@@ -150,7 +166,7 @@ pub fn us_phone_number(text: &str) -> Option<String> {
         11 => digits.strip_prefix('1')?,
         _ => return None,
     };
-    // No area code begins with 0 or 1. Exchange codes are not checked: made-up numbers are in wide use in tests.
+    // No area code begins with 0 or 1. Exchange codes are not checked: tests commonly use invented numbers.
     (national.as_bytes().first()? >= &b'2').then(|| format!("+1{national}"))
 }
 
@@ -198,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_all_that_is_wrong_at_once() {
+    fn all_errors_are_reported_at_once() {
         let mut fields = Fields::new();
         fields.text("firstName", None, 10);
         fields.text("lastName", Some("x".repeat(11)), 10);

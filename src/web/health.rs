@@ -1,5 +1,4 @@
-//! Is the service alive, and ready? The one place in REST that looks at both doors: it only asks whether
-//! they answer.
+//! Liveness and readiness. The only place in REST that reaches both doors, and only to ping them.
 
 use std::time::Duration;
 
@@ -16,10 +15,10 @@ use super::extract::Json;
 use crate::types::Timestamp;
 use doors::{Direct, Pooler};
 
-/// How long a database may take to answer a ping.
+/// The maximum time of a ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Both doors, to be pinged.
+/// Both doors.
 #[derive(Debug, Clone)]
 pub struct Doors {
     /// REST's.
@@ -76,7 +75,8 @@ struct ReadyView {
 ///
 /// # Errors
 /// 503 saying which of the two does not answer.
-#[utoipa::path(get, path = "/readyz", tag = "operations", responses((status = 200, body = ReadyView), (status = 503, body = ReadyView)))]
+#[utoipa::path(get, path = "/readyz", tag = "operations",
+    responses((status = 200, body = ReadyView), (status = 503, body = ReadyView)))]
 async fn readyz(State(doors): State<Doors>) -> Response {
     let pooler = tokio::time::timeout(PING_TIMEOUT, doors.pooler.ping());
     let direct = tokio::time::timeout(PING_TIMEOUT, doors.direct.ping());

@@ -1,4 +1,4 @@
-//! What surrounds every route: ids, logs, limits, errors, CORS.
+//! The layers around every route: request ids, logs, limits, errors, CORS.
 
 use std::time::{Duration, Instant};
 
@@ -13,17 +13,17 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::origin::AllowedOrigins;
-use crate::error::{Error, Problem, Told};
+use crate::error::{Error, Problem, Reported};
 
-/// The largest body a request may have, in bytes.
+/// The maximum size of a request body, in bytes.
 const MAX_BODY_BYTES: usize = 256 * 1024;
 
-/// The longest a request may take.
+/// The maximum time of a request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Surrounds the REST routes.
+/// Adds the layers to the REST routes.
 pub fn around_routes(router: Router) -> Router {
     router
         .layer(middleware::from_fn(finish_writes))
@@ -32,7 +32,7 @@ pub fn around_routes(router: Router) -> Router {
         .layer(middleware::from_fn(observe))
 }
 
-/// Browsers of these origins may call with credentials: `Access-Control-Allow-Origin` echoes the origin, never `*`.
+/// Lets browsers of these origins call with credentials. `Access-Control-Allow-Origin` echoes the origin, never `*`.
 pub fn cors(origins: AllowedOrigins) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(move |origin, _| origins.allow(origin)))
@@ -43,13 +43,13 @@ pub fn cors(origins: AllowedOrigins) -> CorsLayer {
         .max_age(Duration::from_secs(600))
 }
 
-/// Lets a request that may write run to its end even if its client hangs up: its transaction is whole
-/// either way, but whom it concerns is told only after the commit.
+/// Runs a request that may write to its end, even if the client disconnects. The transaction is atomic either way, but
+/// notifications are sent only after the commit.
 async fn finish_writes(request: Request, next: Next) -> Response {
     if request.method().is_safe() {
         return next.run(request).await;
     }
-    // Bounded all the same: a client could send its body for ever.
+    // Still bounded: a client could send its body forever.
     let run = tokio::time::timeout(2 * REQUEST_TIMEOUT, next.run(request)).in_current_span();
     match tokio::spawn(run).await {
         Ok(Ok(response)) => response,
@@ -58,12 +58,12 @@ async fn finish_writes(request: Request, next: Next) -> Response {
     }
 }
 
-/// A defect of ours; the panic's own message is on stderr.
+/// The error of a panic, whose own message is on stderr.
 fn panicked() -> Error {
     Error::Internal(anyhow::anyhow!("a handler panicked"))
 }
 
-/// Gives the request an id, a time limit and a span; logs it; renders its error.
+/// Assigns an id, a time limit and a span to a request, logs it, and renders its error.
 async fn observe(request: Request, next: Next) -> Response {
     let id = Uuid::now_v7().to_string();
     let method = request.method().clone();
@@ -76,7 +76,7 @@ async fn observe(request: Request, next: Next) -> Response {
     let mut response = answered.unwrap_or_else(|_| StatusCode::GATEWAY_TIMEOUT.into_response());
     let status = response.status();
     span.in_scope(|| {
-        if let Some(cause) = response.extensions().get::<Told>().and_then(|told| told.cause.as_ref()) {
+        if let Some(cause) = response.extensions().get::<Reported>().and_then(|reported| reported.cause.as_ref()) {
             tracing::error!(error = std::error::Error::source(&**cause).map(tracing::field::display), "{cause}");
         }
         tracing::debug!(
@@ -94,21 +94,21 @@ async fn observe(request: Request, next: Next) -> Response {
         headers.insert(REQUEST_ID, id);
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    // Answers are for the caller alone; only static assets say otherwise.
+    // Responses are for the caller alone; only static assets set a header of their own.
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
 
-/// Every error is a problem, also those that axum and the layers made. Headers such as `Allow` stay.
+/// Renders every error as a problem, including those of axum and its layers. Headers such as `Allow` stay.
 fn render_problem(mut response: Response, id: &str) -> Response {
     let status = response.status();
     let is_json = response
         .headers()
         .get(header::CONTENT_TYPE)
         .is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
-    let problem = match response.extensions_mut().remove::<Told>() {
-        Some(told) => told.problem,
-        // A health check's own report.
+    let problem = match response.extensions_mut().remove::<Reported>() {
+        Some(reported) => reported.problem,
+        // The report of a health check.
         None if is_json => return response,
         None => Problem::of_status(status),
     };

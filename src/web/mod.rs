@@ -1,10 +1,11 @@
-//! What every route shares.
+//! What all routes share.
 
 pub mod dates;
 pub mod docs;
 pub mod extract;
 pub mod fields;
 pub mod health;
+pub mod home;
 pub mod layers;
 pub mod origin;
 pub mod page;
@@ -17,7 +18,7 @@ pub struct MessageView {
 }
 
 impl MessageView {
-    /// Says `message`.
+    /// The response with this message.
     #[must_use]
     pub const fn new(message: &'static str) -> Self {
         Self { message }

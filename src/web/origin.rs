@@ -1,4 +1,4 @@
-//! Which browser origins may call us with credentials.
+//! The browser origins that may call with credentials.
 
 use axum::http::HeaderValue;
 use url::Url;
@@ -28,7 +28,7 @@ impl AllowedOrigins {
             .map(Self)
     }
 
-    /// Does `origin`, as a browser sends it, match an entry?
+    /// Whether `origin`, as a browser sends it, matches an entry.
     #[must_use]
     pub fn allow(&self, origin: &HeaderValue) -> bool {
         origin.to_str().is_ok_and(|origin| self.0.iter().any(|pattern| pattern.matches(origin)))

@@ -5,10 +5,10 @@ use utoipa::ToSchema;
 
 use super::fields::{Fields, MAX_OFFSET};
 
-/// How many rows a page has unless the client says otherwise.
+/// The number of rows of a page, unless the client sets it.
 pub const DEFAULT_LIMIT: i64 = 20;
 
-/// Which page of a list.
+/// The requested page of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageRequest {
     /// 1 and up.
@@ -18,7 +18,7 @@ pub struct PageRequest {
 }
 
 impl PageRequest {
-    /// Reads `page` and `limit`, noting what breaks the rules.
+    /// Checks `page` and `limit`.
     pub fn read(rules: &mut Fields, page: Option<i64>, limit: Option<i64>) -> Self {
         let limit = rules.limit(limit, DEFAULT_LIMIT);
         let page = page.unwrap_or(1);
@@ -27,7 +27,7 @@ impl PageRequest {
         Self { page, limit }
     }
 
-    /// How many rows come before the page.
+    /// The number of rows before the page.
     #[must_use]
     pub const fn offset(self) -> i64 {
         (self.page - 1).saturating_mul(self.limit)
@@ -54,7 +54,7 @@ struct Pagination {
 }
 
 impl<T> Page<T> {
-    /// The page that was asked for, of a list of `total` rows.
+    /// The requested page of a list of `total` rows.
     #[must_use]
     pub const fn new(data: Vec<T>, total: i64, PageRequest { page, limit }: PageRequest) -> Self {
         let total_pages = (total + limit - 1) / limit;

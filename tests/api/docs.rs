@@ -73,3 +73,30 @@ async fn the_page_needs_nothing_from_elsewhere() {
     let initializer = world.get("/docs/swagger-initializer.js").await;
     assert!(initializer.body.as_str().expect("a script").contains("/openapi.json"));
 }
+
+/// People who open the server in a browser find the way; programs still get a problem for every other unknown path.
+#[tokio::test]
+async fn the_home_page_leads_on() {
+    let world = World::start().await;
+    let page = world.get("/").await;
+    assert_eq!(page.status, 200);
+    assert_eq!(page.headers["content-type"], "text/html; charset=utf-8");
+    let policy = page.headers["content-security-policy"].to_str().expect("text");
+    assert!(policy.starts_with("default-src 'none';") && !policy.contains("unsafe"), "{policy}");
+
+    let html = page.body.as_str().expect("a page").to_owned();
+    let links: Vec<_> = html.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert_eq!(links, ["/docs", "/asyncapi.json", "/health"]);
+    for link in links {
+        assert_eq!(world.get(link).await.status, 200, "{link}");
+    }
+    for line in ["curl -s $B/customer/booking", "clara.on(\"new_message\", resolve)", "(token) =&gt; io("] {
+        assert!(html.contains(line), "{line} is not in {html}");
+    }
+    for tag in ["<script", "<style", "<img", "<link", "src="] {
+        assert!(!html.contains(tag), "{tag} is in {html}");
+    }
+    let unknown = world.get("/index.html").await;
+    assert_eq!((unknown.status.as_u16(), &unknown.body["code"]), (404, &json!("route_not_found")));
+    assert!(stm_backend::openapi().paths.paths.keys().all(|path| path != "/"));
+}

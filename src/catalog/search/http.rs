@@ -1,0 +1,399 @@
+//! `/services/search`, `/services/smart-providers` and `/homepage/search`.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::queries::{self, ProviderFilter, ServiceFilter};
+use super::types::Words;
+use crate::catalog::services;
+use crate::db::Pooler;
+use crate::error::{Error, Result};
+use crate::state::ApiState;
+use crate::types::{Cents, ProviderId, ServiceId};
+use crate::web::extract::{Json, Path, Query};
+use crate::web::fields::{Fields, MAX_LIMIT};
+use crate::web::page::{Page, PageRequest};
+
+/// The maximum length of a query, in characters.
+const MAX_QUERY_CHARS: usize = 100;
+const MAX_SMART_PROVIDERS: i64 = 5;
+const MAX_SUGGESTIONS: i64 = 20;
+/// The number of places, unless the client sets it.
+const DEFAULT_PLACES: i64 = 10;
+
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(search))
+        .routes(routes!(smart_providers))
+        .routes(routes!(suggestions))
+        .routes(routes!(of_category))
+        .routes(routes!(places))
+        .routes(routes!(homepage_providers))
+}
+
+/// Which services.
+#[derive(Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+struct SearchQuery {
+    /// Words, whole, begun or nearly right; at most 100 characters.
+    query: Option<String>,
+    /// Only this category.
+    category: Option<String>,
+    /// Only what somebody offers at this ZIP code.
+    zipcode: Option<String>,
+    /// Dollars: not only with providers who work for less.
+    min_price: Option<String>,
+    /// Dollars: not only with providers who work for more.
+    max_price: Option<String>,
+    /// 1 and up.
+    page: Option<i64>,
+    /// 1 to 100; 20 if left out.
+    limit: Option<i64>,
+}
+
+/// A service, and how it is offered.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct FoundServiceView {
+    pub id: ServiceId,
+    pub name: String,
+    pub category: String,
+    pub description: Option<String>,
+    /// What a customer is asked.
+    #[schema(value_type = Option<Object>)]
+    pub questions_json: Option<serde_json::Value>,
+    pub is_popular: bool,
+    /// How many active providers that fit the search offer it.
+    pub available_providers: i64,
+    pub price_range: PriceRangeView,
+}
+
+/// What those providers ask, in dollars; null if none says.
+#[derive(Serialize, ToSchema)]
+pub(super) struct PriceRangeView {
+    pub min: Option<Cents>,
+    pub max: Option<Cents>,
+}
+
+/// Services by words, category, ZIP code and price: the best match first, then the popular ones.
+///
+/// # Errors
+/// 400 a parameter breaks a rule.
+#[utoipa::path(get, path = "/services/search", tag = "catalog", params(SearchQuery),
+    responses((status = 200, body = Page<FoundServiceView>)))]
+async fn search(
+    State(pooler): State<Pooler>,
+    Query(request): Query<SearchQuery>,
+) -> Result<Json<Page<FoundServiceView>>> {
+    let mut rules = Fields::new();
+    let query = rules.optional_text("query", request.query, MAX_QUERY_CHARS);
+    let category = rules.optional_text("category", request.category, MAX_QUERY_CHARS);
+    let zip_code = request.zipcode.filter(|zip| !zip.trim().is_empty());
+    let zip_code = zip_code.map(|zip| rules.zip_code("zipcode", Some(&zip)));
+    let min_price_cents = read_price(&mut rules, "minPrice", request.min_price.as_deref());
+    let max_price_cents = read_price(&mut rules, "maxPrice", request.max_price.as_deref());
+    let are_in_order = min_price_cents.zip(max_price_cents).is_none_or(|(min, max)| min <= max);
+    rules.check("minPrice", are_in_order, "must not be above maxPrice");
+    let page = PageRequest::read(&mut rules, request.page, request.limit);
+    rules.finish()?;
+
+    let words = query.as_deref().map(Words::read);
+    // A query without a word matches nothing.
+    if words == Some(None) {
+        return Ok(Json(Page::new(Vec::new(), 0, page)));
+    }
+    let filter = ServiceFilter { words: words.flatten(), category, zip_code, min_price_cents, max_price_cents };
+    let (services, total) = queries::search_services(&pooler, &filter, page).await?;
+    Ok(Json(Page::new(services, total, page)))
+}
+
+/// Reads dollars from a query string. A blank text counts as missing.
+fn read_price(rules: &mut Fields, field: &'static str, text: Option<&str>) -> Option<i64> {
+    let text = text.map(str::trim).filter(|text| !text.is_empty())?;
+    let cents = serde_json::from_str::<Cents>(text).ok();
+    rules.check(field, cents.is_some(), "must be an amount from 0 to 10000000 dollars with at most two decimals");
+    cents.map(|cents| cents.0)
+}
+
+/// For what, where, and for how much.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct SmartProvidersRequest {
+    #[schema(value_type = ServiceId)]
+    service_id: Option<ServiceId>,
+    #[schema(value_type = String)]
+    zipcode: Option<String>,
+    /// Dollars: only providers whose lowest price is not above.
+    budget: Option<Cents>,
+}
+
+/// The best rated providers.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct SmartProvidersView {
+    success: bool,
+    /// At most 5, the best rated first.
+    providers: Vec<MatchedProviderView>,
+    /// How many there are.
+    total_matches: i64,
+    message: &'static str,
+}
+
+/// A provider who can be booked.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct MatchedProviderView {
+    pub id: ProviderId,
+    pub business_name: String,
+    pub owner_name: String,
+    /// 1 to 5; 0 without a review.
+    pub rating: f64,
+    pub total_jobs: i32,
+    pub min_price: Option<Cents>,
+    pub max_price: Option<Cents>,
+    /// ZIP codes, the primary one first.
+    pub service_areas: Vec<String>,
+}
+
+/// The best rated providers of a service at a ZIP code.
+///
+/// # Errors
+/// 400 a field breaks a rule. 404 no such service.
+#[utoipa::path(post, path = "/services/smart-providers", tag = "catalog", request_body = SmartProvidersRequest,
+    responses((status = 201, body = SmartProvidersView), (status = 404, description = "No such service")))]
+async fn smart_providers(
+    State(pooler): State<Pooler>,
+    Json(request): Json<SmartProvidersRequest>,
+) -> Result<(StatusCode, Json<SmartProvidersView>)> {
+    let mut rules = Fields::new();
+    rules.check("serviceId", request.service_id.is_some(), "must be a service's id");
+    let zip_code = rules.zip_code("zipcode", request.zipcode.as_deref());
+    rules.finish()?;
+    let service = request.service_id.ok_or(Error::NotFound("service"))?;
+    let filter = ProviderFilter {
+        service,
+        zip_code: &zip_code,
+        budget_cents: request.budget.map(|budget| budget.0),
+        min_rating: None,
+        limit: MAX_SMART_PROVIDERS,
+    };
+    let (providers, total_matches) = queries::search_providers(&pooler, &filter).await?;
+    // Checked only now: a service that has providers exists.
+    if providers.is_empty() && !services::service_exists(&pooler, service).await? {
+        return Err(Error::NotFound("service"));
+    }
+    let message = if providers.is_empty() { "No provider matches yet" } else { "Providers found" };
+    Ok((StatusCode::CREATED, Json(SmartProvidersView { success: true, providers, total_matches, message })))
+}
+
+/// An answer of the homepage.
+#[derive(Serialize, ToSchema)]
+struct HomepageView<T> {
+    success: bool,
+    data: T,
+}
+
+impl<T> HomepageView<T> {
+    fn new(data: T) -> Json<Self> {
+        Json(Self { success: true, data })
+    }
+}
+
+/// What somebody has typed so far.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct SuggestionsQuery {
+    /// 3 to 100 characters.
+    query: Option<String>,
+}
+
+/// A category or a service that somebody may mean.
+#[derive(Serialize, ToSchema)]
+pub(super) struct SuggestionView {
+    /// `category` or `service`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub category: String,
+    /// Of a service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The service; of a category the first one in it.
+    pub id: ServiceId,
+    pub description: Option<String>,
+}
+
+/// Categories and services while somebody types.
+///
+/// # Errors
+/// 400 the query is too short or too long.
+#[utoipa::path(get, path = "/homepage/search/services", tag = "catalog", params(SuggestionsQuery),
+    responses(
+        (status = 200, body = HomepageView<Vec<SuggestionView>>),
+        (status = 400, description = "The query is too short or too long"),
+    ))]
+async fn suggestions(
+    State(pooler): State<Pooler>,
+    Query(request): Query<SuggestionsQuery>,
+) -> Result<Json<HomepageView<Vec<SuggestionView>>>> {
+    let Some(words) = read_query(request.query, 3)? else { return Ok(HomepageView::new(Vec::new())) };
+    Ok(HomepageView::new(queries::suggest(&pooler, &words, MAX_SUGGESTIONS).await?))
+}
+
+/// Reads a query of at least `min` characters. Returns `None` if it has no word.
+fn read_query(query: Option<String>, min: usize) -> Result<Option<Words>> {
+    let mut rules = Fields::new();
+    let query = rules.optional_text("query", query, MAX_QUERY_CHARS);
+    let chars = query.as_ref().map_or(0, |query| query.chars().count());
+    rules.check("query", chars >= min, &format!("must be at least {min} characters"));
+    rules.finish()?;
+    Ok(query.as_deref().and_then(Words::read))
+}
+
+/// A category and its services.
+#[derive(Serialize, ToSchema)]
+struct CategoryView {
+    category: String,
+    /// At most 100, the popular ones first.
+    services: Vec<FoundServiceView>,
+}
+
+/// The services of a category.
+///
+/// # Errors
+/// 400 the category is too long.
+#[utoipa::path(get, path = "/homepage/search/services/category/{category}", tag = "catalog",
+    params(("category" = String, Path)),
+    responses(
+        (status = 200, body = HomepageView<CategoryView>),
+        (status = 400, description = "The category is too long"),
+    ))]
+async fn of_category(
+    State(pooler): State<Pooler>,
+    Path(category): Path<String>,
+) -> Result<Json<HomepageView<CategoryView>>> {
+    let mut rules = Fields::new();
+    let category = rules.text("category", Some(category), MAX_QUERY_CHARS);
+    rules.finish()?;
+    let filter = ServiceFilter { category: Some(category.clone()), ..ServiceFilter::default() };
+    let page = PageRequest { page: 1, limit: MAX_LIMIT };
+    let (services, _) = queries::search_services(&pooler, &filter, page).await?;
+    // The catalogue's own spelling, if the category is in it.
+    let category = services.first().map_or(category, |service| service.category.clone());
+    Ok(HomepageView::new(CategoryView { category, services }))
+}
+
+/// What somebody has typed so far.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct PlacesQuery {
+    /// The beginning of a ZIP code or of a region's name: 2 to 100 characters.
+    query: Option<String>,
+    /// 1 to 100; 10 if left out.
+    limit: Option<i64>,
+}
+
+/// A place that somebody serves.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PlaceView {
+    /// Five digits.
+    pub zip_code: String,
+    /// ZIP code and region.
+    pub formatted_address: String,
+}
+
+/// Places while somebody types: ZIP codes that providers serve.
+///
+/// # Errors
+/// 400 a parameter breaks a rule.
+#[utoipa::path(get, path = "/homepage/search/locations", tag = "catalog", params(PlacesQuery),
+    responses((status = 200, body = HomepageView<Vec<PlaceView>>)))]
+async fn places(
+    State(pooler): State<Pooler>,
+    Query(request): Query<PlacesQuery>,
+) -> Result<Json<HomepageView<Vec<PlaceView>>>> {
+    let mut rules = Fields::new();
+    let limit = rules.limit(request.limit, DEFAULT_PLACES);
+    rules.finish()?;
+    let Some(words) = read_query(request.query, 2)? else { return Ok(HomepageView::new(Vec::new())) };
+    Ok(HomepageView::new(queries::search_places(&pooler, &words, limit).await?))
+}
+
+/// For what, where, and how good.
+#[derive(Deserialize, ToSchema)]
+struct HomepageProvidersRequest {
+    /// The service's name, or what comes near it.
+    #[schema(value_type = String)]
+    service: Option<String>,
+    #[schema(value_type = String)]
+    zipcode: Option<String>,
+    filters: Option<ProviderFiltersRequest>,
+}
+
+/// Which providers.
+#[derive(Deserialize, ToSchema, Default)]
+#[serde(rename_all = "camelCase")]
+struct ProviderFiltersRequest {
+    /// 0 to 5.
+    min_rating: Option<f64>,
+    /// Dollars: only providers whose lowest price is not above.
+    max_price: Option<Cents>,
+}
+
+/// Providers of a service.
+#[derive(Serialize, ToSchema)]
+struct HomepageProvidersView {
+    /// At most 100, the best rated first.
+    providers: Vec<MatchedProviderView>,
+    /// How many there are.
+    count: i64,
+    /// The service that was found, or what was asked for.
+    service: String,
+    /// The ZIP code.
+    location: String,
+}
+
+/// The providers of a service, by its name, at a ZIP code.
+///
+/// # Errors
+/// 400 a field breaks a rule.
+#[utoipa::path(post, path = "/homepage/search/providers", tag = "catalog", request_body = HomepageProvidersRequest,
+    responses((status = 201, body = HomepageView<HomepageProvidersView>)))]
+async fn homepage_providers(
+    State(pooler): State<Pooler>,
+    Json(request): Json<HomepageProvidersRequest>,
+) -> Result<(StatusCode, Json<HomepageView<HomepageProvidersView>>)> {
+    let filters = request.filters.unwrap_or_default();
+    let mut rules = Fields::new();
+    let service = rules.text("service", request.service, MAX_QUERY_CHARS);
+    let zip_code = rules.zip_code("zipcode", request.zipcode.as_deref());
+    let is_rating = filters.min_rating.is_none_or(|rating| (0.0..=5.0).contains(&rating));
+    rules.check("filters.minRating", is_rating, "must be 0 to 5");
+    rules.finish()?;
+
+    let found = match Words::read(&service) {
+        Some(words) => queries::find_named(&pooler, &words).await?,
+        None => None,
+    };
+    let (providers, count, service) = match found {
+        Some((id, name)) => {
+            let filter = ProviderFilter {
+                service: id,
+                zip_code: &zip_code,
+                budget_cents: filters.max_price.map(|price| price.0),
+                min_rating: filters.min_rating,
+                limit: MAX_LIMIT,
+            };
+            let (providers, count) = queries::search_providers(&pooler, &filter).await?;
+            (providers, count, name)
+        }
+        None => (Vec::new(), 0, service),
+    };
+    let view = HomepageProvidersView { providers, count, service, location: zip_code };
+    Ok((StatusCode::CREATED, HomepageView::new(view)))
+}

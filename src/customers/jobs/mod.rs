@@ -1,0 +1,6 @@
+//! The list of the calling customer's jobs. Actions on one job are in [`crate::jobs`].
+
+mod http;
+mod queries;
+
+pub(super) use http::routes;

@@ -1,0 +1,6 @@
+//! The calling customer's profile.
+
+mod http;
+mod queries;
+
+pub(super) use http::routes;

@@ -1,0 +1,75 @@
+//! SQL of a customer's profile.
+
+use super::http::{ContactView, ProfileView, StatisticsView};
+use crate::db::{Pooler, Tx};
+use crate::types::{Cents, UserId};
+
+/// A change of a profile; `None` leaves a field as it is.
+#[derive(Debug, Default)]
+pub(super) struct ProfileChange {
+    pub first_name: Option<String>,
+    pub last_name: Option<String>,
+    /// E.164.
+    pub phone_number: Option<String>,
+    pub address: Option<String>,
+    /// Five digits.
+    pub zipcode: Option<String>,
+    pub region: Option<String>,
+}
+
+/// The profile of a user who is a customer and not banned.
+pub(super) async fn find(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Option<ProfileView>> {
+    let row = sqlx::query!(
+        r#"select u.first_name, u.last_name, u.email, u.phone_number, c.address, c.region, c.zipcode,
+                  j.total_jobs as "total_jobs!", j.total_spent_cents as "total_spent_cents!"
+           from stm.users u
+           join stm.customers c on c.user_id = u.id
+           cross join lateral (
+               select count(*) as total_jobs,
+                      coalesce(sum(price_cents) filter (where status = 'paid'), 0)::bigint as total_spent_cents
+               from stm.jobs
+               where customer_id = c.id
+           ) j
+           where u.id = $1 and u.banned_at is null"#,
+        user_id.0,
+    )
+    .fetch_optional(pooler)
+    .await?;
+    Ok(row.map(|row| ProfileView {
+        user: ContactView {
+            name: format!("{} {}", row.first_name, row.last_name),
+            email: row.email,
+            phone: row.phone_number,
+        },
+        address: row.address,
+        region: row.region,
+        zipcode: row.zipcode,
+        statistics: StatisticsView { total_jobs: row.total_jobs, total_spent: Cents(row.total_spent_cents) },
+    }))
+}
+
+/// Changes a profile. Returns `false` if the user is not a customer, or is banned.
+pub(super) async fn set(tx: &mut Tx<Pooler>, user_id: UserId, change: &ProfileChange) -> sqlx::Result<bool> {
+    let changed = sqlx::query!(
+        "with person as (
+             update stm.users
+             set first_name = coalesce($2, first_name), last_name = coalesce($3, last_name),
+                 phone_number = coalesce($4, phone_number), updated_at = now()
+             where id = $1 and banned_at is null
+             returning id)
+         update stm.customers c
+         set address = coalesce($5, address), zipcode = coalesce($6, zipcode), region = coalesce($7, region), updated_at = now()
+         from person
+         where c.user_id = person.id",
+        user_id.0,
+        change.first_name,
+        change.last_name,
+        change.phone_number,
+        change.address,
+        change.zipcode,
+        change.region,
+    )
+    .execute(tx)
+    .await?;
+    Ok(changed.rows_affected() == 1)
+}

@@ -1,0 +1,111 @@
+//! `/provider/dashboard`.
+
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::queries;
+use crate::auth::Provider;
+use crate::db::Pooler;
+use crate::error::{Error, Result};
+use crate::state::ApiState;
+use crate::types::{Cents, JobId, JobStatus, ReviewId, Timestamp};
+use crate::web::extract::Json;
+
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(dashboard))
+}
+
+/// What a provider sees first.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ProviderDashboardView {
+    pub summary: ProviderSummaryView,
+    pub jobs: ProviderJobCountsView,
+    pub pending_actions: PendingActionsView,
+    /// The last five.
+    pub recent_jobs: Vec<ProviderRecentJobView>,
+    /// The last five.
+    pub recent_feedback: Vec<ProviderRecentFeedbackView>,
+}
+
+/// The provider in numbers.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ProviderSummaryView {
+    /// Jobs done and paid.
+    pub total_jobs: i32,
+    /// What they brought, in dollars.
+    pub total_earnings: Cents,
+    /// Mean of all reviews, 0 without any.
+    pub average_rating: f64,
+    /// How many deadlines were missed.
+    pub warnings: i32,
+    pub last_availability_confirmed_at: Option<Timestamp>,
+}
+
+/// How many jobs are in each state.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ProviderJobCountsView {
+    pub new: i64,
+    pub in_progress: i64,
+    pub completed: i64,
+    pub paid: i64,
+    pub cancelled: i64,
+    pub rejected_by_sp: i64,
+}
+
+/// How many jobs wait for the provider.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PendingActionsView {
+    /// New ones that are not accepted.
+    pub new_job_requests: i64,
+    /// Those in progress.
+    pub jobs_to_complete: i64,
+    /// Completed ones that are not paid.
+    pub payments_to_mark: i64,
+}
+
+/// A job among the last ones.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ProviderRecentJobView {
+    pub id: JobId,
+    /// The service's name.
+    pub service: String,
+    /// The customer's first and last name.
+    pub customer: String,
+    pub status: JobStatus,
+    pub price: Cents,
+    pub scheduled_at: Option<Timestamp>,
+    pub created_at: Timestamp,
+}
+
+/// A review among the last ones.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ProviderRecentFeedbackView {
+    pub id: ReviewId,
+    pub job_id: JobId,
+    /// The service's name.
+    pub service: String,
+    /// The customer's first and last name.
+    pub customer: String,
+    /// 1 to 5.
+    pub rating: i16,
+    pub feedback: Option<String>,
+    pub created_at: Timestamp,
+}
+
+/// What the calling provider sees first.
+///
+/// # Errors
+/// 404 the account is gone.
+#[utoipa::path(get, path = "/provider/dashboard", tag = "providers", security(("provider" = [])),
+    responses((status = 200, body = ProviderDashboardView)))]
+async fn dashboard(State(pooler): State<Pooler>, who: Provider) -> Result<Json<ProviderDashboardView>> {
+    queries::find(&pooler, who.user_id).await?.map(Json).ok_or(Error::NotFound("provider"))
+}

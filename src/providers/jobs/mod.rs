@@ -1,0 +1,6 @@
+//! Lists of the calling provider's jobs. Actions on one job are in [`crate::jobs`].
+
+mod http;
+mod queries;
+
+pub(super) use http::routes;

@@ -1,0 +1,149 @@
+//! `/provider/profile`.
+
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::queries;
+use super::types::ProfileRequest;
+use crate::auth::Provider;
+use crate::db::Pooler;
+use crate::error::{Error, Result, invalid, violates};
+use crate::providers::ProviderStatus;
+use crate::providers::services::OfferedServiceView;
+use crate::state::ApiState;
+use crate::types::{Cents, ProviderId};
+use crate::web::MessageView;
+use crate::web::extract::Json;
+
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(profile, set_profile))
+}
+
+/// A provider's profile, as the provider sees it.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ProviderProfileView {
+    pub user: ProviderUserView,
+    pub business: BusinessView,
+    pub status: ProviderStatusView,
+    /// At most 200, by name.
+    pub services: Vec<OfferedServiceView>,
+    /// ZIP codes served, the primary one first.
+    pub service_areas: Vec<String>,
+    /// Documents that the provider has handed in.
+    #[schema(value_type = Vec<Object>)]
+    pub documents: serde_json::Value,
+    pub statistics: ProviderStatisticsView,
+    /// URLs of pictures.
+    pub images: Vec<String>,
+}
+
+/// The provider's user.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ProviderUserView {
+    /// First and last name.
+    pub name: String,
+    pub first_name: String,
+    pub last_name: String,
+    pub email: String,
+    pub phone: Option<String>,
+    pub profile_picture: Option<String>,
+}
+
+/// The business.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct BusinessView {
+    /// The provider's id.
+    pub id: ProviderId,
+    pub business_name: String,
+    pub service_type: Option<String>,
+    pub description: Option<String>,
+    /// Years.
+    pub experience: Option<i32>,
+    pub experience_level: Option<String>,
+    pub location: Option<String>,
+    pub website_url: Option<String>,
+    pub region: String,
+    pub area: Option<String>,
+    pub min_price: Option<Cents>,
+    pub max_price: Option<Cents>,
+}
+
+/// Where the provider stands.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ProviderStatusView {
+    current: ProviderStatus,
+    is_active: bool,
+    /// Active, and without a new or running job?
+    can_deactivate: bool,
+    /// New and running jobs.
+    active_jobs_count: i64,
+    /// How many deadlines were missed.
+    warnings: i32,
+}
+
+impl ProviderStatusView {
+    pub(super) fn new(current: ProviderStatus, active_jobs_count: i64, warnings: i32) -> Self {
+        let is_active = current == ProviderStatus::Active;
+        Self { current, is_active, can_deactivate: is_active && active_jobs_count == 0, active_jobs_count, warnings }
+    }
+}
+
+/// The provider's history in numbers.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ProviderStatisticsView {
+    /// Jobs done and paid.
+    pub total_jobs: i32,
+    /// What they brought, in dollars.
+    pub total_earnings: Cents,
+    /// Mean of all reviews, 0 without any.
+    pub average_rating: f64,
+    pub total_reviews: i64,
+}
+
+/// The calling provider's profile.
+///
+/// # Errors
+/// 404 the account is banned or gone.
+#[utoipa::path(get, path = "/provider/profile", tag = "providers", security(("provider" = [])),
+    responses((status = 200, body = ProviderProfileView)))]
+async fn profile(State(pooler): State<Pooler>, who: Provider) -> Result<Json<ProviderProfileView>> {
+    queries::find(&pooler, who.user_id).await?.map(Json).ok_or(Error::NotFound("provider"))
+}
+
+/// Changes the calling provider's profile.
+///
+/// # Errors
+/// 400 a field breaks a rule. 404 the account is banned or gone.
+#[utoipa::path(put, path = "/provider/profile", tag = "providers", security(("provider" = [])),
+    request_body = ProfileRequest,
+    responses((status = 200, body = MessageView)))]
+async fn set_profile(
+    State(pooler): State<Pooler>,
+    who: Provider,
+    Json(request): Json<ProfileRequest>,
+) -> Result<Json<MessageView>> {
+    let (change, price_field) = request.check()?;
+    let mut tx = pooler.write().await?;
+    let changed = match queries::set(&mut tx, who.user_id, &change).await {
+        // The request has one of the prices; the other one is stored.
+        Err(error) if violates(&error, "providers_price_range") => {
+            return Err(invalid(price_field, "does not fit the other price: the lowest must not be above the highest"));
+        }
+        changed => changed?,
+    };
+    let provider = changed.ok_or(Error::NotFound("provider"))?;
+    if let Some(zip_codes) = &change.zip_codes {
+        queries::delete_zip_codes(&mut tx, provider).await?;
+        queries::insert_zip_codes(&mut tx, provider, zip_codes).await?;
+    }
+    tx.commit().await?;
+    Ok(Json(MessageView::new("Profile updated successfully")))
+}

@@ -1,0 +1,7 @@
+//! The calling provider's profile.
+
+mod http;
+mod queries;
+mod types;
+
+pub(super) use http::routes;

@@ -1,0 +1,85 @@
+//! SQL of a provider's public page.
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+
+use super::http::{PublicProviderView, PublicReviewView, PublicServiceView, slug};
+use crate::db::Pooler;
+use crate::types::{Cents, ProviderId, Timestamp};
+
+/// A review as its JSON in the query, without its author's last name.
+#[derive(Debug, Deserialize)]
+struct ReviewRow {
+    rating: i16,
+    feedback: Option<String>,
+    customer: String,
+    service: String,
+    created_at: DateTime<Utc>,
+}
+
+/// An active provider with its services and the newest `reviews` reviews.
+pub(super) async fn find(pooler: &Pooler, id: ProviderId, reviews: i64) -> sqlx::Result<Option<PublicProviderView>> {
+    let row = sqlx::query!(
+        r#"select p.id as "id: ProviderId", p.business_name, u.first_name || ' ' || u.last_name as "owner_name!", p.description,
+                  p.experience_years, p.experience_level, p.location, p.website_url, p.region, p.images,
+                  p.rating::float8 as "rating!", p.total_jobs, p.min_price_cents, p.max_price_cents, p.created_at,
+                  array(select z.zip_code from stm.provider_zip_codes z where z.provider_id = p.id order by z.position)
+                      as "service_areas!",
+                  (select coalesce(jsonb_agg(jsonb_build_object('id', s.id, 'name', s.name, 'category', s.category) order by s.name, s.id), '[]')
+                   from stm.provider_services o join stm.services s on s.id = o.service_id and s.status = 'approved'
+                   where o.provider_id = p.id) as "services!: sqlx::types::Json<Vec<PublicServiceView>>",
+                  (select count(*) from stm.reviews r where r.provider_id = p.id) as "review_count!",
+                  (select coalesce(jsonb_agg(jsonb_build_object('rating', n.rating, 'feedback', n.feedback, 'customer', n.first_name,
+                                                                'service', n.name, 'created_at', n.created_at) order by n.id desc), '[]')
+                   from (select r.id, r.rating, r.feedback, cu.first_name, s.name, r.created_at
+                         from stm.reviews r
+                         join stm.customers c on c.id = r.customer_id
+                         join stm.users cu on cu.id = c.user_id
+                         join stm.jobs j on j.id = r.job_id
+                         join stm.services s on s.id = j.service_id
+                         where r.provider_id = p.id
+                         order by r.id desc
+                         limit $2) n) as "reviews!: sqlx::types::Json<Vec<ReviewRow>>"
+           from stm.providers p
+           join stm.users u on u.id = p.user_id
+           where p.id = $1 and p.status = 'active'"#,
+        id.0,
+        reviews,
+    )
+    .fetch_optional(pooler)
+    .await?;
+    Ok(row.map(|row| PublicProviderView {
+        slug: slug(&row.business_name, row.id),
+        services: row.services.0,
+        reviews: row.reviews.0.into_iter().map(Into::into).collect(),
+        id: row.id,
+        business_name: row.business_name,
+        owner_name: row.owner_name,
+        description: row.description,
+        experience: row.experience_years,
+        experience_level: row.experience_level,
+        location: row.location,
+        website_url: row.website_url,
+        region: row.region,
+        images: row.images,
+        rating: row.rating,
+        total_jobs: row.total_jobs,
+        min_price: row.min_price_cents.map(Cents),
+        max_price: row.max_price_cents.map(Cents),
+        service_areas: row.service_areas,
+        total_reviews: row.review_count,
+        member_since: Timestamp(row.created_at),
+    }))
+}
+
+impl From<ReviewRow> for PublicReviewView {
+    fn from(row: ReviewRow) -> Self {
+        Self {
+            rating: row.rating,
+            feedback: row.feedback,
+            customer: row.customer,
+            service: row.service,
+            created_at: row.created_at.into(),
+        }
+    }
+}
