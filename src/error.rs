@@ -219,11 +219,10 @@ pub(crate) fn invalid(field: impl Into<Cow<'static, str>>, rule: &str) -> Error 
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        if matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) || crate::db::is_connection_loss(&error)
-        {
+        if matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) || doors::is_connection_loss(&error) {
             return Self::Unavailable(error);
         }
-        match crate::db::sqlstate(&error).as_deref() {
+        match doors::sqlstate(&error).as_deref() {
             // PostgreSQL cannot store NUL, in text or in JSON.
             Some("22021" | "22P05") => Self::Malformed("text must not contain the character U+0000".into()),
             // Statement or lock timeout, deadlock, serialization failure, too many connections: a retry may succeed.

@@ -14,7 +14,6 @@ use uuid::Uuid;
 
 use super::queries::{self, NewCustomer, NewProvider, NewUser};
 use super::{AccessTokens, Caller, Passwords, RefreshTokenLifetime, password, token};
-use crate::db::{Pooler, Tx};
 use crate::error::{Error, Result, invalid, violates};
 use crate::notifications::{self, NewNotification, NotificationType, Notifier};
 use crate::state::ApiState;
@@ -22,6 +21,7 @@ use crate::types::{Cents, Role, UserId};
 use crate::web::MessageView;
 use crate::web::extract::Json;
 use crate::web::fields::{self, Fields, LONG_TEXT, SHORT_TEXT};
+use doors::{Pooler, Tx};
 
 /// The rule of the field `role`.
 const ROLE_RULE: &str = "must be customer or service_provider";

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::http::UserView;
-use crate::db::{Pooler, Tx};
 use crate::types::{Role, UserId};
+use doors::{Pooler, Tx};
 
 /// A user who tries to log in.
 #[derive(Debug)]

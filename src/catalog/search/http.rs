@@ -10,13 +10,13 @@ use utoipa_axum::routes;
 use super::queries::{self, ProviderFilter, ServiceFilter};
 use super::types::Words;
 use crate::catalog::services;
-use crate::db::Pooler;
 use crate::error::{Error, Result};
 use crate::state::ApiState;
 use crate::types::{Cents, ProviderId, ServiceId};
 use crate::web::extract::{Json, Path, Query};
 use crate::web::fields::{Fields, MAX_LIMIT};
 use crate::web::page::{Page, PageRequest};
+use doors::Pooler;
 
 /// The maximum length of a query, in characters.
 const MAX_QUERY_CHARS: usize = 100;

@@ -2,9 +2,9 @@
 
 use super::http::{FoundServiceView, MatchedProviderView, PlaceView, PriceRangeView, SuggestionView};
 use super::types::Words;
-use crate::db::Pooler;
 use crate::types::{Cents, ProviderId, ServiceId};
 use crate::web::page::PageRequest;
+use doors::Pooler;
 
 /// A selection of services.
 #[derive(Debug, Default)]

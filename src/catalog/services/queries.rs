@@ -2,8 +2,8 @@
 
 use super::http::{ProviderView, ProvidersView, ServiceView, ServicesView};
 use super::types::SortBy;
-use crate::db::Pooler;
 use crate::types::{Cents, ProviderId, ServiceId};
+use doors::Pooler;
 
 const MAX_SERVICES: i64 = 1000;
 const MAX_PROVIDERS: i64 = 100;

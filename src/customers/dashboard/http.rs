@@ -8,11 +8,11 @@ use utoipa_axum::routes;
 
 use super::queries;
 use crate::auth::Customer;
-use crate::db::Pooler;
 use crate::error::{Error, Result};
 use crate::state::ApiState;
 use crate::types::{Cents, JobId, JobStatus, ReviewId, Timestamp};
 use crate::web::extract::Json;
+use doors::Pooler;
 
 pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(dashboard))

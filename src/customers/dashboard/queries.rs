@@ -8,8 +8,8 @@ use super::http::{
     CustomerDashboardView, CustomerJobCountsView, CustomerRecentFeedbackView, CustomerRecentJobView,
     CustomerSummaryView,
 };
-use crate::db::Pooler;
 use crate::types::{Cents, JobId, JobStatus, ReviewId, Timestamp, UserId};
+use doors::Pooler;
 
 /// A recent job, as its JSON in the query.
 #[derive(Debug, Deserialize)]

@@ -8,12 +8,12 @@ use utoipa_axum::routes;
 
 use super::queries;
 use crate::auth::Customer;
-use crate::db::Pooler;
 use crate::error::Result;
 use crate::state::ApiState;
 use crate::types::{JobId, JobStatus, ProviderId, ServiceId, Timestamp};
 use crate::web::extract::{Json, Query};
 use crate::web::fields::{Fields, MAX_LIMIT};
+use doors::Pooler;
 
 pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(jobs))

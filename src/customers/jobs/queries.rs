@@ -1,8 +1,8 @@
 //! SQL of the list of a customer's jobs.
 
 use super::http::{BookedProviderView, BookedServiceView, BookedUserView, CustomerJobListedView};
-use crate::db::Pooler;
 use crate::types::{JobId, JobStatus, ProviderId, ServiceId, Timestamp, UserId};
+use doors::Pooler;
 
 /// The jobs of a user who is a customer, newest first.
 pub(super) async fn list(

@@ -1,8 +1,8 @@
 //! SQL of a customer's profile.
 
 use super::http::{ContactView, ProfileView, StatisticsView};
-use crate::db::{Pooler, Tx};
 use crate::types::{Cents, UserId};
+use doors::{Pooler, Tx};
 
 /// A change of a profile; `None` leaves a field as it is.
 #[derive(Debug, Default)]

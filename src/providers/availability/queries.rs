@@ -1,9 +1,9 @@
 //! SQL of a provider's availability.
 
 use super::http::{ConfirmedProviderView, ConfirmedView};
-use crate::db::{Pooler, Tx};
 use crate::providers::ProviderStatus;
 use crate::types::{ProviderId, UserId};
+use doors::{Pooler, Tx};
 
 /// A locked provider.
 #[derive(Debug)]

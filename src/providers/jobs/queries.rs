@@ -3,9 +3,9 @@
 use chrono::{DateTime, Utc};
 
 use super::http::{JobCustomerView, PendingJobView, ProviderJobListedView};
-use crate::db::Pooler;
 use crate::types::{Cents, ChatId, JobId, JobStatus, Timestamp, UserId};
 use crate::web::page::PageRequest;
+use doors::Pooler;
 
 /// The most jobs in the list of pending ones.
 const MAX_PENDING: i64 = 100;

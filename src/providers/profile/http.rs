@@ -9,7 +9,6 @@ use utoipa_axum::routes;
 use super::queries;
 use super::types::ProfileRequest;
 use crate::auth::Provider;
-use crate::db::Pooler;
 use crate::error::{Error, Result, invalid, violates};
 use crate::providers::ProviderStatus;
 use crate::providers::services::OfferedServiceView;
@@ -17,6 +16,7 @@ use crate::state::ApiState;
 use crate::types::{Cents, ProviderId};
 use crate::web::MessageView;
 use crate::web::extract::Json;
+use doors::Pooler;
 
 pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(profile, set_profile))

@@ -1,10 +1,10 @@
 //! SQL of a provider's profile.
 
 use super::http::{BusinessView, ProviderProfileView, ProviderStatisticsView, ProviderStatusView, ProviderUserView};
-use crate::db::{Pooler, Tx};
 use crate::providers::ProviderStatus;
 use crate::providers::services::OfferedServiceView;
 use crate::types::{Cents, ProviderId, ServiceId, UserId};
+use doors::{Pooler, Tx};
 
 /// The profile of a user who is a provider and not banned. At most 200 services and as many ZIP codes.
 pub(super) async fn find(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Option<ProviderProfileView>> {

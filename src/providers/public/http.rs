@@ -7,11 +7,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::queries;
-use crate::db::Pooler;
 use crate::error::{Error, Result};
 use crate::state::ApiState;
 use crate::types::{Cents, ProviderId, ServiceId, Timestamp};
 use crate::web::extract::{Json, Path};
+use doors::Pooler;
 
 /// The number of reviews on a provider's page.
 const MAX_REVIEWS: i64 = 5;

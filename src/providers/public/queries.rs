@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use super::http::{PublicProviderView, PublicReviewView, PublicServiceView, slug};
-use crate::db::Pooler;
 use crate::types::{Cents, ProviderId, Timestamp};
+use doors::Pooler;
 
 /// A review as its JSON in the query, without its author's last name.
 #[derive(Debug, Deserialize)]
