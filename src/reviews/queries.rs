@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::StarCounts;
+use super::types::StarCounts;
 use crate::db::Pooler;
 use crate::types::{JobId, ReviewId, UserId};
 use crate::web::page::PageRequest;

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Duration, Utc};
 use stm_backend::db::Pooler;
-use stm_backend::jobs::{Action, Command, carry_out, deadlines};
+use stm_backend::jobs::{Command, Job, deadlines};
 use stm_backend::types::{Cents, JobId, UserId};
 use tokio_util::sync::CancellationToken;
 
@@ -47,11 +47,13 @@ impl Scene {
         (done, told.get())
     }
 
-    async fn does(&self, job: JobId, who: &User, action: Action, now: DateTime<Utc>) -> Cents {
+    async fn does(&self, job: JobId, who: &User, command: Command, now: DateTime<Utc>) -> Cents {
         let mut tx = self.pooler.write().await.expect("a transaction");
-        let done = carry_out(&mut tx, Command::new(job, UserId(who.id), action), now).await.expect("done");
+        let job = Job::load_for_update(&mut tx, job, UserId(who.id)).await.expect("the job");
+        let transition = job.apply(command, now).expect("an allowed command");
+        let _unpublished = job.store(&mut tx, &transition).await.expect("stored");
         tx.commit().await.expect("a commit");
-        done.fee
+        transition.change.fee
     }
 
     async fn warnings(&self) -> i64 {
@@ -74,10 +76,10 @@ async fn a_cancellation_is_free_until_96_hours_before_to_the_second() {
         for closed in [false, true] {
             let job = scene.job(Some(due_in_s)).await;
             if closed {
-                scene.does(job, &scene.provider.user, Action::Accept, scene.now).await;
-                scene.does(job, &scene.customer, Action::CloseDeal, scene.now).await;
+                scene.does(job, &scene.provider.user, Command::Accept { offer: None }, scene.now).await;
+                scene.does(job, &scene.customer, Command::CloseDeal, scene.now).await;
             }
-            let charged = scene.does(job, &scene.customer, Action::Cancel, scene.now).await;
+            let charged = scene.does(job, &scene.customer, Command::Cancel { reason: None }, scene.now).await;
             assert_eq!(charged, Cents(fee), "{due_in_s} s before, closed: {closed}");
             let row =
                 format!("select coalesce(sum(amount_cents), 0)::bigint from stm.payments where job_id = {}", job.0);
@@ -85,7 +87,11 @@ async fn a_cancellation_is_free_until_96_hours_before_to_the_second() {
         }
     }
     let job = scene.job(None).await;
-    assert_eq!(scene.does(job, &scene.customer, Action::Cancel, scene.now).await, Cents(0), "no appointment");
+    assert_eq!(
+        scene.does(job, &scene.customer, Command::Cancel { reason: None }, scene.now).await,
+        Cents(0),
+        "no appointment"
+    );
 }
 
 #[tokio::test]
@@ -115,21 +121,21 @@ async fn only_unanswered_jobs_miss_their_deadline_and_a_new_deadline_counts_anew
     let scene = Scene::start().await;
     let late = scene.now + Duration::hours(2);
     let accepted = scene.job(None).await;
-    scene.does(accepted, &scene.provider.user, Action::Accept, scene.now).await;
+    scene.does(accepted, &scene.provider.user, Command::Accept { offer: None }, scene.now).await;
     let cancelled = scene.job(None).await;
-    scene.does(cancelled, &scene.customer, Action::Cancel, scene.now).await;
+    scene.does(cancelled, &scene.customer, Command::Cancel { reason: None }, scene.now).await;
     let rejected = scene.job(None).await;
-    scene.does(rejected, &scene.provider.user, Action::Reject, scene.now).await;
+    scene.does(rejected, &scene.provider.user, Command::Reject { reason: None }, scene.now).await;
     assert_eq!(scene.at(late).await.0, 0);
 
     let job = scene.job(None).await;
     assert_eq!(scene.at(late).await.0, 1);
-    scene.does(job, &scene.customer, Action::Resend, late).await;
+    scene.does(job, &scene.customer, Command::Resend, late).await;
     assert_eq!(scene.at(late + Duration::minutes(60)).await.0, 0);
     assert_eq!(scene.at(late + Duration::minutes(61)).await.0, 1);
     assert_eq!(scene.warnings().await, 2);
     // Late is not never.
-    scene.does(job, &scene.provider.user, Action::Accept, late + Duration::minutes(90)).await;
+    scene.does(job, &scene.provider.user, Command::Accept { offer: None }, late + Duration::minutes(90)).await;
 }
 
 /// Several processes, after a night without any: everything is caught up with, each deadline once.

@@ -18,14 +18,13 @@ const GROUND: [(&str, &[&str]); 10] = [
 ];
 
 /// The features, each with the features it may import besides the whole ground.
-const FEATURES: [(&str, &[&str]); 9] = [
+const FEATURES: [(&str, &[&str]); 8] = [
     ("catalog", &[]),
     ("customers", &[]),
     ("providers", &[]),
     ("service_requests", &[]),
     ("chat", &[]),
     ("jobs", &["chat"]),
-    ("negotiation", &["chat", "jobs"]),
     ("reviews", &["chat", "jobs"]),
     ("disputes", &["chat", "jobs"]),
 ];
@@ -34,13 +33,12 @@ const FEATURES: [(&str, &[&str]); 9] = [
 const TOP: [&str; 6] = ["bin", "demo", "lib", "main", "routes", "worker"];
 
 /// Imports that break the rule until their cause has moved: the doors' settings to the doors, registration to the
-/// accounts, live chat out of `realtime`, and offers into `jobs`.
-const EXCEPTIONS: [(&str, &str); 6] = [
+/// accounts, and live chat and the listeners out of `realtime`.
+const EXCEPTIONS: [(&str, &str); 5] = [
     ("auth", "notifications"),
     ("db", "config"),
-    ("jobs", "negotiation"),
     ("realtime", "chat"),
-    ("realtime", "negotiation"),
+    ("realtime", "jobs"),
     ("realtime", "notifications"),
 ];
 
