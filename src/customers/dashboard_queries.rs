@@ -37,17 +37,17 @@ pub struct DashboardRow {
 /// A job among the last ones.
 #[derive(Debug, Deserialize)]
 pub struct RecentJobRow {
-    /// Id.
+    /// The job.
     pub id: JobId,
     /// The service's name.
     pub service: String,
     /// The name of the business.
     pub provider: String,
-    /// State.
+    /// Where it is between request and payment.
     pub status: JobStatus,
     /// In cents.
     pub price_cents: i64,
-    /// When.
+    /// The appointment.
     pub scheduled_at: Option<DateTime<Utc>>,
     /// When it was requested.
     pub created_at: DateTime<Utc>,
@@ -56,7 +56,7 @@ pub struct RecentJobRow {
 /// A review among the last ones.
 #[derive(Debug, Deserialize)]
 pub struct RecentFeedbackRow {
-    /// Id.
+    /// The review.
     pub id: ReviewId,
     /// Which job it is about.
     pub job_id: JobId,

@@ -8,9 +8,9 @@ use crate::types::{JobId, JobStatus, ProviderId, ServiceId, UserId};
 /// A job in its customer's list.
 #[derive(Debug)]
 pub struct ListedJobRow {
-    /// Id.
+    /// The job.
     pub id: JobId,
-    /// State.
+    /// Where it is between request and payment.
     pub status: JobStatus,
     /// Which service.
     pub service_id: ServiceId,
@@ -36,7 +36,7 @@ pub struct ListedJobRow {
     pub zipcode: String,
     /// URLs of pictures.
     pub images: Vec<String>,
-    /// When.
+    /// The appointment.
     pub scheduled_at: Option<DateTime<Utc>>,
     /// When it was done.
     pub completed_at: Option<DateTime<Utc>>,

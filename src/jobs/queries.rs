@@ -189,7 +189,7 @@ pub struct Event<'a> {
     pub action: Action,
     /// Why.
     pub reason: Option<&'a str>,
-    /// When.
+    /// When it is done.
     pub at: DateTime<Utc>,
 }
 

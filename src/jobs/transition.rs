@@ -28,12 +28,12 @@ pub struct Transition {
     pub command: Command,
     /// What it does to the job.
     pub change: StateChange,
-    /// When.
+    /// When it is done.
     pub at: DateTime<Utc>,
 }
 
 /// What a transition has stored.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Stored {
     /// The offer that was made.
     pub offer: Option<OfferView>,

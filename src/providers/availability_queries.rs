@@ -9,7 +9,7 @@ use crate::types::{ProviderId, UserId};
 /// A locked provider.
 #[derive(Debug)]
 pub struct LockedRow {
-    /// Id.
+    /// The provider.
     pub id: ProviderId,
     /// State.
     pub status: ProviderStatus,
@@ -67,7 +67,7 @@ pub async fn set_status(tx: &mut Tx<Pooler>, provider: ProviderId, status: Provi
 /// A provider who has just confirmed.
 #[derive(Debug)]
 pub struct ConfirmedRow {
-    /// Id.
+    /// The provider.
     pub id: ProviderId,
     /// Name of the business.
     pub business_name: String,

@@ -12,7 +12,7 @@ pub const MAX_PENDING: i64 = 100;
 /// A job that waits for the provider or its customer.
 #[derive(Debug)]
 pub struct PendingRow {
-    /// Id.
+    /// The job.
     pub id: JobId,
     /// The service's name.
     pub service: String,
@@ -34,13 +34,13 @@ pub struct PendingRow {
     pub price_cents: i64,
     /// In cents.
     pub customer_budget_cents: Option<i64>,
-    /// When.
+    /// The appointment.
     pub scheduled_at: Option<DateTime<Utc>>,
     /// Until when the provider should answer.
     pub response_deadline: DateTime<Utc>,
-    /// Has the provider accepted?
+    /// Whether the provider has accepted.
     pub sp_accepted: bool,
-    /// Is an offer open?
+    /// Whether an offer is open.
     pub pending_approval: bool,
     /// The newest chat about it that the provider is in.
     pub chat_id: Option<ChatId>,
@@ -95,7 +95,7 @@ pub struct JobFilter {
 /// A job in a list.
 #[derive(Debug)]
 pub struct ListedJobRow {
-    /// Id.
+    /// The job.
     pub id: JobId,
     /// The service's name.
     pub service: String,
@@ -105,7 +105,7 @@ pub struct ListedJobRow {
     pub customer_name: String,
     /// E.164; none if the customer came from Supabase Auth.
     pub customer_phone: Option<String>,
-    /// State.
+    /// Where it is between request and payment.
     pub status: JobStatus,
     /// In cents.
     pub price_cents: i64,
@@ -113,7 +113,7 @@ pub struct ListedJobRow {
     pub payment_status: Option<String>,
     /// URLs of pictures.
     pub images: Vec<String>,
-    /// When.
+    /// The appointment.
     pub scheduled_at: Option<DateTime<Utc>>,
     /// When it was done.
     pub completed_at: Option<DateTime<Utc>>,

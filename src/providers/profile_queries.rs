@@ -7,7 +7,7 @@ use crate::types::{ProviderId, ServiceId, UserId};
 /// A provider's profile.
 #[derive(Debug)]
 pub struct ProfileRow {
-    /// Id.
+    /// The provider.
     pub id: ProviderId,
     /// First name.
     pub first_name: String,
@@ -188,7 +188,7 @@ pub async fn set(tx: &mut Tx<Pooler>, user_id: UserId, change: &ProfileChange) -
     .await
 }
 
-/// Takes all ZIP codes from a provider whose row is locked.
+/// Deletes all ZIP codes of a provider whose row is locked.
 ///
 /// # Errors
 /// Those of the database.
@@ -196,7 +196,7 @@ pub async fn delete_zip_codes(tx: &mut Tx<Pooler>, provider: ProviderId) -> sqlx
     sqlx::query!("delete from stm.provider_zip_codes where provider_id = $1", provider.0).execute(tx).await.map(drop)
 }
 
-/// Gives ZIP codes, the primary one first, to a provider that has none.
+/// Inserts the ZIP codes of a provider that has none, the primary one first.
 ///
 /// # Errors
 /// Those of the database.

@@ -9,7 +9,7 @@ use crate::types::{ProviderId, ServiceId};
 /// An active provider.
 #[derive(Debug)]
 pub struct PublicRow {
-    /// Id.
+    /// The provider.
     pub id: ProviderId,
     /// Name of the business.
     pub business_name: String,
@@ -52,7 +52,7 @@ pub struct PublicRow {
 /// A service that a provider offers.
 #[derive(Debug, Deserialize)]
 pub struct OfferedRow {
-    /// Id.
+    /// The service.
     pub id: ServiceId,
     /// Name.
     pub name: String,
@@ -71,7 +71,7 @@ pub struct PublicReviewRow {
     pub customer: String,
     /// The service's name.
     pub service: String,
-    /// When.
+    /// The appointment.
     pub created_at: DateTime<Utc>,
 }
 

@@ -6,13 +6,13 @@ use crate::types::{ServiceId, UserId};
 /// A service that a provider wants to offer.
 #[derive(Debug)]
 pub struct LinkedRow {
-    /// Id.
+    /// The service.
     pub id: ServiceId,
     /// Name.
     pub name: String,
     /// Category.
     pub category: String,
-    /// Did the provider not offer it before?
+    /// Whether the provider did not offer it before.
     pub is_new: bool,
 }
 

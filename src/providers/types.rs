@@ -22,7 +22,7 @@ text_enum! {
 }
 
 impl ProviderStatus {
-    /// May the provider itself switch between active and inactive?
+    /// Whether the provider itself may switch between active and inactive.
     #[must_use]
     pub const fn may_switch(self) -> bool {
         matches!(self, Self::Active | Self::Inactive)

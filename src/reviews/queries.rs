@@ -10,7 +10,7 @@ use crate::web::page::PageRequest;
 /// A review as the provider sees it.
 #[derive(Debug)]
 pub struct ReviewRow {
-    /// Id.
+    /// The review.
     pub id: ReviewId,
     /// Which job it is about.
     pub job_id: JobId,

@@ -38,13 +38,14 @@ impl Scene {
         JobId(id)
     }
 
-    /// The clock strikes; how many deadlines were acted upon, and how many were told of.
+    /// Acts on deadlines at `now`; returns how many were acted upon, and how many notifications there were.
     async fn at(&self, now: DateTime<Utc>) -> (usize, usize) {
-        let told = std::cell::Cell::new(0);
+        let notified = std::cell::Cell::new(0);
         let stopped = CancellationToken::new();
         let done =
-            deadlines::act(&self.pooler, now, &stopped, |news| told.set(told.get() + news.notifications.len())).await;
-        (done, told.get())
+            deadlines::act(&self.pooler, now, &stopped, |news| notified.set(notified.get() + news.notifications.len()))
+                .await;
+        (done, notified.get())
     }
 
     async fn does(&self, job: JobId, who: &User, command: Command, now: DateTime<Utc>) -> Cents {
@@ -60,7 +61,7 @@ impl Scene {
         self.world.number("select warnings::bigint from stm.providers").await
     }
 
-    async fn told(&self, user: i64) -> String {
+    async fn notified(&self, user: i64) -> String {
         let titles = format!(
             "select coalesce(string_agg(title, ', ' order by created_at, id), '') from stm.notifications where recipient_id = {user}"
         );
@@ -104,14 +105,14 @@ async fn every_missed_deadline_is_acted_upon_once_and_the_third_warning_is_the_l
         let _job = scene.job(None).await;
         assert_eq!(scene.at(deadline).await, (0, 0), "the deadline itself is in time");
         let late = deadline + Duration::milliseconds(1);
-        let told = if warnings < 3 { 2 } else { 3 };
-        assert_eq!(scene.at(late).await, (1, told), "warning {warnings}");
+        let notified = if warnings < 3 { 2 } else { 3 };
+        assert_eq!(scene.at(late).await, (1, notified), "warning {warnings}");
         assert_eq!(scene.at(late + Duration::days(30)).await, (0, 0), "once");
         assert_eq!(scene.warnings().await, warnings);
     }
-    assert_eq!(scene.told(lsm.id).await, "Provider warned repeatedly, Provider warned repeatedly");
-    assert_eq!(scene.told(scene.customer.id).await, ["No answer yet"; 4].join(", "));
-    assert_eq!(scene.told(scene.provider.user.id).await, ["Response deadline missed"; 4].join(", "));
+    assert_eq!(scene.notified(lsm.id).await, "Provider warned repeatedly, Provider warned repeatedly");
+    assert_eq!(scene.notified(scene.customer.id).await, ["No answer yet"; 4].join(", "));
+    assert_eq!(scene.notified(scene.provider.user.id).await, ["Response deadline missed"; 4].join(", "));
     let events = "select count(*) from stm.job_events where action = 'miss_deadline' and actor_id is null";
     assert_eq!(scene.world.number(events).await, 4);
 }

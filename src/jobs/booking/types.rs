@@ -22,7 +22,7 @@ pub struct Booking {
     pub location: Option<String>,
     /// Answers to the service's questions.
     pub answers: serde_json::Value,
-    /// When.
+    /// The appointment.
     pub scheduled_at: Option<DateTime<Utc>>,
     /// Whether the provider must come and look first.
     pub requires_in_person_visit: bool,
@@ -116,7 +116,7 @@ pub struct FirstMessage<'a> {
     pub service: &'a str,
     /// Where.
     pub place: &'a str,
-    /// When.
+    /// The appointment.
     pub scheduled_at: Option<DateTime<Utc>>,
     /// For how much.
     pub budget: Option<Cents>,

@@ -87,7 +87,7 @@ pub async fn list_alternatives(
     Ok(Some(alternatives.collect()))
 }
 
-/// Gives a locked job to another provider, with the customer's wishes. Returns when the job was first requested.
+/// Sets another provider of a locked job, and what the customer asks of it. Returns when the job was first requested.
 ///
 /// # Errors
 /// Those of the database.
