@@ -13,7 +13,6 @@ pub mod disputes;
 pub mod error;
 pub mod idempotency;
 pub mod jobs;
-pub mod negotiation;
 pub mod notifications;
 pub mod providers;
 pub mod realtime;

@@ -7,8 +7,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::state::ApiState;
 use crate::web::{docs, health, home};
 use crate::{
-    auth, catalog, chat, customers, disputes, jobs, negotiation, notifications, providers, realtime, reviews,
-    service_requests,
+    auth, catalog, chat, customers, disputes, jobs, notifications, providers, realtime, reviews, service_requests,
 };
 
 fn features() -> OpenApiRouter<ApiState> {
@@ -19,7 +18,6 @@ fn features() -> OpenApiRouter<ApiState> {
         .merge(customers::routes())
         .merge(disputes::routes())
         .merge(jobs::routes())
-        .merge(negotiation::routes())
         .merge(notifications::routes())
         .merge(providers::routes())
         .merge(reviews::routes())

@@ -1,5 +1,5 @@
-//! What the clock does, in every process: response deadlines, and old keys. Several processes do not disturb each other,
-//! and whatever passed while none was running is caught up with.
+//! Periodic work: response deadlines and expired idempotency keys. Safe in several processes at once; catches up after
+//! downtime.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::jobs::deadlines;
 use crate::notifications::Notifier;
 use doors::Pooler;
 
-/// How often deadlines are looked at, and so how late they may be acted upon.
+/// How often deadlines are looked up, and so how late they may be acted upon.
 const DEADLINES_EVERY: Duration = Duration::from_secs(5);
 
 /// How often old keys are deleted.
@@ -27,7 +27,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Begins to watch the clock.
+    /// Starts the periodic tasks.
     #[must_use]
     pub fn start(pooler: Pooler, notifier: Notifier) -> Self {
         let stopped = CancellationToken::new();
@@ -37,7 +37,7 @@ impl Worker {
         Self { stopped, tasks: Mutex::new(tasks) }
     }
 
-    /// Finishes what has begun, and begins nothing else.
+    /// Stops: a pass that has begun is finished.
     pub async fn stop(&self) {
         self.stopped.cancel();
         while self.tasks.lock().await.join_next().await.is_some() {}
@@ -66,7 +66,7 @@ async fn delete_keys(pooler: Pooler, stopped: CancellationToken) {
     }
 }
 
-/// `false`: it is time to stop.
+/// Waits for the next pass. `false`: it is time to stop.
 async fn wait(time: Duration, stopped: &CancellationToken) -> bool {
     stopped.run_until_cancelled(tokio::time::sleep(time)).await.is_some()
 }

@@ -6,6 +6,7 @@
 
 pub mod events;
 mod http;
+pub mod job_chats;
 mod list_queries;
 mod lists;
 mod live;

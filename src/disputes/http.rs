@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use chrono::Utc;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -9,15 +10,14 @@ use utoipa_axum::routes;
 
 use super::queries;
 use crate::auth::Customer;
+use doors::Pooler;
 use crate::error::{Error, Result};
-use crate::idempotency::{self, Answer, Begun, Once};
-use crate::jobs::{self, Action, Locked};
-use crate::notifications::{self, NewNotification, NotificationType, Notifier};
+use crate::idempotency::{Keyed, StoredAnswer, once};
+use crate::jobs::{Command, Job, notify};
+use crate::notifications::{NewNotification, NotificationType, Notifier};
 use crate::state::ApiState;
 use crate::types::{DisputeId, JobId};
 use crate::web::fields::{Fields, LONG_TEXT};
-use chrono::Utc;
-use doors::Pooler;
 
 pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(dispute))
@@ -54,44 +54,40 @@ async fn dispute(
     State(pooler): State<Pooler>,
     State(notifier): State<Notifier>,
     who: Customer,
-    request: Once<DisputeRequest>,
-) -> Result<Answer> {
-    let DisputeRequest { job_id, description } = request.body;
-    let mut rules = Fields::new();
-    rules.check("jobId", job_id.is_some(), "must be a job's id");
-    let description = rules.text("description", description, LONG_TEXT);
-    rules.finish()?;
-    let id = job_id.ok_or(Error::NotFound("job"))?;
-
-    let mut tx = pooler.write().await?;
-    let unanswered = match idempotency::begin(&mut tx, who.user_id, request.key).await? {
-        Begun::Before(answer) => return Ok(answer),
-        Begun::Now(unanswered) => unanswered,
-    };
-    let job = jobs::lock(&mut tx, id, who.user_id).await?;
-    job.state.check(job.actor, Action::Dispute, Utc::now())?;
-    let dispute_id = queries::insert(&mut tx, id, job.parties.lsm_id, &description).await?;
-    let dispute_id = dispute_id.ok_or_else(|| {
-        Error::Conflict("dispute_open", "this job has an open dispute: your LSM will settle it".into())
-    })?;
-    jobs::queries::insert_event(&mut tx, id, who.user_id, Action::Dispute, job.state.status, None).await?;
-    let mut told = Vec::with_capacity(2);
-    for notification in notifications_of(dispute_id, &job) {
-        told.push(notifications::queries::insert(&mut tx, notification).await?);
-    }
-    let view =
-        DisputeCreatedView { dispute_id, message: "Dispute filed. The local service manager has been notified." };
-    let answer = unanswered.finish(&mut tx, StatusCode::CREATED, &view).await?;
-    tx.commit().await?;
-    notifier.tell(told);
+    request: Keyed<DisputeRequest>,
+) -> Result<StoredAnswer> {
+    let (answer, news) = once(&pooler, who.user_id, request, DisputeRequest::check, async |tx, (id, description)| {
+        let job = Job::load_for_update(tx, id, who.user_id).await?;
+        let transition = job.apply(Command::Dispute, Utc::now())?;
+        let dispute_id = queries::insert(tx, id, job.row.parties.lsm_id, &description).await?;
+        let dispute_id = dispute_id.ok_or_else(|| {
+            Error::Conflict("dispute_open", "this job has an open dispute: your LSM will settle it".into())
+        })?;
+        let mut news = job.store(tx, &transition).await?.news;
+        notify(tx, &mut news, notifications_of(dispute_id, &job)).await?;
+        let message = "Dispute filed. The local service manager has been notified.";
+        Ok((StatusCode::CREATED, DisputeCreatedView { dispute_id, message }, news))
+    })
+    .await?;
+    notifier.spread(news);
     Ok(answer)
 }
 
-/// The LSM and the provider are told.
-fn notifications_of(id: DisputeId, job: &Locked) -> [NewNotification; 2] {
-    let parties = &job.parties;
+impl DisputeRequest {
+    fn check(self) -> Result<(JobId, String)> {
+        let mut rules = Fields::new();
+        rules.check("jobId", self.job_id.is_some(), "must be a job's id");
+        let description = rules.text("description", self.description, LONG_TEXT);
+        rules.finish()?;
+        Ok((self.job_id.ok_or(Error::NotFound("job"))?, description))
+    }
+}
+
+/// The notifications of the LSM and the provider.
+fn notifications_of(id: DisputeId, job: &Job) -> [NewNotification; 2] {
+    let parties = &job.row.parties;
     let (customer, service, business) = (&parties.customer_name, &parties.service_name, &parties.business_name);
-    let tell = |recipient_id, title: &'static str, message| NewNotification {
+    let notification = |recipient_id, title: &'static str, message| NewNotification {
         recipient_id,
         kind: NotificationType::Job,
         title: title.into(),
@@ -99,12 +95,12 @@ fn notifications_of(id: DisputeId, job: &Locked) -> [NewNotification; 2] {
         metadata: serde_json::json!({"disputeId": id, "jobId": job.row.id, "chatId": parties.chat_id}),
     };
     [
-        tell(
+        notification(
             parties.lsm_user_id,
             "New dispute",
             format!("{customer} disputes {service} by {business}: join their chat and settle it"),
         ),
-        tell(
+        notification(
             parties.provider_user_id,
             "Job disputed",
             format!("{customer} disputes {service}: your LSM will settle it"),

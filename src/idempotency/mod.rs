@@ -1,10 +1,10 @@
 //! Requests that may be sent again without being carried out again: `Idempotency-Key`
 //! (<https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/>).
 //!
-//! Invariants: a key belongs to one user; it and the answer are written in the transaction of the effect, so that there is
-//! never one without the other; the same request with the same key gets the first answer again, to the letter, for 24
-//! hours, and another request 422; of two at the same time the second waits for the first. Refusals are not kept: whoever
-//! has mended the cause may use the key.
+//! Invariants: a key belongs to one user; it and the answer are written in the transaction of the effect, so that neither
+//! exists without the other. For 24 hours the same request with the same key gets the first answer again, to the letter;
+//! another request with it gets 422. Of two at the same time the second waits for the first. Refusals are not stored: the
+//! key can be used again once their cause is mended.
 
 mod queries;
 
@@ -25,97 +25,88 @@ pub use queries::delete_expired;
 
 /// A JSON body, and the key that came with it.
 #[derive(Debug)]
-pub struct Once<T> {
+pub struct Keyed<T> {
     /// The body.
     pub body: T,
-    /// Whether and how the request may be repeated.
-    pub key: Option<Key>,
+    key: Option<Key>,
 }
 
 /// A key, and what it was sent with.
 #[derive(Debug)]
-pub struct Key {
+struct Key {
     key: String,
     /// SHA-256 of the path and the body.
     digest: [u8; 32],
 }
 
-/// An answer, as it is sent and kept.
+/// An answer, as it is sent and stored.
 #[derive(Debug)]
-pub struct Answer {
+pub struct StoredAnswer {
     status: StatusCode,
     body: String,
 }
 
-impl Answer {
-    fn new(status: StatusCode, view: &impl Serialize) -> Result<Self> {
-        Ok(Self { status, body: serde_json::to_string(view).map_err(anyhow::Error::from)? })
-    }
-}
-
-impl IntoResponse for Answer {
+impl IntoResponse for StoredAnswer {
     fn into_response(self) -> Response {
         (self.status, [(header::CONTENT_TYPE, "application/json")], self.body).into_response()
     }
 }
 
-/// What to do with a request.
-#[derive(Debug)]
-#[must_use]
-pub enum Begun {
-    /// Nothing: it was carried out before, and this was the answer.
-    Before(Answer),
-    /// Carry it out, and [`finish`](Unanswered::finish) in the same transaction.
-    Now(Unanswered),
-}
-
-/// A request that is being carried out.
-#[derive(Debug)]
-#[must_use = "finish it before the commit"]
-pub struct Unanswered(Option<(UserId, Key)>);
-
-/// Begins a request: claims its key, if it has one, in the caller's transaction.
+/// Carries a request out once: claims its key, if it has one, checks its fields, has its effect, stores the answer, and
+/// commits. Returns the answer, and what the effect has to publish: nothing if the request was carried out before.
+///
+/// The key comes before the fields: what was right when it was first sent is answered again, also when its date has
+/// passed since.
 ///
 /// # Errors
-/// 422 the key was used for another request.
-pub async fn begin(tx: &mut Tx<Pooler>, user: UserId, key: Option<Key>) -> Result<Begun> {
-    let Some(key) = key else { return Ok(Begun::Now(Unanswered(None))) };
-    if queries::claim(tx, user, &key.key, &key.digest).await? {
-        return Ok(Begun::Now(Unanswered(Some((user, key)))));
+/// Those of `check` and `effect`; nothing is stored then. 422 the key was used for another request.
+pub async fn once<T, C, V: Serialize, N: Default>(
+    pooler: &Pooler,
+    user: UserId,
+    request: Keyed<T>,
+    check: impl FnOnce(T) -> Result<C>,
+    effect: impl AsyncFnOnce(&mut Tx<Pooler>, C) -> Result<(StatusCode, V, N)>,
+) -> Result<(StoredAnswer, N)> {
+    let Keyed { body, key } = request;
+    let mut tx = pooler.write().await?;
+    if let Some(key) = &key
+        && let Some(answer) = claim(&mut tx, user, key).await?
+    {
+        return Ok((answer, N::default()));
     }
-    // A statement of its own: it sees what the claim has waited for.
-    let used = queries::find(tx, user, &key.key).await?;
-    match used {
+    let checked = check(body)?;
+    let (status, view, news) = effect(&mut tx, checked).await?;
+    let answer = StoredAnswer { status, body: serde_json::to_string(&view).map_err(anyhow::Error::from)? };
+    if let Some(Key { key, .. }) = &key {
+        queries::set_answer(&mut tx, user, key, status, &answer.body).await?;
+    }
+    tx.commit().await?;
+    Ok((answer, news))
+}
+
+/// Claims a key for this transaction. Returns the first answer if the request was carried out before.
+async fn claim(tx: &mut Tx<Pooler>, user: UserId, key: &Key) -> Result<Option<StoredAnswer>> {
+    if queries::claim(tx, user, &key.key, &key.digest).await? {
+        return Ok(None);
+    }
+    // A separate statement: it sees what the claim has waited for.
+    match queries::find(tx, user, &key.key).await? {
         Some(used) if used.request_digest != key.digest => Err(Error::Unprocessable(
             "idempotency_key_reused",
             "this Idempotency-Key was used for another request: use a new one".into(),
         )),
         Some(queries::UsedRow { status: Some(status), response: Some(body), .. }) => {
             let status = u16::try_from(status).ok().and_then(|status| StatusCode::from_u16(status).ok());
-            Ok(Begun::Before(Answer { status: status.unwrap_or(StatusCode::OK), body }))
+            Ok(Some(StoredAnswer { status: status.unwrap_or(StatusCode::OK), body }))
         }
-        _ => Err(Error::Conflict(
+        Some(_) | None => Err(Error::Conflict(
             "request_in_progress",
             "the first request with this Idempotency-Key has not ended".into(),
         )),
     }
 }
 
-impl Unanswered {
-    /// Makes the answer, and keeps it if the request has a key.
-    ///
-    /// # Errors
-    /// Those of the database.
-    pub async fn finish(self, tx: &mut Tx<Pooler>, status: StatusCode, view: &impl Serialize) -> Result<Answer> {
-        let answer = Answer::new(status, view)?;
-        if let Some((user, key)) = self.0 {
-            queries::answer(tx, user, &key.key, status, &answer.body).await?;
-        }
-        Ok(answer)
-    }
-}
-
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Once<T> {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Keyed<T> {
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
@@ -135,7 +126,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Once<T> {
     }
 }
 
-/// The same for every way to write the same JSON: spaces and the order of members do not count.
+/// A digest that is the same for every way to write the same JSON: spaces and the order of members do not count.
 fn digest(path: &str, body: &[u8]) -> [u8; 32] {
     let canonical = serde_json::from_slice::<serde_json::Value>(body).map(|value| value.to_string().into_bytes());
     let mut digest = Sha256::new();
@@ -183,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_meant_counts() {
+    fn spaces_and_the_order_of_members_do_not_count() {
         let first = digest("/jobs/create", br#"{"a":1,"b":[1,2]}"#);
         assert_eq!(first, digest("/jobs/create", br#"{ "b": [1, 2], "a": 1 }"#));
         assert_ne!(first, digest("/jobs/create", br#"{"a":1,"b":[2,1]}"#));

@@ -6,13 +6,14 @@ use chrono::{DateTime, Duration, Utc};
 use crate::types::UserId;
 use doors::{Pooler, Tx};
 
-/// How long an answer is kept.
+/// How long an answer is stored.
 const KEPT: Duration = Duration::hours(24);
 
 /// The most keys that are deleted by one statement.
 const MAX_DELETED: i64 = 10_000;
 
-/// Claims a key for the present transaction, after whoever else is using it. `false`: it was used in the last 24 hours.
+/// Claims a key for this transaction; waits for another transaction that has claimed it. `false`: it was used in the last
+/// 24 hours.
 ///
 /// # Errors
 /// Those of the database.
@@ -57,11 +58,17 @@ pub async fn find(tx: &mut Tx<Pooler>, user: UserId, key: &str) -> sqlx::Result<
     .await
 }
 
-/// Keeps the answer to a request.
+/// Stores the answer to a request.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn answer(tx: &mut Tx<Pooler>, user: UserId, key: &str, status: StatusCode, body: &str) -> sqlx::Result<()> {
+pub async fn set_answer(
+    tx: &mut Tx<Pooler>,
+    user: UserId,
+    key: &str,
+    status: StatusCode,
+    body: &str,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "update stm.idempotency_keys set status = $3, response = $4 where user_id = $1 and key = $2",
         user.0,
@@ -74,7 +81,7 @@ pub async fn answer(tx: &mut Tx<Pooler>, user: UserId, key: &str, status: Status
     .map(drop)
 }
 
-/// Deletes keys that are older than 24 hours, some thousands at a time; gives how many.
+/// Deletes keys that are older than 24 hours, some thousands at a time. Returns how many.
 ///
 /// # Errors
 /// Those of the database.

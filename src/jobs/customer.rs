@@ -7,10 +7,10 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Action, Command, carry_out};
+use super::transition::{Job, Transition};
+use super::types::Command;
 use crate::auth::Customer;
 use crate::error::Result;
-use crate::negotiation::Respond;
 use crate::notifications::Notifier;
 use crate::state::ApiState;
 use crate::types::{Cents, JobId, OfferId, text_enum};
@@ -74,40 +74,45 @@ async fn act(
     Path(id): Path<JobId>,
     Json(request): Json<CustomerActionRequest>,
 ) -> Result<Json<CustomerActionView>> {
-    let mut rules = Fields::new();
-    let reason = rules.optional_text("cancellationReason", request.cancellation_reason, MAX_REASON_CHARS);
-    rules.finish()?;
-    let now = Utc::now();
-
+    let action = request.action;
+    let command = request.check()?;
     let mut tx = pooler.write().await?;
-    let (view, news) = match request.action {
-        CustomerAction::ApproveEdits => {
-            let (_, news) = Respond::accept(id, request.offer_id).carry_out(&mut tx, who.user_id, now).await?;
-            (CustomerActionView::new("Changes approved"), news)
-        }
-        CustomerAction::CloseDeal => {
-            let done = carry_out(&mut tx, Command::new(id, who.user_id, Action::CloseDeal), now).await?;
-            (CustomerActionView::new("Deal closed: the job is in progress"), done.news)
-        }
-        CustomerAction::Cancel => {
-            let command = Command::new(id, who.user_id, Action::Cancel).because(reason.as_deref());
-            let done = carry_out(&mut tx, command, now).await?;
-            let is_free = done.fee == Cents(0);
-            let view = CustomerActionView {
-                message: if is_free { "Job cancelled" } else { "Job cancelled: a cancellation fee is due" },
-                cancellation_fee: Some(done.fee),
-                can_reschedule: Some(is_free),
-            };
-            (view, done.news)
-        }
-    };
+    let job = Job::load_for_update(&mut tx, id, who.user_id).await?;
+    let transition = job.apply(command, Utc::now())?;
+    let stored = job.store(&mut tx, &transition).await?;
     tx.commit().await?;
-    notifier.spread(news);
-    Ok(Json(view))
+    notifier.spread(stored.news);
+    Ok(Json(CustomerActionView::new(action, &transition)))
+}
+
+impl CustomerActionRequest {
+    fn check(self) -> Result<Command> {
+        let mut rules = Fields::new();
+        let reason = rules.optional_text("cancellationReason", self.cancellation_reason, MAX_REASON_CHARS);
+        rules.finish()?;
+        Ok(match self.action {
+            CustomerAction::ApproveEdits => Command::AcceptOffer { offer: self.offer_id },
+            CustomerAction::CloseDeal => Command::CloseDeal,
+            CustomerAction::Cancel => Command::Cancel { reason },
+        })
+    }
 }
 
 impl CustomerActionView {
-    const fn new(message: &'static str) -> Self {
-        Self { message, cancellation_fee: None, can_reschedule: None }
+    fn new(action: CustomerAction, transition: &Transition) -> Self {
+        let message = |message| Self { message, cancellation_fee: None, can_reschedule: None };
+        match action {
+            CustomerAction::ApproveEdits => message("Changes approved"),
+            CustomerAction::CloseDeal => message("Deal closed: the job is in progress"),
+            CustomerAction::Cancel => {
+                let fee = transition.change.fee;
+                let is_free = fee == Cents(0);
+                Self {
+                    message: if is_free { "Job cancelled" } else { "Job cancelled: a cancellation fee is due" },
+                    cancellation_fee: Some(fee),
+                    can_reschedule: Some(is_free),
+                }
+            }
+        }
     }
 }

@@ -3,25 +3,27 @@
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
-use super::{miss_deadline, queries};
+use super::queries;
+use super::transition::Job;
+use super::types::Command;
+use doors::{Pooler, Tx};
 use crate::error::{Error, Result};
 use crate::notifications::News;
 use crate::types::JobId;
-use doors::Pooler;
 
 /// The most jobs that may fail before a pass gives up: the cause is not in the jobs then.
 const MAX_FAILURES: usize = 20;
 
-/// Acts upon every deadline that has passed at `now` and was not acted upon, one transaction each, the oldest first;
-/// `tell` is called after each commit. Whatever somebody else is working at is left to them or to the next pass, and so is
-/// a job that fails. Gives how many it has acted upon.
-pub async fn act(pooler: &Pooler, now: DateTime<Utc>, stopped: &CancellationToken, tell: impl Fn(News)) -> usize {
+/// Acts upon every deadline that has passed at `now` and was not acted upon: one transaction each, the oldest first.
+/// `publish` is called after each commit. Jobs that another transaction has locked are left to it or to the next pass, as
+/// are jobs that fail. Returns how many deadlines were acted upon.
+pub async fn act(pooler: &Pooler, now: DateTime<Utc>, stopped: &CancellationToken, publish: impl Fn(News)) -> usize {
     let mut done = 0;
     let mut failed = Vec::new();
     while !stopped.is_cancelled() && failed.len() < MAX_FAILURES {
         match act_on_one(pooler, now, &failed).await {
             Ok(Some(news)) => {
-                tell(news);
+                publish(news);
                 done += 1;
             }
             Ok(None) => break,
@@ -30,7 +32,7 @@ pub async fn act(pooler: &Pooler, now: DateTime<Utc>, stopped: &CancellationToke
                 failed.push(id);
             }
             Err((None, error)) => {
-                tracing::warn!(%error, "deadlines could not be looked at; trying again later");
+                tracing::warn!(%error, "missed deadlines could not be looked up; trying again later");
                 break;
             }
         }
@@ -38,23 +40,26 @@ pub async fn act(pooler: &Pooler, now: DateTime<Utc>, stopped: &CancellationToke
     done
 }
 
+/// An error comes with its job, so that the others need not wait for it.
 async fn act_on_one(
     pooler: &Pooler,
     now: DateTime<Utc>,
     failed: &[i64],
 ) -> Result<Option<News>, (Option<JobId>, Error)> {
-    let begun = async {
+    let locked = async {
         let mut tx = pooler.write().await?;
-        let job = queries::lock_overdue(&mut tx, now, failed).await?;
-        sqlx::Result::Ok((tx, job))
+        let id = queries::lock_overdue(&mut tx, now, failed).await?;
+        sqlx::Result::Ok((tx, id))
     };
-    let (mut tx, job) = begun.await.map_err(|error: sqlx::Error| (None, error.into()))?;
-    let Some(job) = job else { return Ok(None) };
-    let id = job.id;
-    let acted = async {
-        let news = miss_deadline(&mut tx, job, now).await?;
-        tx.commit().await?;
-        Ok::<_, Error>(news)
-    };
-    acted.await.map(Some).map_err(|error| (Some(id), error))
+    let (tx, id) = locked.await.map_err(|error: sqlx::Error| (None, error.into()))?;
+    let Some(id) = id else { return Ok(None) };
+    miss(tx, id, now).await.map(Some).map_err(|error| (Some(id), error))
+}
+
+async fn miss(mut tx: Tx<Pooler>, id: JobId, now: DateTime<Utc>) -> Result<News> {
+    let job = Job::load_overdue(&mut tx, id).await?;
+    let transition = job.apply(Command::MissDeadline, now)?;
+    let stored = job.store(&mut tx, &transition).await?;
+    tx.commit().await?;
+    Ok(stored.news)
 }

@@ -1,28 +1,29 @@
-//! Jobs: from request to payment.
+//! Jobs: from request to payment, with the offers about them.
 //!
-//! Invariants: every change of a job goes through the rules in `types.rs` and is one transaction: a conditional update of
-//! the locked row, its audit row in `stm.job_events`, what it does to offers, payments and chats, and what its parties are
-//! told; sockets are told after the commit. Of two racing changes that exclude each other one is refused.
+//! Invariants: every change of a job is a rule of `rules.rs` and one transaction: a conditional update of the locked row,
+//! its audit row in `stm.job_events`, its effects on offers, payments and chats, and the notifications of its parties.
+//! Sockets are notified after the commit. Of two racing changes that exclude each other one is refused.
 
 mod booking;
 mod customer;
 pub mod deadlines;
 mod details;
-mod details_queries;
+mod messages;
+pub mod offers;
 mod provider;
-pub mod queries;
+mod queries;
 mod reassign;
-mod reassign_queries;
+mod rules;
 mod transition;
 mod types;
-mod wording;
 
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::state::ApiState;
 
-pub use transition::{Command, Done, Locked, Payment, carry_out, lock, miss_deadline};
-pub use types::{Action, Actor, CUSTOMER, Outcome, PROVIDER, RULES, Settings, State, Terms};
+pub use queries::{Event, insert_event};
+pub use transition::{Job, Stored, Transition, notify};
+pub use types::{Action, Command};
 
 /// The feature's routes.
 #[must_use]
@@ -30,6 +31,7 @@ pub fn routes() -> OpenApiRouter<ApiState> {
     booking::routes()
         .merge(customer::routes())
         .merge(details::routes())
+        .merge(offers::routes())
         .merge(provider::routes())
         .merge(reassign::routes())
 }

@@ -1,230 +1,214 @@
-//! Carries out what somebody does with a job: lock, rule, store, tell. One place for REST, sockets and the clock.
+//! How a job changes, whoever asks (REST, a socket, the worker): load it for update, apply a rule, store what follows.
 
 use chrono::{DateTime, Utc};
 
-use super::queries::{self, Change, LockedRow, PartiesRow, PaymentKind};
-use super::types::{Action, Actor, Outcome, State, Terms};
-use super::wording::Told;
+use super::offers::{self, OfferView};
+use super::queries::{self, Event, JobRow, PaymentKind};
+use super::types::{Actor, CUSTOMER, Command, StateChange};
 use crate::chat;
-use crate::error::{Error, Result};
-use crate::negotiation::{self, OfferView, Proposal};
-use crate::notifications::{self, News};
-use crate::types::{Cents, JobId, OfferId, OfferStatus, Side, UserId};
 use doors::{Door, Pooler, Tx};
+use crate::error::{Error, Result};
+use crate::notifications::{self, NewNotification, News};
+use crate::types::{Cents, ChatId, JobId, Party, Side, UserId};
 
-/// The most offers about one job.
-const MAX_OFFERS: i64 = 100;
-
-/// What somebody wants to do with a job.
+/// A job that is locked until the transaction ends, for one of its parties or for the platform.
 #[derive(Debug)]
-pub struct Command<'a> {
-    /// Which job.
-    pub job: JobId,
-    /// Who.
-    pub by: UserId,
-    /// What.
-    pub action: Action,
-    /// Why.
-    pub reason: Option<&'a str>,
-    /// The offer to be made.
-    pub proposal: Option<Proposal>,
-    /// The offer that is meant, if the caller says which.
-    pub offer: Option<OfferId>,
-    /// How the money was received.
-    pub payment: Payment<'a>,
+pub struct Job {
+    /// Its row, and whom it concerns.
+    pub row: JobRow,
+    actor: Actor,
+    /// The actor's user; `None` is the platform.
+    actor_id: Option<UserId>,
 }
 
-/// How money was received.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Payment<'a> {
-    /// `cash`, `card`, `bank_transfer` or `online`.
-    pub method: Option<&'a str>,
-    /// The provider's own words.
-    pub notes: Option<&'a str>,
+/// A change of a job that its rules allow, to be stored.
+#[derive(Debug)]
+pub struct Transition {
+    /// What was asked for.
+    pub command: Command,
+    /// What it does to the job.
+    pub change: StateChange,
+    /// When it is done.
+    pub at: DateTime<Utc>,
 }
 
-/// What was done, to be told after the commit.
+/// What a transition has stored.
 #[derive(Debug)]
-pub struct Done {
-    /// The job's row, as it was before.
-    pub job: LockedRow,
-    /// The job afterwards.
-    pub state: State,
-    /// Whom it concerns.
-    pub parties: PartiesRow,
-    /// What the customer owes for a late cancellation.
-    pub fee: Cents,
+pub struct Stored {
     /// The offer that was made.
     pub offer: Option<OfferView>,
-    /// What is to be told.
+    /// What is to be published after the commit.
     pub news: News,
 }
 
-impl<'a> Command<'a> {
-    /// An action that needs nothing else.
-    #[must_use]
-    pub fn new(job: JobId, by: UserId, action: Action) -> Self {
-        Self { job, by, action, reason: None, proposal: None, offer: None, payment: Payment::default() }
-    }
-
-    /// Only if this offer is the open one.
-    #[must_use]
-    pub fn of_offer(self, offer: Option<OfferId>) -> Self {
-        Self { offer, ..self }
-    }
-
-    /// With a reason.
-    #[must_use]
-    pub fn because(self, reason: Option<&'a str>) -> Self {
-        Self { reason, ..self }
-    }
-}
-
-/// A job that is locked for one of its parties.
-#[derive(Debug)]
-pub struct Locked {
-    /// Its row.
-    pub row: LockedRow,
-    /// Whom it concerns.
-    pub parties: PartiesRow,
-    /// As its rules see it.
-    pub state: State,
-    /// Which party the caller is.
-    pub actor: Actor,
-}
-
-/// Locks a job for one of its parties.
-///
-/// # Errors
-/// 404 no such job, it never was this user's, or the user is banned. 409 it is another provider's by now.
-pub async fn lock<D: Door>(tx: &mut Tx<D>, job: JobId, by: UserId) -> Result<Locked> {
-    let row = queries::lock(tx, job, by).await?.ok_or(Error::NotFound("job"))?;
-    let parties = queries::find_parties(tx, row.id).await?;
-    let Some(actor) = parties.actor(by) else {
-        return Err(Error::Conflict("job_reassigned", "the customer has given this job to another provider".into()));
-    };
-    let state = row.state(&parties);
-    Ok(Locked { row, parties, state, actor })
-}
-
-/// Does it, in the caller's transaction. Tell `news` after the commit.
-///
-/// # Errors
-/// 404 no such job, or somebody else's. 409 the job's state does not allow it.
-pub async fn carry_out<D: Door>(tx: &mut Tx<D>, command: Command<'_>, now: DateTime<Utc>) -> Result<Done> {
-    let Locked { row: job, parties, state: before, actor } = lock(tx, command.job, command.by).await?;
-    let Command { action, by, reason, ref proposal, payment, .. } = command;
-    if command.offer.is_some() && command.offer != parties.offer_id {
-        return Err(Error::Conflict(
-            "offer_changed",
-            "this offer is not the open one any more: look at the job again".into(),
-        ));
-    }
-    if proposal.is_some() && parties.offer_count >= MAX_OFFERS {
-        return Err(Error::Conflict(
-            "too_many_offers",
-            "this job has had 100 offers: accept, cancel or reject it".into(),
-        ));
-    }
-    let terms = proposal.as_ref().map(|proposal| proposal.terms).unwrap_or_default();
-    let outcome = before.apply(actor, action, terms, now, parties.settings)?;
-
-    store(tx, &job, &before, &outcome, action, Some(by), reason, now).await?;
-    if outcome.fee > Cents(0) {
-        queries::insert_payment(tx, job.id, PaymentKind::CancellationFee, outcome.fee).await?;
-    }
-    match action {
-        Action::MarkComplete => queries::insert_payment(tx, job.id, PaymentKind::Job, before.price).await?,
-        Action::MarkPayment => queries::receive_payment(tx, &job, payment.method, payment.notes, now).await?,
-        _ => {}
-    }
-    let offer = match (outcome.state.offer, proposal, parties.chat_id) {
-        (Some(open), Some(proposal), Some(chat)) if matches!(action, Action::SendOffer | Action::CounterOffer) => {
-            Some(negotiation::queries::insert(tx, job.id, chat, open.by, proposal, now).await?)
+impl Job {
+    /// Locks a job for one of its parties.
+    ///
+    /// # Errors
+    /// 404 no such job, it never was this user's, or the user is banned. 409 it is another provider's by now.
+    pub async fn load_for_update<D: Door>(tx: &mut Tx<D>, id: JobId, user: UserId) -> Result<Self> {
+        if !queries::lock(tx, id, user).await? {
+            return Err(Error::NotFound("job"));
         }
-        _ => None,
-    };
-
-    let told = Told {
-        job: job.id,
-        action,
-        by: Some(by),
-        parties: &parties,
-        before: &before,
-        outcome: &outcome,
-        reason,
-        proposal: proposal.as_ref(),
-    };
-    let mut news = News::default();
-    for notification in told.notifications() {
-        news.notifications.push(notifications::queries::insert(tx, notification).await?);
+        let row = queries::find(tx, id).await?;
+        let actor = if user == row.parties.customer_user_id {
+            Party::Customer
+        } else if user == row.parties.provider_user_id {
+            Party::ServiceProvider
+        } else {
+            return Err(Error::Conflict(
+                "job_reassigned",
+                "the customer has given this job to another provider".into(),
+            ));
+        };
+        Ok(Self { row, actor: Actor::Party(actor), actor_id: Some(user) })
     }
-    // Last, because whoever writes to the chat waits for its row from here to the commit.
-    if let Some(chat) = parties.chat_id {
-        let side = if actor == super::types::CUSTOMER { Side::Customer } else { Side::ServiceProvider };
-        if let Some(text) = told.line() {
-            let seq = chat::queries::insert_line(tx, chat, by, side, &text).await?;
-            if seq.is_none() && action != Action::Accept {
+
+    /// Reads a job that this transaction has locked, for the platform.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn load_overdue(tx: &mut Tx<Pooler>, id: JobId) -> Result<Self> {
+        Ok(Self { row: queries::find(tx, id).await?, actor: Actor::Platform, actor_id: None })
+    }
+
+    /// Applies the rules to a command.
+    ///
+    /// # Errors
+    /// 409 the job's state does not allow it, or the offer that is meant is not open any more.
+    pub fn apply(&self, command: Command, now: DateTime<Utc>) -> Result<Transition> {
+        offers::check(&command, self.row.offer_id, self.row.offer_count)?;
+        let change = self.row.state.apply(self.actor, &command, now, self.row.settings)?;
+        Ok(Transition { command, change, at: now })
+    }
+
+    /// Stores a transition: state, audit row, offers, payments, notifications, and the actor's message in the chat.
+    /// Publish [`Stored::news`] after the commit.
+    ///
+    /// # Errors
+    /// 409 the chat of the job is closed.
+    pub async fn store<D: Door>(&self, tx: &mut Tx<D>, transition: &Transition) -> Result<Stored> {
+        self.store_state(tx, transition).await?;
+        let mut notifications = transition.notifications(self);
+        self.store_payments(tx, transition).await?;
+        notifications.extend(self.warn_provider(tx, transition).await?);
+        let mut stored = Stored { offer: self.store_offer(tx, transition).await?, news: News::default() };
+        notify(tx, &mut stored.news, notifications).await?;
+        if let Some(chat) = self.row.parties.chat_id {
+            // Last, because whoever writes to the chat waits for its row from here to the commit.
+            self.store_message(tx, transition, chat, &mut stored.news).await?;
+            offers::emit(&mut stored.news, chat, self, transition, stored.offer.as_ref());
+        }
+        Ok(stored)
+    }
+
+    /// Which party acts; `None` is the platform.
+    #[must_use]
+    pub const fn party(&self) -> Option<Party> {
+        match self.actor {
+            Actor::Party(party) => Some(party),
+            Actor::Platform => None,
+        }
+    }
+
+    async fn store_state<D: Door>(&self, tx: &mut Tx<D>, transition: &Transition) -> Result<()> {
+        let Transition { command, change, at } = transition;
+        let event = Event {
+            job_id: self.row.id,
+            actor_id: self.actor_id,
+            action: command.action(),
+            reason: command.reason(),
+            at: *at,
+        };
+        let before = &self.row.state;
+        if matches!(command, Command::Review | Command::Dispute) {
+            queries::insert_event(tx, before.status, &event).await?;
+        } else if !queries::set_state(tx, before, &change.state, &event).await? {
+            return Err(Error::Conflict("wrong_state", "the job has changed in the meantime: look at it again".into()));
+        }
+        if let Some(status) = change.offer {
+            offers::queries::close(tx, self.row.id, status, *at).await?;
+        }
+        Ok(())
+    }
+
+    async fn store_payments<D: Door>(&self, tx: &mut Tx<D>, transition: &Transition) -> Result<()> {
+        let (id, fee) = (self.row.id, transition.change.fee);
+        match &transition.command {
+            Command::MarkComplete => {
+                queries::insert_payment(tx, id, PaymentKind::Job, self.row.state.price).await?;
+            }
+            Command::MarkPayment { method, notes } => {
+                queries::receive_payment(tx, &self.row, *method, notes.as_deref(), transition.at).await?;
+            }
+            Command::Cancel { .. } if fee > Cents(0) => {
+                queries::insert_payment(tx, id, PaymentKind::CancellationFee, fee).await?;
+            }
+            Command::Accept { .. }
+            | Command::Reject { .. }
+            | Command::SendOffer { .. }
+            | Command::AcceptOffer { .. }
+            | Command::DeclineOffer { .. }
+            | Command::CounterOffer { .. }
+            | Command::CloseDeal
+            | Command::Cancel { .. }
+            | Command::Reassign { .. }
+            | Command::Resend
+            | Command::MissDeadline
+            | Command::Review
+            | Command::Dispute => {}
+        }
+        Ok(())
+    }
+
+    /// Warns the provider of a missed deadline. Returns the notification for its LSM, if there are too many warnings.
+    async fn warn_provider<D: Door>(&self, tx: &mut Tx<D>, transition: &Transition) -> Result<Option<NewNotification>> {
+        if !matches!(transition.command, Command::MissDeadline) {
+            return Ok(None);
+        }
+        let warnings = queries::warn_provider(tx, self.row.provider_id).await?;
+        Ok((warnings >= self.row.settings.warning_threshold).then(|| self.too_many_warnings(warnings)))
+    }
+
+    async fn store_offer<D: Door>(&self, tx: &mut Tx<D>, transition: &Transition) -> Result<Option<OfferView>> {
+        let (Some(proposal), Some(by)) = (transition.command.proposal(), self.party()) else { return Ok(None) };
+        let chat = self.row.parties.chat_id.ok_or_else(offers::no_chat)?;
+        Ok(Some(offers::queries::insert(tx, self.row.id, chat, by, proposal, transition.at).await?))
+    }
+
+    async fn store_message<D: Door>(
+        &self,
+        tx: &mut Tx<D>,
+        transition: &Transition,
+        chat: ChatId,
+        news: &mut News,
+    ) -> Result<()> {
+        if let (Some(text), Some(sender)) = (transition.chat_message(self), self.actor_id) {
+            let side = if self.actor == CUSTOMER { Side::Customer } else { Side::ServiceProvider };
+            let seq = chat::queries::insert_line(tx, chat, sender, side, &text).await?;
+            if seq.is_none() && !matches!(transition.command, Command::Accept { .. }) {
                 return Err(Error::Conflict("chat_closed", "the chat of this job is closed".into()));
             }
             news.lines.extend(seq.map(|seq| (chat, seq)));
         }
-        if action == Action::Reject {
-            queries::close_chat(tx, chat, now).await?;
+        if matches!(transition.command, Command::Reject { .. }) {
+            chat::job_chats::close(tx, self.row.id, transition.at).await?;
         }
+        Ok(())
     }
-    Ok(Done { job, state: outcome.state, parties, fee: outcome.fee, offer, news })
 }
 
-/// Acts upon the job whose deadline has been over the longest: warns its provider, and tells both parties.
-/// `None`: there is none left.
+/// Inserts notifications, to be published after the commit.
 ///
 /// # Errors
-/// Those of the database; with the job, so that others need not wait for it.
-pub async fn miss_deadline(tx: &mut Tx<Pooler>, job: LockedRow, now: DateTime<Utc>) -> Result<News> {
-    let parties = queries::find_parties(tx, job.id).await?;
-    let before = job.state(&parties);
-    let action = Action::MissDeadline;
-    let outcome = before.apply(Actor::Platform, action, Terms::default(), now, parties.settings)?;
-    store(tx, &job, &before, &outcome, action, None, None, now).await?;
-    let warnings = queries::warn_provider(tx, job.provider_id).await?;
-    let told = Told {
-        job: job.id,
-        action,
-        by: None,
-        parties: &parties,
-        before: &before,
-        outcome: &outcome,
-        reason: None,
-        proposal: None,
-    };
-    let lsm = (warnings >= parties.settings.warning_threshold).then(|| told.too_many_warnings(warnings));
-    let mut news = News::default();
-    for notification in told.notifications().into_iter().chain(lsm) {
-        news.notifications.push(notifications::queries::insert(tx, notification).await?);
-    }
-    Ok(news)
-}
-
-/// Stores the job, its audit row, and what became of the offer that was open.
-#[expect(clippy::too_many_arguments, reason = "each is one column of the audit row")]
-pub(super) async fn store<D: Door>(
+/// Those of the database.
+pub async fn notify<D: Door>(
     tx: &mut Tx<D>,
-    job: &LockedRow,
-    before: &State,
-    outcome: &Outcome,
-    action: Action,
-    actor_id: Option<UserId>,
-    reason: Option<&str>,
-    now: DateTime<Utc>,
-) -> Result<()> {
-    let change = Change { id: job.id, from: before, to: &outcome.state, actor_id, action, reason, at: now };
-    if !queries::set_state(tx, &change).await? {
-        return Err(Error::Conflict("wrong_state", "the job has changed meanwhile: look at it again".into()));
-    }
-    if let Some(status) = outcome.offer {
-        debug_assert!(status != OfferStatus::Open);
-        queries::close_offer(tx, job.id, status, now).await?;
+    news: &mut News,
+    notifications: impl IntoIterator<Item = NewNotification>,
+) -> sqlx::Result<()> {
+    for notification in notifications {
+        news.notifications.push(notifications::queries::insert(tx, notification).await?);
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ use crate::chat::events::{
     Connected, JoinChat, JoinedChat, LeaveChat, LeftChat, LsmJoined, MarkRead, MessageAck, MessagesRead,
     NewMessageEvent, PresenceView, SendMessage, Typing, UserInChat, UserTyping,
 };
-use crate::negotiation::{
+use crate::jobs::offers::{
     NegotiationOfferSent, NegotiationResponse, OfferSentView, RespondSocketRequest, RespondedView,
     SendOfferSocketRequest,
 };

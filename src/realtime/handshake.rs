@@ -16,9 +16,10 @@ use super::reply::{Refusal, Reply};
 use super::session::Session;
 use super::{CONNECT_TIMEOUT, Encoded, NAMESPACE, emit};
 use crate::auth::{caller, token::Claims};
+use crate::chat;
 use crate::chat::events::Connected;
+use crate::jobs::offers;
 use crate::state::SocketState;
-use crate::{chat, negotiation};
 
 /// How long to wait before the database is asked again.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(500);
@@ -72,7 +73,7 @@ async fn admit(
     }
     socket.extensions.insert(Arc::new(session));
     chat::socket::listen(&socket);
-    negotiation::socket::listen(&socket);
+    offers::socket::listen(&socket);
     socket.on_fallback(|Event(event): Event, reply: Reply, State(state): State<SocketState>| {
         if let Some(reply) = state.hear(&event, reply) {
             reply.refuse(&event, &Refusal::UnknownEvent);

@@ -6,8 +6,8 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::StarCounts;
 use super::queries::{self, ReviewRow};
+use super::types::StarCounts;
 use crate::auth::Provider;
 use crate::error::{Error, Result};
 use crate::state::ApiState;

@@ -4,7 +4,6 @@
 //! are committed, however many are given at the same time.
 
 mod feedback;
-mod feedback_queries;
 mod http;
 mod queries;
 mod types;
@@ -12,9 +11,6 @@ mod types;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::state::ApiState;
-
-pub use feedback_queries::{lock_provider, set_rating};
-pub use types::StarCounts;
 
 /// The feature's routes.
 #[must_use]

@@ -2,15 +2,15 @@
 
 use chrono::{DateTime, Utc};
 
-use super::StarCounts;
+use super::types::StarCounts;
+use doors::Pooler;
 use crate::types::{JobId, ReviewId, UserId};
 use crate::web::page::PageRequest;
-use doors::Pooler;
 
 /// A review as the provider sees it.
 #[derive(Debug)]
 pub struct ReviewRow {
-    /// Id.
+    /// The review.
     pub id: ReviewId,
     /// Which job it is about.
     pub job_id: JobId,

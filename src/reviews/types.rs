@@ -1,7 +1,20 @@
-//! How ratings are counted: no I/O.
+//! Reviews as values, and how ratings are counted: no I/O.
 
-/// Below this many stars a review must say why, and the provider's LSM is told.
+/// Below this many stars a review must say why, and the provider's LSM is notified.
 pub const LOW_RATING: i16 = 3;
+
+/// A review without faults.
+#[derive(Debug)]
+pub struct Feedback {
+    /// 1 to 5.
+    pub rating: i16,
+    /// In the customer's words.
+    pub text: Option<String>,
+    /// 1 to 5.
+    pub punctuality_rating: Option<i16>,
+    /// How long the provider took to answer.
+    pub response_time_minutes: Option<i32>,
+}
 
 /// How many reviews gave one star, two stars, up to five.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

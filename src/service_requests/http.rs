@@ -8,10 +8,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::ServiceRequestStatus;
-use super::queries::{self, CustomerRequest, ProviderRequest, RequestRow, RequestedRow};
+use super::queries::{self, CustomerRequest, ProviderRequest, RequestedRow};
 use crate::auth::{Customer, Provider};
 use crate::error::{Error, Result};
-use crate::notifications::{self, Created, NewNotification, NotificationType, Notifier};
+use crate::notifications::{self, NewNotification, News, NotificationType, Notifier};
 use crate::state::ApiState;
 use crate::types::{ServiceRequestId, Timestamp};
 use crate::web::extract::Json;
@@ -89,9 +89,9 @@ async fn request_service(
     let mut tx = pooler.write().await?;
     let requested =
         queries::insert_of_customer(&mut tx, who.user_id, &request).await?.ok_or(Error::NotFound("customer"))?;
-    let created = notify(&mut tx, &requested, &request.keyword).await?;
+    let news = notify(&mut tx, &requested, &request.keyword).await?;
     tx.commit().await?;
-    notifier.tell(created);
+    notifier.spread(news);
     let message = "Service request submitted successfully";
     Ok(Json(ServiceRequestedView { message, request_id: requested.id }))
 }
@@ -147,64 +147,50 @@ async fn request_new_service(
     let mut tx = pooler.write().await?;
     let requested =
         queries::insert_of_provider(&mut tx, who.user_id, &request).await?.ok_or(Error::NotFound("provider"))?;
-    let created = notify(&mut tx, &requested, &request.service_name).await?;
+    let news = notify(&mut tx, &requested, &request.service_name).await?;
     tx.commit().await?;
-    notifier.tell(created);
+    notifier.spread(news);
     let message = "Service request submitted successfully. Your LSM has been notified.";
     Ok((StatusCode::CREATED, Json(ServiceRequestedView { message, request_id: requested.id })))
 }
 
-/// Tells the LSM whom the request goes to, if there is one.
-async fn notify(tx: &mut Tx<Pooler>, requested: &RequestedRow, service: &str) -> sqlx::Result<Option<Created>> {
-    let Some(recipient_id) = requested.lsm_user_id else { return Ok(None) };
-    let notification = NewNotification {
-        recipient_id,
-        kind: NotificationType::System,
-        title: "New service request".into(),
-        message: format!("{} asks for the service {service}", requested.name),
-        metadata: serde_json::json!({"requestId": requested.id}),
-    };
-    notifications::queries::insert(tx, notification).await.map(Some)
+/// Notifies the LSM whom the request goes to, if there is one.
+async fn notify(tx: &mut Tx<Pooler>, requested: &RequestedRow, service: &str) -> sqlx::Result<News> {
+    let mut news = News::default();
+    if let Some(recipient_id) = requested.lsm_user_id {
+        let notification = NewNotification {
+            recipient_id,
+            kind: NotificationType::System,
+            title: "New service request".into(),
+            message: format!("{} asks for the service {service}", requested.name),
+            metadata: serde_json::json!({"requestId": requested.id}),
+        };
+        news.notifications.push(notifications::queries::insert(tx, notification).await?);
+    }
+    Ok(news)
 }
 
 /// A request as the provider who made it sees it.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct MyServiceRequestView {
-    id: ServiceRequestId,
-    service_name: String,
-    category: Option<String>,
-    description: String,
+pub struct MyServiceRequestView {
+    pub id: ServiceRequestId,
+    pub service_name: String,
+    pub category: Option<String>,
+    pub description: String,
     /// What customers should be asked: a list, or an object.
     #[schema(value_type = Option<Object>)]
-    questions: Option<serde_json::Value>,
-    status: ServiceRequestStatus,
+    pub questions: Option<serde_json::Value>,
+    pub status: ServiceRequestStatus,
     /// Why it was turned down.
-    reason: Option<String>,
-    created_at: Timestamp,
-    updated_at: Timestamp,
-}
-
-impl From<RequestRow> for MyServiceRequestView {
-    fn from(row: RequestRow) -> Self {
-        Self {
-            id: row.id,
-            service_name: row.service_name,
-            category: row.category,
-            description: row.description,
-            questions: row.questions,
-            status: row.status,
-            reason: row.reason,
-            created_at: row.created_at.into(),
-            updated_at: row.updated_at.into(),
-        }
-    }
+    pub reason: Option<String>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
 }
 
 /// What the calling provider has asked for, newest first, at most 100.
 #[utoipa::path(get, path = "/provider/my-service-requests", tag = "service requests", security(("access_token" = [])),
     responses((status = 200, body = Vec<MyServiceRequestView>), (status = 403, description = "Not a provider")))]
 async fn my_service_requests(State(pooler): State<Pooler>, who: Provider) -> Result<Json<Vec<MyServiceRequestView>>> {
-    let rows = queries::list(&pooler, who.user_id).await?;
-    Ok(Json(rows.into_iter().map(Into::into).collect()))
+    Ok(Json(queries::list(&pooler, who.user_id).await?))
 }

@@ -1,7 +1,7 @@
-//! Services that somebody misses: a customer, or a provider who would offer it.
+//! Requests for services the catalogue lacks: a customer's, or a provider's who would offer it.
 //!
-//! Invariant: a request goes to one LSM, who is told: the provider's own, or the oldest active one of the
-//! customer's region. Where nobody serves the region it is kept all the same.
+//! Invariant: a request goes to one LSM, who is notified: the provider's own, or the oldest active one of the customer's
+//! region. Where nobody serves the region it is stored all the same.
 
 mod http;
 mod queries;

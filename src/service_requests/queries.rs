@@ -1,10 +1,9 @@
 //! Rows of requests.
 
-use chrono::{DateTime, Utc};
-
 use super::ServiceRequestStatus;
-use crate::types::{ServiceRequestId, UserId};
+use super::http::MyServiceRequestView;
 use doors::{Pooler, Tx};
+use crate::types::{ServiceRequestId, UserId};
 
 /// The most requests in one answer.
 pub const MAX_REQUESTS: i64 = 100;
@@ -12,7 +11,7 @@ pub const MAX_REQUESTS: i64 = 100;
 /// A request that was just made.
 #[derive(Debug)]
 pub struct RequestedRow {
-    /// Id.
+    /// The request.
     pub id: ServiceRequestId,
     /// Who asks: the business, or first and last name.
     pub name: String,
@@ -122,36 +121,13 @@ pub async fn insert_of_provider(
     .await
 }
 
-/// A request as whoever made it sees it.
-#[derive(Debug)]
-pub struct RequestRow {
-    /// Id.
-    pub id: ServiceRequestId,
-    /// The service's name.
-    pub service_name: String,
-    /// Its category.
-    pub category: Option<String>,
-    /// What it is.
-    pub description: String,
-    /// What customers should be asked.
-    pub questions: Option<serde_json::Value>,
-    /// State.
-    pub status: ServiceRequestStatus,
-    /// Why it was turned down.
-    pub reason: Option<String>,
-    /// When it was made.
-    pub created_at: DateTime<Utc>,
-    /// When it last changed.
-    pub updated_at: DateTime<Utc>,
-}
-
 /// What a user has requested, newest first, at most [`MAX_REQUESTS`].
 ///
 /// # Errors
 /// Those of the database.
-pub async fn list(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Vec<RequestRow>> {
+pub async fn list(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Vec<MyServiceRequestView>> {
     sqlx::query_as!(
-        RequestRow,
+        MyServiceRequestView,
         r#"select id as "id: ServiceRequestId", service_name, category, description, questions_json as questions,
                   status as "status: ServiceRequestStatus", reason, created_at, updated_at
            from stm.service_requests

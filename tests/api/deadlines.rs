@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Duration, Utc};
 use doors::Pooler;
-use stm_backend::jobs::{Action, Command, carry_out, deadlines};
+use stm_backend::jobs::{Command, Job, deadlines};
 use stm_backend::types::{Cents, JobId, UserId};
 use tokio_util::sync::CancellationToken;
 
@@ -38,27 +38,30 @@ impl Scene {
         JobId(id)
     }
 
-    /// The clock strikes; how many deadlines were acted upon, and how many were told of.
+    /// Acts on deadlines at `now`; returns how many were acted upon, and how many notifications there were.
     async fn at(&self, now: DateTime<Utc>) -> (usize, usize) {
-        let told = std::cell::Cell::new(0);
+        let notified = std::cell::Cell::new(0);
         let stopped = CancellationToken::new();
         let done =
-            deadlines::act(&self.pooler, now, &stopped, |news| told.set(told.get() + news.notifications.len())).await;
-        (done, told.get())
+            deadlines::act(&self.pooler, now, &stopped, |news| notified.set(notified.get() + news.notifications.len()))
+                .await;
+        (done, notified.get())
     }
 
-    async fn does(&self, job: JobId, who: &User, action: Action, now: DateTime<Utc>) -> Cents {
+    async fn does(&self, job: JobId, who: &User, command: Command, now: DateTime<Utc>) -> Cents {
         let mut tx = self.pooler.write().await.expect("a transaction");
-        let done = carry_out(&mut tx, Command::new(job, UserId(who.id), action), now).await.expect("done");
+        let job = Job::load_for_update(&mut tx, job, UserId(who.id)).await.expect("the job");
+        let transition = job.apply(command, now).expect("an allowed command");
+        let _unpublished = job.store(&mut tx, &transition).await.expect("stored");
         tx.commit().await.expect("a commit");
-        done.fee
+        transition.change.fee
     }
 
     async fn warnings(&self) -> i64 {
         self.world.number("select warnings::bigint from stm.providers").await
     }
 
-    async fn told(&self, user: i64) -> String {
+    async fn notified(&self, user: i64) -> String {
         let titles = format!(
             "select coalesce(string_agg(title, ', ' order by created_at, id), '') from stm.notifications where recipient_id = {user}"
         );
@@ -74,10 +77,10 @@ async fn a_cancellation_is_free_until_96_hours_before_to_the_second() {
         for closed in [false, true] {
             let job = scene.job(Some(due_in_s)).await;
             if closed {
-                scene.does(job, &scene.provider.user, Action::Accept, scene.now).await;
-                scene.does(job, &scene.customer, Action::CloseDeal, scene.now).await;
+                scene.does(job, &scene.provider.user, Command::Accept { offer: None }, scene.now).await;
+                scene.does(job, &scene.customer, Command::CloseDeal, scene.now).await;
             }
-            let charged = scene.does(job, &scene.customer, Action::Cancel, scene.now).await;
+            let charged = scene.does(job, &scene.customer, Command::Cancel { reason: None }, scene.now).await;
             assert_eq!(charged, Cents(fee), "{due_in_s} s before, closed: {closed}");
             let row =
                 format!("select coalesce(sum(amount_cents), 0)::bigint from stm.payments where job_id = {}", job.0);
@@ -85,7 +88,11 @@ async fn a_cancellation_is_free_until_96_hours_before_to_the_second() {
         }
     }
     let job = scene.job(None).await;
-    assert_eq!(scene.does(job, &scene.customer, Action::Cancel, scene.now).await, Cents(0), "no appointment");
+    assert_eq!(
+        scene.does(job, &scene.customer, Command::Cancel { reason: None }, scene.now).await,
+        Cents(0),
+        "no appointment"
+    );
 }
 
 #[tokio::test]
@@ -98,14 +105,14 @@ async fn every_missed_deadline_is_acted_upon_once_and_the_third_warning_is_the_l
         let _job = scene.job(None).await;
         assert_eq!(scene.at(deadline).await, (0, 0), "the deadline itself is in time");
         let late = deadline + Duration::milliseconds(1);
-        let told = if warnings < 3 { 2 } else { 3 };
-        assert_eq!(scene.at(late).await, (1, told), "warning {warnings}");
+        let notified = if warnings < 3 { 2 } else { 3 };
+        assert_eq!(scene.at(late).await, (1, notified), "warning {warnings}");
         assert_eq!(scene.at(late + Duration::days(30)).await, (0, 0), "once");
         assert_eq!(scene.warnings().await, warnings);
     }
-    assert_eq!(scene.told(lsm.id).await, "Provider warned repeatedly, Provider warned repeatedly");
-    assert_eq!(scene.told(scene.customer.id).await, ["No answer yet"; 4].join(", "));
-    assert_eq!(scene.told(scene.provider.user.id).await, ["Response deadline missed"; 4].join(", "));
+    assert_eq!(scene.notified(lsm.id).await, "Provider warned repeatedly, Provider warned repeatedly");
+    assert_eq!(scene.notified(scene.customer.id).await, ["No answer yet"; 4].join(", "));
+    assert_eq!(scene.notified(scene.provider.user.id).await, ["Response deadline missed"; 4].join(", "));
     let events = "select count(*) from stm.job_events where action = 'miss_deadline' and actor_id is null";
     assert_eq!(scene.world.number(events).await, 4);
 }
@@ -115,21 +122,21 @@ async fn only_unanswered_jobs_miss_their_deadline_and_a_new_deadline_counts_anew
     let scene = Scene::start().await;
     let late = scene.now + Duration::hours(2);
     let accepted = scene.job(None).await;
-    scene.does(accepted, &scene.provider.user, Action::Accept, scene.now).await;
+    scene.does(accepted, &scene.provider.user, Command::Accept { offer: None }, scene.now).await;
     let cancelled = scene.job(None).await;
-    scene.does(cancelled, &scene.customer, Action::Cancel, scene.now).await;
+    scene.does(cancelled, &scene.customer, Command::Cancel { reason: None }, scene.now).await;
     let rejected = scene.job(None).await;
-    scene.does(rejected, &scene.provider.user, Action::Reject, scene.now).await;
+    scene.does(rejected, &scene.provider.user, Command::Reject { reason: None }, scene.now).await;
     assert_eq!(scene.at(late).await.0, 0);
 
     let job = scene.job(None).await;
     assert_eq!(scene.at(late).await.0, 1);
-    scene.does(job, &scene.customer, Action::Resend, late).await;
+    scene.does(job, &scene.customer, Command::Resend, late).await;
     assert_eq!(scene.at(late + Duration::minutes(60)).await.0, 0);
     assert_eq!(scene.at(late + Duration::minutes(61)).await.0, 1);
     assert_eq!(scene.warnings().await, 2);
     // Late is not never.
-    scene.does(job, &scene.provider.user, Action::Accept, late + Duration::minutes(90)).await;
+    scene.does(job, &scene.provider.user, Command::Accept { offer: None }, late + Duration::minutes(90)).await;
 }
 
 /// Several processes, after a night without any: everything is caught up with, each deadline once.

@@ -37,7 +37,7 @@ impl Scene {
         self.world.post_as(&self.lsm, &format!("/lsm/disputes/{id}/{what}"), request).await
     }
 
-    async fn told(&self, user: &User) -> String {
+    async fn notified(&self, user: &User) -> String {
         self.world
             .text(&format!(
                 "select coalesce(string_agg(title, ', ' order by created_at, id), '') from stm.notifications where recipient_id = {}",
@@ -54,8 +54,8 @@ async fn an_lsm_joins_the_chat_settles_the_dispute_and_leaves() {
     let id = filed["disputeId"].clone();
     assert!(id.is_i64() && filed["message"].is_string());
     assert_eq!(scene.dispute("Again").await.expect(409)["code"], "dispute_open");
-    assert!(scene.told(&scene.lsm).await.ends_with("New dispute"));
-    assert!(scene.told(&scene.provider).await.ends_with("Job disputed"));
+    assert!(scene.notified(&scene.lsm).await.ends_with("New dispute"));
+    assert!(scene.notified(&scene.provider).await.ends_with("Job disputed"));
 
     let mut seen = scene.lsm_gets(&format!("/{id}")).await.expect(200);
     assert!(seen["createdAt"].take().is_string() && seen["job"]["completedAt"].take().is_string());
@@ -91,8 +91,8 @@ async fn an_lsm_joins_the_chat_settles_the_dispute_and_leaves() {
         (&seen["status"], &seen["resolutionNotes"], seen["resolvedAt"].is_string()),
         (&json!("resolved"), &json!("A new seal on Monday"), true)
     );
-    assert_eq!(scene.told(&scene.customer).await, "Dispute resolved");
-    assert!(scene.told(&scene.provider).await.ends_with("Job disputed, Dispute resolved"));
+    assert_eq!(scene.notified(&scene.customer).await, "Dispute resolved");
+    assert!(scene.notified(&scene.provider).await.ends_with("Job disputed, Dispute resolved"));
     for (what, request) in [("join-chat", json!({})), ("resolve", json!({"resolutionNotes": "Again"}))] {
         assert_eq!(scene.lsm_does(&id, what, &request).await.expect(409)["code"], "dispute_resolved");
     }

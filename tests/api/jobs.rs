@@ -59,8 +59,8 @@ impl Scene {
         self.world.sql(&format!("update stm.jobs set {columns} where id = {}", self.job)).await;
     }
 
-    /// The titles of what a user was told, oldest first.
-    async fn told(&self, user: &User) -> Vec<String> {
+    /// The titles of a user's notifications, oldest first.
+    async fn notified(&self, user: &User) -> Vec<String> {
         let titles = format!(
             "select coalesce(string_agg(title, '|' order by created_at, id), '') from stm.notifications where recipient_id = {}",
             user.id
@@ -131,8 +131,8 @@ async fn a_job_goes_from_request_to_payment() {
         scene.events().await,
         "book ->new, accept new>new, close_deal new>in_progress, mark_complete in_progress>completed, mark_payment completed>paid"
     );
-    assert_eq!(scene.told(&scene.customer).await, ["Job accepted", "Job completed", "Payment received"]);
-    assert_eq!(scene.told(&scene.provider.user).await, ["New job request", "Deal closed", "Payment received"]);
+    assert_eq!(scene.notified(&scene.customer).await, ["Job accepted", "Job completed", "Payment received"]);
+    assert_eq!(scene.notified(&scene.provider.user).await, ["New job request", "Deal closed", "Payment received"]);
     assert_eq!(scene.lines().await[1..], ["I have accepted your request for Plumbing."]);
 }
 
@@ -267,7 +267,7 @@ async fn a_rejected_job_keeps_its_chat_closed() {
     );
     assert_eq!(scene.lines().await.len(), 1, "the chat is still there");
     assert_eq!(scene.world.number("select count(*) from stm.chats where closed_at is not null").await, 1);
-    assert_eq!(scene.told(&scene.customer).await, ["Job declined"]);
+    assert_eq!(scene.notified(&scene.customer).await, ["Job declined"]);
     assert!(
         scene
             .world
@@ -294,7 +294,7 @@ async fn a_late_cancellation_costs_a_fee() {
     let cancelled = scene.customer_does(&json!({"action": "cancel"})).await.expect(200);
     assert_eq!((&cancelled["cancellationFee"], &cancelled["canReschedule"]), (&json!(0), &json!(true)));
     assert_eq!(scene.world.number("select count(*) from stm.payments").await, 0);
-    assert_eq!(scene.told(&scene.provider.user).await[1..], ["Job cancelled", "Job cancelled"]);
+    assert_eq!(scene.notified(&scene.provider.user).await[1..], ["Job cancelled", "Job cancelled"]);
 }
 
 #[tokio::test]
@@ -352,9 +352,9 @@ async fn another_provider_gets_the_job_and_a_new_chat() {
         .await;
     assert_eq!(lines.expect(200)["messages"][1]["message"], "Hi Ann Archer");
 
-    // Whoever had it before is told what happened, and has no more to say.
-    assert_eq!(scene.told(&scene.provider.user).await, ["New job request", "Job given to another provider"]);
-    assert_eq!(scene.told(&other.user).await, ["New job request"]);
+    // The provider who had it before is notified, and can do nothing more with it.
+    assert_eq!(scene.notified(&scene.provider.user).await, ["New job request", "Job given to another provider"]);
+    assert_eq!(scene.notified(&other.user).await, ["New job request"]);
     assert_eq!(scene.provider_says(&json!({"action": "accept"})).await.expect(409)["code"], "job_reassigned");
     scene.world.get_as(&scene.provider.user, &format!("/provider/jobs/{}", scene.job)).await.expect(404);
 }
@@ -368,7 +368,7 @@ async fn a_request_is_sent_again() {
     assert_eq!((&resent["jobId"], &resent["status"]), (&json!(scene.job), &json!("new")));
     let renewed = "select count(*) from stm.jobs where response_deadline > now() + interval '59 minutes' and deadline_missed_at is null";
     assert_eq!(scene.world.number(renewed).await, 1);
-    assert_eq!(scene.told(&scene.provider.user).await, ["New job request", "Job request sent again"]);
+    assert_eq!(scene.notified(&scene.provider.user).await, ["New job request", "Job request sent again"]);
     scene.provider_says(&json!({"action": "accept"})).await.expect(200);
     assert_eq!(scene.resend().await.expect(409)["code"], "wrong_state");
 }
@@ -419,7 +419,7 @@ async fn whatever_the_state_does_not_allow_is_refused() {
         }
     }
     assert_eq!(scene.events().await, "book ->new", "nothing was done");
-    assert_eq!(scene.told(&scene.customer).await, <[&str; 0]>::default());
+    assert_eq!(scene.notified(&scene.customer).await, <[&str; 0]>::default());
 }
 
 #[tokio::test]

@@ -193,7 +193,7 @@ async fn an_offer_is_declined_countered_or_overtaken() {
     assert_eq!(
         scene.titles(customer).await,
         ["New offer", "New offer", "New offer"],
-        "the customer is told of the provider's doings alone"
+        "the customer is notified of the provider's actions alone"
     );
     assert_eq!(scene.titles(provider).await, ["New job request", "Offer declined", "Counter-offer", "New offer"]);
 }

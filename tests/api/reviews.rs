@@ -31,9 +31,10 @@ impl Scene {
         self.world.post_as(&self.customer, &format!("/customers/jobs/{job}/feedback"), body).await
     }
 
-    async fn told(&self, user: i64) -> i64 {
-        let told = format!("select count(*) from stm.notifications where recipient_id = {user} and type = 'feedback'");
-        self.world.number(&told).await
+    async fn notified(&self, user: i64) -> i64 {
+        let notified =
+            format!("select count(*) from stm.notifications where recipient_id = {user} and type = 'feedback'");
+        self.world.number(&notified).await
     }
 }
 
@@ -61,7 +62,7 @@ async fn a_paid_job_is_reviewed_once() {
         scene.customer.id
     );
     assert_eq!(scene.world.number(&events).await, 1);
-    assert_eq!(scene.told(scene.provider.user.id).await, 1);
+    assert_eq!(scene.notified(scene.provider.user.id).await, 1);
     let pending = scene.world.get_as(&scene.customer, "/customers/pending-feedback").await.expect(200);
     assert_eq!(pending, json!({"pendingCount": 0, "jobs": []}));
 
@@ -104,7 +105,7 @@ async fn only_a_paid_job_of_the_callers_is_reviewed() {
         .await;
     assert!(matches!(scene.review(job, &good).await.status.as_u16(), 403 | 404));
     assert_eq!(scene.world.number("select count(*) from stm.reviews").await, 0);
-    assert_eq!(scene.told(scene.provider.user.id).await, 0);
+    assert_eq!(scene.notified(scene.provider.user.id).await, 0);
 }
 
 #[tokio::test]
@@ -139,12 +140,12 @@ async fn every_bad_field_is_named() {
 async fn a_bad_review_is_told_to_the_lsm_and_every_one_counts() {
     let scene = Scene::start().await;
     let lsm = scene.world.lsm().await;
-    for (rating, told) in [(5, 0), (3, 0), (2, 1)] {
+    for (rating, notified) in [(5, 0), (3, 0), (2, 1)] {
         let job = scene.paid_job().await;
         scene.review(job, &json!({"rating": rating, "feedback": "late"})).await.expect(200);
-        assert_eq!(scene.told(lsm.id).await, told, "{rating}");
+        assert_eq!(scene.notified(lsm.id).await, notified, "{rating}");
     }
-    assert_eq!(scene.told(scene.provider.user.id).await, 3);
+    assert_eq!(scene.notified(scene.provider.user.id).await, 3);
     assert_eq!(scene.world.text("select rating::text from stm.providers").await, "3.33");
     let stats = scene.world.get_as(&scene.provider.user, "/provider/reviews/stats").await.expect(200);
     assert_eq!(
@@ -206,5 +207,5 @@ async fn of_racing_reviews_of_a_job_one_counts() {
     let answers = futures_util::future::join_all((0..8).map(|_| scene.review(job, &review))).await;
     let of_status = |status| answers.iter().filter(|answer| answer.status == status).count();
     assert_eq!((of_status(200), of_status(409)), (1, 7));
-    assert_eq!(scene.told(scene.provider.user.id).await, 1);
+    assert_eq!(scene.notified(scene.provider.user.id).await, 1);
 }

@@ -19,11 +19,11 @@ async fn a_customers_request_goes_to_the_lsm_of_the_region() {
         customer.id
     );
     assert_eq!(world.number(&stored).await, 1);
-    let told = format!(
+    let notified = format!(
         "select count(*) from stm.notifications where recipient_id = {} and (metadata->>'requestId')::bigint = {id}",
         lsm.id
     );
-    assert_eq!(world.number(&told).await, 1);
+    assert_eq!(world.number(&notified).await, 1);
 
     let elsewhere = json!({"keyword": "Snow", "description": "None here", "region": "Atlantis", "zipcode": "99999"});
     world.post_as(&customer, "/customers/request-service", &elsewhere).await.expect(200);
@@ -60,11 +60,11 @@ async fn a_providers_request_goes_to_its_lsm_and_is_listed() {
     let answer = world.post_as(&provider.user, path, &request).await.expect(201);
     let id = answer["requestId"].as_i64().expect("an id");
     assert!(answer["message"].is_string());
-    let told = format!(
+    let notified = format!(
         "select count(*) from stm.notifications where recipient_id = {} and title = 'New service request'",
         lsm.id
     );
-    assert_eq!(world.number(&told).await, 1);
+    assert_eq!(world.number(&notified).await, 1);
     let later = json!({"serviceName": "Roofing", "category": "Repairs", "description": "Roofs"});
     world.post_as(&provider.user, path, &later).await.expect(201);
     world

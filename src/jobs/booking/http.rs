@@ -8,17 +8,19 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::queries::{self, CustomerRow, NewJob, OfferRow};
-use super::types::{Booked, FirstMessage};
+use super::queries::{self, CandidateRow};
+use super::types::{Booking, FirstMessage};
 use crate::auth::Customer;
+use crate::chat::job_chats::{self, OpenedChat};
+use doors::{Pooler, Tx};
 use crate::error::{Error, Result};
-use crate::idempotency::{self, Answer, Begun, Once};
-use crate::notifications::{self, NewNotification, NotificationType, Notifier};
+use crate::idempotency::{Keyed, StoredAnswer, once};
+use crate::jobs::transition::notify;
+use crate::notifications::{NewNotification, News, NotificationType, Notifier};
 use crate::state::ApiState;
-use crate::types::{Cents, ChatId, JobId, JobStatus, ProviderId, ServiceId, Timestamp};
+use crate::types::{Cents, ChatId, JobId, JobStatus, ProviderId, ServiceId, Timestamp, UserId};
 use crate::web::dates::parse_appointment;
 use crate::web::fields::{Fields, SHORT_TEXT};
-use doors::{Pooler, Tx};
 
 /// The most pictures of a job.
 const MAX_IMAGES: usize = 20;
@@ -51,21 +53,6 @@ struct CreateRequest {
     customer_budget: Option<Cents>,
     /// http or https URLs.
     images: Option<Vec<String>>,
-    project_size_sqft: Option<i32>,
-}
-
-/// A request without faults.
-struct Booking {
-    service_id: ServiceId,
-    provider_id: ProviderId,
-    zipcode: String,
-    location: Option<String>,
-    answers: serde_json::Value,
-    scheduled_at: Option<DateTime<Utc>>,
-    requires_in_person_visit: bool,
-    in_person_visit_cost: Option<Cents>,
-    customer_budget: Option<Cents>,
-    images: Vec<String>,
     project_size_sqft: Option<i32>,
 }
 
@@ -120,30 +107,12 @@ async fn create(
     State(pooler): State<Pooler>,
     State(notifier): State<Notifier>,
     who: Customer,
-    request: Once<CreateRequest>,
-) -> Result<Answer> {
-    let mut tx = pooler.write().await?;
-    let unanswered = match idempotency::begin(&mut tx, who.user_id, request.key).await? {
-        Begun::Before(answer) => return Ok(answer),
-        Begun::Now(unanswered) => unanswered,
-    };
-    // After the key: what was right when it was first sent is answered again, also when its date has passed since.
-    let booking = request.body.check(Utc::now())?;
-    let customer = queries::lock_customer(&mut tx, who.user_id).await?.ok_or(Error::NotFound("customer"))?;
-    if customer.is_banned {
-        return Err(Error::Forbidden("banned", "this account is banned"));
-    }
-    let offer =
-        queries::lock_offer(&mut tx, customer.id, booking.service_id, booking.provider_id, &booking.zipcode).await?;
-    let offer = offer.ok_or(Error::NotFound("service or provider"))?;
-    offer.availability.check()?;
-    offer.blocks.check()?;
-    let booked = insert(&mut tx, who, &customer, &offer, &booking).await?;
-    let created = notifications::queries::insert(&mut tx, notification(&customer, &offer, &booked)).await?;
-    let view = CreatedView::new(&booked, offer, booking);
-    let answer = unanswered.finish(&mut tx, StatusCode::CREATED, &view).await?;
-    tx.commit().await?;
-    notifier.tell([created]);
+    request: Keyed<CreateRequest>,
+) -> Result<StoredAnswer> {
+    let check = |request: CreateRequest| request.check(Utc::now());
+    let (answer, news) =
+        once(&pooler, who.user_id, request, check, async |tx, booking| book(tx, who, booking).await).await?;
+    notifier.spread(news);
     Ok(answer)
 }
 
@@ -158,79 +127,73 @@ async fn booking(
     pooler: State<Pooler>,
     notifier: State<Notifier>,
     who: Customer,
-    request: Once<CreateRequest>,
-) -> Result<Answer> {
+    request: Keyed<CreateRequest>,
+) -> Result<StoredAnswer> {
     create(pooler, notifier, who, request).await
 }
 
-async fn insert(
-    tx: &mut Tx<Pooler>,
-    who: Customer,
-    customer: &CustomerRow,
-    offer: &OfferRow,
-    booking: &Booking,
-) -> sqlx::Result<Booked> {
-    let place = booking.place();
+async fn book(tx: &mut Tx<Pooler>, who: Customer, booking: Booking) -> Result<(StatusCode, CreatedView, News)> {
+    let customer = queries::lock_customer(tx, who.user_id).await?.ok_or(Error::NotFound("customer"))?;
+    if customer.is_banned {
+        return Err(Error::Forbidden("banned", "this account is banned"));
+    }
+    let provider =
+        queries::lock_candidate(tx, customer.id, booking.service_id, booking.provider_id, &booking.zipcode).await?;
+    let provider = provider.ok_or(Error::NotFound("service or provider"))?;
+    provider.availability.check()?;
+    provider.blocks.check()?;
+
+    let response_deadline = Utc::now() + Duration::minutes(provider.response_deadline_minutes.into());
+    let job = queries::insert(tx, (customer.id, who.user_id), &booking, response_deadline).await?;
     let first = FirstMessage {
-        service: &offer.service_name,
-        place,
+        service: &provider.service_name,
+        place: booking.place(),
         scheduled_at: booking.scheduled_at,
         budget: booking.customer_budget,
         answers: &booking.answers,
     };
-    let template = offer.first_message_template.as_deref();
-    let lines = first.lines((who.user_id, &customer.name), (offer.provider_user_id, template));
-    let job = NewJob {
-        customer_id: customer.id,
-        provider_id: booking.provider_id,
-        service_id: booking.service_id,
-        price_cents: booking.customer_budget.map_or(0, |budget| budget.0),
-        customer_budget_cents: booking.customer_budget.map(|budget| budget.0),
-        zipcode: &booking.zipcode,
-        location: booking.location.as_deref(),
-        answers: &booking.answers,
-        images: &booking.images,
-        requires_in_person_visit: booking.requires_in_person_visit,
-        in_person_visit_cost_cents: booking.in_person_visit_cost.map(|cost| cost.0),
-        project_size_sqft: booking.project_size_sqft,
-        scheduled_at: booking.scheduled_at,
-        response_deadline: Utc::now() + Duration::minutes(offer.response_deadline_minutes.into()),
+    let chat = open_chat(tx, job.id, &first, (who.user_id, &customer.name), &provider).await?;
+    let mut news = News::default();
+    let requested = new_request(provider.user_id, &customer.name, &provider.service_name, job.id, chat.id);
+    notify(tx, &mut news, [requested]).await?;
+
+    let view = CreatedView {
+        job: JobCreatedView {
+            id: job.id,
+            status: JobStatus::New,
+            location: booking.place().to_owned(),
+            service: provider.service_name,
+            scheduled_at: booking.scheduled_at.map(Timestamp),
+            response_deadline: job.response_deadline.into(),
+            created_at: job.created_at.into(),
+        },
+        chat: ChatCreatedView { id: chat.id, created_at: chat.created_at.into() },
+        message: "Job request created successfully. The service provider has been notified.",
     };
-    queries::insert(tx, &job, who.user_id, offer.provider_user_id, &lines).await
+    Ok((StatusCode::CREATED, view, news))
 }
 
-fn notification(customer: &CustomerRow, offer: &OfferRow, booked: &Booked) -> NewNotification {
+/// Opens the chat of a job with a provider. The customer is its user and name.
+pub async fn open_chat(
+    tx: &mut Tx<Pooler>,
+    job: JobId,
+    first: &FirstMessage<'_>,
+    customer: (UserId, &str),
+    provider: &CandidateRow,
+) -> sqlx::Result<OpenedChat> {
+    let template = provider.first_message_template.as_deref();
+    let messages = first.messages(customer, (provider.user_id, template));
+    job_chats::open(tx, job, customer.0, provider.user_id, &messages).await
+}
+
+/// The notification of a provider who is asked to take a job.
+pub fn new_request(provider: UserId, customer_name: &str, service: &str, job: JobId, chat: ChatId) -> NewNotification {
     NewNotification {
-        recipient_id: offer.provider_user_id,
+        recipient_id: provider,
         kind: NotificationType::Job,
         title: "New job request".into(),
-        message: format!("{} has requested {}", customer.name, offer.service_name),
-        metadata: serde_json::json!({"jobId": booked.job_id, "chatId": booked.chat_id}),
-    }
-}
-
-impl Booking {
-    /// Where, in the customer's words or as a ZIP code.
-    fn place(&self) -> &str {
-        self.location.as_deref().unwrap_or(&self.zipcode)
-    }
-}
-
-impl CreatedView {
-    fn new(booked: &Booked, offer: OfferRow, booking: Booking) -> Self {
-        Self {
-            job: JobCreatedView {
-                id: booked.job_id,
-                status: JobStatus::New,
-                service: offer.service_name,
-                location: booking.location.unwrap_or(booking.zipcode),
-                scheduled_at: booking.scheduled_at.map(Timestamp),
-                response_deadline: booked.response_deadline.into(),
-                created_at: booked.created_at.into(),
-            },
-            chat: ChatCreatedView { id: booked.chat_id, created_at: booked.created_at.into() },
-            message: "Job request created successfully. The service provider has been notified.",
-        }
+        message: format!("{customer_name} has requested {service}"),
+        metadata: serde_json::json!({"jobId": job, "chatId": chat}),
     }
 }
 

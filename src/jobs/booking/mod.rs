@@ -5,7 +5,7 @@
 
 mod http;
 pub mod queries;
-pub mod types;
+mod types;
 
-pub use http::{ChatCreatedView, CreatedView, JobCreatedView, routes};
-pub use types::{FirstMessage, cut, write_answers};
+pub use http::{ChatCreatedView, CreatedView, JobCreatedView, new_request, open_chat, routes};
+pub use types::{FirstMessage, truncate_to_message, write_answers};

@@ -1,20 +1,19 @@
-//! Rows of bookings.
+//! Rows of bookings: who books, who is to be booked, and the new job.
 
 use chrono::{DateTime, Utc};
 
-use super::types::{Availability, Blocks, Booked};
-use crate::jobs::queries::Line;
-use crate::types::{ChatId, CustomerId, JobId, JobStatus, ProviderId, ServiceId, UserId};
+use super::types::{Availability, Blocks, Booking};
 use doors::{Pooler, Tx};
+use crate::types::{CustomerId, JobId, ProviderId, ServiceId, UserId};
 
 /// The customer who books.
 #[derive(Debug)]
 pub struct CustomerRow {
-    /// Id.
+    /// The customer.
     pub id: CustomerId,
     /// First and last name.
     pub name: String,
-    /// Banned?
+    /// Whether the account is banned.
     pub is_banned: bool,
 }
 
@@ -37,39 +36,40 @@ pub async fn lock_customer(tx: &mut Tx<Pooler>, user_id: UserId) -> sqlx::Result
     .await
 }
 
-/// What is asked of whom.
+/// A provider who is to be booked for a service.
 #[derive(Debug)]
-pub struct OfferRow {
+pub struct CandidateRow {
     /// The service's name.
     pub service_name: String,
     /// The provider's user.
-    pub provider_user_id: UserId,
+    pub user_id: UserId,
     /// What the provider says first in every new chat.
     pub first_message_template: Option<String>,
     /// How long a provider has to answer.
     pub response_deadline_minutes: i32,
-    /// May the provider be booked for this?
+    /// Whether the provider can be booked for this.
     pub availability: Availability,
     /// What stands in the customer's way.
     pub blocks: Blocks,
 }
 
-/// An approved service and a provider, with all that decides whether the one can be booked with the other.
-/// The provider's row is locked against a change until the transaction ends: by a statement of its own, because the one
-/// that waits for a lock sees everything else as it was before the wait.
+/// Reads an approved service and a provider, with all that decides whether the one can be booked with the other.
+///
+/// The provider's row is share-locked until the transaction ends, by a separate statement: under READ COMMITTED the one
+/// that waited for the row lock still sees all other rows as of before the wait.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn lock_offer(
+pub async fn lock_candidate(
     tx: &mut Tx<Pooler>,
     customer: CustomerId,
     service: ServiceId,
     provider: ProviderId,
     zip_code: &str,
-) -> sqlx::Result<Option<OfferRow>> {
+) -> sqlx::Result<Option<CandidateRow>> {
     sqlx::query!("select id from stm.providers where id = $1 for share", provider.0).fetch_optional(&mut *tx).await?;
     let row = sqlx::query!(
-        r#"select s.name as service_name, p.user_id as "provider_user_id: UserId", p.first_message_template,
+        r#"select s.name as service_name, p.user_id as "user_id: UserId", p.first_message_template,
                   t.response_deadline_minutes,
                   p.status = 'active' as "is_active!",
                   exists (select from stm.provider_services x where x.provider_id = p.id and x.service_id = s.id)
@@ -91,9 +91,9 @@ pub async fn lock_offer(
     )
     .fetch_optional(tx)
     .await?;
-    Ok(row.map(|row| OfferRow {
+    Ok(row.map(|row| CandidateRow {
         service_name: row.service_name,
-        provider_user_id: row.provider_user_id,
+        user_id: row.user_id,
         first_message_template: row.first_message_template,
         response_deadline_minutes: row.response_deadline_minutes,
         availability: Availability {
@@ -109,101 +109,55 @@ pub async fn lock_offer(
     }))
 }
 
-/// A job to be inserted.
+/// A new job.
 #[derive(Debug)]
-pub struct NewJob<'a> {
-    /// Who books.
-    pub customer_id: CustomerId,
-    /// Who is booked.
-    pub provider_id: ProviderId,
-    /// What.
-    pub service_id: ServiceId,
-    /// For how much, in cents: the budget, or 0.
-    pub price_cents: i64,
-    /// The customer's budget, in cents.
-    pub customer_budget_cents: Option<i64>,
-    /// Where: five digits.
-    pub zipcode: &'a str,
-    /// Where, in the customer's words.
-    pub location: Option<&'a str>,
-    /// Answers to the service's questions.
-    pub answers: &'a serde_json::Value,
-    /// URLs of pictures.
-    pub images: &'a [String],
-    /// Must the provider come and look first?
-    pub requires_in_person_visit: bool,
-    /// What that costs, in cents.
-    pub in_person_visit_cost_cents: Option<i64>,
-    /// Size, in square feet.
-    pub project_size_sqft: Option<i32>,
-    /// When.
-    pub scheduled_at: Option<DateTime<Utc>>,
+pub struct NewJobRow {
+    /// The job.
+    pub id: JobId,
+    /// When it was inserted.
+    pub created_at: DateTime<Utc>,
     /// Until when the provider should answer.
     pub response_deadline: DateTime<Utc>,
 }
 
-/// Inserts a new job, its first audit row, its chat with both members, and the chat's first lines: one statement, so that none
-/// is there without the others.
+/// Inserts a new job with its first audit row: one statement.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn insert(
     tx: &mut Tx<Pooler>,
-    job: &NewJob<'_>,
-    customer_user: UserId,
-    provider_user: UserId,
-    lines: &[Line],
-) -> sqlx::Result<Booked> {
-    let senders: Vec<i64> = lines.iter().map(|line| line.sender_id.0).collect();
-    let sides: Vec<String> = lines.iter().map(|line| line.side.as_str().to_owned()).collect();
-    let texts: Vec<String> = lines.iter().map(|line| line.text.clone()).collect();
+    (customer, user): (CustomerId, UserId),
+    booking: &Booking,
+    response_deadline: DateTime<Utc>,
+) -> sqlx::Result<NewJobRow> {
     sqlx::query_as!(
-        Booked,
+        NewJobRow,
         r#"with job as (
                insert into stm.jobs (
                    customer_id, provider_id, service_id, status, price_cents, customer_budget_cents, zipcode, location, answers,
                    images, requires_in_person_visit, in_person_visit_cost_cents, project_size_sqft, scheduled_at, preferred_at,
                    response_deadline)
-               values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14, $15)
+               values ($1, $2, $3, 'new', coalesce($4, 0::bigint), $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13)
                returning id, created_at, response_deadline
            ), event as (
                insert into stm.job_events (job_id, actor_id, action, to_status)
-               select job.id, $16, 'book', 'new' from job
-           ), chat as (
-               insert into stm.chats (job_id, last_seq)
-               select job.id, cardinality($18::bigint[]) from job
-               returning id
-           ), members as (
-               insert into stm.chat_members (chat_id, user_id, side)
-               select chat.id, member.user_id, member.side
-               from chat, (values ($16::bigint, 'customer'), ($17::bigint, 'service_provider')) as member (user_id, side)
-           ), lines as (
-               insert into stm.messages (chat_id, seq, sender_id, sender_type, message)
-               select chat.id, line.seq, line.sender_id, line.side, line.text
-               from chat, unnest($18::bigint[], $19::text[], $20::text[]) with ordinality as line (sender_id, side, text, seq)
+               select job.id, $14, 'book', 'new' from job
            )
-           select job.id as "job_id: JobId", chat.id as "chat_id: ChatId", job.created_at, job.response_deadline
-           from job, chat"#,
-        job.customer_id.0,
-        job.provider_id.0,
-        job.service_id.0,
-        JobStatus::New.as_str(),
-        job.price_cents,
-        job.customer_budget_cents,
-        job.zipcode,
-        job.location,
-        job.answers,
-        job.images,
-        job.requires_in_person_visit,
-        job.in_person_visit_cost_cents,
-        job.project_size_sqft,
-        job.scheduled_at,
-        job.response_deadline,
-        customer_user.0,
-        provider_user.0,
-        &senders,
-        &sides,
-        &texts,
+           select id as "id: JobId", created_at, response_deadline from job"#,
+        customer.0,
+        booking.provider_id.0,
+        booking.service_id.0,
+        booking.customer_budget.map(|budget| budget.0),
+        booking.zipcode,
+        booking.location,
+        booking.answers,
+        &booking.images,
+        booking.requires_in_person_visit,
+        booking.in_person_visit_cost.map(|cost| cost.0),
+        booking.project_size_sqft,
+        booking.scheduled_at,
+        response_deadline,
+        user.0,
     )
     .fetch_one(tx)
     .await

@@ -4,9 +4,45 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
 
+use crate::chat::job_chats::OpeningMessage;
 use crate::error::Error;
-use crate::jobs::queries::Line;
-use crate::types::{Cents, ChatId, JobId, Side, UserId};
+use crate::jobs::messages::{date_in_words, dollars};
+use crate::types::{Cents, ProviderId, ServiceId, Side, UserId};
+
+/// A booking without faults in its fields.
+#[derive(Debug)]
+pub struct Booking {
+    /// What.
+    pub service_id: ServiceId,
+    /// With whom.
+    pub provider_id: ProviderId,
+    /// Where: five digits.
+    pub zipcode: String,
+    /// Where, in the customer's words.
+    pub location: Option<String>,
+    /// Answers to the service's questions.
+    pub answers: serde_json::Value,
+    /// The appointment.
+    pub scheduled_at: Option<DateTime<Utc>>,
+    /// Whether the provider must come and look first.
+    pub requires_in_person_visit: bool,
+    /// What that costs.
+    pub in_person_visit_cost: Option<Cents>,
+    /// For how much.
+    pub customer_budget: Option<Cents>,
+    /// URLs of pictures.
+    pub images: Vec<String>,
+    /// Size, in square feet.
+    pub project_size_sqft: Option<i32>,
+}
+
+impl Booking {
+    /// Where: in the customer's words, or the ZIP code.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        self.location.as_deref().unwrap_or(&self.zipcode)
+    }
+}
 
 /// What stands between a customer and a new booking.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -20,10 +56,10 @@ pub struct Blocks {
 }
 
 impl Blocks {
-    /// May the customer book?
+    /// Checks that nothing stands in the way.
     ///
     /// # Errors
-    /// 409 saying what to settle first.
+    /// 409 with what to settle first.
     pub fn check(self) -> Result<(), Error> {
         let conflict = |code, message: &str| Err(Error::Conflict(code, message.to_owned()));
         if self.has_unpaid_job {
@@ -42,7 +78,7 @@ impl Blocks {
     }
 }
 
-/// May this provider be booked for this service and place?
+/// Whether a provider can be booked for a service and a place.
 #[derive(Debug, Clone, Copy)]
 pub struct Availability {
     /// Approved by the LSM, and not away.
@@ -54,8 +90,10 @@ pub struct Availability {
 }
 
 impl Availability {
+    /// Checks that every condition holds.
+    ///
     /// # Errors
-    /// 400 saying which condition does not hold.
+    /// 400 with the condition that does not.
     pub fn check(self) -> Result<(), Error> {
         let refused = |code, message: &str| Err(Error::Refused(code, message.to_owned()));
         if !self.is_active {
@@ -78,7 +116,7 @@ pub struct FirstMessage<'a> {
     pub service: &'a str,
     /// Where.
     pub place: &'a str,
-    /// When.
+    /// The appointment.
     pub scheduled_at: Option<DateTime<Utc>>,
     /// For how much.
     pub budget: Option<Cents>,
@@ -87,16 +125,16 @@ pub struct FirstMessage<'a> {
 }
 
 impl FirstMessage<'_> {
-    /// What the chat begins with: the customer's request, and what the provider's template answers. Each party is its
-    /// user, and the customer's name or the provider's template.
+    /// The messages the chat begins with: the customer's request, and what the provider's template answers. Each party is
+    /// its user, with the customer's name or the provider's template.
     #[must_use]
-    pub fn lines(&self, customer: (UserId, &str), provider: (UserId, Option<&str>)) -> Vec<Line> {
-        let mut lines = vec![Line { sender_id: customer.0, side: Side::Customer, text: self.text() }];
+    pub fn messages(&self, customer: (UserId, &str), provider: (UserId, Option<&str>)) -> Vec<OpeningMessage> {
+        let mut messages = vec![OpeningMessage { sender_id: customer.0, side: Side::Customer, text: self.text() }];
         if let (sender_id, Some(template)) = provider {
             let text = fill_template(template, customer.1, self.service, self.place, self.scheduled_at);
-            lines.push(Line { sender_id, side: Side::ServiceProvider, text });
+            messages.push(OpeningMessage { sender_id, side: Side::ServiceProvider, text });
         }
-        lines
+        messages
     }
 
     /// The text, at most as long as any message.
@@ -104,13 +142,13 @@ impl FirstMessage<'_> {
     pub fn text(&self) -> String {
         let mut text = format!("New booking request: {}\nLocation: {}", self.service, self.place);
         if let Some(scheduled_at) = self.scheduled_at {
-            let _infallible = write!(text, "\nPreferred date: {}", date_text(scheduled_at));
+            let _infallible = write!(text, "\nPreferred date: {}", date_in_words(scheduled_at));
         }
-        if let Some(Cents(cents)) = self.budget {
-            let _infallible = write!(text, "\nBudget: ${}.{:02}", cents / 100, cents % 100);
+        if let Some(budget) = self.budget {
+            let _infallible = write!(text, "\nBudget: {}", dollars(budget));
         }
         write_answers(&mut text, self.answers);
-        cut(text)
+        truncate_to_message(text)
     }
 }
 
@@ -140,7 +178,7 @@ pub fn fill_template(
     place: &str,
     scheduled_at: Option<DateTime<Utc>>,
 ) -> String {
-    let date = scheduled_at.map_or_else(|| "a date to be agreed".to_owned(), date_text);
+    let date = scheduled_at.map_or_else(|| "a date to be agreed".to_owned(), date_in_words);
     let mut text = String::with_capacity(template.len());
     let mut rest = template;
     // One pass, so that a value that looks like a variable is not filled in turn.
@@ -159,32 +197,16 @@ pub fn fill_template(
         rest = &rest[variable.len()..];
     }
     text.push_str(rest);
-    cut(text)
+    truncate_to_message(text)
 }
 
-fn date_text(time: DateTime<Utc>) -> String {
-    time.format("%Y-%m-%d %H:%M UTC").to_string()
-}
-
+/// Cuts a text to the longest message.
 #[must_use]
-pub fn cut(mut text: String) -> String {
+pub fn truncate_to_message(mut text: String) -> String {
     if let Some((at, _)) = text.char_indices().nth(crate::chat::MAX_MESSAGE_CHARS) {
         text.truncate(at);
     }
     text
-}
-
-/// What a booking made.
-#[derive(Debug)]
-pub struct Booked {
-    /// The job.
-    pub job_id: JobId,
-    /// Its chat.
-    pub chat_id: ChatId,
-    /// When both were made.
-    pub created_at: DateTime<Utc>,
-    /// Until when the provider should answer.
-    pub response_deadline: DateTime<Utc>,
 }
 
 #[cfg(test)]

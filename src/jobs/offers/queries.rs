@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{OfferView, Proposal};
-use crate::types::{Cents, ChatId, JobId, JobStatus, OfferId, OfferStatus, Party, Timestamp, UserId};
+use super::types::{OfferView, Proposal};
 use doors::{Door, Pooler, Tx};
+use crate::types::{Cents, ChatId, JobId, JobStatus, OfferId, OfferStatus, Party, Timestamp, UserId};
 
 /// Inserts an open offer. There must be no other: the job's rules have answered it.
 ///
@@ -45,6 +45,22 @@ pub async fn insert<D: Door>(
         created_at: Timestamp(now),
         answered_at: None,
     })
+}
+
+/// Answers, or withdraws, the open offer of a job.
+///
+/// # Errors
+/// Those of the database.
+pub async fn close<D: Door>(tx: &mut Tx<D>, job: JobId, status: OfferStatus, now: DateTime<Utc>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update stm.offers set status = $2, answered_at = $3 where job_id = $1 and status = 'open'",
+        job.0,
+        status.as_str(),
+        now,
+    )
+    .execute(tx)
+    .await
+    .map(drop)
 }
 
 /// What was offered about a job.

@@ -2,18 +2,19 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::customer::MAX_REASON_CHARS;
-use super::{Action, Command, Payment, carry_out};
 use crate::auth::Provider;
 use crate::error::{Result, invalid};
-use crate::idempotency::{self, Answer, Begun, Once};
-use crate::negotiation::{Names, Proposal, Send};
+use crate::idempotency::{Keyed, StoredAnswer, once};
+use crate::jobs::customer::MAX_REASON_CHARS;
+use crate::jobs::offers::{FieldNames, Proposal};
+use crate::jobs::transition::{Job, Transition};
+use crate::jobs::types::{Command, PaymentMethod};
 use crate::notifications::Notifier;
 use crate::state::ApiState;
 use crate::types::{Cents, JobId, JobStatus, OfferId, text_enum};
@@ -68,7 +69,7 @@ struct NegotiationRequest {
     notes: Option<String>,
 }
 
-const EDITED: Names = Names {
+const EDITED: FieldNames = FieldNames {
     price: "negotiation.editedPrice",
     date: "negotiation.editedSchedule",
     notes: "negotiation.notes",
@@ -110,51 +111,59 @@ async fn respond(
 ) -> Result<Json<ProviderResponseView>> {
     let now = Utc::now();
     let action = request.action;
-    let mut rules = Fields::new();
-    let reason = rules.optional_text("reason", request.reason, MAX_REASON_CHARS);
-    rules.finish()?;
-    let offer = match (action, request.negotiation) {
-        (ProviderResponse::Negotiate, Some(terms)) => {
-            let NegotiationRequest { edited_answers, edited_price, edited_schedule, notes } = terms;
-            Some(Send::new(id, Proposal::read(EDITED, edited_price, edited_schedule, notes, edited_answers, now)?))
-        }
-        (ProviderResponse::Negotiate, None) => return Err(invalid("negotiation", "must say what is offered")),
-        _ => None,
-    };
-    let mut view = ProviderResponseView {
-        job_id: id,
-        status: JobStatus::New,
-        action,
-        sp_accepted: None,
-        pending_approval: None,
-        reason: None,
-        message: "Job accepted. Waiting for the customer to close the deal.",
-    };
+    let command = request.check(now)?;
 
     let mut tx = pooler.write().await?;
-    let news = if let Some(offer) = offer {
-        view.pending_approval = Some(true);
-        view.message = "Offer sent. Waiting for the customer's answer.";
-        offer.carry_out(&mut tx, who.user_id, now).await?.1
-    } else {
-        let is_rejected = action == ProviderResponse::Reject;
-        let action = if is_rejected { Action::Reject } else { Action::Accept };
-        let command = Command::new(id, who.user_id, action)
-            .of_offer(request.offer_id)
-            .because(reason.as_deref().filter(|_| is_rejected));
-        let done = carry_out(&mut tx, command, now).await?;
-        view.status = done.state.status;
-        if is_rejected {
-            view.message = "Job rejected. The customer has been notified.";
-            view.reason = reason;
-        } else {
-            view.sp_accepted = Some(done.state.sp_accepted);
-        }
-        done.news
-    };
+    let job = Job::load_for_update(&mut tx, id, who.user_id).await?;
+    let transition = job.apply(command, now)?;
+    let stored = job.store(&mut tx, &transition).await?;
     tx.commit().await?;
-    notifier.spread(news);
-    Ok(Json(view))
+    notifier.spread(stored.news);
+    Ok(Json(ProviderResponseView::new(id, action, &transition)))
+}
+
+impl ProviderResponseRequest {
+    fn check(self, now: DateTime<Utc>) -> Result<Command> {
+        let mut rules = Fields::new();
+        let reason = rules.optional_text("reason", self.reason, MAX_REASON_CHARS);
+        rules.finish()?;
+        match self.action {
+            ProviderResponse::Accept => Ok(Command::Accept { offer: self.offer_id }),
+            ProviderResponse::Reject => Ok(Command::Reject { reason }),
+            ProviderResponse::Negotiate => {
+                let terms = self.negotiation.ok_or_else(|| invalid("negotiation", "must say what is offered"))?;
+                let NegotiationRequest { edited_answers, edited_price, edited_schedule, notes } = terms;
+                let proposal = Proposal::read(EDITED, edited_price, edited_schedule, notes, edited_answers, now)?;
+                Ok(Command::SendOffer { proposal })
+            }
+        }
+    }
+}
+
+impl ProviderResponseView {
+    fn new(job_id: JobId, action: ProviderResponse, transition: &Transition) -> Self {
+        let state = &transition.change.state;
+        let view = Self {
+            job_id,
+            status: state.status,
+            action,
+            sp_accepted: None,
+            pending_approval: None,
+            reason: transition.command.reason().map(str::to_owned),
+            message: "",
+        };
+        match action {
+            ProviderResponse::Accept => Self {
+                sp_accepted: Some(state.sp_accepted),
+                message: "Job accepted. Waiting for the customer to close the deal.",
+                ..view
+            },
+            ProviderResponse::Reject => Self { message: "Job rejected. The customer has been notified.", ..view },
+            ProviderResponse::Negotiate => {
+                Self { pending_approval: Some(true), message: "Offer sent. Waiting for the customer's answer.", ..view }
+            }
+        }
+    }
 }
 
 text_enum! {
@@ -164,20 +173,6 @@ text_enum! {
         MarkComplete = "mark_complete",
         /// The money was received.
         MarkPayment = "mark_payment",
-    }
-}
-
-text_enum! {
-    /// How money was received.
-    PaymentMethod {
-        /// In notes and coins.
-        Cash = "cash",
-        /// By card.
-        Card = "card",
-        /// By bank transfer.
-        BankTransfer = "bank_transfer",
-        /// By an online service.
-        Online = "online",
     }
 }
 
@@ -220,30 +215,42 @@ async fn update_status(
     State(notifier): State<Notifier>,
     who: Provider,
     Path(id): Path<JobId>,
-    request: Once<ProviderUpdateRequest>,
-) -> Result<Answer> {
-    let ProviderUpdateRequest { action, payment_details } = request.body;
-    let (method, notes) =
-        payment_details.map_or((PaymentMethod::Cash, None), |details| (details.method, details.notes));
-    let mut rules = Fields::new();
-    let notes = rules.optional_text("paymentDetails.notes", notes, MAX_NOTES_CHARS);
-
-    let mut tx = pooler.write().await?;
-    let unanswered = match idempotency::begin(&mut tx, who.user_id, request.key).await? {
-        Begun::Before(answer) => return Ok(answer),
-        Begun::Now(unanswered) => unanswered,
-    };
-    rules.finish()?;
-    let (action, message) = match action {
-        ProviderUpdate::MarkComplete => (Action::MarkComplete, "Job marked as completed"),
-        ProviderUpdate::MarkPayment => (Action::MarkPayment, "Payment marked as received"),
-    };
-    let payment = Payment { method: Some(method.as_str()), notes: notes.as_deref() };
-    let command = Command { payment, ..Command::new(id, who.user_id, action) };
-    let done = carry_out(&mut tx, command, Utc::now()).await?;
-    let view = ProviderUpdateView { job_id: id, status: done.state.status, message };
-    let answer = unanswered.finish(&mut tx, StatusCode::OK, &view).await?;
-    tx.commit().await?;
-    notifier.spread(done.news);
+    request: Keyed<ProviderUpdateRequest>,
+) -> Result<StoredAnswer> {
+    let action = request.body.action;
+    let check = ProviderUpdateRequest::check;
+    let (answer, news) = once(&pooler, who.user_id, request, check, async |tx, command| {
+        let job = Job::load_for_update(tx, id, who.user_id).await?;
+        let transition = job.apply(command, Utc::now())?;
+        let stored = job.store(tx, &transition).await?;
+        let view = ProviderUpdateView::new(id, action, &transition);
+        Ok((StatusCode::OK, view, stored.news))
+    })
+    .await?;
+    notifier.spread(news);
     Ok(answer)
+}
+
+impl ProviderUpdateRequest {
+    fn check(self) -> Result<Command> {
+        let (method, notes) =
+            self.payment_details.map_or((PaymentMethod::Cash, None), |details| (details.method, details.notes));
+        let mut rules = Fields::new();
+        let notes = rules.optional_text("paymentDetails.notes", notes, MAX_NOTES_CHARS);
+        rules.finish()?;
+        Ok(match self.action {
+            ProviderUpdate::MarkComplete => Command::MarkComplete,
+            ProviderUpdate::MarkPayment => Command::MarkPayment { method, notes },
+        })
+    }
+}
+
+impl ProviderUpdateView {
+    const fn new(job_id: JobId, action: ProviderUpdate, transition: &Transition) -> Self {
+        let message = match action {
+            ProviderUpdate::MarkComplete => "Job marked as completed",
+            ProviderUpdate::MarkPayment => "Payment marked as received",
+        };
+        Self { job_id, status: transition.change.state.status, message }
+    }
 }

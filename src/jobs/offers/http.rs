@@ -8,10 +8,8 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::commands::{Respond, Send};
-use super::queries;
-use super::types::{RespondRequest, SendOfferRequest};
-use super::{OfferSentView, OfferView, RespondedView};
+use super::types::{OfferSentView, OfferView, RespondRequest, RespondedView, SendOfferRequest};
+use super::{commands, queries};
 use crate::auth::Caller;
 use crate::error::{Error, Result};
 use crate::notifications::Notifier;
@@ -21,7 +19,7 @@ use crate::web::extract::{Json, Path};
 use crate::web::fields::MAX_LIMIT;
 use doors::Pooler;
 
-/// The feature's routes.
+/// The routes of offers.
 pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(send_offer)).routes(routes!(respond)).routes(routes!(history))
 }
@@ -40,9 +38,9 @@ async fn send_offer(
     Json(request): Json<SendOfferRequest>,
 ) -> Result<(StatusCode, Json<OfferSentView>)> {
     let now = Utc::now();
-    let offer = Send::read(request, now)?;
+    let offer = request.check(now)?;
     let mut tx = pooler.write().await?;
-    let (sent, news) = offer.carry_out(&mut tx, who.user_id, now).await?;
+    let (sent, news) = commands::send(&mut tx, who.user_id, offer, now).await?;
     tx.commit().await?;
     notifier.spread(news);
     Ok((StatusCode::CREATED, Json(sent)))
@@ -61,9 +59,9 @@ async fn respond(
     Json(request): Json<RespondRequest>,
 ) -> Result<(StatusCode, Json<RespondedView>)> {
     let now = Utc::now();
-    let answer = Respond::read(request, now)?;
+    let response = request.check(now)?;
     let mut tx = pooler.write().await?;
-    let (responded, news) = answer.carry_out(&mut tx, who.user_id, now).await?;
+    let (responded, news) = commands::respond(&mut tx, who.user_id, response, now).await?;
     tx.commit().await?;
     notifier.spread(news);
     Ok((StatusCode::CREATED, Json(responded)))

@@ -1,24 +1,26 @@
 //! `/lsm/disputes`: an LSM settles the disputes about its providers.
 
 use axum::extract::State;
+use chrono::Utc;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::DisputeStatus;
-use super::queries::{self, DisputeFilter, DisputeRow};
+use super::queries::{self, DisputeFilter, LockedDisputeRow};
 use crate::auth::Lsm;
+use crate::chat::job_chats;
+use doors::Pooler;
+use crate::disputes::DisputeStatus;
 use crate::error::{Error, Result};
-use crate::jobs::{Action, queries::insert_event};
-use crate::notifications::{self, NewNotification, NotificationType, Notifier};
+use crate::jobs::{Action, Event, insert_event, notify};
+use crate::notifications::{NewNotification, News, NotificationType, Notifier};
 use crate::state::ApiState;
 use crate::types::{Cents, ChatId, DisputeId, JobId, JobStatus, ProviderId, Timestamp};
 use crate::web::MessageView;
 use crate::web::extract::{Json, Path, Query};
 use crate::web::fields::{Fields, LONG_TEXT};
 use crate::web::page::{Page, PageRequest};
-use doors::Pooler;
 
 pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).routes(routes!(join_chat)).routes(routes!(resolve))
@@ -39,55 +41,55 @@ struct DisputesQuery {
 /// A dispute about a job of one of the LSM's providers.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct DisputeView {
-    id: DisputeId,
-    status: DisputeStatus,
+pub struct DisputeView {
+    pub id: DisputeId,
+    pub status: DisputeStatus,
     /// What went wrong, in the customer's words.
-    description: String,
+    pub description: String,
     /// How it was settled, in the LSM's.
-    resolution_notes: Option<String>,
-    job: DisputedJobView,
-    customer: DisputePartyView,
-    provider: DisputedProviderView,
+    pub resolution_notes: Option<String>,
+    pub job: DisputedJobView,
+    pub customer: DisputePartyView,
+    pub provider: DisputedProviderView,
     /// The chat of both parties.
-    chat_id: Option<ChatId>,
+    pub chat_id: Option<ChatId>,
     /// Is the LSM in it?
-    has_joined_chat: bool,
-    created_at: Timestamp,
-    resolved_at: Option<Timestamp>,
+    pub has_joined_chat: bool,
+    pub created_at: Timestamp,
+    pub resolved_at: Option<Timestamp>,
 }
 
 /// The job that is disputed.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct DisputedJobView {
-    id: JobId,
+pub struct DisputedJobView {
+    pub id: JobId,
     /// The service's name.
-    service: String,
-    category: String,
-    status: JobStatus,
-    price: Cents,
-    scheduled_at: Option<Timestamp>,
-    completed_at: Option<Timestamp>,
+    pub service: String,
+    pub category: String,
+    pub status: JobStatus,
+    pub price: Cents,
+    pub scheduled_at: Option<Timestamp>,
+    pub completed_at: Option<Timestamp>,
 }
 
 /// Who disputes.
 #[derive(Serialize, ToSchema)]
-struct DisputePartyView {
-    name: String,
+pub struct DisputePartyView {
+    pub name: String,
     /// E.164.
-    phone: Option<String>,
+    pub phone: Option<String>,
 }
 
 /// Whose work is disputed.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct DisputedProviderView {
-    id: ProviderId,
-    business_name: String,
-    owner_name: String,
+pub struct DisputedProviderView {
+    pub id: ProviderId,
+    pub business_name: String,
+    pub owner_name: String,
     /// E.164.
-    phone: Option<String>,
+    pub phone: Option<String>,
 }
 
 /// The disputes about the calling LSM's providers, newest first.
@@ -113,8 +115,8 @@ async fn list(
     };
     let page = PageRequest::read(&mut rules, query.page, query.limit);
     rules.finish()?;
-    let (rows, total) = queries::list(&pooler, who.user_id, DisputeFilter { id: None, status, page }).await?;
-    Ok(Json(Page::new(rows.into_iter().map(Into::into).collect(), total, page)))
+    let (disputes, total) = queries::list(&pooler, who.user_id, DisputeFilter { id: None, status, page }).await?;
+    Ok(Json(Page::new(disputes, total, page)))
 }
 
 /// A dispute.
@@ -125,9 +127,8 @@ async fn list(
     responses((status = 200, body = DisputeView), (status = 403, description = "Not a local service manager"), (status = 404, description = "No such dispute, or about another LSM's provider")))]
 async fn show(State(pooler): State<Pooler>, who: Lsm, Path(id): Path<DisputeId>) -> Result<Json<DisputeView>> {
     let filter = DisputeFilter { id: Some(id), status: None, page: PageRequest { page: 1, limit: 1 } };
-    let (rows, _) = queries::list(&pooler, who.user_id, filter).await?;
-    let row = rows.into_iter().next().ok_or(Error::NotFound("dispute"))?;
-    Ok(Json(row.into()))
+    let (disputes, _) = queries::list(&pooler, who.user_id, filter).await?;
+    disputes.into_iter().next().map(Json).ok_or(Error::NotFound("dispute"))
 }
 
 /// The chat that was joined.
@@ -150,7 +151,7 @@ async fn join_chat(State(pooler): State<Pooler>, who: Lsm, Path(id): Path<Disput
     dispute.check_open()?;
     let chat_id =
         dispute.chat_id.ok_or_else(|| Error::Conflict("chat_closed", "there is no open chat about this job".into()))?;
-    queries::join(&mut tx, chat_id, who.user_id).await?;
+    job_chats::add_lsm(&mut tx, chat_id, who.user_id).await?;
     tx.commit().await?;
     Ok(Json(ChatJoinedView { message: "You have joined the chat", chat_id }))
 }
@@ -185,54 +186,31 @@ async fn resolve(
     let dispute = queries::lock(&mut tx, id, who.user_id).await?.ok_or(Error::NotFound("dispute"))?;
     dispute.check_open()?;
     queries::resolve(&mut tx, id, who.user_id, &notes).await?;
-    let (job, status) = (dispute.job_id, dispute.job_status);
-    insert_event(&mut tx, job, who.user_id, Action::ResolveDispute, status, Some(&notes)).await?;
-    let mut told = Vec::with_capacity(2);
-    for recipient_id in [dispute.customer_user_id, dispute.provider_user_id] {
-        let notification = NewNotification {
-            recipient_id,
-            kind: NotificationType::Job,
-            title: "Dispute resolved".into(),
-            message: format!("The dispute about {} is resolved: {notes}", dispute.service),
-            metadata: serde_json::json!({"disputeId": id, "jobId": job, "chatId": dispute.chat_id}),
-        };
-        told.push(notifications::queries::insert(&mut tx, notification).await?);
-    }
+    let event = Event {
+        job_id: dispute.job_id,
+        actor_id: Some(who.user_id),
+        action: Action::ResolveDispute,
+        reason: Some(&notes),
+        at: Utc::now(),
+    };
+    insert_event(&mut tx, dispute.job_status, &event).await?;
+    let mut news = News::default();
+    notify(&mut tx, &mut news, notifications_of(id, &dispute, &notes)).await?;
     if let Some(chat) = dispute.chat_id {
-        queries::leave(&mut tx, chat).await?;
+        job_chats::remove_lsms(&mut tx, chat).await?;
     }
     tx.commit().await?;
-    notifier.tell(told);
+    notifier.spread(news);
     Ok(Json(MessageView::new("Dispute resolved")))
 }
 
-impl From<DisputeRow> for DisputeView {
-    fn from(row: DisputeRow) -> Self {
-        Self {
-            id: row.id,
-            status: row.status,
-            description: row.description,
-            resolution_notes: row.resolution_notes,
-            job: DisputedJobView {
-                id: row.job_id,
-                service: row.service,
-                category: row.category,
-                status: row.job_status,
-                price: Cents(row.price_cents),
-                scheduled_at: row.scheduled_at.map(Timestamp),
-                completed_at: row.completed_at.map(Timestamp),
-            },
-            customer: DisputePartyView { name: row.customer_name, phone: row.customer_phone },
-            provider: DisputedProviderView {
-                id: row.provider_id,
-                business_name: row.business_name,
-                owner_name: row.owner_name,
-                phone: row.provider_phone,
-            },
-            chat_id: row.chat_id,
-            has_joined_chat: row.has_joined_chat,
-            created_at: Timestamp(row.created_at),
-            resolved_at: row.resolved_at.map(Timestamp),
-        }
-    }
+/// The notifications of both parties.
+fn notifications_of(id: DisputeId, dispute: &LockedDisputeRow, notes: &str) -> [NewNotification; 2] {
+    [dispute.customer_user_id, dispute.provider_user_id].map(|recipient_id| NewNotification {
+        recipient_id,
+        kind: NotificationType::Job,
+        title: "Dispute resolved".into(),
+        message: format!("The dispute about {} is resolved: {notes}", dispute.service),
+        metadata: serde_json::json!({"disputeId": id, "jobId": dispute.job_id, "chatId": dispute.chat_id}),
+    })
 }

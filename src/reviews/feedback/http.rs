@@ -8,19 +8,19 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::feedback_queries::{self as queries, NewReview, UnreviewedRow};
-use super::types::LOW_RATING;
+use super::queries;
 use crate::auth::Customer;
+use doors::{Pooler, Tx};
 use crate::error::{Error, Result};
-use crate::idempotency::{self, Answer, Begun, Once};
-use crate::jobs::{self, Action, Locked};
-use crate::notifications::{self, NewNotification, NotificationType, Notifier};
+use crate::idempotency::{Keyed, StoredAnswer, once};
+use crate::jobs::{Command, Job, notify};
+use crate::notifications::{NewNotification, NotificationType, Notifier};
+use crate::reviews::types::{Feedback, LOW_RATING};
 use crate::state::ApiState;
 use crate::types::{Cents, JobId, Timestamp, UserId};
 use crate::web::MessageView;
 use crate::web::extract::{Json, Path};
 use crate::web::fields::{Fields, LONG_TEXT};
-use doors::Pooler;
 
 /// The longest time of response that is believed: a year, in minutes.
 const MAX_RESPONSE_TIME_MINUTES: i32 = 366 * 24 * 60;
@@ -42,14 +42,6 @@ struct FeedbackRequest {
     punctuality_rating: Option<i16>,
     /// How long the provider took to answer, in minutes.
     response_time: Option<i32>,
-}
-
-/// A review without faults.
-struct Feedback {
-    rating: i16,
-    text: Option<String>,
-    punctuality_rating: Option<i16>,
-    response_time_minutes: Option<i32>,
 }
 
 impl FeedbackRequest {
@@ -87,47 +79,36 @@ async fn give_feedback(
     State(notifier): State<Notifier>,
     who: Customer,
     Path(id): Path<JobId>,
-    request: Once<FeedbackRequest>,
-) -> Result<Answer> {
-    let feedback = request.body.check()?;
-
-    let mut tx = pooler.write().await?;
-    let unanswered = match idempotency::begin(&mut tx, who.user_id, request.key).await? {
-        Begun::Before(answer) => return Ok(answer),
-        Begun::Now(unanswered) => unanswered,
-    };
-    let job = jobs::lock(&mut tx, id, who.user_id).await?;
-    job.state.check(job.actor, Action::Review, Utc::now())?;
-    let provider_id = job.row.provider_id;
-    // Of one provider's reviews, one is given after the other: the mean is that of all.
-    queries::lock_provider(&mut tx, provider_id).await?;
-    let review = NewReview {
-        job_id: id,
-        customer_id: job.row.customer_id,
-        provider_id,
-        rating: feedback.rating,
-        feedback: feedback.text,
-        punctuality_rating: feedback.punctuality_rating,
-        response_time_minutes: feedback.response_time_minutes,
-    };
-    if queries::insert(&mut tx, who.user_id, &review).await?.is_none() {
-        return Err(Error::Conflict("already_reviewed", "this job has your review already".into()));
-    }
-    queries::set_rating(&mut tx, provider_id).await?;
-    let mut told = Vec::with_capacity(2);
-    for notification in notifications_of(&job, feedback.rating) {
-        told.push(notifications::queries::insert(&mut tx, notification).await?);
-    }
-    let view = MessageView::new("Feedback submitted successfully");
-    let answer = unanswered.finish(&mut tx, StatusCode::OK, &view).await?;
-    tx.commit().await?;
-    notifier.tell(told);
+    request: Keyed<FeedbackRequest>,
+) -> Result<StoredAnswer> {
+    let (answer, news) = once(&pooler, who.user_id, request, FeedbackRequest::check, async |tx, feedback| {
+        let job = Job::load_for_update(tx, id, who.user_id).await?;
+        let transition = job.apply(Command::Review, Utc::now())?;
+        insert(tx, &job, &feedback).await?;
+        let mut news = job.store(tx, &transition).await?.news;
+        notify(tx, &mut news, notifications_of(&job, feedback.rating)).await?;
+        Ok((StatusCode::OK, MessageView::new("Feedback submitted successfully"), news))
+    })
+    .await?;
+    notifier.spread(news);
     Ok(answer)
 }
 
-/// The provider is told of every review, its LSM of a bad one.
-fn notifications_of(job: &Locked, rating: i16) -> Vec<NewNotification> {
-    let Locked { row, parties, .. } = job;
+async fn insert(tx: &mut Tx<Pooler>, job: &Job, feedback: &Feedback) -> Result<()> {
+    let provider = job.row.provider_id;
+    // A provider's reviews are inserted one after the other, so that its rating is the mean of all.
+    queries::lock_provider(tx, provider).await?;
+    if !queries::insert(tx, job.row.id, job.row.customer_id, provider, feedback).await? {
+        return Err(Error::Conflict("already_reviewed", "this job has your review already".into()));
+    }
+    queries::set_rating(tx, provider).await?;
+    Ok(())
+}
+
+/// The notifications a review causes: the provider's always, its LSM's if the rating is low.
+fn notifications_of(job: &Job, rating: i16) -> Vec<NewNotification> {
+    let row = &job.row;
+    let parties = &row.parties;
     let (customer, business, service) = (&parties.customer_name, &parties.business_name, &parties.service_name);
     let stars = if rating == 1 { "1 star".to_owned() } else { format!("{rating} stars") };
     let notification = |recipient_id: UserId, title: &'static str, message: String| NewNotification {
@@ -165,34 +146,21 @@ struct PendingFeedbackView {
 /// A paid job without a review.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct UnreviewedJobView {
-    job_id: JobId,
+pub struct UnreviewedJobView {
+    pub job_id: JobId,
     /// The service's name.
-    service: String,
+    pub service: String,
     /// The name of the business.
-    provider: String,
-    completed_at: Option<Timestamp>,
+    pub provider: String,
+    pub completed_at: Option<Timestamp>,
     /// What was paid.
-    amount: Cents,
-}
-
-impl From<UnreviewedRow> for UnreviewedJobView {
-    fn from(row: UnreviewedRow) -> Self {
-        Self {
-            job_id: row.job_id,
-            service: row.service,
-            provider: row.provider,
-            completed_at: row.completed_at.map(Timestamp),
-            amount: Cents(row.amount_cents),
-        }
-    }
+    pub amount: Cents,
 }
 
 /// The calling customer's paid jobs without a review.
 #[utoipa::path(get, path = "/customers/pending-feedback", tag = "reviews", security(("access_token" = [])),
     responses((status = 200, body = PendingFeedbackView), (status = 403, description = "Not a customer")))]
 async fn pending_feedback(State(pooler): State<Pooler>, who: Customer) -> Result<Json<PendingFeedbackView>> {
-    let rows = queries::list_unreviewed(&pooler, who.user_id).await?;
-    let pending_count = rows.first().map_or(0, |row| row.total);
-    Ok(Json(PendingFeedbackView { pending_count, jobs: rows.into_iter().map(Into::into).collect() }))
+    let (jobs, pending_count) = queries::list_unreviewed(&pooler, who.user_id).await?;
+    Ok(Json(PendingFeedbackView { pending_count, jobs }))
 }

@@ -9,19 +9,20 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::booking::{self, ChatCreatedView, CreatedView, FirstMessage, JobCreatedView};
-use super::reassign_queries::{self, AlternativeRow};
-use super::types::{Action, Terms};
-use super::{Command, carry_out, lock, queries, transition};
+use super::queries::{self, AlternativeRow};
 use crate::auth::Customer;
+use crate::chat::job_chats;
+use doors::{Pooler, Tx};
 use crate::error::{Error, Result, invalid};
-use crate::notifications::{self, NewNotification, NotificationType, Notifier};
+use crate::jobs::booking::{self, ChatCreatedView, CreatedView, FirstMessage, JobCreatedView};
+use crate::jobs::transition::{Job, notify};
+use crate::jobs::types::Command;
+use crate::notifications::{NewNotification, News, NotificationType, Notifier};
 use crate::state::ApiState;
 use crate::types::{Cents, JobId, JobStatus, ProviderId, Timestamp, UserId};
 use crate::web::dates::parse_appointment;
 use crate::web::extract::{Json, Path};
 use crate::web::fields::Fields;
-use doors::{Pooler, Tx};
 
 /// The most alternatives in one answer.
 const MAX_ALTERNATIVES: i64 = 20;
@@ -69,7 +70,7 @@ async fn alternatives(
     who: Customer,
     Path(id): Path<JobId>,
 ) -> Result<Json<AlternativesView>> {
-    let rows = reassign_queries::list_alternatives(&pooler, id, who.user_id, MAX_ALTERNATIVES).await?;
+    let rows = queries::list_alternatives(&pooler, id, who.user_id, MAX_ALTERNATIVES).await?;
     let rows = rows.ok_or(Error::NotFound("job"))?;
     let total_matches = rows.first().map_or(0, |row| row.total);
     let message = if rows.is_empty() { "No other provider offers this service there" } else { "Other providers found" };
@@ -127,91 +128,70 @@ async fn reassign(
     let now = Utc::now();
     let reassignment = request.check(now)?;
     let mut tx = pooler.write().await?;
-    let (view, told) = carry_out_reassignment(&mut tx, id, who.user_id, &reassignment, now).await?;
+    let job = Job::load_for_update(&mut tx, id, who.user_id).await?;
+    let (view, news) = give(&mut tx, &job, who.user_id, &reassignment, now).await?;
     tx.commit().await?;
-    notifier.tell(told);
+    notifier.spread(news);
     Ok((StatusCode::CREATED, Json(view)))
 }
 
-async fn carry_out_reassignment(
+async fn give(
     tx: &mut Tx<Pooler>,
-    id: JobId,
+    job: &Job,
     customer: UserId,
     to: &Reassignment,
     now: DateTime<Utc>,
-) -> Result<(CreatedView, Vec<notifications::Created>)> {
-    let locked = lock(tx, id, customer).await?;
-    let (job, parties) = (&locked.row, &locked.parties);
-    let budget = to.customer_budget.or(job.customer_budget_cents.map(Cents));
-    let terms = Terms { price: budget, scheduled_at: to.scheduled_at };
-    let outcome = locked.state.apply(locked.actor, Action::Reassign, terms, now, parties.settings)?;
-    if outcome.state.scheduled_at.is_some_and(|date| date < now - chrono::Duration::days(1)) {
+) -> Result<(CreatedView, News)> {
+    let row = &job.row;
+    let price = to.customer_budget.or(row.customer_budget);
+    let transition = job.apply(Command::Reassign { price, scheduled_at: to.scheduled_at }, now)?;
+    let state = &transition.change.state;
+    if state.scheduled_at.is_some_and(|date| date < now - chrono::Duration::days(1)) {
         return Err(invalid("preferredDate", "must be given: the present date has passed"));
     }
-    if to.provider_id == job.provider_id {
+    if to.provider_id == row.provider_id {
         return Err(Error::Conflict("same_provider", "this job is with this provider already".into()));
     }
-    let target =
-        booking::queries::lock_offer(tx, job.customer_id, job.service_id, to.provider_id, &job.zipcode).await?;
-    let target = target.ok_or(Error::NotFound("service or provider"))?;
-    target.availability.check()?;
+    let provider =
+        booking::queries::lock_candidate(tx, row.customer_id, row.service_id, to.provider_id, &row.zipcode).await?;
+    let provider = provider.ok_or(Error::NotFound("service or provider"))?;
+    provider.availability.check()?;
 
-    transition::store(tx, job, &locked.state, &outcome, Action::Reassign, Some(customer), None, now).await?;
-    let place = job.location.as_deref().unwrap_or(&job.zipcode);
-    let first = FirstMessage {
-        service: &target.service_name,
-        place,
-        scheduled_at: outcome.state.scheduled_at,
-        budget,
-        answers: &job.answers,
-    };
-    let template = target.first_message_template.as_deref();
-    let lines = first.lines((customer, &parties.customer_name), (target.provider_user_id, template));
-    let given = queries::set_provider(
-        tx,
-        id,
-        to.provider_id,
-        budget,
-        outcome.state.scheduled_at,
-        customer,
-        target.provider_user_id,
-        &lines,
-    )
-    .await?;
-
-    let tell = |recipient_id, title: &'static str, message, chat| NewNotification {
-        recipient_id,
-        kind: NotificationType::Job,
-        title: title.into(),
-        message,
-        metadata: serde_json::json!({"jobId": id, "chatId": chat}),
-    };
-    let (name, service) = (&parties.customer_name, &target.service_name);
-    let request = format!("{name} has requested {service}");
-    let mut news = vec![tell(target.provider_user_id, "New job request", request, Some(given.chat_id))];
-    // Whoever has rejected it need not be told.
-    if job.status == JobStatus::New {
-        let message = format!("{name} has given {service} to another provider");
-        news.push(tell(parties.provider_user_id, "Job given to another provider", message, parties.chat_id));
-    }
-    let mut told = Vec::with_capacity(news.len());
-    for notification in news {
-        told.push(notifications::queries::insert(tx, notification).await?);
-    }
+    let mut news = job.store(tx, &transition).await?.news;
+    let created_at = queries::set_provider(tx, row.id, to.provider_id, price, state.scheduled_at).await?;
+    job_chats::close(tx, row.id, now).await?;
+    let place = row.location.as_deref().unwrap_or(&row.zipcode);
+    let (service, name) = (&provider.service_name, &row.parties.customer_name);
+    let first = FirstMessage { service, place, scheduled_at: state.scheduled_at, budget: price, answers: &row.answers };
+    let chat = booking::open_chat(tx, row.id, &first, (customer, name), &provider).await?;
+    let requested = booking::new_request(provider.user_id, name, service, row.id, chat.id);
+    notify(tx, &mut news, std::iter::once(requested).chain(given_away(job, service))).await?;
     let view = CreatedView {
         job: JobCreatedView {
-            id,
-            status: outcome.state.status,
+            id: row.id,
+            status: state.status,
             location: place.to_owned(),
-            service: target.service_name,
-            scheduled_at: outcome.state.scheduled_at.map(Timestamp),
-            response_deadline: Timestamp(outcome.state.response_deadline),
-            created_at: Timestamp(given.job_created_at),
+            service: provider.service_name,
+            scheduled_at: state.scheduled_at.map(Timestamp),
+            response_deadline: Timestamp(state.response_deadline),
+            created_at: Timestamp(created_at),
         },
-        chat: ChatCreatedView { id: given.chat_id, created_at: Timestamp(given.chat_created_at) },
+        chat: ChatCreatedView { id: chat.id, created_at: Timestamp(chat.created_at) },
         message: "Job request sent to the other provider.",
     };
-    Ok((view, told))
+    Ok((view, news))
+}
+
+/// The notification of the provider who has the job no longer, unless it had rejected the job.
+fn given_away(job: &Job, service: &str) -> Option<NewNotification> {
+    let parties = &job.row.parties;
+    (job.row.state.status == JobStatus::New).then(|| NewNotification {
+        recipient_id: parties.provider_user_id,
+        kind: NotificationType::Job,
+        title: "Job given to another provider".into(),
+        message: format!("{} has given {service} to another provider", parties.customer_name),
+        metadata: serde_json::json!({"jobId": job.row.id, "chatId": parties.chat_id}),
+    })
 }
 
 /// The provider has time to answer again.
@@ -238,13 +218,15 @@ async fn resend(
     Path(id): Path<JobId>,
 ) -> Result<(StatusCode, Json<ResentView>)> {
     let mut tx = pooler.write().await?;
-    let done = carry_out(&mut tx, Command::new(id, who.user_id, Action::Resend), Utc::now()).await?;
+    let job = Job::load_for_update(&mut tx, id, who.user_id).await?;
+    let transition = job.apply(Command::Resend, Utc::now())?;
+    let stored = job.store(&mut tx, &transition).await?;
     tx.commit().await?;
-    notifier.spread(done.news);
+    notifier.spread(stored.news);
     let view = ResentView {
         job_id: id,
-        status: done.state.status,
-        response_deadline: Timestamp(done.state.response_deadline),
+        status: transition.change.state.status,
+        response_deadline: Timestamp(transition.change.state.response_deadline),
         message: "Job request sent again. The service provider has been notified.",
     };
     Ok((StatusCode::CREATED, Json(view)))

@@ -4,11 +4,14 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::error::{Error, Result};
-use crate::jobs::{Action, Terms};
+use crate::error::{Error, Result, invalid};
+use crate::jobs::types::{Command, Terms};
 use crate::types::{Cents, ChatId, JobId, OfferId, OfferStatus, Party, Timestamp, text_enum};
 use crate::web::dates::parse_appointment;
 use crate::web::fields::Fields;
+
+/// The most offers about one job.
+const MAX_OFFERS: i64 = 100;
 
 /// The longest notes of an offer, in characters.
 const MAX_NOTES_CHARS: usize = 1000;
@@ -29,7 +32,7 @@ pub struct Proposal {
 
 /// The fields of an offer as a request names them.
 #[derive(Debug, Clone, Copy)]
-pub struct Names {
+pub struct FieldNames {
     /// The price's.
     pub price: &'static str,
     /// The date's.
@@ -40,13 +43,22 @@ pub struct Names {
     pub answers: &'static str,
 }
 
+const SENT: FieldNames =
+    FieldNames { price: "proposed_price", date: "proposed_date", notes: "notes", answers: "answers" };
+const COUNTERED: FieldNames = FieldNames {
+    price: "counter_proposed_price",
+    date: "counter_proposed_date",
+    notes: "counter_notes",
+    answers: "counter_answers",
+};
+
 impl Proposal {
     /// Reads an offer. It must propose something.
     ///
     /// # Errors
     /// 400 with each field named.
     pub fn read(
-        names: Names,
+        names: FieldNames,
         price: Option<Cents>,
         date: Option<String>,
         notes: Option<String>,
@@ -95,15 +107,70 @@ text_enum! {
 }
 
 impl ResponseAction {
-    /// What it does with the job.
+    /// The response that a command is; `None`: it does not answer an offer as such.
     #[must_use]
-    pub const fn action(self) -> Action {
-        match self {
-            Self::Accept => Action::AcceptOffer,
-            Self::Decline => Action::DeclineOffer,
-            Self::Counter => Action::CounterOffer,
+    pub const fn of(command: &Command) -> Option<Self> {
+        match command {
+            Command::AcceptOffer { .. } => Some(Self::Accept),
+            Command::DeclineOffer { .. } => Some(Self::Decline),
+            Command::CounterOffer { .. } => Some(Self::Counter),
+            Command::Accept { .. }
+            | Command::Reject { .. }
+            | Command::SendOffer { .. }
+            | Command::CloseDeal
+            | Command::Cancel { .. }
+            | Command::Reassign { .. }
+            | Command::Resend
+            | Command::MarkComplete
+            | Command::MarkPayment { .. }
+            | Command::MissDeadline
+            | Command::Review
+            | Command::Dispute => None,
         }
     }
+}
+
+/// Checks a command against the job's offers: the one it names must be `open`, and only so many may be made.
+///
+/// # Errors
+/// 409 which of the two it is.
+pub fn check(command: &Command, open: Option<OfferId>, count: i64) -> Result<()> {
+    let named = command.named_offer();
+    if named.is_some() && named != open {
+        let message = "this offer is not the open one any more: look at the job again";
+        return Err(Error::Conflict("offer_changed", message.into()));
+    }
+    if command.proposal().is_some() && count >= MAX_OFFERS {
+        let message = "this job has had 100 offers: accept, cancel or reject it";
+        return Err(Error::Conflict("too_many_offers", message.into()));
+    }
+    Ok(())
+}
+
+/// The refusal of an offer that no chat could hold.
+#[must_use]
+pub fn no_chat() -> Error {
+    Error::Conflict("no_chat", "this job has no chat to negotiate in".into())
+}
+
+/// An offer to be made, without faults.
+#[derive(Debug)]
+pub struct NewOffer {
+    /// About which job.
+    pub job: JobId,
+    /// What it proposes.
+    pub proposal: Proposal,
+}
+
+/// An answer to an offer, without faults.
+#[derive(Debug)]
+pub struct Response {
+    /// About which job.
+    pub job: JobId,
+    /// The answer as clients name it.
+    pub action: ResponseAction,
+    /// What it does.
+    pub command: Command,
 }
 
 /// An offer to be made.
@@ -118,6 +185,18 @@ pub struct SendOfferRequest {
     pub proposed_date: Option<String>,
     /// At most 1,000 characters.
     pub notes: Option<String>,
+}
+
+impl SendOfferRequest {
+    /// Checks the request.
+    ///
+    /// # Errors
+    /// 400 with each bad field named.
+    pub fn check(self, now: DateTime<Utc>) -> Result<NewOffer> {
+        let proposal = Proposal::read(SENT, self.proposed_price, self.proposed_date, self.notes, None, now);
+        let job = self.job_id.ok_or_else(|| invalid("job_id", "must be a job's id"))?;
+        Ok(NewOffer { job, proposal: proposal? })
+    }
 }
 
 /// `send_negotiation_offer`: as REST, with `jobId`.
@@ -136,6 +215,13 @@ pub struct SendOfferSocketRequest {
     pub notes: Option<String>,
 }
 
+impl From<SendOfferSocketRequest> for SendOfferRequest {
+    fn from(event: SendOfferSocketRequest) -> Self {
+        let SendOfferSocketRequest { job_id, proposed_price, proposed_date, notes } = event;
+        Self { job_id: Some(job_id), proposed_price, proposed_date, notes }
+    }
+}
+
 /// What a party says to the other's offer.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct RespondRequest {
@@ -152,6 +238,27 @@ pub struct RespondRequest {
     pub counter_proposed_date: Option<String>,
     /// At most 1,000 characters; with `counter`.
     pub counter_notes: Option<String>,
+}
+
+impl RespondRequest {
+    /// Checks the request.
+    ///
+    /// # Errors
+    /// 400 with each bad field named.
+    pub fn check(self, now: DateTime<Utc>) -> Result<Response> {
+        let offer = self.offer_id;
+        let command = match self.action {
+            ResponseAction::Accept => Command::AcceptOffer { offer },
+            ResponseAction::Decline => Command::DeclineOffer { offer },
+            ResponseAction::Counter => {
+                let (price, date) = (self.counter_proposed_price, self.counter_proposed_date);
+                let proposal = Proposal::read(COUNTERED, price, date, self.counter_notes, None, now)?;
+                Command::CounterOffer { offer, proposal }
+            }
+        };
+        let job = self.job_id.ok_or_else(|| invalid("job_id", "must be a job's id"))?;
+        Ok(Response { job, action: self.action, command })
+    }
 }
 
 /// `respond_to_negotiation`: as REST, with `jobId`.
@@ -174,6 +281,19 @@ pub struct RespondSocketRequest {
     /// At most 1,000 characters; with `counter`.
     #[serde(alias = "counterNotes")]
     pub counter_notes: Option<String>,
+}
+
+impl From<RespondSocketRequest> for RespondRequest {
+    fn from(event: RespondSocketRequest) -> Self {
+        Self {
+            job_id: Some(event.job_id),
+            offer_id: event.offer_id,
+            action: event.action,
+            counter_proposed_price: event.counter_proposed_price,
+            counter_proposed_date: event.counter_proposed_date,
+            counter_notes: event.counter_notes,
+        }
+    }
 }
 
 /// An offer, as both parties see it.

@@ -7,8 +7,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use socketioxide::extract::SocketRef;
 
-use super::commands::{Respond, Send};
-use super::{OfferSentView, RespondSocketRequest, RespondedView, SendOfferSocketRequest};
+use super::commands;
+use super::types::{
+    OfferSentView, RespondRequest, RespondSocketRequest, RespondedView, SendOfferRequest, SendOfferSocketRequest,
+};
 use crate::chat::socket::{in_turn, on};
 use crate::error::{Error, Result, invalid};
 use crate::notifications::News;
@@ -19,7 +21,7 @@ use crate::types::UserId;
 const SEND: &str = "send_negotiation_offer";
 const RESPOND: &str = "respond_to_negotiation";
 
-/// Makes a socket listen to the negotiation's events.
+/// Registers the handlers of the negotiation's events.
 pub fn listen(socket: &SocketRef) {
     on(socket, SEND, |reply, event, state| {
         in_turn(SEND, reply, |reply| {
@@ -43,10 +45,10 @@ pub fn listen(socket: &SocketRef) {
 
 async fn send_offer(event: Value, by: UserId, state: &SocketState) -> Result<(OfferSentView, News)> {
     let now = Utc::now();
-    let offer = Send::read_event(read::<SendOfferSocketRequest>(&event)?, now)?;
+    let offer = SendOfferRequest::from(read::<SendOfferSocketRequest>(&event)?).check(now)?;
     let sent = state.readings.run(async |direct| {
         let mut tx = direct.write().await?;
-        match offer.carry_out(&mut tx, by, now).await {
+        match commands::send(&mut tx, by, offer, now).await {
             Ok(sent) => tx.commit().await.map(|()| Ok(sent)),
             Err(error) => Ok(Err(error)),
         }
@@ -56,10 +58,10 @@ async fn send_offer(event: Value, by: UserId, state: &SocketState) -> Result<(Of
 
 async fn respond(event: Value, by: UserId, state: &SocketState) -> Result<(RespondedView, News)> {
     let now = Utc::now();
-    let answer = Respond::read_event(read::<RespondSocketRequest>(&event)?, now)?;
+    let response = RespondRequest::from(read::<RespondSocketRequest>(&event)?).check(now)?;
     let responded = state.readings.run(async |direct| {
         let mut tx = direct.write().await?;
-        match answer.carry_out(&mut tx, by, now).await {
+        match commands::respond(&mut tx, by, response, now).await {
             Ok(responded) => tx.commit().await.map(|()| Ok(responded)),
             Err(error) => Ok(Err(error)),
         }
@@ -67,8 +69,7 @@ async fn respond(event: Value, by: UserId, state: &SocketState) -> Result<(Respo
     responded.await?
 }
 
-/// Reads a payload, so that a field of the wrong type is named: what socketioxide reads by itself says only what it
-/// expected.
+/// Reads a payload. A field of the wrong type is named; socketioxide's own error says only what it expected.
 ///
 /// # Errors
 /// 400 with the field named.
@@ -83,7 +84,7 @@ fn read<T: DeserializeOwned>(event: &Value) -> Result<T> {
     })
 }
 
-/// As REST says it: whoever is not a party is told that there is no such job, not of a chat that the event does not name.
+/// The refusal REST would send: to somebody who is not a party there is no such job, and no chat is mentioned.
 fn refusal(error: Error) -> Refusal {
     match error {
         Error::NotFound(_) => {
@@ -94,8 +95,8 @@ fn refusal(error: Error) -> Refusal {
     }
 }
 
-fn answer(event: &str, reply: Reply, outcome: Result<(impl Serialize, News)>, state: &SocketState) {
-    match outcome {
+fn answer(event: &str, reply: Reply, result: Result<(impl Serialize, News)>, state: &SocketState) {
+    match result {
         Ok((view, news)) => {
             reply.ok(&view);
             state.notifier.spread(news);

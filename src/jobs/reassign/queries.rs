@@ -1,12 +1,14 @@
-//! Providers who could take a job over.
+//! Providers who could take a job over, and the one who does.
 
-use crate::types::{JobId, ProviderId, UserId};
-use doors::Pooler;
+use chrono::{DateTime, Utc};
+
+use doors::{Pooler, Tx};
+use crate::types::{Cents, JobId, ProviderId, UserId};
 
 /// A provider who could take a job over.
 #[derive(Debug)]
 pub struct AlternativeRow {
-    /// Id.
+    /// The provider.
     pub id: ProviderId,
     /// The name of the business.
     pub business_name: String,
@@ -83,4 +85,26 @@ pub async fn list_alternatives(
         })
     });
     Ok(Some(alternatives.collect()))
+}
+
+/// Sets another provider of a locked job, and what the customer asks of it. Returns when the job was first requested.
+///
+/// # Errors
+/// Those of the database.
+pub async fn set_provider(
+    tx: &mut Tx<Pooler>,
+    job: JobId,
+    provider: ProviderId,
+    customer_budget: Option<Cents>,
+    preferred_at: Option<DateTime<Utc>>,
+) -> sqlx::Result<DateTime<Utc>> {
+    sqlx::query_scalar!(
+        "update stm.jobs set provider_id = $2, customer_budget_cents = $3, preferred_at = $4 where id = $1 returning created_at",
+        job.0,
+        provider.0,
+        customer_budget.map(|budget| budget.0),
+        preferred_at,
+    )
+    .fetch_one(tx)
+    .await
 }

@@ -1,5 +1,5 @@
 //! Offers about a new job: who proposes what, and what the other party says. Over REST and over Socket.IO, by the same
-//! rules (`jobs/types.rs`) and in the same rows.
+//! rules (`jobs/rules.rs`) and in the same rows.
 //!
 //! Invariants: at most one offer per job is open; only the party that did not make it answers it; every offer is kept,
 //! with what became of it; an offer belongs to the chat in which it was made, so that another provider never sees it.
@@ -10,9 +10,9 @@ pub mod queries;
 pub mod socket;
 mod types;
 
-pub use commands::{Respond, Send};
+pub use commands::emit;
 pub use http::routes;
 pub use types::{
-    Names, NegotiationOfferSent, NegotiationResponse, OfferSentView, OfferView, Proposal, RespondSocketRequest,
-    RespondedView, SendOfferSocketRequest,
+    FieldNames, NegotiationOfferSent, NegotiationResponse, OfferSentView, OfferView, Proposal, RespondSocketRequest,
+    RespondedView, SendOfferSocketRequest, check, no_chat,
 };

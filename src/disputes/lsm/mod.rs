@@ -1,0 +1,6 @@
+//! An LSM settles the disputes about its providers.
+
+mod http;
+mod queries;
+
+pub use http::routes;

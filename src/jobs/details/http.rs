@@ -1,0 +1,200 @@
+//! `/customers/jobs/{id}` and `/provider/jobs/{id}`: a job for one of its two parties, with what that party may do now.
+
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::queries::{self, Details};
+use crate::auth::{Customer, Provider};
+use doors::Pooler;
+use crate::error::{Error, Result};
+use crate::jobs::offers::OfferView;
+use crate::jobs::types::{Action, CUSTOMER, JobState, PROVIDER};
+use crate::state::ApiState;
+use crate::types::{Cents, ChatId, JobId, JobStatus, ProviderId, Timestamp};
+use crate::web::extract::{Json, Path};
+
+pub fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(job_for_customer)).routes(routes!(job_for_provider))
+}
+
+/// A job as its customer sees it.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = CustomersJobView)]
+struct CustomerJobView {
+    job: JobDetailsView,
+    provider: BookedProviderView,
+    /// What is owed or was paid: for the work, or for a late cancellation.
+    payment: Option<PaymentView>,
+    /// The chat with the present provider.
+    chat_id: Option<ChatId>,
+    actions: CustomerActionsView,
+}
+
+/// A job as its provider sees it.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = ProvidersJobView)]
+struct ProviderJobView {
+    job: JobDetailsView,
+    customer: BookingCustomerView,
+    /// What is owed or was paid: for the work, or for a late cancellation.
+    payment: Option<PaymentView>,
+    /// The chat with the customer.
+    chat_id: Option<ChatId>,
+    actions: ProviderActionsView,
+}
+
+/// The job itself.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct JobDetailsView {
+    pub id: JobId,
+    /// The service's name.
+    pub service: String,
+    pub category: String,
+    pub status: JobStatus,
+    pub price: Cents,
+    /// As they were given with the booking.
+    #[schema(value_type = Object)]
+    pub original_answers: serde_json::Value,
+    /// As the offers that are open or accepted change them, one after the other; null if none does.
+    #[schema(value_type = Option<Object>)]
+    pub edited_answers: Option<serde_json::Value>,
+    /// While new: agreed to the present terms?
+    pub sp_accepted: bool,
+    /// Does an offer wait for an answer?
+    pub pending_approval: bool,
+    /// The offer that waits for an answer.
+    pub offer: Option<OfferView>,
+    /// Where: in the customer's words, or the ZIP code.
+    pub location: String,
+    /// URLs of pictures.
+    pub images: Vec<String>,
+    pub scheduled_at: Option<Timestamp>,
+    /// While new: until when the provider should answer.
+    pub response_deadline: Timestamp,
+    pub completed_at: Option<Timestamp>,
+    pub created_at: Timestamp,
+}
+
+/// Who is booked.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BookedProviderView {
+    pub id: ProviderId,
+    pub business_name: String,
+    pub owner_name: String,
+    /// E.164.
+    pub phone: Option<String>,
+    /// 1 to 5; 0 without a review.
+    pub rating: f64,
+    pub location: Option<String>,
+}
+
+/// Who has booked.
+#[derive(Serialize, ToSchema)]
+pub struct BookingCustomerView {
+    pub name: String,
+    /// E.164.
+    pub phone: Option<String>,
+    pub address: String,
+}
+
+/// What is owed or was paid.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PaymentView {
+    pub amount: Cents,
+    /// `pending` or `received`.
+    pub status: String,
+    /// `cash`, `card`, `bank_transfer` or `online`.
+    pub method: Option<String>,
+    /// When it was received.
+    pub marked_at: Option<Timestamp>,
+}
+
+/// What the customer may do now.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = CustomersActionsView)]
+#[expect(clippy::struct_excessive_bools, reason = "clients know them by these names")]
+struct CustomerActionsView {
+    can_approve_edits: bool,
+    can_close_deal: bool,
+    can_cancel: bool,
+    can_give_feedback: bool,
+    can_resend: bool,
+    /// Has the provider let the deadline pass?
+    is_expired: bool,
+}
+
+/// What the provider may do now.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = ProvidersActionsView)]
+struct ProviderActionsView {
+    can_mark_complete: bool,
+    can_mark_payment: bool,
+}
+
+/// A job of the calling customer's.
+///
+/// # Errors
+/// 404 no such job, or somebody else's.
+#[utoipa::path(get, path = "/customers/jobs/{id}", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)),
+    responses((status = 200, body = CustomerJobView), (status = 403, description = "Not a customer"), (status = 404, description = "No such job, or somebody else's")))]
+async fn job_for_customer(
+    State(pooler): State<Pooler>,
+    who: Customer,
+    Path(id): Path<JobId>,
+) -> Result<Json<CustomerJobView>> {
+    let details = queries::find(&pooler, id, who.user_id).await?.ok_or(Error::NotFound("job"))?;
+    let actions = CustomerActionsView::new(&details.state, details.is_reviewed, Utc::now());
+    let Details { job, provider, payment, chat_id, .. } = details;
+    Ok(Json(CustomerJobView { job, provider, payment, chat_id, actions }))
+}
+
+/// A job of the calling provider's.
+///
+/// # Errors
+/// 404 no such job, or somebody else's: also one that the customer has given to another provider.
+#[utoipa::path(get, path = "/provider/jobs/{id}", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)),
+    responses((status = 200, body = ProviderJobView), (status = 403, description = "Not a service provider"), (status = 404, description = "No such job, or somebody else's")))]
+async fn job_for_provider(
+    State(pooler): State<Pooler>,
+    who: Provider,
+    Path(id): Path<JobId>,
+) -> Result<Json<ProviderJobView>> {
+    let details = queries::find(&pooler, id, who.user_id).await?.ok_or(Error::NotFound("job"))?;
+    let actions = ProviderActionsView::new(&details.state, Utc::now());
+    let Details { job, customer, payment, chat_id, .. } = details;
+    Ok(Json(ProviderJobView { job, customer, payment, chat_id, actions }))
+}
+
+impl CustomerActionsView {
+    fn new(state: &JobState, is_reviewed: bool, now: DateTime<Utc>) -> Self {
+        let may = |action| state.allows(CUSTOMER, action, now);
+        Self {
+            can_approve_edits: may(Action::AcceptOffer),
+            can_close_deal: may(Action::CloseDeal),
+            can_cancel: may(Action::Cancel),
+            can_give_feedback: may(Action::Review) && !is_reviewed,
+            can_resend: may(Action::Resend),
+            is_expired: state.is_expired(now),
+        }
+    }
+}
+
+impl ProviderActionsView {
+    fn new(state: &JobState, now: DateTime<Utc>) -> Self {
+        Self {
+            can_mark_complete: state.allows(PROVIDER, Action::MarkComplete, now),
+            can_mark_payment: state.allows(PROVIDER, Action::MarkPayment, now),
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! A job in full, for one of its two parties.
+
+mod http;
+mod queries;
+
+pub use http::routes;

@@ -1,0 +1,6 @@
+//! A review being given, and jobs that wait for one.
+
+mod http;
+mod queries;
+
+pub use http::routes;
