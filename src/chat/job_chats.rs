@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-use doors::{Door, Pooler, Tx};
 use crate::types::{ChatId, JobId, Side, UserId};
+use doors::{Door, Pooler, Tx};
 
 /// A message that a new chat begins with.
 #[derive(Debug)]

@@ -10,7 +10,6 @@ use utoipa_axum::routes;
 
 use super::queries;
 use crate::auth::Customer;
-use doors::Pooler;
 use crate::error::{Error, Result};
 use crate::idempotency::{Keyed, StoredAnswer, once};
 use crate::jobs::{Command, Job, notify};
@@ -18,6 +17,7 @@ use crate::notifications::{NewNotification, NotificationType, Notifier};
 use crate::state::ApiState;
 use crate::types::{DisputeId, JobId};
 use crate::web::fields::{Fields, LONG_TEXT};
+use doors::Pooler;
 
 pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(dispute))

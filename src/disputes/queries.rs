@@ -1,7 +1,7 @@
 //! Rows of disputes that are filed.
 
-use doors::{Pooler, Tx};
 use crate::types::{DisputeId, JobId};
+use doors::{Pooler, Tx};
 
 /// Inserts an open dispute. `None`: the job has one.
 ///

@@ -6,10 +6,10 @@ use tokio_util::sync::CancellationToken;
 use super::queries;
 use super::transition::Job;
 use super::types::Command;
-use doors::{Pooler, Tx};
 use crate::error::{Error, Result};
 use crate::notifications::News;
 use crate::types::JobId;
+use doors::{Pooler, Tx};
 
 /// The most jobs that may fail before a pass gives up: the cause is not in the jobs then.
 const MAX_FAILURES: usize = 20;

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 
 use super::types::{Action, JobState, OpenOffer, PaymentMethod, Settings, Terms};
-use doors::{Door, Pooler, Tx};
 use crate::types::{Cents, ChatId, CustomerId, JobId, JobStatus, OfferId, Party, ProviderId, ServiceId, UserId};
+use doors::{Door, Pooler, Tx};
 
 /// Locks a job until the transaction ends. `false`: there is no such job, it never was this user's, or the user is banned.
 ///

@@ -6,10 +6,10 @@ use super::offers::{self, OfferView};
 use super::queries::{self, Event, JobRow, PaymentKind};
 use super::types::{Actor, CUSTOMER, Command, StateChange};
 use crate::chat;
-use doors::{Door, Pooler, Tx};
 use crate::error::{Error, Result};
 use crate::notifications::{self, NewNotification, News};
 use crate::types::{Cents, ChatId, JobId, Party, Side, UserId};
+use doors::{Door, Pooler, Tx};
 
 /// A job that is locked until the transaction ends, for one of its parties or for the platform.
 #[derive(Debug)]

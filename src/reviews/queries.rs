@@ -3,9 +3,9 @@
 use chrono::{DateTime, Utc};
 
 use super::types::StarCounts;
-use doors::Pooler;
 use crate::types::{JobId, ReviewId, UserId};
 use crate::web::page::PageRequest;
+use doors::Pooler;
 
 /// A review as the provider sees it.
 #[derive(Debug)]

@@ -2,8 +2,8 @@
 
 use super::ServiceRequestStatus;
 use super::http::MyServiceRequestView;
-use doors::{Pooler, Tx};
 use crate::types::{ServiceRequestId, UserId};
+use doors::{Pooler, Tx};
 
 /// The most requests in one answer.
 pub const MAX_REQUESTS: i64 = 100;

@@ -33,12 +33,8 @@ const TOP: [&str; 6] = ["bin", "demo", "lib", "main", "routes", "worker"];
 
 /// Imports that break the rule until their cause has moved: registration to the accounts, and live chat and the listeners
 /// out of `realtime`.
-const EXCEPTIONS: [(&str, &str); 4] = [
-    ("auth", "notifications"),
-    ("realtime", "chat"),
-    ("realtime", "jobs"),
-    ("realtime", "notifications"),
-];
+const EXCEPTIONS: [(&str, &str); 4] =
+    [("auth", "notifications"), ("realtime", "chat"), ("realtime", "jobs"), ("realtime", "notifications")];
 
 #[test]
 fn a_folder_imports_only_what_stands_above_it() {

@@ -10,7 +10,6 @@ use utoipa_axum::routes;
 use super::queries::{self, DisputeFilter, LockedDisputeRow};
 use crate::auth::Lsm;
 use crate::chat::job_chats;
-use doors::Pooler;
 use crate::disputes::DisputeStatus;
 use crate::error::{Error, Result};
 use crate::jobs::{Action, Event, insert_event, notify};
@@ -21,6 +20,7 @@ use crate::web::MessageView;
 use crate::web::extract::{Json, Path, Query};
 use crate::web::fields::{Fields, LONG_TEXT};
 use crate::web::page::{Page, PageRequest};
+use doors::Pooler;
 
 pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).routes(routes!(join_chat)).routes(routes!(resolve))

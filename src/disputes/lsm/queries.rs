@@ -1,11 +1,11 @@
 //! Disputes as the LSM who settles them sees and changes them.
 
 use super::http::{DisputePartyView, DisputeView, DisputedJobView, DisputedProviderView};
-use doors::{Pooler, Tx};
 use crate::disputes::DisputeStatus;
 use crate::error::Error;
 use crate::types::{Cents, ChatId, DisputeId, JobId, JobStatus, ProviderId, Timestamp, UserId};
 use crate::web::page::PageRequest;
+use doors::{Pooler, Tx};
 
 /// A dispute that is about to change.
 #[derive(Debug)]

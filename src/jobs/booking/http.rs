@@ -12,7 +12,6 @@ use super::queries::{self, CandidateRow};
 use super::types::{Booking, FirstMessage};
 use crate::auth::Customer;
 use crate::chat::job_chats::{self, OpenedChat};
-use doors::{Pooler, Tx};
 use crate::error::{Error, Result};
 use crate::idempotency::{Keyed, StoredAnswer, once};
 use crate::jobs::transition::notify;
@@ -21,6 +20,7 @@ use crate::state::ApiState;
 use crate::types::{Cents, ChatId, JobId, JobStatus, ProviderId, ServiceId, Timestamp, UserId};
 use crate::web::dates::parse_appointment;
 use crate::web::fields::{Fields, SHORT_TEXT};
+use doors::{Pooler, Tx};
 
 /// The most pictures of a job.
 const MAX_IMAGES: usize = 20;

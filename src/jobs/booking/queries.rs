@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 
 use super::types::{Availability, Blocks, Booking};
-use doors::{Pooler, Tx};
 use crate::types::{CustomerId, JobId, ProviderId, ServiceId, UserId};
+use doors::{Pooler, Tx};
 
 /// The customer who books.
 #[derive(Debug)]

@@ -9,13 +9,13 @@ use utoipa_axum::routes;
 
 use super::queries::{self, Details};
 use crate::auth::{Customer, Provider};
-use doors::Pooler;
 use crate::error::{Error, Result};
 use crate::jobs::offers::OfferView;
 use crate::jobs::types::{Action, CUSTOMER, JobState, PROVIDER};
 use crate::state::ApiState;
 use crate::types::{Cents, ChatId, JobId, JobStatus, ProviderId, Timestamp};
 use crate::web::extract::{Json, Path};
+use doors::Pooler;
 
 pub fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(job_for_customer)).routes(routes!(job_for_provider))

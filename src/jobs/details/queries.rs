@@ -1,10 +1,10 @@
 //! A job as its parties see it.
 
 use super::http::{BookedProviderView, BookingCustomerView, JobDetailsView, PaymentView};
-use doors::Pooler;
 use crate::jobs::offers::OfferView;
 use crate::jobs::types::{JobState, OpenOffer, Terms};
 use crate::types::{Cents, ChatId, JobId, JobStatus, OfferId, OfferStatus, Party, ProviderId, Timestamp, UserId};
+use doors::Pooler;
 
 /// A job, both its parties, and what became of it.
 pub struct Details {

@@ -6,12 +6,12 @@ use super::types::{
     NegotiationOfferSent, NegotiationResponse, NewOffer, OfferSentView, OfferView, RespondedView, Response,
     ResponseAction, no_chat,
 };
-use doors::{Door, Tx};
 use crate::error::Result;
 use crate::jobs::transition::{Job, Transition};
 use crate::jobs::types::Command;
 use crate::notifications::News;
 use crate::types::{ChatId, UserId};
+use doors::{Door, Tx};
 
 /// Makes an offer.
 ///

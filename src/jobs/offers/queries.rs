@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 
 use super::types::{OfferView, Proposal};
-use doors::{Door, Pooler, Tx};
 use crate::types::{Cents, ChatId, JobId, JobStatus, OfferId, OfferStatus, Party, Timestamp, UserId};
+use doors::{Door, Pooler, Tx};
 
 /// Inserts an open offer. There must be no other: the job's rules have answered it.
 ///

@@ -12,7 +12,6 @@ use utoipa_axum::routes;
 use super::queries::{self, AlternativeRow};
 use crate::auth::Customer;
 use crate::chat::job_chats;
-use doors::{Pooler, Tx};
 use crate::error::{Error, Result, invalid};
 use crate::jobs::booking::{self, ChatCreatedView, CreatedView, FirstMessage, JobCreatedView};
 use crate::jobs::transition::{Job, notify};
@@ -23,6 +22,7 @@ use crate::types::{Cents, JobId, JobStatus, ProviderId, Timestamp, UserId};
 use crate::web::dates::parse_appointment;
 use crate::web::extract::{Json, Path};
 use crate::web::fields::Fields;
+use doors::{Pooler, Tx};
 
 /// The most alternatives in one answer.
 const MAX_ALTERNATIVES: i64 = 20;

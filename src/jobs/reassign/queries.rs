@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-use doors::{Pooler, Tx};
 use crate::types::{Cents, JobId, ProviderId, UserId};
+use doors::{Pooler, Tx};
 
 /// A provider who could take a job over.
 #[derive(Debug)]

@@ -10,7 +10,6 @@ use utoipa_axum::routes;
 
 use super::queries;
 use crate::auth::Customer;
-use doors::{Pooler, Tx};
 use crate::error::{Error, Result};
 use crate::idempotency::{Keyed, StoredAnswer, once};
 use crate::jobs::{Command, Job, notify};
@@ -21,6 +20,7 @@ use crate::types::{Cents, JobId, Timestamp, UserId};
 use crate::web::MessageView;
 use crate::web::extract::{Json, Path};
 use crate::web::fields::{Fields, LONG_TEXT};
+use doors::{Pooler, Tx};
 
 /// The longest time of response that is believed: a year, in minutes.
 const MAX_RESPONSE_TIME_MINUTES: i32 = 366 * 24 * 60;

@@ -1,9 +1,9 @@
 //! A review being given, and jobs that wait for one.
 
 use super::http::UnreviewedJobView;
-use doors::{Pooler, Tx};
 use crate::reviews::types::Feedback;
 use crate::types::{Cents, CustomerId, JobId, ProviderId, Timestamp, UserId};
+use doors::{Pooler, Tx};
 
 /// The most jobs in the list of those without a review.
 pub const MAX_PENDING: i64 = 100;
