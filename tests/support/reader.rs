@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::wire::{Event, Failure, Wire};
+use crate::socket_io::{Client, Event, Failure};
 
 /// How long a join may take before the connection is given up.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(15);
@@ -81,23 +81,23 @@ impl Reader {
     pub async fn read(&mut self, stop: &CancellationToken, leave_at: Option<Instant>) -> Ended {
         // As many as come while a page is applied. Nobody else receives, so the connection waits for us.
         let (events, incoming) = mpsc::channel(64);
-        let Ok(wire) = Wire::connect(self.port, &self.token, events).await else { return Ended::Lost };
+        let Ok(client) = Client::connect(self.port, &self.token, events).await else { return Ended::Lost };
         self.counts.connections += 1;
         let mut heard = Heard::default();
-        let ended = self.listen(&wire, incoming, &mut heard, stop, leave_at).await;
+        let ended = self.listen(&client, incoming, &mut heard, stop, leave_at).await;
         self.judge(heard);
         ended.unwrap_or(Ended::Lost)
     }
 
     async fn listen(
         &mut self,
-        wire: &Wire,
+        client: &Client,
         mut incoming: mpsc::Receiver<Event>,
         heard: &mut Heard,
         stop: &CancellationToken,
         leave_at: Option<Instant>,
     ) -> Result<Ended, Failure> {
-        let mut joining = Some(Box::pin(self.join(wire, Duration::ZERO)));
+        let mut joining = Some(Box::pin(self.join(client, Duration::ZERO)));
         // Something that was not the next one has come, or a last look is due.
         let mut join_again = false;
         let mut is_last_look = false;
@@ -111,14 +111,14 @@ impl Reader {
                         if code != "unavailable" && code != "overloaded" {
                             self.faults.push(format!("join_chat: {answer}"));
                         }
-                        joining = Some(Box::pin(self.join(wire, AGAIN_AFTER)));
+                        joining = Some(Box::pin(self.join(client, AGAIN_AFTER)));
                         continue;
                     }
                     heard.answers.push(self.apply_page(&answer));
                     let is_behind = self.history.len() < usize::try_from(answer["lastSeq"].as_u64().unwrap_or(0)).expect("a count");
                     if answer["hasMore"] == true || is_behind || join_again {
                         join_again = false;
-                        joining = Some(Box::pin(self.join(wire, Duration::ZERO)));
+                        joining = Some(Box::pin(self.join(client, Duration::ZERO)));
                     } else if is_last_look {
                         return Ok(Ended::Complete);
                     }
@@ -148,14 +148,14 @@ impl Reader {
             }
             if join_again && joining.is_none() {
                 join_again = false;
-                joining = Some(Box::pin(self.join(wire, Duration::ZERO)));
+                joining = Some(Box::pin(self.join(client, Duration::ZERO)));
             }
         }
     }
 
-    fn join(&mut self, wire: &Wire, after: Duration) -> impl Future<Output = Result<Value, Failure>> + use<> {
+    fn join(&mut self, client: &Client, after: Duration) -> impl Future<Output = Result<Value, Failure>> + use<> {
         self.counts.joins += 1;
-        let asked = wire.ask("join_chat", &json!({"chatId": self.chat_id, "afterSeq": self.history.len()}));
+        let asked = client.ask("join_chat", &json!({"chatId": self.chat_id, "afterSeq": self.history.len()}));
         async move {
             sleep(after).await;
             timeout(JOIN_TIMEOUT, asked).await.unwrap_or(Err(Failure::Lost))

@@ -1,4 +1,4 @@
-//! A Socket.IO client on the wire: Engine.IO 4 over a websocket, namespace `/chat`, and nothing else. A task and
+//! A Socket.IO client over raw packets: Engine.IO 4 over a websocket, namespace `/chat`, and nothing else. A task and
 //! a small buffer per connection, so that thousands fit beside the server. It does not reconnect: a connection
 //! that ends, ends.
 
@@ -78,13 +78,13 @@ enum Command {
 }
 
 /// A connection. Dropping it cuts it.
-pub struct Wire {
+pub struct Client {
     commands: mpsc::Sender<Command>,
     /// This end's TCP port.
     pub local_port: u16,
 }
 
-impl Wire {
+impl Client {
     /// Connects to the server at `port` of this machine. Events go to `events`, which connections may share: when
     /// it is full, the connection is not read until there is room, and when nobody receives, they are dropped.
     ///
