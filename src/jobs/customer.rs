@@ -12,7 +12,7 @@ use crate::auth::Customer;
 use crate::db::Pooler;
 use crate::error::Result;
 use crate::negotiation::Respond;
-use crate::notifications::Notifier;
+use crate::outbox::Notifier;
 use crate::state::ApiState;
 use crate::types::{Cents, JobId, OfferId, text_enum};
 use crate::web::extract::{Json, Path};

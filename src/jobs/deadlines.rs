@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use super::{miss_deadline, queries};
 use crate::db::Pooler;
 use crate::error::{Error, Result};
-use crate::notifications::News;
+use crate::outbox::Outbox as News;
 use crate::types::JobId;
 
 /// The most jobs that may fail before a pass gives up: the cause is not in the jobs then.

@@ -15,7 +15,7 @@ use crate::db::Pooler;
 use crate::error::{Result, invalid};
 use crate::idempotency::{self, Answer, Begun, Once};
 use crate::negotiation::{Names, Proposal, Send};
-use crate::notifications::Notifier;
+use crate::outbox::Notifier;
 use crate::state::ApiState;
 use crate::types::{Cents, JobId, JobStatus, OfferId, text_enum};
 use crate::web::extract::{Json, Path};

@@ -9,7 +9,8 @@ use crate::chat;
 use crate::db::{Door, Pooler, Tx};
 use crate::error::{Error, Result};
 use crate::negotiation::{self, OfferView, Proposal};
-use crate::notifications::{self, News};
+use crate::notifications;
+use crate::outbox::Outbox as News;
 use crate::types::{Cents, JobId, OfferId, OfferStatus, Side, UserId};
 
 /// The most offers about one job.

@@ -10,7 +10,7 @@ use super::{
 use crate::db::{Door, Tx};
 use crate::error::{Error, Result, invalid};
 use crate::jobs::{Action, Command, Done, carry_out};
-use crate::notifications::News;
+use crate::outbox::Outbox as News;
 use crate::types::{JobId, OfferId, Party, UserId};
 
 /// An offer to be made, without faults.
@@ -74,7 +74,7 @@ impl Send {
         let offer = done.offer.take().ok_or_else(no_chat)?;
         if let Some(chat_id) = done.parties.chat_id {
             let sent = NegotiationOfferSent { chat_id, job_id: self.job, offer: offer.clone() };
-            done.news.emit(chat_id, "negotiation_offer_sent", &sent);
+            done.news.emit(chat_id, &sent);
         }
         Ok((OfferSentView { success: true, message: "Offer sent successfully", offer }, done.news))
     }
@@ -151,7 +151,7 @@ fn tell(done: &mut Done, job_id: JobId, by: UserId, action: ResponseAction, offe
     let is_customer = by == done.parties.customer_user_id;
     let responded_by = if is_customer { Party::Customer } else { Party::ServiceProvider };
     let response = NegotiationResponse { chat_id, job_id, action, responded_by, offer };
-    done.news.emit(chat_id, "negotiation_response", &response);
+    done.news.emit(chat_id, &response);
 }
 
 fn no_chat() -> Error {

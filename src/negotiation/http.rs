@@ -15,7 +15,7 @@ use super::{OfferSentView, OfferView, RespondedView};
 use crate::auth::Caller;
 use crate::db::Pooler;
 use crate::error::{Error, Result};
-use crate::notifications::Notifier;
+use crate::outbox::Notifier;
 use crate::state::ApiState;
 use crate::types::{Cents, JobId, JobStatus, OfferStatus, Timestamp};
 use crate::web::extract::{Json, Path};

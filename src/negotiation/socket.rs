@@ -1,50 +1,34 @@
 //! `send_negotiation_offer` and `respond_to_negotiation`: the same as REST, over the direct connection.
 
 use chrono::Utc;
-use futures_util::FutureExt as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use socketioxide::extract::SocketRef;
 
 use super::commands::{Respond, Send};
 use super::{OfferSentView, RespondSocketRequest, RespondedView, SendOfferSocketRequest};
-use crate::chat::socket::{in_turn, on};
 use crate::error::{Error, Result, invalid};
-use crate::notifications::News;
-use crate::realtime::reply::{Refusal, Reply};
+use crate::outbox::Outbox as News;
+use crate::realtime::{ClientEvent as _, Refusal, Reply};
 use crate::state::SocketState;
 use crate::types::UserId;
 
-const SEND: &str = "send_negotiation_offer";
-const RESPOND: &str = "respond_to_negotiation";
+/// Makes an offer, and answers the event.
+pub async fn on_send_offer(reply: Reply, event: Value, state: SocketState) {
+    let sent = send_offer(event, reply.session().user_id, &state).await;
+    answer(SendOfferSocketRequest::NAME, reply, sent, &state);
+}
 
-/// Makes a socket listen to the negotiation's events.
-pub fn listen(socket: &SocketRef) {
-    on(socket, SEND, |reply, event, state| {
-        in_turn(SEND, reply, |reply| {
-            async move {
-                let sent = send_offer(event, reply.session().user_id, &state).await;
-                answer(SEND, reply, sent, &state);
-            }
-            .boxed()
-        })
-    });
-    on(socket, RESPOND, |reply, event, state| {
-        in_turn(RESPOND, reply, |reply| {
-            async move {
-                let responded = respond(event, reply.session().user_id, &state).await;
-                answer(RESPOND, reply, responded, &state);
-            }
-            .boxed()
-        })
-    });
+/// Answers an offer, and the event.
+pub async fn on_respond(reply: Reply, event: Value, state: SocketState) {
+    let responded = respond(event, reply.session().user_id, &state).await;
+    answer(RespondSocketRequest::NAME, reply, responded, &state);
 }
 
 async fn send_offer(event: Value, by: UserId, state: &SocketState) -> Result<(OfferSentView, News)> {
     let now = Utc::now();
     let offer = Send::read_event(read::<SendOfferSocketRequest>(&event)?, now)?;
-    let sent = state.readings.run(async |direct| {
+    let sent = state.bulkhead.run(async |direct| {
         let mut tx = direct.write().await?;
         match offer.carry_out(&mut tx, by, now).await {
             Ok(sent) => tx.commit().await.map(|()| Ok(sent)),
@@ -57,7 +41,7 @@ async fn send_offer(event: Value, by: UserId, state: &SocketState) -> Result<(Of
 async fn respond(event: Value, by: UserId, state: &SocketState) -> Result<(RespondedView, News)> {
     let now = Utc::now();
     let answer = Respond::read_event(read::<RespondSocketRequest>(&event)?, now)?;
-    let responded = state.readings.run(async |direct| {
+    let responded = state.bulkhead.run(async |direct| {
         let mut tx = direct.write().await?;
         match answer.carry_out(&mut tx, by, now).await {
             Ok(responded) => tx.commit().await.map(|()| Ok(responded)),

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use crate::error::{Error, Result};
 use crate::jobs::{Action, Terms};
+use crate::realtime::{ClientEvent, ServerEvent};
 use crate::types::{Cents, ChatId, JobId, OfferId, OfferStatus, Party, Timestamp, text_enum};
 use crate::web::dates::parse_appointment;
 use crate::web::fields::Fields;
@@ -136,6 +137,11 @@ pub struct SendOfferSocketRequest {
     pub notes: Option<String>,
 }
 
+impl ClientEvent for SendOfferSocketRequest {
+    const NAME: &'static str = "send_negotiation_offer";
+    type Ack = OfferSentView;
+}
+
 /// What a party says to the other's offer.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct RespondRequest {
@@ -174,6 +180,11 @@ pub struct RespondSocketRequest {
     /// At most 1,000 characters; with `counter`.
     #[serde(alias = "counterNotes")]
     pub counter_notes: Option<String>,
+}
+
+impl ClientEvent for RespondSocketRequest {
+    const NAME: &'static str = "respond_to_negotiation";
+    type Ack = RespondedView;
 }
 
 /// An offer, as both parties see it.
@@ -239,6 +250,10 @@ pub struct NegotiationOfferSent {
     pub offer: OfferView,
 }
 
+impl ServerEvent for NegotiationOfferSent {
+    const NAME: &'static str = "negotiation_offer_sent";
+}
+
 /// `negotiation_response`: somebody in the chat has answered an offer.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -253,4 +268,8 @@ pub struct NegotiationResponse {
     pub responded_by: Party,
     /// With `counter`: the new offer.
     pub offer: Option<OfferView>,
+}
+
+impl ServerEvent for NegotiationResponse {
+    const NAME: &'static str = "negotiation_response";
 }

@@ -12,7 +12,8 @@ use super::queries::{self, CustomerRequest, ProviderRequest, RequestRow, Request
 use crate::auth::{Customer, Provider};
 use crate::db::{Pooler, Tx};
 use crate::error::{Error, Result};
-use crate::notifications::{self, Created, NewNotification, NotificationType, Notifier};
+use crate::notifications::{self, Created, NewNotification, NotificationType};
+use crate::outbox::Notifier;
 use crate::state::ApiState;
 use crate::types::{ServiceRequestId, Timestamp};
 use crate::web::extract::Json;

@@ -18,7 +18,7 @@ const SNAPSHOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/asyncapi.json");
 /// `make openapi` writes it anew.
 #[test]
 fn docs_snapshot_of_the_events() {
-    let now = format!("{:#}\n", stm_backend::realtime::asyncapi::document());
+    let now = format!("{:#}\n", stm_backend::sockets::asyncapi::document());
     if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
         std::fs::write(SNAPSHOT, &now).expect("asyncapi.json");
     }
