@@ -11,7 +11,7 @@ use crate::types::ChatId;
 pub struct Outbox {
     /// Notifications, each for its recipient.
     pub notifications: Vec<Created>,
-    /// Messages that were added to chats: the chat, and the last `seq`.
+    /// Chats with new messages, each with its last `seq`.
     pub lines: Vec<(ChatId, i64)>,
     events: Vec<(ChatId, EncodedEvent)>,
 }
@@ -29,7 +29,7 @@ impl FromIterator<Created> for Outbox {
     }
 }
 
-/// Publishes what was committed to users and chats. Cheap to clone; gives no access to a database.
+/// Publishes what was committed to users and chats. Cheap to clone; without access to a database.
 #[derive(Debug, Clone)]
 pub struct Notifier {
     connections: Connections,
@@ -56,12 +56,12 @@ impl Notifier {
         }
     }
 
-    /// As [`publish`](Self::publish), for notifications alone.
+    /// Publishes notifications alone.
     pub fn tell(&self, created: impl IntoIterator<Item = Created>) {
         self.publish(created.into_iter().collect());
     }
 
-    /// As [`publish`](Self::publish).
+    /// The same as [`publish`](Self::publish).
     pub fn spread(&self, outbox: Outbox) {
         self.publish(outbox);
     }

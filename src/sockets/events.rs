@@ -20,7 +20,7 @@ use crate::realtime::{ClientEvent as _, CloseReason, Refusal, Reply, Verdict, lo
 use crate::state::SocketState;
 use crate::{chat, negotiation};
 
-/// How many of a connection's events may wait for their turn.
+/// How many of a connection's events may wait in its queue.
 const MAX_WAITING: usize = 256;
 
 /// Makes a socket listen to every event.

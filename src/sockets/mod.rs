@@ -96,17 +96,7 @@ impl Sockets {
         tasks.spawn(cursor_store::run(rooms.clone(), bulkhead.clone()));
         tasks.spawn(presence::run(connections.clone(), bulkhead.clone()));
         tasks.spawn(clean_up(connections.clone(), state.limits.clone()));
-        let (layer, io) = SocketIo::builder()
-            .with_state(state)
-            .ws_max_message_size(MAX_PACKET_BYTES)
-            .ws_max_frame_size(MAX_PACKET_BYTES)
-            .max_payload(MAX_PACKET_BYTES as u64)
-            .ws_read_buffer_size(READ_BUFFER_BYTES)
-            .max_buffer_size(MAX_BUFFERED_PACKETS)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .ping_interval(heartbeat.interval)
-            .ping_timeout(heartbeat.timeout)
-            .build_layer();
+        let (layer, io) = build_layer(state, heartbeat);
         handshake::open_namespace(&io);
         Ok(Self { layer, connections, notifier, io, rooms, bulkhead, writer, tasks: Arc::new(Mutex::new(tasks)) })
     }
@@ -126,6 +116,20 @@ impl Sockets {
             tracing::warn!("the cursors were not saved in time");
         }
     }
+}
+
+fn build_layer(state: SocketState, heartbeat: Heartbeat) -> (SocketIoLayer, SocketIo) {
+    SocketIo::builder()
+        .with_state(state)
+        .ws_max_message_size(MAX_PACKET_BYTES)
+        .ws_max_frame_size(MAX_PACKET_BYTES)
+        .max_payload(MAX_PACKET_BYTES as u64)
+        .ws_read_buffer_size(READ_BUFFER_BYTES)
+        .max_buffer_size(MAX_BUFFERED_PACKETS)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .ping_interval(heartbeat.interval)
+        .ping_timeout(heartbeat.timeout)
+        .build_layer()
 }
 
 /// Closes sockets whose token expires, and forgets the limits of users who are quiet.

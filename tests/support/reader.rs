@@ -32,7 +32,7 @@ pub struct Reader {
     pub counts: Counts,
 }
 
-/// How it went.
+/// What a reader has seen.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Counts {
     pub connections: usize,
@@ -46,7 +46,7 @@ pub struct Counts {
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// Told to stop, and nothing is missing.
+    /// Asked to stop, and nothing is missing.
     Complete,
     /// By the reader itself, at its time to leave.
     Left,
@@ -69,14 +69,14 @@ impl Reader {
         Self { port, token: token.to_owned(), chat_id: chat_id.to_owned(), ..Self::default() }
     }
 
-    /// Reads, on as many connections as it takes, until told to stop and nothing is missing.
+    /// Reads, on as many connections as it takes, until asked to stop and nothing is missing.
     pub async fn read_until(&mut self, stop: &CancellationToken) {
         while self.read(stop, None).await != Ended::Complete {
             sleep(AGAIN_AFTER).await;
         }
     }
 
-    /// Connects, catches up and reads: until told to stop and nothing is missing, until it is time to leave, or
+    /// Connects, catches up and reads: until asked to stop and nothing is missing, until it is time to leave, or
     /// until the connection is lost.
     pub async fn read(&mut self, stop: &CancellationToken, leave_at: Option<Instant>) -> Ended {
         // As many as come while a page is applied. Nobody else receives, so the connection waits for us.
@@ -162,7 +162,7 @@ impl Reader {
         }
     }
 
-    /// Applies what a join brought; gives the ids.
+    /// Applies what a join brought. Returns the ids.
     fn apply_page(&mut self, page: &Value) -> Vec<String> {
         let Some(messages) = page["messages"].as_array() else {
             self.faults.push(format!("an answer to join_chat without messages: {page}"));
@@ -180,7 +180,7 @@ impl Reader {
         messages.iter().map(id_of).collect()
     }
 
-    /// Applies a message if it is the next one, drops it if it is not new; `false` if some before it are missing.
+    /// Applies a message if it is the next one, and drops it if it is not new. Returns `false` if some before it are missing.
     fn apply(&mut self, message: &Value) -> bool {
         let (seq, id) = (seq_of(message), id_of(message));
         match self.history.get(seq - 1) {

@@ -45,7 +45,7 @@ impl fmt::Display for Failure {
 pub struct Event(Utf8Bytes);
 
 impl Event {
-    /// Is it called so?
+    /// Whether the event has this name.
     pub fn is(&self, name: &str) -> bool {
         self.0
             .get(EVENT.len()..)
@@ -53,7 +53,7 @@ impl Event {
             .is_some_and(|rest| rest.strip_prefix(name).is_some_and(|rest| rest.starts_with('"')))
     }
 
-    /// What it carries.
+    /// The event's payload.
     pub fn payload(&self) -> Value {
         only_argument(&self.0[EVENT.len()..], 1)
     }
@@ -112,7 +112,7 @@ impl Client {
         Ok(Self { commands, local_port })
     }
 
-    /// Emits an event that wants no answer. Does not tell whether it arrives.
+    /// Emits an event without an acknowledgement. It may be lost.
     pub async fn emit(&self, event: &str, payload: &Value) {
         let _lost = self.commands.send(Command::Emit { arguments: arguments(event, payload), answer: None }).await;
     }

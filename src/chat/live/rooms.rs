@@ -153,7 +153,7 @@ impl Rooms {
         room.top = room.top.max(outcome.last_seq);
         seat.cursor = match outcome.cursor {
             Some(cursor) => cursor,
-            // Joining again without a cursor changes nothing for who is there.
+            // For a socket in the chat, joining again without a cursor changes nothing.
             None if seat.has_joined => seat.cursor,
             None => outcome.last_seq,
         };

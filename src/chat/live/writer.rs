@@ -235,7 +235,7 @@ impl WriterTask {
         let mut repeated = Vec::new();
         let mut sent = Vec::new();
         for (Outgoing { message, sender, acknowledge, sending, .. }, outcome) in batch.into_iter().zip(outcomes) {
-            let stored = match outcome {
+            let mut stored = match outcome {
                 SendOutcome::Forbidden => {
                     acknowledge(Err(Refusal::Forbidden));
                     continue;
@@ -246,25 +246,14 @@ impl WriterTask {
                 }
                 SendOutcome::Stored(stored) => stored,
             };
-            let StoredMessage { id, seq, created_at, is_new, sender_name, side, notifications } = stored;
-            acknowledge(Ok(MessageAck { id, seq, created_at }));
+            acknowledge(Ok(MessageAck { id: stored.id, seq: stored.seq, created_at: stored.created_at }));
             sent.push(sending);
-            created.extend(notifications);
-            if is_new {
-                let view = MessageView {
-                    id,
-                    seq,
-                    sender_type: side,
-                    sender_id: message.sender_id,
-                    sender_name,
-                    message: message.message,
-                    message_type: message.message_type,
-                    created_at,
-                };
-                let event = EncodedEvent::new(&NewMessageEvent { chat_id: message.chat_id, message: view });
-                committed.entry(message.chat_id).or_default().push(CommittedMessage { sender, id, seq, event });
+            created.append(&mut stored.notifications);
+            let chat_id = message.chat_id;
+            if stored.is_new {
+                committed.entry(chat_id).or_default().push(CommittedMessage::new(message, stored, sender));
             } else {
-                repeated.push((message.chat_id, seq));
+                repeated.push((chat_id, stored.seq));
             }
         }
         for (chat_id, mut messages) in committed {
@@ -280,6 +269,24 @@ impl WriterTask {
         if !created.is_empty() && self.unsent.try_send(created).is_err() {
             tracing::warn!("too many notifications at once: some were not emitted");
         }
+    }
+}
+
+impl CommittedMessage {
+    fn new(message: NewMessage, stored: StoredMessage, sender: Option<Sid>) -> Self {
+        let (id, seq) = (stored.id, stored.seq);
+        let view = MessageView {
+            id,
+            seq,
+            sender_type: stored.side,
+            sender_id: message.sender_id,
+            sender_name: stored.sender_name,
+            message: message.message,
+            message_type: message.message_type,
+            created_at: stored.created_at,
+        };
+        let event = EncodedEvent::new(&NewMessageEvent { chat_id: message.chat_id, message: view });
+        Self { sender, id, seq, event }
     }
 }
 
