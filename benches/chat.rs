@@ -18,15 +18,15 @@ use tokio::time::{sleep, timeout};
 
 use chats::Chat;
 use harness::{Database, JWT_SECRET, PATIENCE, Server, environment, execute};
-use wire::{Event, Wire, nowhere};
+use socket_io::{Client, Event, nowhere};
 
 #[path = "../tests/support/chats.rs"]
 mod chats;
 #[allow(dead_code, reason = "the bench needs a server and a database of it")]
 #[path = "../tests/api/harness.rs"]
 mod harness;
-#[path = "../tests/support/wire.rs"]
-mod wire;
+#[path = "../tests/support/socket_io.rs"]
+mod socket_io;
 #[path = "chat/writer.rs"]
 mod writer;
 
@@ -206,15 +206,17 @@ impl Served {
     }
 
     /// A socket of each of so many of the chat's members in turn, all of them in its room.
-    async fn join(&self, chat: &Chat, sockets: usize, events: &mpsc::Sender<Event>) -> Vec<Wire> {
+    async fn join(&self, chat: &Chat, sockets: usize, events: &mpsc::Sender<Event>) -> Vec<Client> {
         let joining = (0..sockets).map(|number| {
             let member = &chat.members[number % chat.members.len()];
             async move {
-                let wire = Wire::connect(self.server.port, &member.token, events.clone()).await.expect("a connection");
-                let joined = timeout(PATIENCE, wire.ask("join_chat", &json!({"chatId": chat.id, "afterSeq": 0}))).await;
+                let client =
+                    Client::connect(self.server.port, &member.token, events.clone()).await.expect("a connection");
+                let joined =
+                    timeout(PATIENCE, client.ask("join_chat", &json!({"chatId": chat.id, "afterSeq": 0}))).await;
                 let joined = joined.expect("in time").expect("an answer");
                 assert_eq!(joined["hasMore"], false, "{joined}");
-                wire
+                client
             }
         });
         stream::iter(joining).buffer_unordered(64).collect().await
@@ -282,24 +284,24 @@ fn sends(bench: &mut Bench) {
 
 async fn send_for(served: &Served, senders: usize, round: Duration) -> Sends {
     let chats = served.chats(senders.div_ceil(SENDERS_PER_CHAT), 2).await;
-    let mut wires = Vec::new();
+    let mut clients = Vec::new();
     for chat in &chats {
-        let sockets = SENDERS_PER_CHAT.min(senders - wires.len());
-        wires.extend(served.join(chat, sockets, &nowhere()).await.into_iter().map(|wire| (wire, chat)));
+        let sockets = SENDERS_PER_CHAT.min(senders - clients.len());
+        clients.extend(served.join(chat, sockets, &nowhere()).await.into_iter().map(|client| (client, chat)));
     }
     let warm = Instant::now() + round / 4;
     let end = warm + round;
-    let sending: FuturesUnordered<_> = wires
+    let sending: FuturesUnordered<_> = clients
         .iter()
         .enumerate()
-        .map(|(number, (wire, chat))| async move {
+        .map(|(number, (client, chat))| async move {
             let mut latencies = Vec::new();
             for n in 0.. {
                 let sent = Instant::now();
                 if sent >= end {
                     break;
                 }
-                let asked = wire.ask("send_message", &message(chat, &format!("{number}-{n}")));
+                let asked = client.ask("send_message", &message(chat, &format!("{number}-{n}")));
                 assert_acked(&timeout(PATIENCE, asked).await.expect("in time").expect("an answer"));
                 // Only what was both sent and acknowledged while all were at it.
                 if sent >= warm && Instant::now() <= end {
@@ -365,7 +367,7 @@ impl Yardstick {
 /// A chat whose room is full of sockets.
 struct Room {
     chat: Chat,
-    wires: Vec<Wire>,
+    clients: Vec<Client>,
     heard: mpsc::Receiver<Event>,
 }
 
@@ -405,11 +407,11 @@ async fn fill_rooms(served: &Served, sockets: usize, rooms: usize) -> Vec<Room> 
     for chat in served.chats(rooms, 2).await {
         let (events, mut heard) = mpsc::channel(1024);
         // Everybody is told of everybody who joins.
-        let wires = tokio::select! {
-            wires = served.join(&chat, sockets, &events) => wires,
+        let clients = tokio::select! {
+            clients = served.join(&chat, sockets, &events) => clients,
             () = async { while heard.recv().await.is_some() {} } => unreachable!("the sender is here"),
         };
-        filled.push(Room { chat, wires, heard });
+        filled.push(Room { chat, clients, heard });
     }
     filled
 }
@@ -426,13 +428,13 @@ async fn deliver_for(served: &Served, rooms: &mut [Room], number: usize, round: 
 impl Room {
     /// Sends until the time is up, a few messages ahead of what the room has heard; all of it is heard.
     async fn talk(&mut self, number: usize, end: Instant) -> usize {
-        let Self { chat, wires, heard } = self;
-        let listeners = wires.len() - 1;
+        let Self { chat, clients, heard } = self;
+        let listeners = clients.len() - 1;
         let mut acks = FuturesUnordered::new();
         let (mut sent, mut deliveries) = (0, 0);
         loop {
             while Instant::now() < end && sent < deliveries / listeners + MESSAGES_IN_FLIGHT {
-                acks.push(wires[0].ask("send_message", &message(chat, &format!("{number}-{sent}"))));
+                acks.push(clients[0].ask("send_message", &message(chat, &format!("{number}-{sent}"))));
                 sent += 1;
             }
             if acks.is_empty() && deliveries == sent * listeners {
@@ -477,10 +479,10 @@ async fn idle_kib(chats: usize) -> f64 {
     let chats = served.chats(chats, 2).await;
     sleep(Duration::from_secs(1)).await;
     let before = served.resident_kib();
-    let mut wires = Vec::new();
+    let mut clients = Vec::new();
     for chat in &chats {
-        wires.extend(served.join(chat, IDLE_SOCKETS / chats.len(), &nowhere()).await);
+        clients.extend(served.join(chat, IDLE_SOCKETS / chats.len(), &nowhere()).await);
     }
     sleep(Duration::from_secs(1)).await;
-    (served.resident_kib() - before) / wires.len() as f64
+    (served.resident_kib() - before) / clients.len() as f64
 }

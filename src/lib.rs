@@ -1,6 +1,6 @@
 //! STM: a marketplace for home services.
 //!
-//! [`start`] makes the whole application out of a [`Config`]; the binaries only find the configuration and
+//! [`start`] builds the whole application from a [`Config`]; the binaries only find the configuration and
 //! serve the router. The map of the code is in `ARCHITECTURE.md`.
 
 pub mod auth;
@@ -14,11 +14,13 @@ pub mod error;
 pub mod idempotency;
 pub mod jobs;
 pub mod notifications;
+pub mod outbox;
 pub mod providers;
 pub mod realtime;
 pub mod reviews;
 mod routes;
 pub mod service_requests;
+pub mod sockets;
 pub mod state;
 pub mod types;
 pub mod web;
@@ -34,26 +36,26 @@ use doors::{Direct, Doors, Pooler};
 
 use auth::{AccessTokens, Passwords, RefreshTokenLifetime};
 pub use config::Config;
-use realtime::Realtime;
 pub use routes::openapi;
+use sockets::Sockets;
 use state::ApiState;
 use worker::Worker;
 
-/// The running application: a router to serve, and what to end after it.
+/// The running application: a router to serve, and what has to be stopped after it.
 #[derive(Debug)]
 pub struct App {
     /// REST, Socket.IO and documentation.
     pub router: Router,
     worker: Worker,
-    realtime: Realtime,
+    sockets: Sockets,
     direct: Direct,
 }
 
 impl App {
-    /// Ends the worker, settles the messages that were taken, closes every socket, and gives back the direct connections.
+    /// Stops the worker, stores the messages that were taken, closes every socket, and closes the direct connections.
     pub async fn drain(&self) {
         self.worker.stop().await;
-        self.realtime.drain().await;
+        self.sockets.drain().await;
         self.direct.close().await;
     }
 }
@@ -81,7 +83,7 @@ pub async fn start(config: Config) -> anyhow::Result<App> {
     }
 
     let access_tokens = Arc::new(AccessTokens::new(&config.jwt_secret, config.access_token_expires_in));
-    let realtime = Realtime::start(direct.clone(), access_tokens.clone(), config.heartbeat)
+    let sockets = Sockets::start(direct.clone(), access_tokens.clone(), config.heartbeat)
         .await
         .map_err(|error| anyhow!(connection_failure(&config.direct_url, &error)))?;
     let state = ApiState {
@@ -89,15 +91,15 @@ pub async fn start(config: Config) -> anyhow::Result<App> {
         access_tokens,
         refresh_token_lifetime: RefreshTokenLifetime(chrono::Duration::from_std(config.refresh_token_expires_in)?),
         passwords: Passwords::default(),
-        connections: realtime.connections.clone(),
-        notifier: realtime.notifier.clone(),
+        connections: sockets.connections.clone(),
+        notifier: sockets.notifier.clone(),
     };
-    let worker = Worker::start(pooler.clone(), realtime.notifier.clone());
+    let worker = Worker::start(pooler.clone(), sockets.notifier.clone());
     let both = web::health::Doors { pooler, direct: direct.clone() };
     let router = web::layers::around_routes(routes::router(state, both))
-        .layer(realtime.layer.clone())
+        .layer(sockets.layer.clone())
         .layer(web::layers::cors(config.allowed_origins));
-    Ok(App { router, worker, realtime, direct })
+    Ok(App { router, worker, sockets, direct })
 }
 
 /// Opens both doors, and says so.

@@ -7,7 +7,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::state::ApiState;
 use crate::web::{docs, health, home};
 use crate::{
-    auth, catalog, chat, customers, disputes, jobs, notifications, providers, realtime, reviews, service_requests,
+    auth, catalog, chat, customers, disputes, jobs, notifications, providers, reviews, service_requests, sockets,
 };
 
 fn features() -> OpenApiRouter<ApiState> {
@@ -27,7 +27,7 @@ fn features() -> OpenApiRouter<ApiState> {
 /// REST, health, and the documents that describe them and the sockets.
 pub fn router(state: ApiState, doors: health::Doors) -> Router {
     let (routes, api) = features().with_state(state).merge(health::routes().with_state(doors)).split_for_parts();
-    routes.merge(home::routes()).merge(docs::routes(docs::complete(api))).merge(realtime::asyncapi::routes())
+    routes.merge(home::routes()).merge(docs::routes(docs::complete(api))).merge(sockets::asyncapi::routes())
 }
 
 /// The OpenAPI document, for the snapshot.

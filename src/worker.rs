@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::idempotency;
 use crate::jobs::deadlines;
-use crate::notifications::Notifier;
+use crate::outbox::Notifier;
 use doors::Pooler;
 
 /// How often deadlines are looked up, and so how late they may be acted upon.
@@ -46,7 +46,7 @@ impl Worker {
 
 async fn watch_deadlines(pooler: Pooler, notifier: Notifier, stopped: CancellationToken) {
     while wait(DEADLINES_EVERY, &stopped).await {
-        deadlines::act(&pooler, Utc::now(), &stopped, |news| notifier.spread(news)).await;
+        deadlines::act(&pooler, Utc::now(), &stopped, |outbox| notifier.publish(outbox)).await;
     }
 }
 

@@ -7,13 +7,11 @@ use std::time::{Duration, Instant};
 use doors::url::{ConnectionString, Secret};
 use doors::{Direct, DirectSettings};
 use futures_util::future::join_all;
-use stm_backend::chat::{MessageType, NewMessage, Outcome, insert_messages};
-use stm_backend::config::DIRECT_SESSION;
-use stm_backend::config::Heartbeat;
-use stm_backend::realtime::connections::Connections;
-use stm_backend::realtime::readings::Readings;
-use stm_backend::realtime::rooms::Rooms;
-use stm_backend::realtime::writer::{Outgoing, Writer};
+use stm_backend::chat::MessageType;
+use stm_backend::chat::live::queries::{NewMessage, SendOutcome, insert_messages};
+use stm_backend::chat::live::{Outgoing, Rooms, Writer};
+use stm_backend::config::{DIRECT_SESSION, Heartbeat};
+use stm_backend::realtime::{Bulkhead, Connections};
 use stm_backend::types::{ChatId, MessageId, UserId};
 use tokio::sync::{Notify, oneshot};
 use uuid::Uuid;
@@ -112,9 +110,9 @@ fn ways(database: &Database) -> [Way; 2] {
     };
     let direct = door();
     let heartbeat = Heartbeat { interval: Duration::from_secs(25), timeout: Duration::from_secs(20) };
-    let readings = Readings::new(direct.clone(), 3);
-    let rooms = Rooms::new(readings.clone(), heartbeat);
-    let writer = Writer::start(&direct, &readings, &rooms, &Connections::default(), &Arc::new(Notify::new()));
+    let bulkhead = Bulkhead::new(direct.clone(), 3);
+    let rooms = Rooms::new(bulkhead.clone(), heartbeat);
+    let writer = Writer::start(&direct, &bulkhead, &rooms, &Connections::default(), &Arc::new(Notify::new()));
     [Way::Writer(writer), Way::OneByOne(door())]
 }
 
@@ -175,21 +173,21 @@ async fn send(way: &Way, sender: Sender) {
     match way {
         Way::Writer(writer) => {
             let (answered, answer) = oneshot::channel();
-            let answer_to = Box::new(move |answer: Result<_, _>| {
+            let acknowledge = Box::new(move |answer: Result<_, _>| {
                 let _nobody_waits = answered.send(answer.is_ok());
             });
             writer.send(Outgoing {
                 message,
                 sender: None,
                 sending: None,
-                answer: answer_to,
+                acknowledge,
                 received_at: tokio::time::Instant::now(),
             });
             assert!(answer.await.expect("an answer"), "a message was refused");
         }
         Way::OneByOne(direct) => {
             // A chat's row is locked by one at a time, so a statement may have to wait longer than it may.
-            while !matches!(insert_messages(direct, &[&message], &[]).await.as_deref(), Ok([Outcome::Stored(_)])) {}
+            while !matches!(insert_messages(direct, &[&message], &[]).await.as_deref(), Ok([SendOutcome::Stored(_)])) {}
         }
     }
 }

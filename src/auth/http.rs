@@ -15,7 +15,8 @@ use uuid::Uuid;
 use super::queries::{self, NewCustomer, NewProvider, NewUser};
 use super::{AccessTokens, Caller, Passwords, RefreshTokenLifetime, password, token};
 use crate::error::{Error, Result, invalid, violates};
-use crate::notifications::{self, NewNotification, NotificationType, Notifier};
+use crate::notifications::{self, NewNotification, NotificationType};
+use crate::outbox::Notifier;
 use crate::state::ApiState;
 use crate::types::{Cents, Role, UserId};
 use crate::web::MessageView;
@@ -163,7 +164,7 @@ async fn register(
     };
     let (login, refresh_token) = open_login(&mut tx, id, now + lifetime.0).await?;
     tx.commit().await?;
-    notifier.tell(created);
+    notifier.publish(created.into_iter().collect());
 
     let access_token = access_tokens.issue(id, user.email.clone(), user.role, Some(login), now)?;
     let user =

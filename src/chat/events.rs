@@ -1,9 +1,10 @@
-//! The payloads of the chat's events: what clients send, and what they are sent.
+//! The chat's events: their names, and the payloads that clients send and receive.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{MessageType, MessageView};
+use crate::realtime::{ClientEvent, ServerEvent};
 use crate::types::{ChatId, MessageId, Timestamp, UserId};
 
 /// `join_chat`
@@ -17,12 +18,22 @@ pub struct JoinChat {
     pub after_seq: Option<i64>,
 }
 
+impl ClientEvent for JoinChat {
+    const NAME: &'static str = "join_chat";
+    type Ack = JoinedChat;
+}
+
 /// `leave_chat`
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LeaveChat {
     /// Which chat.
     pub chat_id: ChatId,
+}
+
+impl ClientEvent for LeaveChat {
+    const NAME: &'static str = "leave_chat";
+    type Ack = LeftChat;
 }
 
 /// `send_message`
@@ -42,6 +53,11 @@ pub struct SendMessage {
     pub client_message_id: Option<String>,
 }
 
+impl ClientEvent for SendMessage {
+    const NAME: &'static str = "send_message";
+    type Ack = MessageAck;
+}
+
 /// `typing`
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -50,6 +66,11 @@ pub struct Typing {
     pub chat_id: ChatId,
     /// Begins, or stops.
     pub is_typing: bool,
+}
+
+impl ClientEvent for Typing {
+    const NAME: &'static str = "typing";
+    type Ack = UserTyping;
 }
 
 /// `mark_read`
@@ -63,14 +84,9 @@ pub struct MarkRead {
     pub seq: Option<i64>,
 }
 
-/// `connected`
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Connected {
-    /// A sentence.
-    pub message: &'static str,
-    /// Who the token belongs to.
-    pub user_id: UserId,
+impl ClientEvent for MarkRead {
+    const NAME: &'static str = "mark_read";
+    type Ack = MessagesRead;
 }
 
 /// `joined_chat`, and the acknowledgement of `join_chat`.
@@ -93,6 +109,10 @@ pub struct JoinedChat {
     pub has_more: Option<bool>,
 }
 
+impl ServerEvent for JoinedChat {
+    const NAME: &'static str = "joined_chat";
+}
+
 /// `left_chat`, and the acknowledgement of `leave_chat`. Also sent when a membership ends or the chat closes.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -103,14 +123,38 @@ pub struct LeftChat {
     pub message: &'static str,
 }
 
+impl ServerEvent for LeftChat {
+    const NAME: &'static str = "left_chat";
+}
+
 /// `user_joined`, `user_left`
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct UserInChat {
+#[schema(as = UserInChat)]
+pub struct UserJoined {
     /// Who.
     pub user_id: UserId,
     /// Which chat.
     pub chat_id: ChatId,
+}
+
+impl ServerEvent for UserJoined {
+    const NAME: &'static str = "user_joined";
+}
+
+/// `user_joined`, `user_left`
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = UserInChat)]
+pub struct UserLeft {
+    /// Who.
+    pub user_id: UserId,
+    /// Which chat.
+    pub chat_id: ChatId,
+}
+
+impl ServerEvent for UserLeft {
+    const NAME: &'static str = "user_left";
 }
 
 /// The acknowledgement of `send_message`: it is committed.
@@ -135,6 +179,10 @@ pub struct NewMessageEvent {
     pub message: MessageView,
 }
 
+impl ServerEvent for NewMessageEvent {
+    const NAME: &'static str = "new_message";
+}
+
 /// `user_typing`, and the acknowledgement of `typing`.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -147,6 +195,10 @@ pub struct UserTyping {
     pub chat_id: ChatId,
 }
 
+impl ServerEvent for UserTyping {
+    const NAME: &'static str = "user_typing";
+}
+
 /// `messages_read`, and the acknowledgement of `mark_read`.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -157,6 +209,10 @@ pub struct MessagesRead {
     pub chat_id: ChatId,
     /// Up to which `seq`: the furthest that this member has ever marked.
     pub seq: i64,
+}
+
+impl ServerEvent for MessagesRead {
+    const NAME: &'static str = "messages_read";
 }
 
 /// `lsm_joined`
@@ -173,6 +229,10 @@ pub struct LsmJoined {
     pub message: &'static str,
 }
 
+impl ServerEvent for LsmJoined {
+    const NAME: &'static str = "lsm_joined";
+}
+
 /// `presence`
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -183,4 +243,8 @@ pub struct PresenceView {
     pub online: bool,
     /// When the user was last seen; null while online.
     pub last_seen: Option<Timestamp>,
+}
+
+impl ServerEvent for PresenceView {
+    const NAME: &'static str = "presence";
 }

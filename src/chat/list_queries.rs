@@ -4,30 +4,19 @@ use super::{MessageType, MessageView};
 use crate::types::{ChatId, CustomerId, JobId, JobStatus, MessageId, ProviderId, Side, Timestamp, UserId};
 use doors::Pooler;
 
-/// A chat as one of its members finds it in a list.
+/// A chat in a member's list.
 #[derive(Debug)]
 pub struct ChatRow {
-    /// Id.
     pub id: ChatId,
-    /// When it began.
     pub created_at: Timestamp,
-    /// Which job it is about.
     pub job_id: JobId,
-    /// Where that job is.
     pub job_status: JobStatus,
-    /// The booked service's name.
     pub service_name: String,
-    /// The booked service's category.
     pub service_category: String,
-    /// Who is booked.
     pub provider_id: ProviderId,
-    /// The name of the business.
     pub business_name: String,
-    /// The provider's user.
     pub provider: PersonRow,
-    /// Who has booked.
     pub customer_id: CustomerId,
-    /// The customer's user.
     pub customer: PersonRow,
     /// The newest message; `None` without any.
     pub last_message: Option<MessageView>,
@@ -38,11 +27,8 @@ pub struct ChatRow {
 /// A user as others see it.
 #[derive(Debug)]
 pub struct PersonRow {
-    /// Id.
     pub id: UserId,
-    /// First name.
     pub first_name: String,
-    /// Last name.
     pub last_name: String,
     /// The URL of a picture.
     pub profile_picture: Option<String>,
@@ -50,8 +36,8 @@ pub struct PersonRow {
     pub last_seen_at: Option<Timestamp>,
 }
 
-/// The chats in which a user is a member on this side and has not left, the most recent activity first: the
-/// last message, or the chat's beginning.
+/// Lists the chats in which a user is a member on this side, the most recent activity first: the last message, or the
+/// creation of the chat.
 ///
 /// # Errors
 /// Those of the database.

@@ -10,7 +10,7 @@ use super::MessageView;
 use super::list_queries::{self, ChatRow, PersonRow};
 use crate::auth::{Customer, Lsm, Provider};
 use crate::error::Result;
-use crate::realtime::connections::Connections;
+use crate::realtime::Connections;
 use crate::state::ApiState;
 use crate::types::{ChatId, CustomerId, JobId, JobStatus, ProviderId, Side, Timestamp, UserId};
 use crate::web::extract::{Json, Query};

@@ -1,22 +1,21 @@
-//! Chats and messages through the pooler, and lines that come with a change of a job.
+//! A chat's history through the pooler, and messages that come with a change of a job.
 
 use super::{MessageType, MessageView};
 use crate::types::{ChatId, MessageId, Side, UserId};
 use doors::{Door, Pooler, Tx};
 
-/// Which part of a chat's history.
+/// A part of a chat's history.
 #[derive(Debug, Clone, Copy)]
 pub struct Window {
-    /// Only messages after this `seq`; then the oldest of them come first.
+    /// Only messages after this `seq`: the oldest of them.
     pub after: Option<i64>,
     /// Only messages before this `seq`.
     pub before: Option<i64>,
-    /// At most so many.
     pub limit: i64,
 }
 
-/// A part of a chat's history, oldest first; without `after`, its newest messages.
-/// `None`: the user is not a member.
+/// Lists a part of a chat's history, oldest first; without `after`, its newest messages.
+/// Returns `None` if the user is not a member.
 ///
 /// # Errors
 /// Those of the database.
@@ -77,8 +76,8 @@ pub async fn list_messages(
     Ok(Some(messages.collect()))
 }
 
-/// Adds a line to an open chat in which the sender is a member, and gives its `seq`; `None`: the chat is closed, or the
-/// sender is not a member. From here to the commit whoever else writes to the chat waits.
+/// Adds a message to an open chat in which the sender is a member. Returns its `seq`, or `None` if the chat is closed or
+/// the sender is not a member. Until the commit, everybody else who writes to the chat waits for its row lock.
 ///
 /// # Errors
 /// Those of the database.

@@ -45,7 +45,7 @@ pub struct MessageView {
     pub created_at: Timestamp,
 }
 
-/// Checks what a client wants to send.
+/// Checks the text of a message from a client.
 ///
 /// # Errors
 /// A sentence that names the field and the rule.
@@ -67,7 +67,7 @@ pub fn check_message(text: &str, message_type: MessageType) -> Result<(), String
     Ok(())
 }
 
-/// Checks the name that a client gives a message.
+/// Checks a `clientMessageId`, the client's own name for a message.
 ///
 /// # Errors
 /// A sentence that names the field and the rule.

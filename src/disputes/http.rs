@@ -13,7 +13,8 @@ use crate::auth::Customer;
 use crate::error::{Error, Result};
 use crate::idempotency::{Keyed, StoredAnswer, once};
 use crate::jobs::{Command, Job, notify};
-use crate::notifications::{NewNotification, NotificationType, Notifier};
+use crate::notifications::{NewNotification, NotificationType};
+use crate::outbox::Notifier;
 use crate::state::ApiState;
 use crate::types::{DisputeId, JobId};
 use crate::web::fields::{Fields, LONG_TEXT};
@@ -56,20 +57,20 @@ async fn dispute(
     who: Customer,
     request: Keyed<DisputeRequest>,
 ) -> Result<StoredAnswer> {
-    let (answer, news) = once(&pooler, who.user_id, request, DisputeRequest::check, async |tx, (id, description)| {
+    let (answer, outbox) = once(&pooler, who.user_id, request, DisputeRequest::check, async |tx, (id, description)| {
         let job = Job::load_for_update(tx, id, who.user_id).await?;
         let transition = job.apply(Command::Dispute, Utc::now())?;
         let dispute_id = queries::insert(tx, id, job.row.parties.lsm_id, &description).await?;
         let dispute_id = dispute_id.ok_or_else(|| {
             Error::Conflict("dispute_open", "this job has an open dispute: your LSM will settle it".into())
         })?;
-        let mut news = job.store(tx, &transition).await?.news;
-        notify(tx, &mut news, notifications_of(dispute_id, &job)).await?;
+        let mut outbox = job.store(tx, &transition).await?.outbox;
+        notify(tx, &mut outbox, notifications_of(dispute_id, &job)).await?;
         let message = "Dispute filed. The local service manager has been notified.";
-        Ok((StatusCode::CREATED, DisputeCreatedView { dispute_id, message }, news))
+        Ok((StatusCode::CREATED, DisputeCreatedView { dispute_id, message }, outbox))
     })
     .await?;
-    notifier.spread(news);
+    notifier.publish(outbox);
     Ok(answer)
 }
 

@@ -75,13 +75,13 @@ pub async fn once<T, C, V: Serialize, N: Default>(
         return Ok((answer, N::default()));
     }
     let checked = check(body)?;
-    let (status, view, news) = effect(&mut tx, checked).await?;
+    let (status, view, outbox) = effect(&mut tx, checked).await?;
     let answer = StoredAnswer { status, body: serde_json::to_string(&view).map_err(anyhow::Error::from)? };
     if let Some(Key { key, .. }) = &key {
         queries::set_answer(&mut tx, user, key, status, &answer.body).await?;
     }
     tx.commit().await?;
-    Ok((answer, news))
+    Ok((answer, outbox))
 }
 
 /// Claims a key for this transaction. Returns the first answer if the request was carried out before.

@@ -11,7 +11,7 @@ use super::transition::{Job, Transition};
 use super::types::Command;
 use crate::auth::Customer;
 use crate::error::Result;
-use crate::notifications::Notifier;
+use crate::outbox::Notifier;
 use crate::state::ApiState;
 use crate::types::{Cents, JobId, OfferId, text_enum};
 use crate::web::extract::{Json, Path};
@@ -81,7 +81,7 @@ async fn act(
     let transition = job.apply(command, Utc::now())?;
     let stored = job.store(&mut tx, &transition).await?;
     tx.commit().await?;
-    notifier.spread(stored.news);
+    notifier.publish(stored.outbox);
     Ok(Json(CustomerActionView::new(action, &transition)))
 }
 

@@ -7,7 +7,8 @@ use super::queries::{self, Event, JobRow, PaymentKind};
 use super::types::{Actor, CUSTOMER, Command, StateChange};
 use crate::chat;
 use crate::error::{Error, Result};
-use crate::notifications::{self, NewNotification, News};
+use crate::notifications::{self, NewNotification};
+use crate::outbox::Outbox;
 use crate::types::{Cents, ChatId, JobId, Party, Side, UserId};
 use doors::{Door, Pooler, Tx};
 
@@ -38,7 +39,7 @@ pub struct Stored {
     /// The offer that was made.
     pub offer: Option<OfferView>,
     /// What is to be published after the commit.
-    pub news: News,
+    pub outbox: Outbox,
 }
 
 impl Job {
@@ -83,7 +84,7 @@ impl Job {
     }
 
     /// Stores a transition: state, audit row, offers, payments, notifications, and the actor's message in the chat.
-    /// Publish [`Stored::news`] after the commit.
+    /// Publish [`Stored::outbox`] after the commit.
     ///
     /// # Errors
     /// 409 the chat of the job is closed.
@@ -92,12 +93,12 @@ impl Job {
         let mut notifications = transition.notifications(self);
         self.store_payments(tx, transition).await?;
         notifications.extend(self.warn_provider(tx, transition).await?);
-        let mut stored = Stored { offer: self.store_offer(tx, transition).await?, news: News::default() };
-        notify(tx, &mut stored.news, notifications).await?;
+        let mut stored = Stored { offer: self.store_offer(tx, transition).await?, outbox: Outbox::default() };
+        notify(tx, &mut stored.outbox, notifications).await?;
         if let Some(chat) = self.row.parties.chat_id {
             // Last, because whoever writes to the chat waits for its row from here to the commit.
-            self.store_message(tx, transition, chat, &mut stored.news).await?;
-            offers::emit(&mut stored.news, chat, self, transition, stored.offer.as_ref());
+            self.store_message(tx, transition, chat, &mut stored.outbox).await?;
+            offers::emit(&mut stored.outbox, chat, self, transition, stored.offer.as_ref());
         }
         Ok(stored)
     }
@@ -181,7 +182,7 @@ impl Job {
         tx: &mut Tx<D>,
         transition: &Transition,
         chat: ChatId,
-        news: &mut News,
+        outbox: &mut Outbox,
     ) -> Result<()> {
         if let (Some(text), Some(sender)) = (transition.chat_message(self), self.actor_id) {
             let side = if self.actor == CUSTOMER { Side::Customer } else { Side::ServiceProvider };
@@ -189,7 +190,7 @@ impl Job {
             if seq.is_none() && !matches!(transition.command, Command::Accept { .. }) {
                 return Err(Error::Conflict("chat_closed", "the chat of this job is closed".into()));
             }
-            news.lines.extend(seq.map(|seq| (chat, seq)));
+            outbox.lines.extend(seq.map(|seq| (chat, seq)));
         }
         if matches!(transition.command, Command::Reject { .. }) {
             chat::job_chats::close(tx, self.row.id, transition.at).await?;
@@ -204,11 +205,11 @@ impl Job {
 /// Those of the database.
 pub async fn notify<D: Door>(
     tx: &mut Tx<D>,
-    news: &mut News,
+    outbox: &mut Outbox,
     notifications: impl IntoIterator<Item = NewNotification>,
 ) -> sqlx::Result<()> {
     for notification in notifications {
-        news.notifications.push(notifications::queries::insert(tx, notification).await?);
+        outbox.notifications.push(notifications::queries::insert(tx, notification).await?);
     }
     Ok(())
 }

@@ -1,14 +1,14 @@
-//! What users are told.
+//! Notifications of users, as rows and over sockets.
 //!
-//! Invariants: a notification is written in the same transaction as its cause, and told to its recipient's
-//! sockets, nobody else's, after the commit; whoever is not its recipient cannot tell it from one that does
-//! not exist.
+//! Invariants: a notification is written in the same transaction as its cause, and emitted after the commit to the
+//! sockets of its recipient and nobody else; whoever is not its recipient cannot distinguish it from one that does not
+//! exist.
 
+mod deliver;
 mod http;
 pub mod queries;
-mod socket;
 mod types;
 
+pub use deliver::{NotificationCreated, deliver};
 pub use http::routes;
-pub use socket::{News, NotificationCreated, Notifier, tell};
 pub use types::{Created, NewNotification, NotificationType, NotificationView};

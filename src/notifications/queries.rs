@@ -43,7 +43,7 @@ pub async fn insert<D: Door>(tx: &mut Tx<D>, new: NewNotification) -> sqlx::Resu
     Ok(Created { notification, total_unread_count: row.total_unread_count })
 }
 
-/// How many unread notifications each of these users has; somebody without any is not in it.
+/// Counts the unread notifications of each of these users; users without any are left out.
 ///
 /// # Errors
 /// Those of the database.
@@ -61,18 +61,14 @@ pub async fn count_unread(direct: &Direct, users: &HashSet<UserId>) -> sqlx::Res
     Ok(rows.into_iter().map(|row| (row.recipient_id, row.unread)).collect())
 }
 
-/// Which of a user's notifications.
+/// Selects some of a user's notifications.
 #[derive(Debug, Clone, Copy)]
 pub struct Filter {
-    /// Only those about this.
     pub kind: Option<NotificationType>,
-    /// Only read ones, or only unread ones.
     pub is_read: Option<bool>,
     /// Only those older than this one.
     pub before: Option<NotificationId>,
-    /// At most so many.
     pub limit: i64,
-    /// Skip so many.
     pub offset: i64,
 }
 
@@ -81,13 +77,13 @@ pub struct Filter {
 pub struct NotificationPage {
     /// Newest first.
     pub notifications: Vec<NotificationView>,
-    /// How many there are of this kind, read or unread as asked for.
+    /// How many match the filter's `kind` and `is_read`.
     pub total: i64,
-    /// How many are unread, of whatever kind.
+    /// How many are unread, of any kind.
     pub unread: i64,
 }
 
-/// A user's notifications, newest first.
+/// Lists a user's notifications, newest first.
 ///
 /// # Errors
 /// Those of the database.
@@ -143,7 +139,7 @@ pub async fn list(pooler: &Pooler, user: UserId, filter: Filter) -> sqlx::Result
     Ok(NotificationPage { notifications: notifications.collect(), total, unread })
 }
 
-/// How many unread notifications a user has.
+/// Counts the unread notifications of a user.
 ///
 /// # Errors
 /// Those of the database.
@@ -156,7 +152,7 @@ pub async fn count_unread_of(pooler: &Pooler, user: UserId) -> sqlx::Result<i64>
     .await
 }
 
-/// One of a user's notifications.
+/// Finds one of a user's notifications.
 ///
 /// # Errors
 /// Those of the database.
@@ -176,8 +172,8 @@ pub async fn find(pooler: &Pooler, id: NotificationId, user: UserId) -> sqlx::Re
     .await
 }
 
-/// Marks one of a user's notifications as read; when it was first read stays.
-/// `None`: this user has no such notification.
+/// Marks one of a user's notifications as read, and keeps the time of the first read.
+/// Returns `None` if this user has no such notification.
 ///
 /// # Errors
 /// Those of the database.
@@ -198,7 +194,7 @@ pub async fn set_read(tx: &mut Tx<Pooler>, id: NotificationId, user: UserId) -> 
     .await
 }
 
-/// Marks all of a user's notifications as read; gives how many were not.
+/// Marks all of a user's notifications as read. Returns how many were unread.
 ///
 /// # Errors
 /// Those of the database.
@@ -212,7 +208,7 @@ pub async fn set_all_read(tx: &mut Tx<Pooler>, user: UserId) -> sqlx::Result<i64
     Ok(changed.rows_affected().cast_signed())
 }
 
-/// Deletes one of a user's notifications. `false`: this user has no such notification.
+/// Deletes one of a user's notifications. Returns `false` if this user has no such notification.
 ///
 /// # Errors
 /// Those of the database.
@@ -223,7 +219,7 @@ pub async fn delete(tx: &mut Tx<Pooler>, id: NotificationId, user: UserId) -> sq
     Ok(deleted.rows_affected() == 1)
 }
 
-/// Deletes all that a user has read; gives how many that were.
+/// Deletes all that a user has read. Returns how many there were.
 ///
 /// # Errors
 /// Those of the database.

@@ -26,9 +26,7 @@ text_enum! {
 /// A notification to be written.
 #[derive(Debug)]
 pub struct NewNotification {
-    /// Whom it is for.
     pub recipient_id: UserId,
-    /// What it is about.
     pub kind: NotificationType,
     /// A few words.
     pub title: Cow<'static, str>,
@@ -63,11 +61,10 @@ pub struct NotificationView {
     pub metadata: serde_json::Value,
 }
 
-/// A written notification, to be told after the commit.
+/// A written notification, to be emitted after the commit.
 #[derive(Debug, Clone)]
-#[must_use = "tell it after the commit"]
+#[must_use = "publish it after the commit"]
 pub struct Created {
-    /// What its recipient sees.
     pub notification: NotificationView,
     /// How many unread notifications the recipient has, this one included.
     pub total_unread_count: i64,

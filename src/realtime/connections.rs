@@ -1,4 +1,4 @@
-//! Who is connected to this process: the sockets of each user, and when a user comes online and goes offline.
+//! The sockets of each user of this process, and when a user comes online and goes offline.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -11,9 +11,10 @@ use socketioxide::socket::Sid;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::reply::ErrorEvent;
-use super::session::{Session, lock};
-use super::{Encoded, emit};
+use super::emit::{EncodedEvent, emit};
+use super::lock;
+use super::refusal::ErrorEvent;
+use super::session::Session;
 use crate::types::UserId;
 
 /// How long a socket may take from asking whether it may connect to being connected.
@@ -22,40 +23,39 @@ const ADMISSION_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a user without a socket still counts as online: reconnecting is not going away.
 const OFFLINE_AFTER: Duration = Duration::from_secs(3);
 
-/// The connected users. Cheap to clone; holds no connection to a database.
+/// The connected users. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Connections(Arc<Mutex<Inner>>);
 
 #[derive(Default)]
 struct Inner {
-    users: HashMap<UserId, Presence>,
-    /// Sockets whose buffer was too full to be told that they are disconnected.
-    ending: Vec<SocketRef>,
-    /// Whose sockets were ended a moment ago, when and why: some may have been admitted before, and come only now.
-    ended: HashMap<UserId, (Instant, End)>,
+    users: HashMap<UserId, UserSockets>,
+    /// Sockets that could not be disconnected yet, because their buffer was full.
+    closing: Vec<SocketRef>,
+    /// Users whose sockets were closed a moment ago, when and why: a socket admitted before may connect only now.
+    closed: HashMap<UserId, (Instant, CloseReason)>,
 }
 
 #[derive(Default)]
-struct Presence {
+struct UserSockets {
     sockets: HashMap<Sid, (SocketRef, Arc<Session>)>,
     /// When the last socket went away.
     left: Option<(Instant, DateTime<Utc>)>,
-    /// Have others been told that the user is online?
-    is_told: bool,
+    /// Whether others know that the user is online.
+    is_announced: bool,
 }
 
 /// A user came online, or went offline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Turn {
-    /// Who.
+pub struct PresenceChange {
     pub user_id: UserId,
     /// When the user was last seen; `None` while online.
     pub last_seen: Option<DateTime<Utc>>,
 }
 
-/// Why sockets are closed by the server: the last thing that they are told.
+/// Why the server closes a socket: the last thing that its client receives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub enum CloseReason {
     /// The access token has expired.
     Expired,
     /// The user has logged out, or the login was revoked.
@@ -66,9 +66,9 @@ pub enum End {
     Flood,
 }
 
-impl End {
-    /// The `error` event that precedes it.
-    fn view(self) -> ErrorEvent {
+impl CloseReason {
+    /// The `error` event that precedes the disconnect.
+    fn event(self) -> ErrorEvent {
         let (code, message) = match self {
             Self::Expired => ("token_expired", "the access token has expired: connect again with a new one"),
             Self::LoggedOut => ("logged_out", "this login has ended: connect again with a new access token"),
@@ -89,91 +89,91 @@ impl Connections {
     /// A socket has connected.
     pub fn add(&self, socket: SocketRef, session: Arc<Session>) {
         let mut inner = lock(&self.0);
-        if let Some(&(at, why)) = inner.ended.get(&session.user_id)
+        if let Some(&(at, why)) = inner.closed.get(&session.user_id)
             && at >= session.began
         {
             drop(inner);
-            self.end_one(why, &socket, &session);
+            self.close_socket(why, &socket, &session);
             return;
         }
-        let presence = inner.users.entry(session.user_id).or_default();
-        presence.left = None;
-        presence.sockets.insert(socket.id, (socket, session));
+        let user = inner.users.entry(session.user_id).or_default();
+        user.left = None;
+        user.sockets.insert(socket.id, (socket, session));
     }
 
     /// A socket has gone.
     pub fn remove(&self, socket: Sid, user: UserId) {
         let mut inner = lock(&self.0);
-        let Some(presence) = inner.users.get_mut(&user) else { return };
-        if presence.sockets.remove(&socket).is_some() && presence.sockets.is_empty() {
-            presence.left = Some((Instant::now(), Utc::now()));
+        let Some(user) = inner.users.get_mut(&user) else { return };
+        if user.sockets.remove(&socket).is_some() && user.sockets.is_empty() {
+            user.left = Some((Instant::now(), Utc::now()));
         }
     }
 
-    /// Is this user online?
+    /// Whether this user is online.
     #[must_use]
     pub fn is_online(&self, user: UserId) -> bool {
         lock(&self.0).users.contains_key(&user)
     }
 
-    /// Users who have a socket now.
+    /// The users who have a socket now.
     #[must_use]
     pub fn connected_users(&self) -> Vec<UserId> {
         let inner = lock(&self.0);
-        inner.users.iter().filter(|(_, presence)| !presence.sockets.is_empty()).map(|(user, _)| *user).collect()
+        inner.users.iter().filter(|(_, user)| !user.sockets.is_empty()).map(|(id, _)| *id).collect()
     }
 
-    /// Has this user a socket now?
+    /// Whether this user has a socket now.
     #[must_use]
     pub fn is_connected(&self, user: UserId) -> bool {
-        lock(&self.0).users.get(&user).is_some_and(|presence| !presence.sockets.is_empty())
+        lock(&self.0).users.get(&user).is_some_and(|user| !user.sockets.is_empty())
     }
 
     /// Emits to every socket of a user. One whose buffer is full misses it.
-    pub fn tell(&self, user: UserId, event: &str, payload: &Encoded) {
+    pub fn emit(&self, user: UserId, event: &EncodedEvent) {
         let inner = lock(&self.0);
-        for (socket, session) in inner.users.get(&user).into_iter().flat_map(|presence| presence.sockets.values()) {
+        for (socket, session) in inner.users.get(&user).into_iter().flat_map(|user| user.sockets.values()) {
             if !session.has_ended() {
-                emit(socket, event, payload);
+                emit(socket, event);
             }
         }
     }
 
     /// Closes every socket of a user.
-    pub fn end(&self, user: UserId, why: End) {
-        lock(&self.0).ended.insert(user, (Instant::now(), why));
-        self.end_where(why, |session| session.user_id == user);
+    pub fn close_user(&self, user: UserId, why: CloseReason) {
+        lock(&self.0).closed.insert(user, (Instant::now(), why));
+        self.close_where(why, |session| session.user_id == user);
     }
 
-    /// Closes the sockets that are picked. JavaScript clients do not come back by themselves from this, and must
-    /// not: they need another token.
-    pub fn end_where(&self, why: End, is_picked: impl Fn(&Session) -> bool) {
+    /// Closes the sockets that are picked. JavaScript clients do not reconnect by themselves after this, and must not:
+    /// they need another token.
+    pub fn close_where(&self, why: CloseReason, is_picked: impl Fn(&Session) -> bool) {
         let inner = lock(&self.0);
-        let sockets = inner.users.values().flat_map(|presence| presence.sockets.values());
+        let sockets = inner.users.values().flat_map(|user| user.sockets.values());
         let picked: Vec<_> = sockets.filter(|(_, session)| is_picked(session)).cloned().collect();
         drop(inner);
         for (socket, session) in &picked {
-            self.end_one(why, socket, session);
+            self.close_socket(why, socket, session);
         }
     }
 
     /// Closes one socket.
-    pub fn end_one(&self, why: End, socket: &SocketRef, session: &Session) {
+    pub fn close_socket(&self, why: CloseReason, socket: &SocketRef, session: &Session) {
         if !session.has_ended() {
             session.end();
-            emit(socket, "error", &Encoded::new(&why.view()));
+            emit(socket, &EncodedEvent::new(&why.event()));
             self.disconnect(vec![socket.clone()]);
         }
     }
 
-    /// Closes the sockets whose token has expired, and tries again with those that could not be told so far.
-    pub fn end_expired(&self, now: DateTime<Utc>) {
-        self.end_where(End::Expired, |session| session.expires_at <= now);
+    /// Closes the sockets whose token has expired, and retries those that could not be disconnected so far.
+    pub fn close_expired(&self, now: DateTime<Utc>) {
+        self.close_where(CloseReason::Expired, |session| session.expires_at <= now);
         let mut inner = lock(&self.0);
-        inner.ended.retain(|_, (at, _)| at.elapsed() < ADMISSION_TIMEOUT);
-        let ending = std::mem::take(&mut inner.ending);
+        inner.closed.retain(|_, (at, _)| at.elapsed() < ADMISSION_TIMEOUT);
+        let closing = std::mem::take(&mut inner.closing);
         drop(inner);
-        self.disconnect(ending);
+        self.disconnect(closing);
     }
 
     fn disconnect(&self, sockets: Vec<SocketRef>) {
@@ -183,31 +183,31 @@ impl Connections {
         });
         let full: Vec<_> = full.collect();
         if !full.is_empty() {
-            lock(&self.0).ending.extend(full);
+            lock(&self.0).closing.extend(full);
         }
     }
 
-    /// Who has come online, or gone offline for good, since the last call.
+    /// Returns who has come online, or gone offline for good, since the last call.
     #[must_use]
-    pub fn take_turns(&self) -> Vec<Turn> {
+    pub fn take_presence_changes(&self) -> Vec<PresenceChange> {
         let now = Instant::now();
-        let mut turns = Vec::new();
-        lock(&self.0).users.retain(|&user_id, presence| match presence.left {
+        let mut changes = Vec::new();
+        lock(&self.0).users.retain(|&user_id, user| match user.left {
             Some((left, last_seen)) if now - left >= OFFLINE_AFTER => {
-                if presence.is_told {
-                    turns.push(Turn { user_id, last_seen: Some(last_seen) });
+                if user.is_announced {
+                    changes.push(PresenceChange { user_id, last_seen: Some(last_seen) });
                 }
                 false
             }
             Some(_) => true,
             None => {
-                if !std::mem::replace(&mut presence.is_told, true) {
-                    turns.push(Turn { user_id, last_seen: None });
+                if !std::mem::replace(&mut user.is_announced, true) {
+                    changes.push(PresenceChange { user_id, last_seen: None });
                 }
                 true
             }
         });
-        turns
+        changes
     }
 
     /// The users and logins of all sockets, to be checked against the database.
@@ -217,7 +217,7 @@ impl Connections {
         let mut logins: Vec<_> = inner
             .users
             .values()
-            .flat_map(|presence| presence.sockets.values())
+            .flat_map(|user| user.sockets.values())
             .map(|(_, session)| (session.user_id, session.login))
             .collect();
         logins.sort_unstable();

@@ -5,29 +5,26 @@ use std::sync::Arc;
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
-use super::connections::End;
-use super::reply::{Refusal, Reply};
-use crate::state::SocketState;
+use super::refusal::Refusal;
 use crate::types::UserId;
 
 /// Events per second in the long run, and at once: far above any client's need, so that only floods meet it.
 const EVENTS_PER_S: NonZeroU32 = NonZeroU32::new(1000).unwrap();
 const EVENTS_AT_ONCE: NonZeroU32 = NonZeroU32::new(5000).unwrap();
 
-/// Refused events per second, and at once, before the connection is closed: answering them costs too.
+/// Refused events per second, and at once, before the connection is closed: refusing costs something too.
 const REFUSALS_PER_S: NonZeroU32 = NonZeroU32::new(100).unwrap();
 const REFUSALS_AT_ONCE: NonZeroU32 = NonZeroU32::new(2000).unwrap();
 
-/// Bytes of history per second, and at once, in KiB: what a client asks for and does not read is kept for it.
+/// Bytes of history per second, and at once, in KiB: a page that its client does not read stays in memory.
 const PAGES_KIB_PER_S: NonZeroU32 = NonZeroU32::new(4 * 1024).unwrap();
 const PAGES_KIB_AT_ONCE: NonZeroU32 = NonZeroU32::new(32 * 1024).unwrap();
 
-/// What becomes of an event.
+/// What the limits say about an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is heard.
     Allowed,
-    /// It is refused.
+    /// The event is refused.
     TooMany,
     /// Its connection is closed.
     Flood,
@@ -80,24 +77,6 @@ impl Limits {
             limiter.retain_recent();
             limiter.shrink_to_fit();
         }
-    }
-}
-
-impl SocketState {
-    /// Returns the reply of an event that is to be handled. The others are answered here, unless their session has ended.
-    #[must_use]
-    pub fn hear(&self, event: &str, reply: Reply) -> Option<Reply> {
-        if reply.session().has_ended() {
-            return None;
-        }
-        match self.limits.count(reply.session().user_id) {
-            Verdict::Allowed => return Some(reply),
-            Verdict::TooMany => reply.refuse(event, &Refusal::Overloaded),
-            Verdict::Flood => {
-                self.connections.end_one(End::Flood, reply.socket(), reply.session());
-            }
-        }
-        None
     }
 }
 

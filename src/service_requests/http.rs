@@ -11,7 +11,8 @@ use super::ServiceRequestStatus;
 use super::queries::{self, CustomerRequest, ProviderRequest, RequestedRow};
 use crate::auth::{Customer, Provider};
 use crate::error::{Error, Result};
-use crate::notifications::{self, NewNotification, News, NotificationType, Notifier};
+use crate::notifications::{self, NewNotification, NotificationType};
+use crate::outbox::{Notifier, Outbox};
 use crate::state::ApiState;
 use crate::types::{ServiceRequestId, Timestamp};
 use crate::web::extract::Json;
@@ -89,9 +90,9 @@ async fn request_service(
     let mut tx = pooler.write().await?;
     let requested =
         queries::insert_of_customer(&mut tx, who.user_id, &request).await?.ok_or(Error::NotFound("customer"))?;
-    let news = notify(&mut tx, &requested, &request.keyword).await?;
+    let outbox = notify(&mut tx, &requested, &request.keyword).await?;
     tx.commit().await?;
-    notifier.spread(news);
+    notifier.publish(outbox);
     let message = "Service request submitted successfully";
     Ok(Json(ServiceRequestedView { message, request_id: requested.id }))
 }
@@ -147,16 +148,16 @@ async fn request_new_service(
     let mut tx = pooler.write().await?;
     let requested =
         queries::insert_of_provider(&mut tx, who.user_id, &request).await?.ok_or(Error::NotFound("provider"))?;
-    let news = notify(&mut tx, &requested, &request.service_name).await?;
+    let outbox = notify(&mut tx, &requested, &request.service_name).await?;
     tx.commit().await?;
-    notifier.spread(news);
+    notifier.publish(outbox);
     let message = "Service request submitted successfully. Your LSM has been notified.";
     Ok((StatusCode::CREATED, Json(ServiceRequestedView { message, request_id: requested.id })))
 }
 
 /// Notifies the LSM whom the request goes to, if there is one.
-async fn notify(tx: &mut Tx<Pooler>, requested: &RequestedRow, service: &str) -> sqlx::Result<News> {
-    let mut news = News::default();
+async fn notify(tx: &mut Tx<Pooler>, requested: &RequestedRow, service: &str) -> sqlx::Result<Outbox> {
+    let mut outbox = Outbox::default();
     if let Some(recipient_id) = requested.lsm_user_id {
         let notification = NewNotification {
             recipient_id,
@@ -165,9 +166,9 @@ async fn notify(tx: &mut Tx<Pooler>, requested: &RequestedRow, service: &str) ->
             message: format!("{} asks for the service {service}", requested.name),
             metadata: serde_json::json!({"requestId": requested.id}),
         };
-        news.notifications.push(notifications::queries::insert(tx, notification).await?);
+        outbox.notifications.push(notifications::queries::insert(tx, notification).await?);
     }
-    Ok(news)
+    Ok(outbox)
 }
 
 /// A request as the provider who made it sees it.

@@ -21,7 +21,7 @@ use testing::{Stack, lasting_port};
 
 use crate::harness::{JWT_SECRET, PATIENCE, Server, environment};
 use crate::reader::{Counts, Ended, Reader};
-use crate::wire::{Failure, Wire, nowhere};
+use crate::socket_io::{Client, Failure, nowhere};
 
 const CHATS: usize = 20;
 const SENDERS_PER_CHAT: usize = 5;
@@ -182,16 +182,16 @@ struct Sender {
 impl Sender {
     async fn send_until(mut self, stop: CancellationToken, tally: Arc<Tally>) -> Vec<Ack> {
         let mut acks: Vec<Ack> = Vec::new();
-        let mut wire = None;
+        let mut client = None;
         while !stop.is_cancelled() {
             let name = format!("message {}", acks.len());
-            let (id, seq) = self.send(&name, &mut wire, &tally).await;
+            let (id, seq) = self.send(&name, &mut client, &tally).await;
             tally.acked.fetch_add(1, Ordering::Relaxed);
             acks.push((self.chat_id.clone(), name, id, seq));
             // Whoever missed the acknowledgement gets the same again.
             if self.rng.random_ratio(1, 16) {
                 let (chat_id, name, id, seq) = &acks[self.rng.random_range(0..acks.len())];
-                let again = self.send(name, &mut wire, &tally).await;
+                let again = self.send(name, &mut client, &tally).await;
                 assert_eq!((id, seq), (&again.0, &again.1), "{name} in {chat_id} again");
                 tally.repeated.fetch_add(1, Ordering::Relaxed);
             }
@@ -200,15 +200,15 @@ impl Sender {
         acks
     }
 
-    async fn send(&mut self, name: &str, wire: &mut Option<Wire>, tally: &Tally) -> (String, i64) {
+    async fn send(&mut self, name: &str, client: &mut Option<Client>, tally: &Tally) -> (String, i64) {
         let message = json!({"chatId": self.chat_id, "message": name, "clientMessageId": name});
         let mut is_first = true;
         loop {
-            let Some(open) = wire else {
-                match Wire::connect(self.port, &self.token, nowhere()).await {
+            let Some(open) = client else {
+                match Client::connect(self.port, &self.token, nowhere()).await {
                     Ok(new) => {
                         tally.connections.fetch_add(1, Ordering::Relaxed);
-                        *wire = Some(new);
+                        *client = Some(new);
                     }
                     Err(Failure::Lost | Failure::Refused(_)) => self.nap(50..250).await,
                 }
@@ -219,7 +219,7 @@ impl Sender {
             }
             let Ok(Ok(answer)) = tokio::time::timeout(ANSWER_TIMEOUT, open.ask("send_message", &message)).await else {
                 tally.unanswered.fetch_add(1, Ordering::Relaxed);
-                *wire = None;
+                *client = None;
                 continue;
             };
             if let (Some(id), Some(seq)) = (answer["id"].as_str(), answer["seq"].as_i64()) {

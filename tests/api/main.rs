@@ -46,5 +46,5 @@ mod story;
 mod chats;
 #[path = "../support/reader.rs"]
 mod reader;
-#[path = "../support/wire.rs"]
-mod wire;
+#[path = "../support/socket_io.rs"]
+mod socket_io;

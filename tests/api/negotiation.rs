@@ -4,7 +4,7 @@ use chrono::{Duration, Utc};
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Provider, User, World};
-use crate::wire::{Wire, nowhere};
+use crate::socket_io::{Client, nowhere};
 
 struct Scene {
     world: World,
@@ -384,8 +384,8 @@ async fn an_offer_ends_with_its_job_and_belongs_to_its_chat() {
 async fn offers_of_every_door_are_the_same_rows() {
     let scene = Scene::start().await;
     let Scene { world, customer, provider: Provider { user: provider, .. }, job, .. } = &scene;
-    let wire = Wire::connect(world.server.port, &customer.token, nowhere()).await.expect("a connection");
-    let ask = async |event: &str, payload: Value| wire.ask(event, &payload).await.expect("an answer");
+    let client = Client::connect(world.server.port, &customer.token, nowhere()).await.expect("a connection");
+    let ask = async |event: &str, payload: Value| client.ask(event, &payload).await.expect("an answer");
 
     let by_socket =
         ask("send_negotiation_offer", json!({"jobId": job, "proposed_price": 80, "notes": "By socket"})).await;

@@ -12,7 +12,7 @@ use crate::chats::{self, Chat};
 use testing::Stack;
 
 use crate::harness::{JWT_SECRET, PATIENCE, Server, environment};
-use crate::wire::{Wire, nowhere};
+use crate::socket_io::{Client, nowhere};
 
 const SENDERS: usize = 20;
 const SEND_EVERY: Duration = Duration::from_millis(100);
@@ -106,7 +106,7 @@ async fn pause_of_postgres_is_answered_and_survived() {
 
 /// Sends in time with the clock, whether or not earlier sends are answered.
 async fn send(number: usize, port: u16, chat: Chat, stop: CancellationToken) -> Vec<Sent> {
-    let wire = Wire::connect(port, &chat.members[0].token, nowhere()).await.expect("a connection");
+    let client = Client::connect(port, &chat.members[0].token, nowhere()).await.expect("a connection");
     let mut answers = JoinSet::new();
     let mut clock = interval(SEND_EVERY);
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -116,7 +116,7 @@ async fn send(number: usize, port: u16, chat: Chat, stop: CancellationToken) -> 
             () = stop.cancelled() => break,
         }
         let name = format!("{number}-{n}");
-        let asked = wire.ask("send_message", &json!({"chatId": chat.id, "message": name, "clientMessageId": name}));
+        let asked = client.ask("send_message", &json!({"chatId": chat.id, "message": name, "clientMessageId": name}));
         answers.spawn(async move {
             let at = Instant::now();
             let answer = timeout(ANSWER_TIMEOUT, asked).await.ok().and_then(Result::ok);

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use crate::chats;
 use crate::harness::{JWT_SECRET, PASSWORD, PATIENCE, Server, User, World, environment};
-use crate::wire::{Event, Wire};
+use crate::socket_io::{Client, Event};
 
 const SNAPSHOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/asyncapi.json");
 
@@ -18,7 +18,7 @@ const SNAPSHOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/asyncapi.json");
 /// `make openapi` writes it anew.
 #[test]
 fn docs_snapshot_of_the_events() {
-    let now = format!("{:#}\n", stm_backend::realtime::asyncapi::document());
+    let now = format!("{:#}\n", stm_backend::sockets::asyncapi::document());
     if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
         std::fs::write(SNAPSHOT, &now).expect("asyncapi.json");
     }
@@ -101,13 +101,13 @@ async fn floods_and_nonsense_harm_nobody_else() {
     passes(&world, "floods.mjs", arguments).await;
 }
 
-async fn connect(server: &Server, user: &User) -> (Wire, mpsc::Receiver<Event>) {
+async fn connect(server: &Server, user: &User) -> (Client, mpsc::Receiver<Event>) {
     let (events, incoming) = mpsc::channel(64);
-    (Wire::connect(server.port, &user.token, events).await.expect("a connection"), incoming)
+    (Client::connect(server.port, &user.token, events).await.expect("a connection"), incoming)
 }
 
-async fn ask(wire: &Wire, event: &str, payload: Value) -> Value {
-    let answer = wire.ask(event, &payload).await.expect("an answer");
+async fn ask(client: &Client, event: &str, payload: Value) -> Value {
+    let answer = client.ask(event, &payload).await.expect("an answer");
     assert!(answer["error"].is_null(), "{event}: {answer}");
     answer
 }
@@ -129,12 +129,13 @@ async fn next_seqs(incoming: &mut mpsc::Receiver<Event>, count: usize) -> Vec<i6
 async fn who_was_there_when_the_process_was_killed_is_given_what_was_missed() {
     let world = World::start().await;
     let (customer, provider, chat) = pair(&world).await;
-    let say = async |wire: &Wire, text: &str| ask(wire, "send_message", json!({"chatId": chat, "message": text})).await;
+    let say =
+        async |client: &Client, text: &str| ask(client, "send_message", json!({"chatId": chat, "message": text})).await;
     {
         let (customers, mut heard) = connect(&world.server, &customer).await;
         let (providers, _) = connect(&world.server, &provider).await;
-        for wire in [&customers, &providers] {
-            ask(wire, "join_chat", json!({"chatId": chat})).await;
+        for client in [&customers, &providers] {
+            ask(client, "join_chat", json!({"chatId": chat})).await;
         }
         say(&providers, "before").await;
         assert_eq!(next_seqs(&mut heard, 1).await, [2]);
@@ -169,8 +170,8 @@ async fn a_gap_is_filled_from_the_database() {
     let (customer, provider, chat) = pair(&world).await;
     let (customers, mut heard) = connect(&world.server, &customer).await;
     let (providers, mut own) = connect(&world.server, &provider).await;
-    for wire in [&customers, &providers] {
-        ask(wire, "join_chat", json!({"chatId": chat})).await;
+    for client in [&customers, &providers] {
+        ask(client, "join_chat", json!({"chatId": chat})).await;
     }
     world
         .sql(&format!(
@@ -215,13 +216,13 @@ async fn many_who_dropped_out_are_fed_side_by_side() {
             .await;
     }
     let (events, _) = mpsc::channel(64);
-    let sender = Wire::connect(world.server.port, &chat.members[MEMBERS].token, events).await.expect("a connection");
+    let sender = Client::connect(world.server.port, &chat.members[MEMBERS].token, events).await.expect("a connection");
     let join = json!({"chatId": chat.id});
     let fed = chat.members[..MEMBERS].iter().enumerate().map(async |(number, member)| {
         let (events, mut incoming) = mpsc::channel(64);
-        let wire = Wire::connect(world.server.port, &member.token, events).await.expect("a connection");
+        let client = Client::connect(world.server.port, &member.token, events).await.expect("a connection");
         let expected = missed_from(number) + 1..=HISTORY + 50;
-        let joining = futures_util::future::join_all([(); 2].map(|()| wire.ask("join_chat", &join)));
+        let joining = futures_util::future::join_all([(); 2].map(|()| client.ask("join_chat", &join)));
         let (joined, seqs) = tokio::join!(joining, next_seqs(&mut incoming, expected.clone().count()));
         assert!(seqs.iter().copied().eq(expected), "member {number}: {seqs:?}");
         for joined in joined {

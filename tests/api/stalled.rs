@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::chats::{self, Chat};
 use crate::harness::{Database, JWT_SECRET, PATIENCE, Server, environment};
 use crate::reader::Reader;
-use crate::wire::{Event, Wire, nowhere};
+use crate::socket_io::{Client, Event, nowhere};
 
 /// How many messages each of the two others sends.
 const MESSAGES_EACH: usize = 1500;
@@ -28,7 +28,7 @@ struct Room {
     server: Server,
     _database: Database,
     chat: Chat,
-    stalled: Wire,
+    stalled: Client,
 }
 
 impl Room {
@@ -41,8 +41,9 @@ impl Room {
         let server = Server::start(&environment(&database, more));
         let chat = chats::create(&mut database.session().await, JWT_SECRET, 1, 3).await.remove(0);
         let token = &chat.members[2].token;
-        let stalled =
-            Wire::connect_with(server.port, token, nowhere(), Some(RECEIVE_BUFFER_BYTES)).await.expect("a connection");
+        let stalled = Client::connect_with(server.port, token, nowhere(), Some(RECEIVE_BUFFER_BYTES))
+            .await
+            .expect("a connection");
         join(&stalled, &chat).await;
         stalled.stall().await;
         Self { server, _database: database, chat, stalled }
@@ -58,12 +59,12 @@ impl Room {
         assert!(all.into_iter().eq(1..=2 * MESSAGES_EACH as u64), "seq without a gap");
     }
 
-    async fn member(&self, index: usize) -> (Wire, mpsc::Receiver<Event>) {
+    async fn member(&self, index: usize) -> (Client, mpsc::Receiver<Event>) {
         let (events, incoming) = mpsc::channel(64);
         let token = &self.chat.members[index].token;
-        let wire = Wire::connect(self.server.port, token, events).await.expect("a connection");
-        join(&wire, &self.chat).await;
-        (wire, incoming)
+        let client = Client::connect(self.server.port, token, events).await.expect("a connection");
+        join(&client, &self.chat).await;
+        (client, incoming)
     }
 
     fn resident_kib(&self) -> u64 {
@@ -92,15 +93,16 @@ struct Talk {
     heard: Vec<u64>,
 }
 
-async fn join(wire: &Wire, chat: &Chat) {
-    let joined = wire.ask("join_chat", &json!({"chatId": chat.id, "afterSeq": 0})).await.expect("an answer");
+async fn join(client: &Client, chat: &Chat) {
+    let joined = client.ask("join_chat", &json!({"chatId": chat.id, "afterSeq": 0})).await.expect("an answer");
     assert_eq!(joined["chatId"], json!(chat.id), "{joined}");
 }
 
-async fn converse((wire, mut incoming): (Wire, mpsc::Receiver<Event>), chat: &Chat) -> Talk {
+async fn converse((client, mut incoming): (Client, mpsc::Receiver<Event>), chat: &Chat) -> Talk {
     let text = "x".repeat(MESSAGE_BYTES);
     let speaking = async {
-        let asked = (0..MESSAGES_EACH).map(|_| wire.ask("send_message", &json!({"chatId": chat.id, "message": text})));
+        let asked =
+            (0..MESSAGES_EACH).map(|_| client.ask("send_message", &json!({"chatId": chat.id, "message": text})));
         let acks = futures_util::stream::iter(asked).buffered(16);
         acks.map(|ack| ack.expect("an answer")["seq"].as_u64().expect("a seq")).collect().await
     };

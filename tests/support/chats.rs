@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use stm_backend::auth::AccessTokens;
 use stm_backend::types::{Role, UserId};
 
-/// How long the tokens are good.
+/// The lifetime of the tokens.
 const TOKENS_EXPIRE_IN: Duration = Duration::from_secs(3600);
 
 /// An empty chat.

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::wire::{Event, Failure, Wire};
+use crate::socket_io::{Client, Event, Failure};
 
 /// How long a join may take before the connection is given up.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(15);
@@ -32,7 +32,7 @@ pub struct Reader {
     pub counts: Counts,
 }
 
-/// How it went.
+/// What a reader has seen.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Counts {
     pub connections: usize,
@@ -46,7 +46,7 @@ pub struct Counts {
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// Told to stop, and nothing is missing.
+    /// Asked to stop, and nothing is missing.
     Complete,
     /// By the reader itself, at its time to leave.
     Left,
@@ -69,35 +69,35 @@ impl Reader {
         Self { port, token: token.to_owned(), chat_id: chat_id.to_owned(), ..Self::default() }
     }
 
-    /// Reads, on as many connections as it takes, until told to stop and nothing is missing.
+    /// Reads, on as many connections as it takes, until asked to stop and nothing is missing.
     pub async fn read_until(&mut self, stop: &CancellationToken) {
         while self.read(stop, None).await != Ended::Complete {
             sleep(AGAIN_AFTER).await;
         }
     }
 
-    /// Connects, catches up and reads: until told to stop and nothing is missing, until it is time to leave, or
+    /// Connects, catches up and reads: until asked to stop and nothing is missing, until it is time to leave, or
     /// until the connection is lost.
     pub async fn read(&mut self, stop: &CancellationToken, leave_at: Option<Instant>) -> Ended {
         // As many as come while a page is applied. Nobody else receives, so the connection waits for us.
         let (events, incoming) = mpsc::channel(64);
-        let Ok(wire) = Wire::connect(self.port, &self.token, events).await else { return Ended::Lost };
+        let Ok(client) = Client::connect(self.port, &self.token, events).await else { return Ended::Lost };
         self.counts.connections += 1;
         let mut heard = Heard::default();
-        let ended = self.listen(&wire, incoming, &mut heard, stop, leave_at).await;
+        let ended = self.listen(&client, incoming, &mut heard, stop, leave_at).await;
         self.judge(heard);
         ended.unwrap_or(Ended::Lost)
     }
 
     async fn listen(
         &mut self,
-        wire: &Wire,
+        client: &Client,
         mut incoming: mpsc::Receiver<Event>,
         heard: &mut Heard,
         stop: &CancellationToken,
         leave_at: Option<Instant>,
     ) -> Result<Ended, Failure> {
-        let mut joining = Some(Box::pin(self.join(wire, Duration::ZERO)));
+        let mut joining = Some(Box::pin(self.join(client, Duration::ZERO)));
         // Something that was not the next one has come, or a last look is due.
         let mut join_again = false;
         let mut is_last_look = false;
@@ -111,14 +111,14 @@ impl Reader {
                         if code != "unavailable" && code != "overloaded" {
                             self.faults.push(format!("join_chat: {answer}"));
                         }
-                        joining = Some(Box::pin(self.join(wire, AGAIN_AFTER)));
+                        joining = Some(Box::pin(self.join(client, AGAIN_AFTER)));
                         continue;
                     }
                     heard.answers.push(self.apply_page(&answer));
                     let is_behind = self.history.len() < usize::try_from(answer["lastSeq"].as_u64().unwrap_or(0)).expect("a count");
                     if answer["hasMore"] == true || is_behind || join_again {
                         join_again = false;
-                        joining = Some(Box::pin(self.join(wire, Duration::ZERO)));
+                        joining = Some(Box::pin(self.join(client, Duration::ZERO)));
                     } else if is_last_look {
                         return Ok(Ended::Complete);
                     }
@@ -148,21 +148,21 @@ impl Reader {
             }
             if join_again && joining.is_none() {
                 join_again = false;
-                joining = Some(Box::pin(self.join(wire, Duration::ZERO)));
+                joining = Some(Box::pin(self.join(client, Duration::ZERO)));
             }
         }
     }
 
-    fn join(&mut self, wire: &Wire, after: Duration) -> impl Future<Output = Result<Value, Failure>> + use<> {
+    fn join(&mut self, client: &Client, after: Duration) -> impl Future<Output = Result<Value, Failure>> + use<> {
         self.counts.joins += 1;
-        let asked = wire.ask("join_chat", &json!({"chatId": self.chat_id, "afterSeq": self.history.len()}));
+        let asked = client.ask("join_chat", &json!({"chatId": self.chat_id, "afterSeq": self.history.len()}));
         async move {
             sleep(after).await;
             timeout(JOIN_TIMEOUT, asked).await.unwrap_or(Err(Failure::Lost))
         }
     }
 
-    /// Applies what a join brought; gives the ids.
+    /// Applies what a join brought. Returns the ids.
     fn apply_page(&mut self, page: &Value) -> Vec<String> {
         let Some(messages) = page["messages"].as_array() else {
             self.faults.push(format!("an answer to join_chat without messages: {page}"));
@@ -180,7 +180,7 @@ impl Reader {
         messages.iter().map(id_of).collect()
     }
 
-    /// Applies a message if it is the next one, drops it if it is not new; `false` if some before it are missing.
+    /// Applies a message if it is the next one, and drops it if it is not new. Returns `false` if some before it are missing.
     fn apply(&mut self, message: &Value) -> bool {
         let (seq, id) = (seq_of(message), id_of(message));
         match self.history.get(seq - 1) {

@@ -13,7 +13,8 @@ use crate::chat::job_chats;
 use crate::disputes::DisputeStatus;
 use crate::error::{Error, Result};
 use crate::jobs::{Action, Event, insert_event, notify};
-use crate::notifications::{NewNotification, News, NotificationType, Notifier};
+use crate::notifications::{NewNotification, NotificationType};
+use crate::outbox::{Notifier, Outbox};
 use crate::state::ApiState;
 use crate::types::{Cents, ChatId, DisputeId, JobId, JobStatus, ProviderId, Timestamp};
 use crate::web::MessageView;
@@ -194,13 +195,13 @@ async fn resolve(
         at: Utc::now(),
     };
     insert_event(&mut tx, dispute.job_status, &event).await?;
-    let mut news = News::default();
-    notify(&mut tx, &mut news, notifications_of(id, &dispute, &notes)).await?;
+    let mut outbox = Outbox::default();
+    notify(&mut tx, &mut outbox, notifications_of(id, &dispute, &notes)).await?;
     if let Some(chat) = dispute.chat_id {
         job_chats::remove_lsms(&mut tx, chat).await?;
     }
     tx.commit().await?;
-    notifier.spread(news);
+    notifier.publish(outbox);
     Ok(Json(MessageView::new("Dispute resolved")))
 }
 

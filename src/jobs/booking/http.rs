@@ -15,7 +15,8 @@ use crate::chat::job_chats::{self, OpenedChat};
 use crate::error::{Error, Result};
 use crate::idempotency::{Keyed, StoredAnswer, once};
 use crate::jobs::transition::notify;
-use crate::notifications::{NewNotification, News, NotificationType, Notifier};
+use crate::notifications::{NewNotification, NotificationType};
+use crate::outbox::{Notifier, Outbox};
 use crate::state::ApiState;
 use crate::types::{Cents, ChatId, JobId, JobStatus, ProviderId, ServiceId, Timestamp, UserId};
 use crate::web::dates::parse_appointment;
@@ -110,9 +111,9 @@ async fn create(
     request: Keyed<CreateRequest>,
 ) -> Result<StoredAnswer> {
     let check = |request: CreateRequest| request.check(Utc::now());
-    let (answer, news) =
+    let (answer, outbox) =
         once(&pooler, who.user_id, request, check, async |tx, booking| book(tx, who, booking).await).await?;
-    notifier.spread(news);
+    notifier.publish(outbox);
     Ok(answer)
 }
 
@@ -132,7 +133,7 @@ async fn booking(
     create(pooler, notifier, who, request).await
 }
 
-async fn book(tx: &mut Tx<Pooler>, who: Customer, booking: Booking) -> Result<(StatusCode, CreatedView, News)> {
+async fn book(tx: &mut Tx<Pooler>, who: Customer, booking: Booking) -> Result<(StatusCode, CreatedView, Outbox)> {
     let customer = queries::lock_customer(tx, who.user_id).await?.ok_or(Error::NotFound("customer"))?;
     if customer.is_banned {
         return Err(Error::Forbidden("banned", "this account is banned"));
@@ -153,9 +154,9 @@ async fn book(tx: &mut Tx<Pooler>, who: Customer, booking: Booking) -> Result<(S
         answers: &booking.answers,
     };
     let chat = open_chat(tx, job.id, &first, (who.user_id, &customer.name), &provider).await?;
-    let mut news = News::default();
+    let mut outbox = Outbox::default();
     let requested = new_request(provider.user_id, &customer.name, &provider.service_name, job.id, chat.id);
-    notify(tx, &mut news, [requested]).await?;
+    notify(tx, &mut outbox, [requested]).await?;
 
     let view = CreatedView {
         job: JobCreatedView {
@@ -170,7 +171,7 @@ async fn book(tx: &mut Tx<Pooler>, who: Customer, booking: Booking) -> Result<(S
         chat: ChatCreatedView { id: chat.id, created_at: chat.created_at.into() },
         message: "Job request created successfully. The service provider has been notified.",
     };
-    Ok((StatusCode::CREATED, view, news))
+    Ok((StatusCode::CREATED, view, outbox))
 }
 
 /// Opens the chat of a job with a provider. The customer is its user and name.

@@ -9,7 +9,7 @@ use super::types::{
 use crate::error::Result;
 use crate::jobs::transition::{Job, Transition};
 use crate::jobs::types::Command;
-use crate::notifications::News;
+use crate::outbox::Outbox;
 use crate::types::{ChatId, UserId};
 use doors::{Door, Tx};
 
@@ -22,12 +22,12 @@ pub async fn send<D: Door>(
     user: UserId,
     offer: NewOffer,
     now: DateTime<Utc>,
-) -> Result<(OfferSentView, News)> {
+) -> Result<(OfferSentView, Outbox)> {
     let job = Job::load_for_update(tx, offer.job, user).await?;
     let transition = job.apply(Command::SendOffer { proposal: offer.proposal }, now)?;
     let stored = job.store(tx, &transition).await?;
     let offer = stored.offer.ok_or_else(no_chat)?;
-    Ok((OfferSentView { success: true, message: "Offer sent successfully", offer }, stored.news))
+    Ok((OfferSentView { success: true, message: "Offer sent successfully", offer }, stored.outbox))
 }
 
 /// Answers the other party's offer.
@@ -39,7 +39,7 @@ pub async fn respond<D: Door>(
     user: UserId,
     response: Response,
     now: DateTime<Utc>,
-) -> Result<(RespondedView, News)> {
+) -> Result<(RespondedView, Outbox)> {
     let job = Job::load_for_update(tx, response.job, user).await?;
     let transition = job.apply(response.command, now)?;
     let stored = job.store(tx, &transition).await?;
@@ -49,18 +49,18 @@ pub async fn respond<D: Door>(
         ResponseAction::Decline => "Offer declined",
         ResponseAction::Counter => "Counter-offer sent",
     };
-    Ok((RespondedView { success: true, message, action, offer: stored.offer }, stored.news))
+    Ok((RespondedView { success: true, message, action, offer: stored.offer }, stored.outbox))
 }
 
 /// Adds the event that everybody in the chat receives about an offer that was made or answered.
-pub fn emit(news: &mut News, chat_id: ChatId, job: &Job, transition: &Transition, offer: Option<&OfferView>) {
+pub fn emit(outbox: &mut Outbox, chat_id: ChatId, job: &Job, transition: &Transition, offer: Option<&OfferView>) {
     let job_id = job.row.id;
     if let (Command::SendOffer { .. }, Some(offer)) = (&transition.command, offer) {
         let sent = NegotiationOfferSent { chat_id, job_id, offer: offer.clone() };
-        news.emit(chat_id, "negotiation_offer_sent", &sent);
+        outbox.emit(chat_id, &sent);
     }
     if let (Some(action), Some(responded_by)) = (ResponseAction::of(&transition.command), job.party()) {
         let response = NegotiationResponse { chat_id, job_id, action, responded_by, offer: offer.cloned() };
-        news.emit(chat_id, "negotiation_response", &response);
+        outbox.emit(chat_id, &response);
     }
 }

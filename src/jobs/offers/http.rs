@@ -12,7 +12,7 @@ use super::types::{OfferSentView, OfferView, RespondRequest, RespondedView, Send
 use super::{commands, queries};
 use crate::auth::Caller;
 use crate::error::{Error, Result};
-use crate::notifications::Notifier;
+use crate::outbox::Notifier;
 use crate::state::ApiState;
 use crate::types::{Cents, JobId, JobStatus, OfferStatus, Timestamp};
 use crate::web::extract::{Json, Path};
@@ -40,9 +40,9 @@ async fn send_offer(
     let now = Utc::now();
     let offer = request.check(now)?;
     let mut tx = pooler.write().await?;
-    let (sent, news) = commands::send(&mut tx, who.user_id, offer, now).await?;
+    let (sent, outbox) = commands::send(&mut tx, who.user_id, offer, now).await?;
     tx.commit().await?;
-    notifier.spread(news);
+    notifier.publish(outbox);
     Ok((StatusCode::CREATED, Json(sent)))
 }
 
@@ -61,9 +61,9 @@ async fn respond(
     let now = Utc::now();
     let response = request.check(now)?;
     let mut tx = pooler.write().await?;
-    let (responded, news) = commands::respond(&mut tx, who.user_id, response, now).await?;
+    let (responded, outbox) = commands::respond(&mut tx, who.user_id, response, now).await?;
     tx.commit().await?;
-    notifier.spread(news);
+    notifier.publish(outbox);
     Ok((StatusCode::CREATED, Json(responded)))
 }
 

@@ -1,52 +1,36 @@
 //! `send_negotiation_offer` and `respond_to_negotiation`: the same as REST, over the direct connection.
 
 use chrono::Utc;
-use futures_util::FutureExt as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use socketioxide::extract::SocketRef;
 
 use super::commands;
 use super::types::{
     OfferSentView, RespondRequest, RespondSocketRequest, RespondedView, SendOfferRequest, SendOfferSocketRequest,
 };
-use crate::chat::socket::{in_turn, on};
 use crate::error::{Error, Result, invalid};
-use crate::notifications::News;
-use crate::realtime::reply::{Refusal, Reply};
+use crate::outbox::Outbox;
+use crate::realtime::{ClientEvent as _, Refusal, Reply};
 use crate::state::SocketState;
 use crate::types::UserId;
 
-const SEND: &str = "send_negotiation_offer";
-const RESPOND: &str = "respond_to_negotiation";
-
-/// Registers the handlers of the negotiation's events.
-pub fn listen(socket: &SocketRef) {
-    on(socket, SEND, |reply, event, state| {
-        in_turn(SEND, reply, |reply| {
-            async move {
-                let sent = send_offer(event, reply.session().user_id, &state).await;
-                answer(SEND, reply, sent, &state);
-            }
-            .boxed()
-        })
-    });
-    on(socket, RESPOND, |reply, event, state| {
-        in_turn(RESPOND, reply, |reply| {
-            async move {
-                let responded = respond(event, reply.session().user_id, &state).await;
-                answer(RESPOND, reply, responded, &state);
-            }
-            .boxed()
-        })
-    });
+/// Makes an offer, and answers the event.
+pub async fn on_send_offer(reply: Reply, event: Value, state: SocketState) {
+    let sent = send_offer(event, reply.session().user_id, &state).await;
+    answer(SendOfferSocketRequest::NAME, reply, sent, &state);
 }
 
-async fn send_offer(event: Value, by: UserId, state: &SocketState) -> Result<(OfferSentView, News)> {
+/// Answers an offer, and the event.
+pub async fn on_respond(reply: Reply, event: Value, state: SocketState) {
+    let responded = respond(event, reply.session().user_id, &state).await;
+    answer(RespondSocketRequest::NAME, reply, responded, &state);
+}
+
+async fn send_offer(event: Value, by: UserId, state: &SocketState) -> Result<(OfferSentView, Outbox)> {
     let now = Utc::now();
     let offer = SendOfferRequest::from(read::<SendOfferSocketRequest>(&event)?).check(now)?;
-    let sent = state.readings.run(async |direct| {
+    let sent = state.bulkhead.run(async |direct| {
         let mut tx = direct.write().await?;
         match commands::send(&mut tx, by, offer, now).await {
             Ok(sent) => tx.commit().await.map(|()| Ok(sent)),
@@ -56,10 +40,10 @@ async fn send_offer(event: Value, by: UserId, state: &SocketState) -> Result<(Of
     sent.await?
 }
 
-async fn respond(event: Value, by: UserId, state: &SocketState) -> Result<(RespondedView, News)> {
+async fn respond(event: Value, by: UserId, state: &SocketState) -> Result<(RespondedView, Outbox)> {
     let now = Utc::now();
     let response = RespondRequest::from(read::<RespondSocketRequest>(&event)?).check(now)?;
-    let responded = state.readings.run(async |direct| {
+    let responded = state.bulkhead.run(async |direct| {
         let mut tx = direct.write().await?;
         match commands::respond(&mut tx, by, response, now).await {
             Ok(responded) => tx.commit().await.map(|()| Ok(responded)),
@@ -95,11 +79,11 @@ fn refusal(error: Error) -> Refusal {
     }
 }
 
-fn answer(event: &str, reply: Reply, result: Result<(impl Serialize, News)>, state: &SocketState) {
+fn answer(event: &str, reply: Reply, result: Result<(impl Serialize, Outbox)>, state: &SocketState) {
     match result {
-        Ok((view, news)) => {
+        Ok((view, outbox)) => {
             reply.ok(&view);
-            state.notifier.spread(news);
+            state.notifier.publish(outbox);
         }
         Err(error) => reply.refuse(event, &refusal(error)),
     }

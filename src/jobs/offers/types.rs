@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use crate::error::{Error, Result, invalid};
 use crate::jobs::types::{Command, Terms};
+use crate::realtime::{ClientEvent, ServerEvent};
 use crate::types::{Cents, ChatId, JobId, OfferId, OfferStatus, Party, Timestamp, text_enum};
 use crate::web::dates::parse_appointment;
 use crate::web::fields::Fields;
@@ -373,4 +374,21 @@ pub struct NegotiationResponse {
     pub responded_by: Party,
     /// With `counter`: the new offer.
     pub offer: Option<OfferView>,
+}
+impl ClientEvent for SendOfferSocketRequest {
+    const NAME: &'static str = "send_negotiation_offer";
+    type Ack = OfferSentView;
+}
+
+impl ClientEvent for RespondSocketRequest {
+    const NAME: &'static str = "respond_to_negotiation";
+    type Ack = RespondedView;
+}
+
+impl ServerEvent for NegotiationOfferSent {
+    const NAME: &'static str = "negotiation_offer_sent";
+}
+
+impl ServerEvent for NegotiationResponse {
+    const NAME: &'static str = "negotiation_response";
 }

@@ -15,7 +15,7 @@ use crate::jobs::customer::MAX_REASON_CHARS;
 use crate::jobs::offers::{FieldNames, Proposal};
 use crate::jobs::transition::{Job, Transition};
 use crate::jobs::types::{Command, PaymentMethod};
-use crate::notifications::Notifier;
+use crate::outbox::Notifier;
 use crate::state::ApiState;
 use crate::types::{Cents, JobId, JobStatus, OfferId, text_enum};
 use crate::web::extract::{Json, Path};
@@ -118,7 +118,7 @@ async fn respond(
     let transition = job.apply(command, now)?;
     let stored = job.store(&mut tx, &transition).await?;
     tx.commit().await?;
-    notifier.spread(stored.news);
+    notifier.publish(stored.outbox);
     Ok(Json(ProviderResponseView::new(id, action, &transition)))
 }
 
@@ -219,15 +219,15 @@ async fn update_status(
 ) -> Result<StoredAnswer> {
     let action = request.body.action;
     let check = ProviderUpdateRequest::check;
-    let (answer, news) = once(&pooler, who.user_id, request, check, async |tx, command| {
+    let (answer, outbox) = once(&pooler, who.user_id, request, check, async |tx, command| {
         let job = Job::load_for_update(tx, id, who.user_id).await?;
         let transition = job.apply(command, Utc::now())?;
         let stored = job.store(tx, &transition).await?;
         let view = ProviderUpdateView::new(id, action, &transition);
-        Ok((StatusCode::OK, view, stored.news))
+        Ok((StatusCode::OK, view, stored.outbox))
     })
     .await?;
-    notifier.spread(news);
+    notifier.publish(outbox);
     Ok(answer)
 }
 

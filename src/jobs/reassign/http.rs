@@ -16,7 +16,8 @@ use crate::error::{Error, Result, invalid};
 use crate::jobs::booking::{self, ChatCreatedView, CreatedView, FirstMessage, JobCreatedView};
 use crate::jobs::transition::{Job, notify};
 use crate::jobs::types::Command;
-use crate::notifications::{NewNotification, News, NotificationType, Notifier};
+use crate::notifications::{NewNotification, NotificationType};
+use crate::outbox::{Notifier, Outbox};
 use crate::state::ApiState;
 use crate::types::{Cents, JobId, JobStatus, ProviderId, Timestamp, UserId};
 use crate::web::dates::parse_appointment;
@@ -129,9 +130,9 @@ async fn reassign(
     let reassignment = request.check(now)?;
     let mut tx = pooler.write().await?;
     let job = Job::load_for_update(&mut tx, id, who.user_id).await?;
-    let (view, news) = give(&mut tx, &job, who.user_id, &reassignment, now).await?;
+    let (view, outbox) = give(&mut tx, &job, who.user_id, &reassignment, now).await?;
     tx.commit().await?;
-    notifier.spread(news);
+    notifier.publish(outbox);
     Ok((StatusCode::CREATED, Json(view)))
 }
 
@@ -141,7 +142,7 @@ async fn give(
     customer: UserId,
     to: &Reassignment,
     now: DateTime<Utc>,
-) -> Result<(CreatedView, News)> {
+) -> Result<(CreatedView, Outbox)> {
     let row = &job.row;
     let price = to.customer_budget.or(row.customer_budget);
     let transition = job.apply(Command::Reassign { price, scheduled_at: to.scheduled_at }, now)?;
@@ -157,7 +158,7 @@ async fn give(
     let provider = provider.ok_or(Error::NotFound("service or provider"))?;
     provider.availability.check()?;
 
-    let mut news = job.store(tx, &transition).await?.news;
+    let mut outbox = job.store(tx, &transition).await?.outbox;
     let created_at = queries::set_provider(tx, row.id, to.provider_id, price, state.scheduled_at).await?;
     job_chats::close(tx, row.id, now).await?;
     let place = row.location.as_deref().unwrap_or(&row.zipcode);
@@ -165,7 +166,7 @@ async fn give(
     let first = FirstMessage { service, place, scheduled_at: state.scheduled_at, budget: price, answers: &row.answers };
     let chat = booking::open_chat(tx, row.id, &first, (customer, name), &provider).await?;
     let requested = booking::new_request(provider.user_id, name, service, row.id, chat.id);
-    notify(tx, &mut news, std::iter::once(requested).chain(given_away(job, service))).await?;
+    notify(tx, &mut outbox, std::iter::once(requested).chain(given_away(job, service))).await?;
     let view = CreatedView {
         job: JobCreatedView {
             id: row.id,
@@ -179,7 +180,7 @@ async fn give(
         chat: ChatCreatedView { id: chat.id, created_at: Timestamp(chat.created_at) },
         message: "Job request sent to the other provider.",
     };
-    Ok((view, news))
+    Ok((view, outbox))
 }
 
 /// The notification of the provider who has the job no longer, unless it had rejected the job.
@@ -222,7 +223,7 @@ async fn resend(
     let transition = job.apply(Command::Resend, Utc::now())?;
     let stored = job.store(&mut tx, &transition).await?;
     tx.commit().await?;
-    notifier.spread(stored.news);
+    notifier.publish(stored.outbox);
     let view = ResentView {
         job_id: id,
         status: transition.change.state.status,

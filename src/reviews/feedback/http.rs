@@ -13,7 +13,8 @@ use crate::auth::Customer;
 use crate::error::{Error, Result};
 use crate::idempotency::{Keyed, StoredAnswer, once};
 use crate::jobs::{Command, Job, notify};
-use crate::notifications::{NewNotification, NotificationType, Notifier};
+use crate::notifications::{NewNotification, NotificationType};
+use crate::outbox::Notifier;
 use crate::reviews::types::{Feedback, LOW_RATING};
 use crate::state::ApiState;
 use crate::types::{Cents, JobId, Timestamp, UserId};
@@ -81,16 +82,16 @@ async fn give_feedback(
     Path(id): Path<JobId>,
     request: Keyed<FeedbackRequest>,
 ) -> Result<StoredAnswer> {
-    let (answer, news) = once(&pooler, who.user_id, request, FeedbackRequest::check, async |tx, feedback| {
+    let (answer, outbox) = once(&pooler, who.user_id, request, FeedbackRequest::check, async |tx, feedback| {
         let job = Job::load_for_update(tx, id, who.user_id).await?;
         let transition = job.apply(Command::Review, Utc::now())?;
         insert(tx, &job, &feedback).await?;
-        let mut news = job.store(tx, &transition).await?.news;
-        notify(tx, &mut news, notifications_of(&job, feedback.rating)).await?;
-        Ok((StatusCode::OK, MessageView::new("Feedback submitted successfully"), news))
+        let mut outbox = job.store(tx, &transition).await?.outbox;
+        notify(tx, &mut outbox, notifications_of(&job, feedback.rating)).await?;
+        Ok((StatusCode::OK, MessageView::new("Feedback submitted successfully"), outbox))
     })
     .await?;
-    notifier.spread(news);
+    notifier.publish(outbox);
     Ok(answer)
 }
 

@@ -1,4 +1,4 @@
-//! Read marks: stored in batches, several of one member in one step, and told to the chat after the commit.
+//! Read marks: stored in batches, several of one member in one step, and emitted to the chat after the commit.
 
 use std::collections::BTreeMap;
 
@@ -6,11 +6,10 @@ use futures_util::FutureExt as _;
 use socketioxide::socket::Sid;
 use tokio::sync::mpsc::{self, error::TrySendError};
 
-use super::readings::Readings;
-use super::reply::Refusal;
+use super::queries::{self, MarkOutcome};
 use super::rooms::Rooms;
 use crate::chat::events::MessagesRead;
-use crate::chat::{self, Marked};
+use crate::realtime::{Bulkhead, EncodedEvent, Refusal};
 use crate::types::{ChatId, UserId};
 
 /// How many marks may wait; more are refused as `overloaded`.
@@ -20,33 +19,31 @@ const MAX_QUEUED: usize = 4096;
 const MAX_BATCH: usize = 256;
 
 /// A member has read a chat.
-pub struct Mark {
-    /// Which chat.
+pub struct ReadMark {
     pub chat_id: ChatId,
-    /// Who.
     pub user_id: UserId,
-    /// Up to this `seq`; `None`: up to the end.
+    /// The last `seq` that was read; `None` for the end.
     pub seq: Option<i64>,
-    /// The socket that says so.
+    /// The socket that sent the mark.
     pub socket: Sid,
-    /// Is told what became of it.
+    /// Called once the mark is stored or refused.
     pub answer: Box<dyn FnOnce(Result<MessagesRead, Refusal>) + Send>,
 }
 
 /// Takes read marks. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Reads(mpsc::Sender<Mark>);
+pub struct ReadMarks(mpsc::Sender<ReadMark>);
 
-impl Reads {
+impl ReadMarks {
     /// Starts the task that stores them; it ends with the last clone.
     #[must_use]
-    pub fn start(readings: Readings, rooms: Rooms) -> Self {
+    pub fn start(bulkhead: Bulkhead, rooms: Rooms) -> Self {
         let (marks, mut received) = mpsc::channel(MAX_QUEUED);
         tokio::spawn(async move {
             let mut batch = Vec::with_capacity(MAX_BATCH);
             while received.recv_many(&mut batch, MAX_BATCH).await > 0 {
-                let settled = std::panic::AssertUnwindSafe(settle(&readings, &rooms, std::mem::take(&mut batch)));
-                if settled.catch_unwind().await.is_err() {
+                let stored = std::panic::AssertUnwindSafe(store(&bulkhead, &rooms, std::mem::take(&mut batch)));
+                if stored.catch_unwind().await.is_err() {
                     tracing::error!("storing read marks panicked: they were not answered");
                 }
             }
@@ -55,7 +52,7 @@ impl Reads {
     }
 
     /// Queues a mark, or refuses it at once.
-    pub fn mark(&self, mark: Mark) {
+    pub fn mark(&self, mark: ReadMark) {
         let (mark, refusal) = match self.0.try_send(mark) {
             Ok(()) => return,
             Err(TrySendError::Full(mark)) => (mark, Refusal::Overloaded),
@@ -65,7 +62,7 @@ impl Reads {
     }
 }
 
-async fn settle(readings: &Readings, rooms: &Rooms, batch: Vec<Mark>) {
+async fn store(bulkhead: &Bulkhead, rooms: &Rooms, batch: Vec<ReadMark>) {
     let mut by_member = BTreeMap::<_, Vec<_>>::new();
     for mark in batch {
         by_member.entry((mark.chat_id, mark.user_id)).or_default().push(mark);
@@ -73,12 +70,12 @@ async fn settle(readings: &Readings, rooms: &Rooms, batch: Vec<Mark>) {
     let furthest: Vec<_> = by_member
         .iter()
         .map(|(&(chat_id, user_id), marks)| {
-            // Up to the end is further than anything.
+            // The end is further than any `seq`.
             let seq = marks.iter().map(|mark| mark.seq.unwrap_or(i64::MAX)).max().unwrap_or_default();
             (chat_id, user_id, seq)
         })
         .collect();
-    let marked = match readings.run(async |direct| chat::set_read(direct, &furthest).await).await {
+    let marked = match bulkhead.run(async |direct| queries::set_read(direct, &furthest).await).await {
         Ok(marked) => marked,
         Err(error) => {
             tracing::error!(%error, "read marks could not be stored");
@@ -88,12 +85,12 @@ async fn settle(readings: &Readings, rooms: &Rooms, batch: Vec<Mark>) {
     };
     for (((chat_id, user_id), marks), marked) in by_member.into_iter().zip(marked) {
         let answer = match marked {
-            Marked::Read(seq) => Ok(MessagesRead { user_id, chat_id, seq }),
-            Marked::Forbidden => Err(Refusal::Forbidden),
-            Marked::ChatClosed => Err(Refusal::ChatClosed),
+            MarkOutcome::Read(seq) => Ok(MessagesRead { user_id, chat_id, seq }),
+            MarkOutcome::Forbidden => Err(Refusal::Forbidden),
+            MarkOutcome::ChatClosed => Err(Refusal::ChatClosed),
         };
         if let Ok(read) = &answer {
-            rooms.tell(chat_id, marks.last().map(|mark| mark.socket), "messages_read", read);
+            rooms.emit(chat_id, marks.last().map(|mark| mark.socket), &EncodedEvent::new(read));
         }
         for mark in marks {
             (mark.answer)(answer.clone());

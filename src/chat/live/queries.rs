@@ -1,70 +1,53 @@
-//! The sockets' statements: chats and messages over the direct connection.
+//! The statements of live chat, over the direct connection.
 
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use sqlx::types::Json;
-use uuid::Uuid;
 
-use super::{MessageType, MessageView};
+use super::cursor_store::MemberCursor;
+use crate::chat::{MessageType, MessageView};
 use crate::notifications::{NotificationType, NotificationView};
 use crate::types::{ChatId, MessageId, NotificationId, Role, Side, Timestamp, UserId};
 use doors::Direct;
 
-/// May this user use the chat: does the account exist, is it not banned, and is the login not revoked?
-///
-/// # Errors
-/// Those of the database.
-pub async fn is_allowed_in(direct: &Direct, user: UserId, login: Option<Uuid>) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(
-        r#"select exists (select from stm.users where id = $1 and banned_at is null)
-                  and not exists (select from stm.refresh_tokens where family_id = $2 and revoked_at is not null)
-                  as "is_allowed!""#,
-        user.0,
-        login,
-    )
-    .fetch_one(direct)
-    .await
-}
-
-/// What a member finds who joins a chat.
+/// What a member who joins finds in a chat, at one moment.
 #[derive(Debug)]
-pub struct Found {
+pub struct JoinSnapshot {
     /// The `seq` of the last message; 0 without any.
     pub last_seq: i64,
-    /// Does it take no more messages?
     pub is_closed: bool,
-    /// What the member's sockets had been given when the last of them dropped, if that was a moment ago.
+    /// How far the member's sockets had come when the last of them dropped, if that was a moment ago.
     pub resume_after: Option<i64>,
     /// With a cursor: what came after it, oldest first.
     pub messages: Vec<MessageView>,
 }
 
-/// From where to go on.
+/// From where a member who joins goes on.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Reading {
+pub struct JoinQuery {
     /// The client's own cursor: messages after it are read.
     pub after: Option<i64>,
-    /// At most so many.
+    /// The most messages to read.
     pub limit: i64,
-    /// What the member's sockets had been given, if this process knows it.
+    /// How far the member's sockets had come when the last of them dropped, if this process knows it.
     pub dropped_at_seq: Option<i64>,
-    /// What was given after this moment may be lost.
+    /// Whatever was emitted after this moment may be lost.
     pub silent_since: Option<DateTime<Utc>>,
 }
 
-/// Reads what a member who joins a chat finds, in one statement and so at one moment.
-/// `None`: the user is not a member, or there is no such chat.
+/// Reads what a member who joins finds in a chat, in one statement and so at one moment.
+/// Returns `None` if the user is not a member, or there is no such chat.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn find_for_joining(
+pub async fn find_for_join(
     direct: &Direct,
     chat: ChatId,
     user: UserId,
-    reading: Reading,
-) -> sqlx::Result<Option<Found>> {
+    query: JoinQuery,
+) -> sqlx::Result<Option<JoinSnapshot>> {
     let rows = sqlx::query!(
         r#"with membership as (
                select c.last_seq, c.closed_at is not null as is_closed,
@@ -95,10 +78,10 @@ pub async fn find_for_joining(
            order by page.seq"#,
         chat.0,
         user.0,
-        reading.after,
-        reading.limit,
-        reading.dropped_at_seq,
-        reading.silent_since,
+        query.after,
+        query.limit,
+        query.dropped_at_seq,
+        query.silent_since,
     )
     .fetch_all(direct)
     .await?;
@@ -117,10 +100,10 @@ pub async fn find_for_joining(
             created_at: row.created_at?.into(),
         })
     });
-    Ok(Some(Found { last_seq, is_closed, resume_after, messages: messages.collect() }))
+    Ok(Some(JoinSnapshot { last_seq, is_closed, resume_after, messages: messages.collect() }))
 }
 
-/// Messages after a `seq`: at most `limit`, oldest first.
+/// Lists messages after a `seq`: at most `limit`, oldest first.
 ///
 /// # Errors
 /// Those of the database.
@@ -145,7 +128,7 @@ pub async fn list_missed(direct: &Direct, chat: ChatId, after: i64, limit: i64) 
 
 /// What became of a read mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Marked {
+pub enum MarkOutcome {
     /// The member has read up to this `seq`.
     Read(i64),
     /// Not a member, or there is no such chat.
@@ -154,12 +137,12 @@ pub enum Marked {
     ChatClosed,
 }
 
-/// Stores that members have read chats up to a `seq`, never less far than before and never beyond the end; the
-/// answers are in the order of `marks`, which name each member once.
+/// Stores that members have read chats up to a `seq`, never less far than before and never beyond the end. Returns the
+/// outcomes in the order of `marks`, which name each member once.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn set_read(direct: &Direct, marks: &[(ChatId, UserId, i64)]) -> sqlx::Result<Vec<Marked>> {
+pub async fn set_read(direct: &Direct, marks: &[(ChatId, UserId, i64)]) -> sqlx::Result<Vec<MarkOutcome>> {
     let chats: Vec<_> = marks.iter().map(|mark| mark.0.0).collect();
     let users: Vec<_> = marks.iter().map(|mark| mark.1.0).collect();
     let seqs: Vec<_> = marks.iter().map(|mark| mark.2).collect();
@@ -197,9 +180,9 @@ pub async fn set_read(direct: &Direct, marks: &[(ChatId, UserId, i64)]) -> sqlx:
     Ok(rows
         .into_iter()
         .map(|row| match row.seq {
-            Some(seq) => Marked::Read(seq),
-            None if row.is_member => Marked::ChatClosed,
-            None => Marked::Forbidden,
+            Some(seq) => MarkOutcome::Read(seq),
+            None if row.is_member => MarkOutcome::ChatClosed,
+            None => MarkOutcome::Forbidden,
         })
         .collect())
 }
@@ -207,34 +190,29 @@ pub async fn set_read(direct: &Direct, marks: &[(ChatId, UserId, i64)]) -> sqlx:
 /// A message to be stored.
 #[derive(Debug)]
 pub struct NewMessage {
-    /// Its id if it is stored.
+    /// The id that it is stored under.
     pub id: MessageId,
-    /// Where.
     pub chat_id: ChatId,
-    /// Who says it.
     pub sender_id: UserId,
     /// The sender's own name for it: the same one again is the same message.
     pub client_message_id: Option<String>,
     /// The text, or a URL.
     pub message: String,
-    /// What it holds.
     pub message_type: MessageType,
 }
 
-/// Somebody who is looking at a chat, and so needs no notification.
+/// A user in a chat, who needs no notification.
 #[derive(Debug, Clone, Copy)]
 pub struct Present {
-    /// Which chat.
     pub chat_id: ChatId,
-    /// Who.
     pub user_id: UserId,
 }
 
 /// What became of a message.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum SendOutcome {
     /// It is committed.
-    Stored(Stored),
+    Stored(StoredMessage),
     /// Its sender is not a member, or there is no such chat.
     Forbidden,
     /// Its chat takes no more messages.
@@ -243,20 +221,18 @@ pub enum Outcome {
 
 /// A committed message.
 #[derive(Debug)]
-pub struct Stored {
-    /// Id: that of the first message under the same clientMessageId.
+pub struct StoredMessage {
+    /// The id of the first message under the same clientMessageId.
     pub id: MessageId,
-    /// Its place in the chat.
     pub seq: i64,
-    /// When it was committed.
     pub created_at: Timestamp,
-    /// Was it stored just now, and not under an earlier send of the same clientMessageId?
+    /// Whether it was stored just now, and not by an earlier send of the same clientMessageId.
     pub is_new: bool,
     /// The sender's first and last name.
     pub sender_name: String,
     /// The sender's side.
     pub side: Side,
-    /// Who is to be told.
+    /// The notifications of the other members.
     pub notifications: Vec<NotificationView>,
 }
 
@@ -273,12 +249,11 @@ struct NotificationRow {
     created_at: DateTime<Utc>,
 }
 
-/// Stores messages; the outcomes are in the order of the messages.
+/// Stores messages. Returns the outcomes in the order of the messages.
 ///
-/// One statement, and so one transaction and one round trip, does it all: it locks the chats in the order of
-/// their ids (so that no two batches can wait for each other), checks membership and that the chat is open,
-/// recognises what is stored already, numbers the rest in the order of their arrival, and notifies the
-/// members who are not `present`.
+/// One statement, and so one transaction and one round trip. It locks the chats in the order of their ids, so that two
+/// batches cannot deadlock. It checks membership and that the chat is open, and recognises what is stored already.
+/// It numbers the rest in the order of their arrival, and notifies the members who are not `present`.
 ///
 /// # Errors
 /// Those of the database. After the loss of the connection the outcome is unknown.
@@ -286,7 +261,7 @@ pub async fn insert_messages(
     direct: &Direct,
     messages: &[&NewMessage],
     present: &[Present],
-) -> sqlx::Result<Vec<Outcome>> {
+) -> sqlx::Result<Vec<SendOutcome>> {
     let ids: Vec<_> = messages.iter().map(|message| message.id.0).collect();
     let chats: Vec<_> = messages.iter().map(|message| message.chat_id.0).collect();
     let senders: Vec<_> = messages.iter().map(|message| message.sender_id.0).collect();
@@ -296,7 +271,7 @@ pub async fn insert_messages(
     let present_chats: Vec<_> = present.iter().map(|present| present.chat_id.0).collect();
     let present_users: Vec<_> = present.iter().map(|present| present.user_id.0).collect();
     let rows = sqlx::query_file!(
-        "src/chat/insert_messages.sql",
+        "src/chat/live/insert_messages.sql",
         &ids,
         &chats,
         &senders,
@@ -316,7 +291,7 @@ pub async fn insert_messages(
             notifications.entry(notification.message_id).or_default().push(notification.into());
         }
         let outcome = match (row.side, row.sender_name, row.id, row.seq) {
-            (Some(side), Some(sender_name), Some(id), Some(seq)) => Outcome::Stored(Stored {
+            (Some(side), Some(sender_name), Some(id), Some(seq)) => SendOutcome::Stored(StoredMessage {
                 id,
                 seq,
                 created_at: row.created_at.into(),
@@ -325,8 +300,8 @@ pub async fn insert_messages(
                 side,
                 notifications: if row.is_new { notifications.remove(&id).unwrap_or_default() } else { Vec::new() },
             }),
-            (Some(_), ..) if row.is_closed => Outcome::ChatClosed,
-            _ => Outcome::Forbidden,
+            (Some(_), ..) if row.is_closed => SendOutcome::ChatClosed,
+            _ => SendOutcome::Forbidden,
         };
         outcomes.push(outcome);
     }
@@ -347,4 +322,163 @@ impl From<NotificationRow> for NotificationView {
             metadata: row.metadata,
         }
     }
+}
+
+/// Marks the members whom a killed process left in a chat as dropped.
+///
+/// # Errors
+/// Those of the database.
+pub async fn mark_all_dropped(direct: &Direct) -> sqlx::Result<()> {
+    sqlx::query!("update stm.chat_members set dropped_at = now() where dropped_at = 'infinity'")
+        .execute(direct)
+        .await
+        .map(drop)
+}
+
+/// Saves how far members' sockets have come, and where they are.
+///
+/// # Errors
+/// Those of the database.
+pub async fn save_cursors(direct: &Direct, members: &[MemberCursor]) -> sqlx::Result<()> {
+    let chats: Vec<_> = members.iter().map(|member| member.chat_id.0).collect();
+    let users: Vec<_> = members.iter().map(|member| member.user_id.0).collect();
+    let cursors: Vec<_> = members.iter().map(|member| member.cursor).collect();
+    let presences: Vec<_> = members.iter().map(|member| member.presence.as_str().to_owned()).collect();
+    sqlx::query!(
+        "with input as (
+             select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[]) as input (chat_id, user_id, cursor, whereabouts)
+         ), locked as materialized (
+             select member.chat_id, member.user_id
+             from stm.chat_members member
+             join input on input.chat_id = member.chat_id and input.user_id = member.user_id
+             order by member.chat_id, member.user_id
+             for no key update of member
+         )
+         update stm.chat_members member
+         set delivered_seq = input.cursor,
+             dropped_at = case input.whereabouts when 'here' then 'infinity' when 'dropped' then now() end
+         from input
+         join locked on locked.chat_id = input.chat_id and locked.user_id = input.user_id
+         where member.chat_id = input.chat_id and member.user_id = input.user_id",
+        &chats,
+        &users,
+        &cursors,
+        &presences,
+    )
+    .execute(direct)
+    .await
+    .map(drop)
+}
+
+/// What the database says about a user in a chat.
+#[derive(Debug)]
+pub struct MembershipStatus {
+    pub chat_id: ChatId,
+    pub user_id: UserId,
+    pub is_member: bool,
+    pub is_closed: bool,
+    /// The `seq` of the chat's last message; 0 without any.
+    pub last_seq: i64,
+}
+
+/// Returns what the database says about users in chats.
+///
+/// # Errors
+/// Those of the database.
+pub async fn list_membership_statuses(
+    direct: &Direct,
+    members: &[(ChatId, UserId)],
+) -> sqlx::Result<Vec<MembershipStatus>> {
+    let chats: Vec<_> = members.iter().map(|member| member.0.0).collect();
+    let users: Vec<_> = members.iter().map(|member| member.1.0).collect();
+    sqlx::query_as!(
+        MembershipStatus,
+        r#"select input.chat_id as "chat_id!: ChatId", input.user_id as "user_id!: UserId",
+                  member.user_id is not null as "is_member!", c.closed_at is not null as "is_closed!",
+                  coalesce(c.last_seq, 0) as "last_seq!"
+           from unnest($1::uuid[], $2::bigint[]) as input (chat_id, user_id)
+           left join stm.chats c on c.id = input.chat_id
+           left join stm.chat_members member
+                on member.chat_id = input.chat_id and member.user_id = input.user_id and member.left_at is null"#,
+        &chats,
+        &users,
+    )
+    .fetch_all(direct)
+    .await
+}
+
+/// An LSM who has joined a chat.
+#[derive(Debug)]
+pub struct JoinedLsm {
+    pub id: i64,
+    /// First and last name.
+    pub name: String,
+}
+
+/// Returns the LSM that a member of a chat is, if it is one.
+///
+/// # Errors
+/// Those of the database.
+pub async fn find_lsm(direct: &Direct, chat: ChatId, user: UserId) -> sqlx::Result<Option<JoinedLsm>> {
+    sqlx::query_as!(
+        JoinedLsm,
+        r#"select l.id, u.first_name || ' ' || u.last_name as "name!"
+           from stm.chat_members member
+           join stm.local_service_managers l on l.user_id = member.user_id
+           join stm.users u on u.id = member.user_id
+           where member.chat_id = $1 and member.user_id = $2 and member.side = 'local_service_manager'
+             and member.left_at is null"#,
+        chat.0,
+        user.0,
+    )
+    .fetch_optional(direct)
+    .await
+}
+
+/// Stores when users were last seen, never earlier than before.
+///
+/// # Errors
+/// Those of the database.
+pub async fn set_last_seen(direct: &Direct, seen: &[(UserId, DateTime<Utc>)]) -> sqlx::Result<()> {
+    let users: Vec<_> = seen.iter().map(|(user, _)| user.0).collect();
+    let times: Vec<_> = seen.iter().map(|(_, time)| *time).collect();
+    sqlx::query!(
+        "insert into stm.presence as presence (user_id, last_seen_at)
+         select u.id, max(seen.at)
+         from unnest($1::bigint[], $2::timestamptz[]) as seen (user_id, at)
+         join stm.users u on u.id = seen.user_id
+         group by u.id
+         order by u.id
+         on conflict (user_id) do update set last_seen_at = greatest(presence.last_seen_at, excluded.last_seen_at)",
+        &users,
+        &times,
+    )
+    .execute(direct)
+    .await
+    .map(drop)
+}
+
+/// Lists which of `connected` share an open chat with each of `users`.
+///
+/// # Errors
+/// Those of the database.
+pub async fn list_chat_partners(
+    direct: &Direct,
+    users: &[UserId],
+    connected: &[UserId],
+) -> sqlx::Result<Vec<(UserId, UserId)>> {
+    let users: Vec<_> = users.iter().map(|user| user.0).collect();
+    let connected: Vec<_> = connected.iter().map(|user| user.0).collect();
+    let rows = sqlx::query!(
+        r#"select distinct me.user_id as "user_id: UserId", other.user_id as "other_id: UserId"
+           from stm.chat_members me
+           join stm.chats c on c.id = me.chat_id and c.closed_at is null
+           join stm.chat_members other on other.chat_id = me.chat_id and other.user_id <> me.user_id and other.left_at is null
+           where me.user_id = any($1) and me.left_at is null and other.user_id = any($2)"#,
+        &users,
+        &connected,
+    )
+    .fetch_all(direct)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.user_id, row.other_id)).collect())
 }

@@ -1,5 +1,5 @@
-//! The AsyncAPI 3 document of the namespace: every event that clients may send and are sent, made from the
-//! payloads' own types. <https://www.asyncapi.com/docs/reference/specification/v3.0.0>
+//! The AsyncAPI 3 document of the namespace: every event that clients send and receive, made from the payloads' own
+//! types. <https://www.asyncapi.com/docs/reference/specification/v3.0.0>
 
 use std::collections::BTreeMap;
 
@@ -10,16 +10,14 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use super::NAMESPACE;
-use super::reply::{AckError, ErrorEvent};
+use super::handshake::Connected;
 use crate::chat::events::{
-    Connected, JoinChat, JoinedChat, LeaveChat, LeftChat, LsmJoined, MarkRead, MessageAck, MessagesRead,
-    NewMessageEvent, PresenceView, SendMessage, Typing, UserInChat, UserTyping,
+    JoinChat, JoinedChat, LeaveChat, LeftChat, LsmJoined, MarkRead, MessagesRead, NewMessageEvent, PresenceView,
+    SendMessage, Typing, UserJoined, UserLeft, UserTyping,
 };
-use crate::jobs::offers::{
-    NegotiationOfferSent, NegotiationResponse, OfferSentView, RespondSocketRequest, RespondedView,
-    SendOfferSocketRequest,
-};
+use crate::jobs::offers::{NegotiationOfferSent, NegotiationResponse, RespondSocketRequest, SendOfferSocketRequest};
 use crate::notifications::NotificationCreated;
+use crate::realtime::{AckError, ClientEvent, ErrorEvent, ServerEvent};
 
 /// The document, as the specification orders its members.
 #[derive(Debug, Serialize)]
@@ -50,7 +48,7 @@ struct Events {
 }
 
 impl Events {
-    /// Adds a schema and those that it refers to; gives the reference to it.
+    /// Adds a schema and those that it refers to. Returns the reference to it.
     fn schema<T: ToSchema>(&mut self) -> Value {
         let mut schemas = vec![(T::name().into_owned(), T::schema())];
         T::schemas(&mut schemas);
@@ -67,11 +65,12 @@ impl Events {
         self.components.messages.insert(key.to_owned(), json!({"name": event, "title": title, "payload": payload}));
     }
 
-    /// An event that clients send, and its acknowledgement.
-    fn received<T: ToSchema, A: ToSchema>(&mut self, event: &str, summary: &str) {
-        self.message::<T>(event, event, summary);
+    /// Adds an event that clients send, and its acknowledgement.
+    fn received<E: ClientEvent<Ack: ToSchema> + ToSchema>(&mut self, summary: &str) {
+        let event = E::NAME;
+        self.message::<E>(event, event, summary);
         let ack = format!("{event}_ack");
-        self.message::<A>(&ack, event, &format!("Acknowledgement of {event}"));
+        self.message::<E::Ack>(&ack, event, &format!("Acknowledgement of {event}"));
         self.operations.insert(
             event.to_owned(),
             json!({
@@ -82,9 +81,10 @@ impl Events {
         );
     }
 
-    /// An event that clients are sent.
-    fn sent<T: ToSchema>(&mut self, event: &str, summary: &str) {
-        self.message::<T>(event, event, summary);
+    /// Adds an event that clients receive.
+    fn sent<E: ServerEvent + ToSchema>(&mut self, summary: &str) {
+        let event = E::NAME;
+        self.message::<E>(event, event, summary);
         self.operations.insert(
             event.to_owned(),
             json!({
@@ -99,41 +99,36 @@ fn in_channel(message: &str) -> Value {
     json!({"$ref": format!("#/channels/chat/messages/{message}")})
 }
 
-/// Writes the document.
+/// Builds the document.
 #[must_use]
 pub fn document() -> Value {
     let mut events = Events::default();
-    events.received::<JoinChat, JoinedChat>("join_chat", "Enters a chat, and catches up with it");
-    events.received::<LeaveChat, LeftChat>("leave_chat", "Leaves a chat");
-    events.received::<SendMessage, MessageAck>("send_message", "Sends a message; acknowledged once it is committed");
-    events.received::<Typing, UserTyping>("typing", "Tells the others in the chat that the user types, or stops");
-    events.received::<MarkRead, MessagesRead>("mark_read", "Marks a chat as read, up to a message");
-    events.received::<SendOfferSocketRequest, OfferSentView>(
-        "send_negotiation_offer",
+    events.received::<JoinChat>("Enters a chat, and catches up with it");
+    events.received::<LeaveChat>("Leaves a chat");
+    events.received::<SendMessage>("Sends a message; acknowledged once it is committed");
+    events.received::<Typing>("Tells the others in the chat that the user types, or stops");
+    events.received::<MarkRead>("Marks a chat as read, up to a message");
+    events.received::<SendOfferSocketRequest>(
         "Offers other terms for a new job: the same as POST /chat/negotiation/send-offer",
     );
-    events.received::<RespondSocketRequest, RespondedView>(
-        "respond_to_negotiation",
+    events.received::<RespondSocketRequest>(
         "Answers the other party's open offer: the same as POST /chat/negotiation/respond",
     );
-    events.message::<AckError>("refused_ack", "error", "Acknowledgement of an event that is refused");
-    events.sent::<Connected>("connected", "The connection is ready");
-    events.sent::<JoinedChat>("joined_chat", "The socket has entered a chat: the same as the acknowledgement");
-    events.sent::<LeftChat>("left_chat", "The socket is not in a chat any more");
-    events.sent::<UserInChat>("user_joined", "Somebody has entered a chat that the socket is in");
-    events.sent::<UserInChat>("user_left", "Somebody has left a chat that the socket is in");
-    events.sent::<NewMessageEvent>("new_message", "A message was committed; in the order of `seq`, each once");
-    events.sent::<UserTyping>("user_typing", "Somebody types, or stops");
-    events.sent::<MessagesRead>("messages_read", "Somebody has read a chat, up to a message");
-    events.sent::<NegotiationOfferSent>("negotiation_offer_sent", "A party has offered other terms for the chat's job");
-    events.sent::<NegotiationResponse>("negotiation_response", "A party has answered the other's offer");
-    events.sent::<LsmJoined>("lsm_joined", "A local service manager has become a member of the chat");
-    events.sent::<NotificationCreated>("notification:created", "The user has a new notification");
-    events.sent::<PresenceView>("presence", "Somebody who shares a chat with the user came online or went offline");
-    events.sent::<ErrorEvent>(
-        "error",
-        "An event without acknowledgement is refused, or the server is about to disconnect",
-    );
+    events.message::<AckError>("refused_ack", ErrorEvent::NAME, "Acknowledgement of an event that is refused");
+    events.sent::<Connected>("The connection is ready");
+    events.sent::<JoinedChat>("The socket has entered a chat: the same as the acknowledgement");
+    events.sent::<LeftChat>("The socket is not in a chat any more");
+    events.sent::<UserJoined>("Somebody has entered a chat that the socket is in");
+    events.sent::<UserLeft>("Somebody has left a chat that the socket is in");
+    events.sent::<NewMessageEvent>("A message was committed; in the order of `seq`, each once");
+    events.sent::<UserTyping>("Somebody types, or stops");
+    events.sent::<MessagesRead>("Somebody has read a chat, up to a message");
+    events.sent::<NegotiationOfferSent>("A party has offered other terms for the chat's job");
+    events.sent::<NegotiationResponse>("A party has answered the other's offer");
+    events.sent::<LsmJoined>("A local service manager has become a member of the chat");
+    events.sent::<NotificationCreated>("The user has a new notification");
+    events.sent::<PresenceView>("Somebody who shares a chat with the user came online or went offline");
+    events.sent::<ErrorEvent>("An event without acknowledgement is refused, or the server is about to disconnect");
     let Events { operations, mut components } = events;
     components.security_schemes = json!({
         "access_token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT",

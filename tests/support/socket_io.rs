@@ -1,4 +1,4 @@
-//! A Socket.IO client on the wire: Engine.IO 4 over a websocket, namespace `/chat`, and nothing else. A task and
+//! A Socket.IO client over raw packets: Engine.IO 4 over a websocket, namespace `/chat`, and nothing else. A task and
 //! a small buffer per connection, so that thousands fit beside the server. It does not reconnect: a connection
 //! that ends, ends.
 
@@ -45,7 +45,7 @@ impl fmt::Display for Failure {
 pub struct Event(Utf8Bytes);
 
 impl Event {
-    /// Is it called so?
+    /// Whether the event has this name.
     pub fn is(&self, name: &str) -> bool {
         self.0
             .get(EVENT.len()..)
@@ -53,7 +53,7 @@ impl Event {
             .is_some_and(|rest| rest.strip_prefix(name).is_some_and(|rest| rest.starts_with('"')))
     }
 
-    /// What it carries.
+    /// The event's payload.
     pub fn payload(&self) -> Value {
         only_argument(&self.0[EVENT.len()..], 1)
     }
@@ -78,13 +78,13 @@ enum Command {
 }
 
 /// A connection. Dropping it cuts it.
-pub struct Wire {
+pub struct Client {
     commands: mpsc::Sender<Command>,
     /// This end's TCP port.
     pub local_port: u16,
 }
 
-impl Wire {
+impl Client {
     /// Connects to the server at `port` of this machine. Events go to `events`, which connections may share: when
     /// it is full, the connection is not read until there is room, and when nobody receives, they are dropped.
     ///
@@ -112,7 +112,7 @@ impl Wire {
         Ok(Self { commands, local_port })
     }
 
-    /// Emits an event that wants no answer. Does not tell whether it arrives.
+    /// Emits an event without an acknowledgement. It may be lost.
     pub async fn emit(&self, event: &str, payload: &Value) {
         let _lost = self.commands.send(Command::Emit { arguments: arguments(event, payload), answer: None }).await;
     }

@@ -1,33 +1,45 @@
-//! Who may connect, and what a new connection can do.
+//! The handshake: who may connect.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use socketioxide::SocketIo;
-use socketioxide::extract::{Event, SocketRef, State, TryData};
+use socketioxide::extract::{SocketRef, State, TryData};
 use socketioxide::handler::ConnectHandler as _;
 use socketioxide::socket::DisconnectReason;
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
-use super::limits::Verdict;
-use super::reply::{Refusal, Reply};
-use super::session::Session;
-use super::{CONNECT_TIMEOUT, Encoded, NAMESPACE, emit};
+use super::{CONNECT_TIMEOUT, NAMESPACE, events, queries};
 use crate::auth::{caller, token::Claims};
-use crate::chat;
-use crate::chat::events::Connected;
-use crate::jobs::offers;
+use crate::chat::live::ChatSession;
+use crate::realtime::{EncodedEvent, ServerEvent, Session, Verdict, emit};
 use crate::state::SocketState;
+use crate::types::UserId;
 
-/// How long to wait before the database is asked again.
-const ASK_AGAIN_AFTER: Duration = Duration::from_millis(500);
+/// How long after a failed check of an account it is tried again.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// What a client sends to connect: `auth: {token}`.
 #[derive(Debug, Default, Deserialize)]
 struct Handshake {
     token: Option<String>,
+}
+
+/// `connected`
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Connected {
+    /// A sentence.
+    pub message: &'static str,
+    /// Who the token belongs to.
+    pub user_id: UserId,
+}
+
+impl ServerEvent for Connected {
+    const NAME: &'static str = "connected";
 }
 
 /// Why a connection is refused: `message` of the client's `connect_error`, which begins with a stable word.
@@ -50,8 +62,8 @@ pub fn open_namespace(io: &SocketIo) {
     io.ns(NAMESPACE, connected.with(admit));
 }
 
-/// Checks the token and the account; makes the socket ready before the client learns that it is connected,
-/// so that no event of its can come too early.
+/// Checks the token and the account, and makes the socket ready before the client learns that it is connected, so that
+/// none of its events comes too early.
 async fn admit(
     socket: SocketRef,
     State(state): State<SocketState>,
@@ -67,39 +79,29 @@ async fn admit(
     if state.limits.count(claims.sub) != Verdict::Allowed {
         return Err(Refused("overloaded: too many events"));
     }
-    let session = Session::new(&claims);
+    let session = Arc::new(Session::new(&claims));
     if !is_allowed_in(&state, &claims).await {
         return Err(Refused("unauthorized: this account cannot be used any more"));
     }
-    socket.extensions.insert(Arc::new(session));
-    chat::socket::listen(&socket);
-    offers::socket::listen(&socket);
-    socket.on_fallback(|Event(event): Event, reply: Reply, State(state): State<SocketState>| {
-        if let Some(reply) = state.hear(&event, reply) {
-            reply.refuse(&event, &Refusal::UnknownEvent);
-        }
-        std::future::ready(())
-    });
+    socket.extensions.insert(Arc::new(ChatSession::new(session.clone())));
+    socket.extensions.insert(session);
+    events::listen(&socket);
     socket.on_disconnect(async |socket: SocketRef, reason: DisconnectReason, State(state): State<SocketState>| {
-        if let Some(session) = socket.extensions.get::<Arc<Session>>() {
-            session.end();
-            state.rooms.drop_out(socket.id, &session, reason);
-            state.connections.remove(socket.id, session.user_id);
-        }
+        disconnected(&socket, reason, &state);
     });
     Ok(())
 }
 
-/// Is the account good? While the database cannot say, asks again: clients do not come back by themselves
-/// after a refusal, but they do when the connection is closed, which the connect time-out does.
+/// Whether the account may connect. Tries again while the database does not answer: clients do not reconnect by
+/// themselves after a refusal, but they do when the connection is closed, which the connect time-out does.
 async fn is_allowed_in(state: &SocketState, claims: &Claims) -> bool {
     let deadline = Instant::now() + 2 * CONNECT_TIMEOUT;
     loop {
-        match state.readings.run(async |direct| chat::is_allowed_in(direct, claims.sub, claims.sid).await).await {
+        match state.bulkhead.run(async |direct| queries::is_allowed_in(direct, claims.sub, claims.sid).await).await {
             Ok(allowed) => return allowed,
             Err(error) if Instant::now() < deadline => {
-                tracing::warn!(%error, "an account could not be checked: asking again");
-                tokio::time::sleep(ASK_AGAIN_AFTER).await;
+                tracing::warn!(%error, "an account could not be checked: trying again");
+                tokio::time::sleep(RETRY_AFTER).await;
             }
             Err(_) => return false,
         }
@@ -110,9 +112,18 @@ fn connected(socket: &SocketRef, state: &SocketState) {
     let Some(session) = socket.extensions.get::<Arc<Session>>() else { return };
     let user_id = session.user_id;
     state.connections.add(socket.clone(), session.clone());
-    emit(socket, "connected", &Encoded::new(&Connected { message: "Connected to chat", user_id }));
+    emit(socket, &EncodedEvent::new(&Connected { message: "Connected to chat", user_id }));
     if session.has_ended() {
         // It went away in between, before it could be found.
         state.connections.remove(socket.id, user_id);
     }
+}
+
+fn disconnected(socket: &SocketRef, reason: DisconnectReason, state: &SocketState) {
+    let Some(session) = socket.extensions.get::<Arc<Session>>() else { return };
+    session.end();
+    if let Ok(chat_session) = ChatSession::of(socket) {
+        state.rooms.disconnected(socket.id, &chat_session, reason);
+    }
+    state.connections.remove(socket.id, session.user_id);
 }

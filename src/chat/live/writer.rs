@@ -19,19 +19,18 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Encoded;
-use super::connections::Connections;
-use super::readings::Readings;
-use super::reply::Refusal;
-use super::rooms::{Fresh, Rooms};
+use super::delivery::CommittedMessage;
+use super::queries::{NewMessage, Present, SendOutcome, StoredMessage, insert_messages};
+use super::rooms::Rooms;
 use super::session::Sending;
+use crate::chat::MessageView;
 use crate::chat::events::{MessageAck, NewMessageEvent};
-use crate::chat::{self, MessageView, NewMessage, Outcome, Present, Stored};
-use crate::notifications::{self, Created, NotificationView};
+use crate::notifications::{self, Created, NotificationView, deliver};
+use crate::realtime::{Bulkhead, Connections, EncodedEvent, Refusal};
 use crate::types::ChatId;
 use doors::{Direct, is_connection_loss};
 
-/// How many writers there are: each uses at most one direct connection at a time.
+/// The number of writers: each uses at most one direct connection at a time.
 pub const WRITERS: usize = 2;
 
 /// How many messages, and bytes of text, may wait for a writer; more are refused as `overloaded`.
@@ -42,30 +41,27 @@ const MAX_QUEUED_BYTES: usize = 16 * 1024 * 1024;
 const MAX_BATCH_MESSAGES: usize = 256;
 const MAX_BATCH_BYTES: usize = 1024 * 1024;
 
-/// How long a message may wait to be settled before its sender is told `unavailable`.
-const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a message may wait before it is refused as `unavailable`.
+const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How many batches of notifications may wait to be told; more are found by the clients' next look.
-const MAX_UNTOLD_BATCHES: usize = 64;
+/// How many batches of notifications may wait to be emitted; clients find the others when they next look.
+const MAX_UNSENT_BATCHES: usize = 64;
 
-/// Called once, when a message is settled.
-pub type Answer = Box<dyn FnOnce(Result<MessageAck, Refusal>) + Send + Sync>;
+/// Called once, when a message is committed or refused.
+pub type Acknowledge = Box<dyn FnOnce(Result<MessageAck, Refusal>) + Send + Sync>;
 
 /// A message on its way to the database.
 pub struct Outgoing {
-    /// What to store.
     pub message: NewMessage,
-    /// The socket that sends it, and so is not given it.
+    /// The socket that sends it: the message is not emitted to it.
     pub sender: Option<Sid>,
-    /// Is told what became of it.
-    pub answer: Answer,
+    pub acknowledge: Acknowledge,
     /// Dropped when it is delivered, or refused.
     pub sending: Option<Sending>,
-    /// When it arrived.
     pub received_at: Instant,
 }
 
-/// Takes messages. Cheap to clone.
+/// The message writers. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Writer {
     queues: Arc<[Queue]>,
@@ -80,40 +76,41 @@ struct Queue {
 }
 
 /// What a writer task works with.
-struct Desk {
+struct WriterTask {
     direct: Direct,
     rooms: Rooms,
     connections: Connections,
-    /// Told when it is unknown what was committed.
-    doubt: Arc<Notify>,
-    untold: mpsc::Sender<Vec<NotificationView>>,
+    /// Notified when it is unknown what was committed.
+    outcome_unknown: Arc<Notify>,
+    unsent: mpsc::Sender<Vec<NotificationView>>,
 }
 
 impl Writer {
-    /// Starts the writer tasks. `doubt` is notified when a batch may have been committed without being delivered.
+    /// Starts the writer tasks. `outcome_unknown` is notified when a batch may have been committed without being
+    /// delivered.
     #[must_use]
     pub fn start(
         direct: &Direct,
-        readings: &Readings,
+        bulkhead: &Bulkhead,
         rooms: &Rooms,
         connections: &Connections,
-        doubt: &Arc<Notify>,
+        outcome_unknown: &Arc<Notify>,
     ) -> Self {
         let closing = CancellationToken::new();
         let mut tasks = Vec::new();
         let queues = (0..WRITERS).map(|_| {
             let (messages, received) = mpsc::channel(MAX_QUEUED_MESSAGES);
-            let (untold, created) = mpsc::channel(MAX_UNTOLD_BATCHES);
+            let (unsent, created) = mpsc::channel(MAX_UNSENT_BATCHES);
             let bytes = Arc::<AtomicUsize>::default();
-            let desk = Desk {
+            let task = WriterTask {
                 direct: direct.clone(),
                 rooms: rooms.clone(),
                 connections: connections.clone(),
-                doubt: doubt.clone(),
-                untold,
+                outcome_unknown: outcome_unknown.clone(),
+                unsent,
             };
-            tasks.push(tokio::spawn(desk.write(received, bytes.clone(), closing.clone())));
-            tasks.push(tokio::spawn(tell(readings.clone(), connections.clone(), created)));
+            tasks.push(tokio::spawn(task.run(received, bytes.clone(), closing.clone())));
+            tasks.push(tokio::spawn(emit_notifications(bulkhead.clone(), connections.clone(), created)));
             Queue { messages, bytes }
         });
         let queues = queues.collect();
@@ -136,10 +133,10 @@ impl Writer {
             Err(TrySendError::Closed(outgoing)) => (outgoing, Refusal::Unavailable),
         };
         bytes.fetch_sub(size, Ordering::Relaxed);
-        (outgoing.answer)(Err(refusal));
+        (outgoing.acknowledge)(Err(refusal));
     }
 
-    /// Takes no more messages, and settles those that were taken.
+    /// Stops taking messages, and answers those that were taken.
     pub async fn drain(&self) {
         self.closing.cancel();
         for task in self.tasks.lock().await.drain(..) {
@@ -150,8 +147,8 @@ impl Writer {
     }
 }
 
-impl Desk {
-    async fn write(self, mut messages: mpsc::Receiver<Outgoing>, bytes: Arc<AtomicUsize>, closing: CancellationToken) {
+impl WriterTask {
+    async fn run(self, mut messages: mpsc::Receiver<Outgoing>, bytes: Arc<AtomicUsize>, closing: CancellationToken) {
         let mut received = Vec::with_capacity(MAX_BATCH_MESSAGES);
         loop {
             tokio::select! {
@@ -163,10 +160,10 @@ impl Desk {
                     }
                     bytes.fetch_sub(received.iter().map(|outgoing| outgoing.message.message.len()).sum(), Ordering::Relaxed);
                     for batch in batches(std::mem::take(&mut received)) {
-                        // A panic costs its batch the answers, not the chats of this writer their future.
-                        if AssertUnwindSafe(self.settle(batch)).catch_unwind().await.is_err() {
+                        // A panic costs its batch the answers; the chats of this writer go on.
+                        if AssertUnwindSafe(self.write(batch)).catch_unwind().await.is_err() {
                             tracing::error!("a message writer panicked: its batch was not answered");
-                            self.doubt.notify_one();
+                            self.outcome_unknown.notify_one();
                         }
                     }
                 }
@@ -175,7 +172,7 @@ impl Desk {
     }
 
     /// Stores a batch and answers every message in it.
-    async fn settle(&self, batch: Vec<Outgoing>) {
+    async fn write(&self, batch: Vec<Outgoing>) {
         match self.store(&batch).await {
             Ok(outcomes) => self.announce(batch, outcomes),
             Err(error) if batch.len() > 1 && error.as_database_error().is_some() => {
@@ -195,27 +192,27 @@ impl Desk {
     /// The outcome is unknown, or nothing was stored: either way the client sends it again, under the same
     /// clientMessageId, and it is there once.
     fn refuse(&self, batch: impl IntoIterator<Item = Outgoing>, error: &sqlx::Error) {
-        tracing::error!(%error, "messages were not stored for certain");
-        batch.into_iter().for_each(|outgoing| (outgoing.answer)(Err(Refusal::Unavailable)));
-        self.doubt.notify_one();
+        tracing::error!(%error, "messages may not have been stored");
+        batch.into_iter().for_each(|outgoing| (outgoing.acknowledge)(Err(Refusal::Unavailable)));
+        self.outcome_unknown.notify_one();
     }
 
-    /// Stores a batch, again if the first attempt fails: the connection may have been lost, in which case it is
-    /// recognised by its ids if it was committed after all, or another process may have stored the same
-    /// clientMessageId in between. All before the oldest message's time is up.
-    async fn store(&self, batch: &[Outgoing]) -> sqlx::Result<Vec<Outcome>> {
+    /// Stores a batch before the oldest message's time is up. A failed attempt is repeated once: the connection may
+    /// have been lost, and a batch that was committed after all is recognised by its ids; or another process may have
+    /// stored the same clientMessageId in between.
+    async fn store(&self, batch: &[Outgoing]) -> sqlx::Result<Vec<SendOutcome>> {
         let Some(oldest) = batch.iter().map(|outgoing| outgoing.received_at).min() else { return Ok(Vec::new()) };
-        let deadline = oldest + SETTLE_TIMEOUT;
+        let deadline = oldest + STORE_TIMEOUT;
         if deadline <= Instant::now() {
             return Err(sqlx::Error::PoolTimedOut);
         }
         let messages: Vec<_> = batch.iter().map(|outgoing| &outgoing.message).collect();
         let present = self.present(&messages);
         let attempts = async {
-            match chat::insert_messages(&self.direct, &messages, &present).await {
+            match insert_messages(&self.direct, &messages, &present).await {
                 Err(error) if error.as_database_error().is_some() || is_connection_loss(&error) => {
                     tracing::debug!(%error, "storing a batch again");
-                    chat::insert_messages(&self.direct, &messages, &present).await
+                    insert_messages(&self.direct, &messages, &present).await
                 }
                 stored => stored,
             }
@@ -223,7 +220,7 @@ impl Desk {
         tokio::time::timeout_at(deadline, attempts).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
 
-    /// Who is looking at the chats of a batch right now: they need no notification.
+    /// The users in the chats of a batch right now: they need no notification.
     fn present(&self, messages: &[&NewMessage]) -> Vec<Present> {
         let chats: HashSet<_> = messages.iter().map(|message| message.chat_id).collect();
         let of_chat =
@@ -232,61 +229,68 @@ impl Desk {
     }
 
     /// After the commit: acknowledgements first, then the messages in `seq` order, then the notifications.
-    fn announce(&self, batch: Vec<Outgoing>, outcomes: Vec<Outcome>) {
+    fn announce(&self, batch: Vec<Outgoing>, outcomes: Vec<SendOutcome>) {
         let mut created = Vec::new();
-        let mut fresh = BTreeMap::<ChatId, Vec<Fresh>>::new();
+        let mut committed = BTreeMap::<ChatId, Vec<CommittedMessage>>::new();
         let mut repeated = Vec::new();
         let mut sent = Vec::new();
-        for (Outgoing { message, sender, answer, sending, .. }, outcome) in batch.into_iter().zip(outcomes) {
-            let stored = match outcome {
-                Outcome::Forbidden => {
-                    answer(Err(Refusal::Forbidden));
+        for (Outgoing { message, sender, acknowledge, sending, .. }, outcome) in batch.into_iter().zip(outcomes) {
+            let mut stored = match outcome {
+                SendOutcome::Forbidden => {
+                    acknowledge(Err(Refusal::Forbidden));
                     continue;
                 }
-                Outcome::ChatClosed => {
-                    answer(Err(Refusal::ChatClosed));
+                SendOutcome::ChatClosed => {
+                    acknowledge(Err(Refusal::ChatClosed));
                     continue;
                 }
-                Outcome::Stored(stored) => stored,
+                SendOutcome::Stored(stored) => stored,
             };
-            let Stored { id, seq, created_at, is_new, sender_name, side, notifications } = stored;
-            answer(Ok(MessageAck { id, seq, created_at }));
+            acknowledge(Ok(MessageAck { id: stored.id, seq: stored.seq, created_at: stored.created_at }));
             sent.push(sending);
-            created.extend(notifications);
-            if is_new {
-                let view = MessageView {
-                    id,
-                    seq,
-                    sender_type: side,
-                    sender_id: message.sender_id,
-                    sender_name,
-                    message: message.message,
-                    message_type: message.message_type,
-                    created_at,
-                };
-                let event = Encoded::new(&NewMessageEvent { chat_id: message.chat_id, message: view });
-                fresh.entry(message.chat_id).or_default().push(Fresh { sender, id, seq, event });
+            created.append(&mut stored.notifications);
+            let chat_id = message.chat_id;
+            if stored.is_new {
+                committed.entry(chat_id).or_default().push(CommittedMessage::new(message, stored, sender));
             } else {
-                repeated.push((message.chat_id, seq));
+                repeated.push((chat_id, stored.seq));
             }
         }
-        for (chat_id, mut messages) in fresh {
+        for (chat_id, mut messages) in committed {
             messages.sort_by_key(|message| message.seq);
             self.rooms.deliver(chat_id, &messages);
         }
         drop(sent);
-        // Its first sending may have been committed without anybody being told.
+        // Its first send may have been committed without being delivered.
         for (chat_id, seq) in repeated {
             self.rooms.catch_up(chat_id, seq);
         }
         created.retain(|created| self.connections.is_connected(created.recipient_id));
-        if !created.is_empty() && self.untold.try_send(created).is_err() {
-            tracing::warn!("too many notifications at once: some are found by the clients' next look only");
+        if !created.is_empty() && self.unsent.try_send(created).is_err() {
+            tracing::warn!("too many notifications at once: some were not emitted");
         }
     }
 }
 
-/// Cuts what was received into batches of at most [`MAX_BATCH_BYTES`].
+impl CommittedMessage {
+    fn new(message: NewMessage, stored: StoredMessage, sender: Option<Sid>) -> Self {
+        let (id, seq) = (stored.id, stored.seq);
+        let view = MessageView {
+            id,
+            seq,
+            sender_type: stored.side,
+            sender_id: message.sender_id,
+            sender_name: stored.sender_name,
+            message: message.message,
+            message_type: message.message_type,
+            created_at: stored.created_at,
+        };
+        let event = EncodedEvent::new(&NewMessageEvent { chat_id: message.chat_id, message: view });
+        Self { sender, id, seq, event }
+    }
+}
+
+/// Splits what was received into batches of at most [`MAX_BATCH_BYTES`].
 fn batches(received: Vec<Outgoing>) -> Vec<Vec<Outgoing>> {
     let mut batches = vec![Vec::with_capacity(received.len())];
     let mut bytes = 0;
@@ -304,24 +308,28 @@ fn batches(received: Vec<Outgoing>) -> Vec<Vec<Outgoing>> {
     batches
 }
 
-/// Tells the recipients who are connected; the others find the notification when they come back. Apart from
-/// the writing, which need not wait for it; until the writer is gone and all is told.
-async fn tell(readings: Readings, connections: Connections, mut untold: mpsc::Receiver<Vec<NotificationView>>) {
-    while let Some(mut created) = untold.recv().await {
-        while let Ok(more) = untold.try_recv() {
+/// Emits notifications to the recipients who are connected; the others find them when they come back. A task of its
+/// own, so that writing need not wait for it; it ends once the writer is gone and everything is emitted.
+async fn emit_notifications(
+    bulkhead: Bulkhead,
+    connections: Connections,
+    mut unsent: mpsc::Receiver<Vec<NotificationView>>,
+) {
+    while let Some(mut created) = unsent.recv().await {
+        while let Ok(more) = unsent.try_recv() {
             created.extend(more);
         }
         let recipients: HashSet<_> = created.iter().map(|created| created.recipient_id).collect();
         let mut unread =
-            match readings.run(async |direct| notifications::queries::count_unread(direct, &recipients).await).await {
+            match bulkhead.run(async |direct| notifications::queries::count_unread(direct, &recipients).await).await {
                 Ok(unread) => unread,
                 Err(error) => {
-                    tracing::error!(%error, "unread notifications could not be counted, so nobody was told");
+                    tracing::error!(%error, "notifications were not emitted: the unread ones could not be counted");
                     continue;
                 }
             };
-        // The count is that of after the last one: before it there was one less.
-        let mut told: Vec<_> = created
+        // The count includes the last notification: before each there was one less.
+        let mut counted: Vec<_> = created
             .into_iter()
             .rev()
             .filter_map(|notification| {
@@ -331,9 +339,9 @@ async fn tell(readings: Readings, connections: Connections, mut untold: mpsc::Re
                 Some(Created { notification, total_unread_count })
             })
             .collect();
-        told.reverse();
-        for created in told {
-            notifications::tell(&connections, created);
+        counted.reverse();
+        for created in counted {
+            deliver(&connections, created);
         }
     }
 }

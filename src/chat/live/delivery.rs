@@ -1,4 +1,4 @@
-//! How messages reach the sockets of a chat: each once, in the order of `seq`, from the writer or from the database.
+//! Delivery of messages to the sockets of a chat: each once, in the order of `seq`, from the writer or the database.
 
 use std::time::Duration;
 
@@ -6,29 +6,28 @@ use socketioxide::socket::Sid;
 use socketioxide::{SendError, SocketError};
 use tokio::time::Instant;
 
-use super::{Room, Rooms, Seat, State};
+use super::queries;
+use super::rooms::{DeliveryState, Room, Rooms, Seat};
+use crate::chat::MessageView;
 use crate::chat::events::NewMessageEvent;
-use crate::chat::{self, MessageView};
-use crate::realtime::Encoded;
-use crate::realtime::session::lock;
+use crate::realtime::{EncodedEvent, lock};
 use crate::types::{ChatId, MessageId};
 
 /// How many messages are read at a time for sockets that are behind.
 const FEED_MESSAGES: i64 = 200;
 
-/// When a socket whose buffer was full, or a database that did not answer, is tried again.
+/// How long after a full buffer, or a failed read, feeding is tried again.
 const FEED_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// A committed message on its way to the sockets of its chat.
-pub struct Fresh {
-    /// The socket that sent it, which has the acknowledgement instead.
+pub struct CommittedMessage {
+    /// The socket that sent it, which receives the acknowledgement instead.
     pub sender: Option<Sid>,
-    /// Its id.
     pub id: MessageId,
     /// Its place in the chat.
     pub seq: i64,
     /// `new_message`.
-    pub event: Encoded,
+    pub event: EncodedEvent,
 }
 
 /// What a chat's feeder does next.
@@ -39,32 +38,32 @@ enum Feed {
 }
 
 impl Rooms {
-    /// Gives committed messages, in the order of their `seq`, to the sockets of their chat.
-    pub fn deliver(&self, chat: ChatId, messages: &[Fresh]) {
+    /// Delivers committed messages, in the order of their `seq`, to the sockets of their chat.
+    pub fn deliver(&self, chat: ChatId, messages: &[CommittedMessage]) {
         let mut rooms = lock(self.shard(chat));
         let Some(room) = rooms.get_mut(&chat) else { return };
         for seat in room.seats.values_mut() {
             for message in messages {
-                seat.take(message);
+                seat.deliver(message);
             }
         }
         room.top = room.top.max(messages.last().map_or(0, |message| message.seq));
         self.feed_if_behind(chat, room);
     }
 
-    /// There are messages up to `seq` that may not have been delivered: whoever lacks them is fed.
+    /// Feeds whoever lacks messages up to `seq`, which may not have been delivered.
     pub fn catch_up(&self, chat: ChatId, seq: i64) {
         let mut rooms = lock(self.shard(chat));
         let Some(room) = rooms.get_mut(&chat) else { return };
         room.top = room.top.max(seq);
-        for seat in room.seats.values_mut().filter(|seat| seat.state == State::Live && seat.cursor < seq) {
-            seat.state = State::Behind(Instant::now());
+        for seat in room.seats.values_mut().filter(|seat| seat.state == DeliveryState::Live && seat.cursor < seq) {
+            seat.state = DeliveryState::Behind(Instant::now());
         }
         self.feed_if_behind(chat, room);
     }
 
     pub(super) fn feed_if_behind(&self, chat: ChatId, room: &mut Room) {
-        let is_behind = room.seats.values().any(|seat| matches!(seat.state, State::Behind(_)));
+        let is_behind = room.seats.values().any(|seat| matches!(seat.state, DeliveryState::Behind(_)));
         if is_behind && !std::mem::replace(&mut room.is_feeding, true) {
             tokio::spawn(self.clone().feed(chat));
         }
@@ -81,7 +80,8 @@ impl Rooms {
                 }
                 Feed::Read { after, top } => (after, top),
             };
-            let read = self.0.readings.run(async |direct| chat::list_missed(direct, chat, after, FEED_MESSAGES).await);
+            let read =
+                self.0.bulkhead.run(async |direct| queries::list_missed(direct, chat, after, FEED_MESSAGES).await);
             match read.await {
                 Ok(page) => self.hand_out(chat, after, page, top),
                 Err(error) => {
@@ -97,7 +97,7 @@ impl Rooms {
         let Some(room) = rooms.get_mut(&chat) else { return Feed::Done };
         let now = Instant::now();
         let behind = room.seats.values().filter_map(|seat| match seat.state {
-            State::Behind(since) => Some((since, seat.cursor)),
+            DeliveryState::Behind(since) => Some((since, seat.cursor)),
             _ => None,
         });
         let Some(earliest) = behind.clone().map(|(since, _)| since).min() else {
@@ -110,15 +110,20 @@ impl Rooms {
         }
     }
 
-    /// Gives a page of messages `after` a `seq` to those who are behind, but not so far that they lack what is before
-    /// it. `top` was known before it was read, so whoever has a page that is not full has everything up to there.
+    /// Delivers a page of messages `after` a `seq` to those who are behind, but not so far that they lack what is before
+    /// it. `top` was known before the page was read, so a page that is not full holds everything up to there.
     fn hand_out(&self, chat: ChatId, after: i64, page: Vec<MessageView>, top: i64) {
         let is_whole = i64::try_from(page.len()).is_ok_and(|messages| messages < FEED_MESSAGES);
         let page: Vec<_> = page
             .into_iter()
             .map(|message| {
                 let (id, seq) = (message.id, message.seq);
-                Fresh { sender: None, id, seq, event: Encoded::new(&NewMessageEvent { chat_id: chat, message }) }
+                CommittedMessage {
+                    sender: None,
+                    id,
+                    seq,
+                    event: EncodedEvent::new(&NewMessageEvent { chat_id: chat, message }),
+                }
             })
             .collect();
         let mut rooms = lock(self.shard(chat));
@@ -127,7 +132,7 @@ impl Rooms {
         room.top = room.top.max(top);
         let now = Instant::now();
         for seat in room.seats.values_mut() {
-            if !matches!(seat.state, State::Behind(since) if since <= now) || seat.cursor < after {
+            if !matches!(seat.state, DeliveryState::Behind(since) if since <= now) || seat.cursor < after {
                 continue;
             }
             let is_fed = page.iter().filter(|message| message.seq > seat.cursor).collect::<Vec<_>>();
@@ -141,45 +146,45 @@ impl Rooms {
 }
 
 impl Seat {
-    pub(super) fn state_at(&self, top: i64) -> State {
-        if self.cursor < top { State::Behind(Instant::now()) } else { State::Live }
+    pub(super) fn state_at(&self, top: i64) -> DeliveryState {
+        if self.cursor < top { DeliveryState::Behind(Instant::now()) } else { DeliveryState::Live }
     }
 
-    /// A message has been committed.
-    fn take(&mut self, message: &Fresh) {
+    /// Delivers a committed message if it is the next one.
+    fn deliver(&mut self, message: &CommittedMessage) {
         if message.seq <= self.cursor {
             return;
         }
         if message.sender == Some(self.socket.id) {
             self.own.push_back(message.seq);
         }
-        if self.state != State::Live {
+        if self.state != DeliveryState::Live {
             return;
         }
         if message.seq == self.cursor + 1 {
             self.feed(message);
         } else {
-            self.state = State::Behind(Instant::now());
+            self.state = DeliveryState::Behind(Instant::now());
         }
     }
 
-    /// Gives it the next message it lacks. `false`: it cannot take more at present.
-    fn feed(&mut self, message: &Fresh) -> bool {
+    /// Emits the next message that it lacks. Returns `false` if it cannot take more at present.
+    fn feed(&mut self, message: &CommittedMessage) -> bool {
         if !self.is_own(message) {
             if self.session.has_ended() {
-                self.state = State::Reading;
+                self.state = DeliveryState::Paging;
                 return false;
             }
-            match self.socket.emit("new_message", &message.event) {
+            match message.event.try_emit(&self.socket) {
                 Ok(()) => {}
                 Err(SendError::Socket(SocketError::InternalChannelFull)) => {
-                    self.state = State::Behind(Instant::now() + FEED_AGAIN_AFTER);
+                    self.state = DeliveryState::Behind(Instant::now() + FEED_AGAIN_AFTER);
                     return false;
                 }
                 Err(error) => {
                     // It is going away.
                     tracing::debug!(%error, "a message was not delivered");
-                    self.state = State::Reading;
+                    self.state = DeliveryState::Paging;
                     return false;
                 }
             }
@@ -188,8 +193,8 @@ impl Seat {
         true
     }
 
-    /// Did this socket send it? Both its own messages and those it is given ascend.
-    fn is_own(&mut self, message: &Fresh) -> bool {
+    /// Whether this socket sent the message. Both its own messages and those delivered to it ascend.
+    fn is_own(&mut self, message: &CommittedMessage) -> bool {
         while self.own.front().is_some_and(|seq| *seq < message.seq) {
             self.own.pop_front();
         }

@@ -1,0 +1,145 @@
+//! The socket server: everything that listens to clients over Socket.IO, and to the database's notifications.
+
+pub mod asyncapi;
+mod changes;
+mod events;
+mod handshake;
+mod queries;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use socketioxide::SocketIo;
+use socketioxide::layer::SocketIoLayer;
+use tokio::sync::{Mutex, Notify};
+use tokio::task::JoinSet;
+
+use crate::auth::AccessTokens;
+use crate::chat::live::{self, ReadMarks, Rooms, WRITERS, Writer, cursor_store, presence};
+use crate::config::Heartbeat;
+use crate::outbox::Notifier;
+use crate::realtime::{Bulkhead, Connections, Limits};
+use crate::state::SocketState;
+use doors::Direct;
+
+/// The one namespace.
+const NAMESPACE: &str = "/chat";
+
+/// The largest packet a client may send, in bytes.
+const MAX_PACKET_BYTES: usize = 64 * 1024;
+
+/// How many packets may wait for a socket whose client reads slowly. Larger than what the writers can acknowledge at
+/// once to one socket; messages beyond it are fed again later.
+const MAX_BUFFERED_PACKETS: usize = 1024;
+
+/// What is read from a websocket at a time, kept for every socket: most packets fit.
+const READ_BUFFER_BYTES: usize = 1024;
+
+/// How long a connection may take to enter the namespace, and so how long one with a bad token is kept.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the messages that were taken may take at the end: a little more than a message may wait.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// How long closing all sockets may take: a peer whose TCP connection has stalled never answers.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long saving the cursors may take at the end.
+const SAVE_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// The running socket server.
+#[derive(Clone)]
+pub struct Sockets {
+    /// To be put around the router.
+    pub layer: SocketIoLayer,
+    pub connections: Connections,
+    pub notifier: Notifier,
+    io: SocketIo,
+    rooms: Rooms,
+    bulkhead: Bulkhead,
+    writer: Writer,
+    tasks: Arc<Mutex<JoinSet<()>>>,
+}
+
+impl std::fmt::Debug for Sockets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sockets")
+    }
+}
+
+impl Sockets {
+    /// Starts the message writers and what follows the database, and opens the namespace.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn start(direct: Direct, access_tokens: Arc<AccessTokens>, heartbeat: Heartbeat) -> sqlx::Result<Self> {
+        // One more is for the listener.
+        let bulkhead = Bulkhead::new(direct.clone(), WRITERS + 1);
+        bulkhead.run(async |direct| live::queries::mark_all_dropped(direct).await).await?;
+        let rooms = Rooms::new(bulkhead.clone(), heartbeat);
+        let connections = Connections::default();
+        let outcome_unknown = Arc::new(Notify::new());
+        let writer = Writer::start(&direct, &bulkhead, &rooms, &connections, &outcome_unknown);
+        let notifier = Notifier::new(connections.clone(), rooms.clone());
+        let state = SocketState {
+            bulkhead: bulkhead.clone(),
+            access_tokens,
+            writer: writer.clone(),
+            read_marks: ReadMarks::start(bulkhead.clone(), rooms.clone()),
+            rooms: rooms.clone(),
+            connections: connections.clone(),
+            limits: Limits::default(),
+            notifier: notifier.clone(),
+        };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(changes::follow(direct, state.clone(), outcome_unknown));
+        tasks.spawn(cursor_store::run(rooms.clone(), bulkhead.clone()));
+        tasks.spawn(presence::run(connections.clone(), bulkhead.clone()));
+        tasks.spawn(clean_up(connections.clone(), state.limits.clone()));
+        let (layer, io) = build_layer(state, heartbeat);
+        handshake::open_namespace(&io);
+        Ok(Self { layer, connections, notifier, io, rooms, bulkhead, writer, tasks: Arc::new(Mutex::new(tasks)) })
+    }
+
+    /// Stops taking messages, answers those taken, and closes every socket's transport, so that clients reconnect
+    /// elsewhere.
+    pub async fn drain(&self) {
+        if tokio::time::timeout(DRAIN_TIMEOUT, self.writer.drain()).await.is_err() {
+            tracing::warn!("some messages were not stored in time");
+        }
+        if tokio::time::timeout(CLOSE_TIMEOUT, self.io.close()).await.is_err() {
+            tracing::warn!("some sockets did not close in time");
+        }
+        self.tasks.lock().await.shutdown().await;
+        // For the process to which the clients come back.
+        if tokio::time::timeout(SAVE_TIMEOUT, cursor_store::save(&self.rooms, &self.bulkhead)).await.is_err() {
+            tracing::warn!("the cursors were not saved in time");
+        }
+    }
+}
+
+fn build_layer(state: SocketState, heartbeat: Heartbeat) -> (SocketIoLayer, SocketIo) {
+    SocketIo::builder()
+        .with_state(state)
+        .ws_max_message_size(MAX_PACKET_BYTES)
+        .ws_max_frame_size(MAX_PACKET_BYTES)
+        .max_payload(MAX_PACKET_BYTES as u64)
+        .ws_read_buffer_size(READ_BUFFER_BYTES)
+        .max_buffer_size(MAX_BUFFERED_PACKETS)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .ping_interval(heartbeat.interval)
+        .ping_timeout(heartbeat.timeout)
+        .build_layer()
+}
+
+/// Closes sockets whose token expires, and forgets the limits of users who are quiet.
+async fn clean_up(connections: Connections, limits: Limits) {
+    let mut every_second = tokio::time::interval(Duration::from_secs(1));
+    let mut every_minute = tokio::time::interval(Duration::from_secs(60));
+    loop {
+        tokio::select! {
+            _ = every_second.tick() => connections.close_expired(chrono::Utc::now()),
+            _ = every_minute.tick() => limits.forget_the_quiet(),
+        }
+    }
+}
