@@ -96,6 +96,8 @@ struct Seen {
     rows: Vec<Row>,
     columns: Option<Bytes>,
     error: Option<String>,
+    /// How many portals were closed.
+    closed: usize,
     status: u8,
 }
 
@@ -217,7 +219,8 @@ impl World {
                     b'T' => seen.columns = Some(message.body),
                     b'C' => seen.tags.push(String::from_utf8_lossy(&message.body[..message.body.len() - 1]).into()),
                     b'E' => seen.error = Some(String::from_utf8_lossy(&message.body).into()),
-                    b'1' | b'2' | b'3' | b't' | b'N' | b'S' => {}
+                    b'3' => seen.closed += 1,
+                    b'1' | b'2' | b't' | b'N' | b'S' => {}
                     tag => panic!("the client was sent {:?}", char::from(tag)),
                 }
             }
@@ -274,11 +277,16 @@ impl World {
     fn parse(&mut self, text: &str) -> (String, BytesMut) {
         self.next_name += 1;
         let name = format!("sqlx_s_{}", self.next_name);
+        let request = Self::parse_as(&name, text);
+        (name, request)
+    }
+
+    fn parse_as(name: &str, text: &str) -> BytesMut {
         let mut request = BytesMut::new();
         put(&mut request, b'P', &[name.as_bytes(), b"\0", text.as_bytes(), b"\0", &[0, 1, 0, 0, 0, 23]]);
         put(&mut request, b'D', &[b"S", name.as_bytes(), b"\0"]);
         put(&mut request, b'S', &[]);
-        (name, request)
+        request
     }
 
     fn bind(name: &str, value: u32) -> BytesMut {
@@ -419,7 +427,7 @@ impl World {
         if seen.error.is_some() {
             self.note_error();
         } else {
-            assert_eq!((seen.tags.len(), seen.rows.len()), (1, value as usize % 3 + 1));
+            assert_eq!((seen.tags.len(), seen.closed, seen.rows.len()), (1, 1, value as usize % 3 + 1));
             assert!(kind != Kind::Fail && (kind != Kind::Insert || self.in_transaction));
             if kind == Kind::Insert {
                 self.writes.push((id, value));
@@ -498,14 +506,22 @@ fn a_statement_is_one_request_with_its_parse_and_without_a_name() {
     assert_eq!(sent(&mut world), "PBEPBEPDBES", "BEGIN, SET LOCAL, the statement");
     select(&mut world);
     assert_eq!(sent(&mut world), "PDBES");
+    world.prepare("select 2", 2).expect("a statement");
+    assert_eq!(sent(&mut world), "PDS");
     world.act(Action::Commit);
     assert_eq!(sent(&mut world), "Q");
+
+    world.act(Action::Begin { read_only: false });
+    world.prepare("select 3", 3).expect("a statement");
+    assert_eq!(sent(&mut world), "PBEPDS", "a description does not begin the transaction: limits, then Describe");
+    world.act(Action::Rollback);
+    assert_eq!(sent(&mut world), "");
 
     world.act(Action::DroppedBegin);
     world.act(Action::Ping);
     assert_eq!(sent(&mut world), "", "a BEGIN that nobody waits for is forgotten");
     let counters = world.shared.counters.now();
-    assert_eq!((counters.hits, counters.misses, counters.held, counters.forgotten), (1, 1, 2, 1));
+    assert_eq!((counters.hits, counters.misses, counters.held, counters.forgotten), (1, 3, 3, 2));
 }
 
 /// Invariant 2, at the end of a transaction.
@@ -561,4 +577,54 @@ fn rows_of_another_shape_are_withheld_and_their_transaction_is_rolled_back() {
     assert!(world.prepare("select 1", 1).is_none());
     world.act(Action::Migrate { id: 1, shape: Shape::Int4 });
     assert!(world.prepare("select 1", 1).is_some());
+}
+
+/// A server that answers otherwise than it should: whatever it says, nothing is passed on as if it were due.
+#[test]
+fn an_answer_that_is_not_due_ends_the_conversation() {
+    let columns = Shape::Int4.row_description();
+    let answer = |tag: u8| -> Answer {
+        let body = match tag {
+            b't' => Bytes::from_static(&[0, 1, 0, 0, 0, 23]),
+            b'T' => columns.clone().into(),
+            b'C' => "SELECT 1\0".into(),
+            b'I' | b'Y' => {
+                return Answer::Message(Message { tag: b'Z', body: if tag == b'I' { "I" } else { "T" }.into() });
+            }
+            _ => Bytes::new(),
+        };
+        Answer::Message(Message { tag, body })
+    };
+    // What the client asks for, and an answer whose last message is not due; `I` and `Y` stand for `ReadyForQuery`, without
+    // and with a transaction.
+    let execute = || World::bind("sqlx_s_1", 1);
+    let describe = || World::parse_as("sqlx_s_9", "select 9");
+    for (is_in_transaction, request, answers) in [
+        (false, execute(), "111"),
+        (false, execute(), "12CtT2"),
+        (false, execute(), "12C1tT2C3"),
+        (false, execute(), "1T"),
+        (false, execute(), "122"),
+        (false, execute(), "12C1tT2CY2"),
+        (false, describe(), "12CtTI"),
+        (false, describe(), "12C1tT1"),
+        (true, execute(), "1tT2CI"),
+        (true, World::query("ROLLBACK"), "E"),
+        (true, World::query("ROLLBACK"), "CY"),
+        (true, World::query("COMMIT"), "1"),
+    ] {
+        let mut world = World::new(vec![1000], Order::AsAsked, false);
+        world.execute(Kind::Select, 1, 1);
+        if is_in_transaction {
+            world.act(Action::Begin { read_only: false });
+            world.execute(Kind::Select, 1, 1);
+        }
+        let (mut request, mut out) = (request, Out::default());
+        let asked = RequestReader::default().next(&mut request).expect("a well-formed request").expect("a request");
+        world.conversation.on_request(asked, &mut out).expect("a request that is understood");
+        let mut results: Vec<_> =
+            answers.bytes().map(|tag| world.conversation.on_answer(answer(tag), &mut out)).collect();
+        assert!(results.pop().expect("an answer").is_err(), "{answers}: the last message is taken");
+        assert!(results.iter().all(Result::is_ok), "{answers}: {results:?}");
+    }
 }
