@@ -100,3 +100,19 @@ async fn the_home_page_leads_on() {
     assert_eq!((unknown.status.as_u16(), &unknown.body["code"]), (404, &json!("route_not_found")));
     assert!(stm_backend::openapi().paths.paths.keys().all(|path| path != "/"));
 }
+
+/// The walks of ARCHITECTURE.md name places as `file:function`: each is there.
+#[test]
+fn the_architecture_names_functions_that_exist() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
+    let places: Vec<_> = text.split('`').filter_map(|word| word.split_once(".rs:")).collect();
+    assert!(places.len() > 12, "the walks are gone: {places:?}");
+    for (file, function) in places {
+        let code = std::fs::read_to_string(root.join(format!("{file}.rs"))).unwrap_or_default();
+        assert!(
+            code.contains(&format!("fn {function}(")) || code.contains(&format!("fn {function}<")),
+            "{file}.rs:{function}"
+        );
+    }
+}
