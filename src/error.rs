@@ -9,6 +9,7 @@ use std::borrow::Cow;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use doors::Meaning;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -219,15 +220,10 @@ pub(crate) fn invalid(field: impl Into<Cow<'static, str>>, rule: &str) -> Error 
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        if matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) || doors::is_connection_loss(&error) {
-            return Self::Unavailable(error);
-        }
-        match doors::sqlstate(&error).as_deref() {
-            // PostgreSQL cannot store NUL, in text or in JSON.
-            Some("22021" | "22P05") => Self::Malformed("text must not contain the character U+0000".into()),
-            // Statement or lock timeout, deadlock, serialization failure, too many connections: a retry may succeed.
-            Some("57014" | "55P03" | "40P01" | "40001" | "53300") => Self::Unavailable(error),
-            _ => Self::Database(error),
+        match doors::meaning(&error) {
+            Meaning::TryAgainLater => Self::Unavailable(error),
+            Meaning::Never => Self::Malformed("text must not contain the character U+0000".into()),
+            Meaning::OurFault => Self::Database(error),
         }
     }
 }

@@ -48,6 +48,7 @@ mod guard;
 mod lease;
 mod local_socket;
 mod loss;
+mod meaning;
 mod migrate;
 mod pooler;
 pub mod probe;
@@ -61,6 +62,7 @@ pub mod url;
 pub use connect::{Doors, connect};
 pub use direct::Direct;
 pub use lease::Lease;
+pub use meaning::{Meaning, is_connection_loss, meaning, sqlstate};
 pub use migrate::{check_same_database, migrate};
 pub use pooler::Pooler;
 pub use relay::RelayCounters;
@@ -74,27 +76,6 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Connections that were idle longer than this are pinged before use.
 const PING_AFTER_IDLE: Duration = Duration::from_secs(30);
-
-/// The SQLSTATE of an error that the database (or its pooler) reported.
-/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
-#[must_use]
-pub fn sqlstate(error: &sqlx::Error) -> Option<std::borrow::Cow<'_, str>> {
-    error.as_database_error().and_then(sqlx::error::DatabaseError::code)
-}
-
-/// Whether `error` is the loss of a connection, as opposed to an answer of the database.
-#[must_use]
-pub fn is_connection_loss(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
-        // 57P0x: the server is shutting down or starting up; 08xxx: connection exceptions, among them a
-        // pooler that lost its server.
-        sqlx::Error::Database(_) => {
-            sqlstate(error).is_some_and(|code| code.starts_with("57P0") || code.starts_with("08"))
-        }
-        _ => false,
-    }
-}
 
 /// The README's example compiles.
 #[cfg(doctest)]

@@ -30,6 +30,9 @@ pub enum Script {
     IsSilent,
     /// Answers a request of the extended protocol with a message that is not due.
     BreaksTheProtocol,
+    /// Answers every request of the extended protocol, and every BEGIN, with this message, FATAL and XX000, and ends the
+    /// connection: Supavisor when it runs out of something.
+    Fails(&'static str),
     /// Refuses a BEGIN with more than one command in its message: pgdog with its query parser.
     RefusesBegin,
 }
@@ -240,6 +243,7 @@ impl Conversation {
         while let Some((tag, message)) = take_message(&mut self.asked) {
             is_special |= match shared.script {
                 Script::IsSilent | Script::BreaksTheProtocol => tag == b'P',
+                Script::Fails(_) => tag == b'P' || tag == b'Q' && message.windows(5).any(|text| text == b"begin"),
                 Script::RefusesBegin => tag == b'Q' && message.windows(10).any(|text| text == b"; set loca"),
                 _ => false,
             };
@@ -257,6 +261,11 @@ impl Conversation {
         let mut out = BytesMut::new();
         match script {
             Script::BreaksTheProtocol => put(&mut out, b'W', &[0, 0, 0]),
+            Script::Fails(message) => {
+                put_error(&mut out, "FATAL", "XX000", message);
+                client.write_all(&out).await?;
+                return client.shutdown().await;
+            }
             Script::RefusesBegin => {
                 put_error(&mut out, "ERROR", "42601", "cannot insert multiple commands into a prepared statement");
                 out.put_slice(READY);

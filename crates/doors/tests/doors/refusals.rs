@@ -1,9 +1,10 @@
 //! What the relay itself does not pass on. The door has a guard of its own in front; here sqlx speaks to the relay.
 
-use doors::Pooler;
+use doors::{Meaning, Pooler, PoolerWire};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
 use crate::{assert_that_no_server_remembers, code, counters, number, pipelined, through_relay};
+use testing::scripted_pooler::{Script, ScriptedPooler};
 use testing::{Database, execute};
 
 /// Each would end a transaction that is not its own, or stay behind on a shared server.
@@ -174,4 +175,29 @@ async fn somebody_elses_notifications_disturb_nobody() {
     noise.abort();
     tally.assert_all_right(2000);
     assert_eq!(tally.assert_stored(&database).await, 0, "written, but not acknowledged");
+}
+
+/// Supavisor reports everything as FATAL XX000: the connection is gone, and the same may succeed later.
+#[tokio::test]
+async fn what_supavisor_runs_out_of_comes_back() {
+    let database = Database::create().await;
+    for message in [
+        "(EMAXCONN) max client connections reached, limit: 200",
+        "(ECHECKOUTTIMEOUT) unable to check out connection from the pool after 60000ms",
+        "(EDBHANDLEREXITED) connection to database closed. Check logs for more information",
+        "(ECIRCUITBREAKER) too many authentication errors",
+    ] {
+        for script in [Script::Fails(message), Script::Refuses(message)] {
+            let scripted = ScriptedPooler::before(&database.direct_url(), 2, script).await;
+            for wire in PoolerWire::ALL {
+                let pooler = crate::door(&scripted.url(), 2, wire);
+                let alone = pooler.ping().await.expect_err(message);
+                let first = async { sqlx::query("select 1").execute(&mut pooler.write().await?).await };
+                let first = first.await.expect_err(message);
+                for error in [alone, first] {
+                    assert_eq!(doors::meaning(&error), Meaning::TryAgainLater, "{script:?} {wire}: {error:?}");
+                }
+            }
+        }
+    }
 }
