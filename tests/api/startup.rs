@@ -218,6 +218,9 @@ async fn names_what_a_server_refuses() {
         let good = if secret == "DATABASE_URL" { database.database_url() } else { database.direct_url() };
         let wrong_password = good.replace(PASSWORD_OF_THE_STACK, "hunter2");
         refuses(&database, &[(secret, &wrong_password)], &[secret, "refused the password"]);
+        let emoji = good.replace(PASSWORD_OF_THE_STACK, "hunter2%F0%9F%A6%80");
+        let output = refuses(&database, &[(secret, &emoji)], &[secret, "the password has a character"]);
+        assert!(!output.contains('🦀'), "{output}");
         let (server, _) = good.rsplit_once('/').expect("a URL");
         refuses(&database, &[(secret, &format!("{server}/no_such_database"))], &[secret, "no database of that name"]);
         refuses(&database, &[(secret, &format!("{good}?sslmode=require"))], &[secret, "sslmode"]);

@@ -18,6 +18,14 @@ pub fn connection_failure(url: &ConnectionString, error: &sqlx::Error) -> String
             "the server at {address} did not answer in time: check host and port, and that this machine may reach it."
         ),
         sqlx::Error::Tls(why) => encryption_failed(&address, why),
+        // sqlx's own message repeats the character.
+        sqlx::Error::Configuration(why) if why.to_string().starts_with("Failed to saslprep") => {
+            let part = if why.to_string().contains("username") { "user" } else { "password" };
+            return format!(
+                "{secret}: the {part} has a character that cannot be proven to the server (an emoji, or an unassigned or control \
+                 character): choose a {part} without it."
+            );
+        }
         // What cannot even be tried is a sentence already, with the secret's name.
         sqlx::Error::Configuration(why) => return why.to_string(),
         sqlx::Error::Database(refusal) => {
@@ -38,8 +46,12 @@ fn unreachable_host(url: &ConnectionString, io: &std::io::Error) -> String {
         [ErrorKind::ConnectionRefused, ErrorKind::ConnectionReset, ErrorKind::TimedOut, ErrorKind::UnexpectedEof];
     let no_address = !other_kinds.contains(&io.kind()) && io.raw_os_error().is_none();
     if url.is_supabase_direct() && (no_route || no_address) {
+        let (pooler, port) = match url.secret() {
+            Secret::DatabaseUrl => ("transaction pooler", 6543),
+            Secret::DirectUrl => ("session pooler", 5432),
+        };
         return format!(
-            "{} answers on IPv6 only, and this machine has no way there: use the session pooler (host <region>.pooler.supabase.com, port 5432, user postgres.<project-ref>) instead.",
+            "{} answers on IPv6 only, and this machine has no way there: use the {pooler} (host <region>.pooler.supabase.com, port {port}, user postgres.<project-ref>) instead.",
             url.host()
         );
     }
@@ -222,6 +234,24 @@ mod tests {
         for error in [io(ErrorKind::ConnectionRefused), io(ErrorKind::UnexpectedEof), io(ErrorKind::TimedOut)] {
             assert!(!connection_failure(&direct, &error).contains("IPv6 only,"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_pooled_url_at_an_ipv6_only_host_gets_the_poolers_address() {
+        let url = "postgres://postgres:hunter2@db.abcdefgh.supabase.co:5432/postgres";
+        let pooled = ConnectionString::parse(Secret::DatabaseUrl, url).unwrap();
+        let sentence = connection_failure(&pooled, &io(ErrorKind::NetworkUnreachable));
+        assert!(sentence.contains("IPv6 only") && sentence.contains("transaction pooler"), "{sentence}");
+        assert!(sentence.contains("port 6543"), "{sentence}");
+    }
+
+    #[test]
+    fn a_password_that_cannot_be_proven_is_not_repeated() {
+        let url = ConnectionString::parse(Secret::DirectUrl, "postgres://u:p@127.0.0.1:5432/db").unwrap();
+        let error = sqlx::Error::Configuration("Failed to saslprep password: ProhibitedCharacter('🦀')".into());
+        let sentence = connection_failure(&url, &error);
+        assert!(sentence.starts_with("DIRECT_URL: the password has a character"), "{sentence}");
+        assert!(!sentence.contains('🦀'), "{sentence}");
     }
 
     #[test]

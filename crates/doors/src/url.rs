@@ -96,7 +96,12 @@ impl ConnectionString {
             return Err("still holds the placeholder for the password: put the database password in its place.".into());
         }
         let url = Url::parse(value).map_err(|why| format!("is malformed ({why}). {ENCODE}"))?;
-        if url.fragment().is_some() || url.path().trim_start_matches('/').contains(['/', '@', ':']) {
+        // The first of # / ? in a password ends it, and what follows lands in the fragment, path or query.
+        let has_at = |part: Option<&str>| part.is_some_and(|part| part.contains('@'));
+        if url.fragment().is_some()
+            || has_at(url.query())
+            || url.path().trim_start_matches('/').contains(['/', '@', ':'])
+        {
             return Err(format!("is malformed (the password ends too early). {ENCODE}"));
         }
         let decode = |text: &str| {
@@ -370,6 +375,8 @@ mod tests {
             ("\"postgres://u:hunter2@h/db\"", "quotation mark"),
             ("postgres://u:hunter2#x@127.0.0.1:5432/db", "percent-encoded"),
             ("postgres://u:hunter2/x@127.0.0.1:5432/db", "percent-encoded"),
+            ("postgres://u:hunter2?x@127.0.0.1:5432/db", "percent-encoded"),
+            ("postgres://u:7?hunter2@127.0.0.1:5432/db", "percent-encoded"),
             ("postgres://u:[YOUR-PASSWORD]@h/db", "placeholder"),
             ("postgres://u:hunter2@/db", "host"),
             ("postgres://:hunter2@127.0.0.1/db", "no user"),
