@@ -128,7 +128,7 @@ async fn advises_by_what_a_pooler_does() {
     for (message, expected) in [
         (
             "(EMAXCONNSESSION) max clients reached in session mode - max clients are limited to pool_size: 15",
-            "no session left",
+            "has no session left",
         ),
         ("(EMAXCONN) max client connections reached, limit: 200", "no connection left"),
         ("(ENOTFOUND) tenant/user postgres.abcdefgh not found", "postgres.<project-ref>"),

@@ -34,7 +34,7 @@ pub async fn connect(
     let pooler = pooler.map_err(|error| connection_failure(database_url, &error));
     let direct = direct.map_err(|error| connection_failure(direct_url, &error));
     let (pooler, direct) = match (pooler, direct) {
-        // Both at once: an operator with two mistakes needs one start less.
+        // Both at once: an operator with two mistakes sees both in one start.
         (Err(first), Err(second)) => return Err(format!("{first}\n{second}")),
         (pooler, direct) => (pooler?, direct?),
     };

@@ -2,6 +2,8 @@
 
 use std::io::ErrorKind;
 
+use sqlx::error::DatabaseError;
+
 use super::url::{ConnectionString, Secret};
 use crate::PoolerWire;
 use crate::relay::is_of_relay;
@@ -28,9 +30,22 @@ pub fn connection_failure(url: &ConnectionString, error: &sqlx::Error) -> String
         }
         // What cannot even be tried is a sentence already, with the secret's name.
         sqlx::Error::Configuration(why) => return why.to_string(),
-        sqlx::Error::Database(refusal) => {
-            refused(url, refusal.code().as_deref().unwrap_or_default(), refusal.message())
-        }
+        sqlx::Error::Database(reported) => match find_refusal(&**reported) {
+            // The value is right; another one would not help.
+            Some(refusal) if !refusal.is_in_the_value() => return format!("{secret}: {}", refused(url, refusal)),
+            Some(refusal) => refused(url, refusal),
+            // The relay's own, and a sentence already.
+            None if reported.code().as_deref() == Some("08001") => {
+                format!("the connection to {address} failed: {}.", reported.message())
+            }
+            None => {
+                let code = reported.code().unwrap_or_default();
+                return format!(
+                    "{secret}: the server at {address} refused a statement ({code}, {}). Try again; if it stays so, its log says more.",
+                    reported.message()
+                );
+            }
+        },
         _ => format!("the server at {address} did not answer like PostgreSQL: check host and port."),
     };
     format!("{secret}: {what} {}", secret.what_to_put())
@@ -77,18 +92,21 @@ fn encryption_failed(address: &str, why: &impl std::fmt::Display) -> String {
 }
 
 /// Explains `error`, met at the first statement that went through the pooler door. `wire` is how the door speaks to the
-/// pooler, which had answered the probe's simpler requests.
+/// pooler, which had accepted connections and answered the probe's simpler requests.
 #[must_use]
 pub fn first_statement_failure(url: &ConnectionString, wire: PoolerWire, error: &sqlx::Error) -> String {
+    let no_answer = "did not answer a statement in time. It may be out of servers: try again, or close other clients";
     let what = match error {
-        sqlx::Error::PoolTimedOut => "did not answer a statement in time".to_owned(),
+        sqlx::Error::PoolTimedOut => no_answer.to_owned(),
         sqlx::Error::Protocol(_) => "broke the protocol".to_owned(),
         sqlx::Error::BeginFailed => "did not begin a transaction".to_owned(),
-        sqlx::Error::Database(refusal) => match refusal.code().as_deref() {
-            Some("08P01") if is_of_relay(&**refusal) => format!("broke the protocol ({})", refusal.message()),
-            Some("08000") if is_of_relay(&**refusal) => "did not answer a statement in time".to_owned(),
+        sqlx::Error::Io(_) => "hung up on a statement".to_owned(),
+        sqlx::Error::Database(reported) => match reported.code().as_deref() {
+            Some("08000") if is_of_relay(&**reported) => no_answer.to_owned(),
+            Some("08006") if is_of_relay(&**reported) => "hung up on a statement".to_owned(),
+            Some("08P01") if is_of_relay(&**reported) => format!("broke the protocol ({})", reported.message()),
             // A syntax error in BEGIN, or a kind of statement that it does not pass on.
-            Some(code @ ("42601" | "0A000")) => format!("refused a statement ({code}, {})", refusal.message()),
+            Some(code @ ("42601" | "0A000")) => format!("refused a statement ({code}, {})", reported.message()),
             _ => return connection_failure(url, error),
         },
         _ => return connection_failure(url, error),
@@ -98,8 +116,8 @@ pub fn first_statement_failure(url: &ConnectionString, wire: PoolerWire, error: 
         PoolerWire::Plain => PoolerWire::Pipelined,
     };
     format!(
-        "{}: the pooler at {} {what}, although it accepts connections and answers simple queries. It may not be able \
-         to carry POOLER_WIRE={wire}: put POOLER_WIRE={other}.",
+        "{}: the pooler at {} {what}. It accepts connections and answers simple queries, so it may not be able to carry \
+         POOLER_WIRE={wire}: then put POOLER_WIRE={other}.",
         url.secret(),
         url.address()
     )
@@ -128,7 +146,7 @@ const BY_MESSAGE: [(&str, Refusal); 17] = [
 ];
 
 /// Why a server or a pooler refused a connection.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Refusal {
     NoSessionLeft,
     NoConnectionLeft,
@@ -136,75 +154,81 @@ enum Refusal {
     NoTenant,
     NeedsEncryption,
     WrongPassword,
+    WrongUser,
     NothingListens,
     NoDatabase,
     NotReady,
 }
 
+impl Refusal {
+    /// Whether the secret's value is wrong.
+    const fn is_in_the_value(self) -> bool {
+        !matches!(self, Self::NoSessionLeft | Self::NoConnectionLeft | Self::NotReady)
+    }
+}
+
 /// By the message, else by the SQLSTATE: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
-fn find_refusal(code: &str, message: &str) -> Option<Refusal> {
+fn find_refusal(reported: &dyn DatabaseError) -> Option<Refusal> {
+    find_by(reported.code().as_deref().unwrap_or_default(), reported.message())
+}
+
+fn find_by(code: &str, message: &str) -> Option<Refusal> {
     let lower = message.to_lowercase();
     let by_message = BY_MESSAGE.iter().find(|(part, _)| lower.contains(part)).map(|(_, refusal)| *refusal);
     by_message.or_else(|| {
         Some(match code {
             "28P01" => Refusal::WrongPassword,
+            "28000" => Refusal::WrongUser,
             "3D000" => Refusal::NoDatabase,
             "53300" => Refusal::NoConnectionLeft,
             "57P03" => Refusal::NotReady,
-            _ if lower.contains("database") && lower.contains("does not exist") => Refusal::NoDatabase,
+            _ if lower.contains("database \"") && lower.contains("does not exist") => Refusal::NoDatabase,
             _ => return None,
         })
     })
 }
 
-fn refused(url: &ConnectionString, code: &str, message: &str) -> String {
+fn refused(url: &ConnectionString, refusal: Refusal) -> String {
     let address = url.address();
-    let Some(refusal) = find_refusal(code, message) else {
-        return match code {
-            // The relay's own, and a sentence already.
-            "08001" => format!("the connection to {address} failed: {message}."),
-            "28000" => {
-                format!("the server at {address} refused the user ({message}): check user, database and sslmode.")
-            }
-            _ => {
-                format!(
-                    "the server at {address} refused the connection ({message}): check user, password and database."
-                )
-            }
-        };
-    };
-    match refusal {
-        Refusal::NoSessionLeft => format!(
+    match (refusal, url.secret()) {
+        (Refusal::NoSessionLeft, Secret::DirectUrl) => format!(
             "the session pooler at {address} has no session left. Each process holds up to DIRECT_MAX_CONNECTIONS, and in \
              a rolling deploy the old one and the new one run at once: lower that setting so that both fit into the \
              pool size, raise the pool size in Supabase's database settings, or use the direct connection."
         ),
-        Refusal::NoConnectionLeft => format!(
-            "the server at {address} has no connection left ({message}): close other clients, or lower {}.",
-            match url.secret() {
+        (Refusal::NoSessionLeft, Secret::DatabaseUrl) => format!(
+            "there is a session pooler at {address}, and it has no session left. {}",
+            Secret::DatabaseUrl.what_to_put()
+        ),
+        (Refusal::NoConnectionLeft, secret) => format!(
+            "the server at {address} has no connection left: close other clients, or lower {}.",
+            match secret {
                 Secret::DatabaseUrl => "POOLER_MAX_CONNECTIONS",
                 Secret::DirectUrl => "DIRECT_MAX_CONNECTIONS",
             }
         ),
-        Refusal::UnknownTenant => format!(
+        (Refusal::UnknownTenant, _) => format!(
             "the pooler at {address} does not know the user: on Supabase it must be postgres.<project-ref>, and the host must be that of the project's region."
         ),
-        Refusal::NoTenant => format!(
+        (Refusal::NoTenant, _) => format!(
             "the pooler at {address} cannot tell which project is meant: on Supabase the user must be postgres.<project-ref>, not postgres."
         ),
-        Refusal::NeedsEncryption => {
-            format!("the server at {address} wants an encrypted connection: put sslmode=require or verify-full.")
+        (Refusal::NeedsEncryption, _) => {
+            format!("the server at {address} requires an encrypted connection: add sslmode=require or verify-full.")
         }
-        Refusal::WrongPassword => format!(
+        (Refusal::WrongPassword, _) => format!(
             "the server at {address} refused the password: check it, and percent-encode its special characters (@ as %40, : as %3A, / as %2F, # as %23)."
         ),
-        Refusal::NothingListens => {
+        (Refusal::WrongUser, _) => {
+            format!("the server at {address} refused the user: check user, database and sslmode, and its pg_hba.conf.")
+        }
+        (Refusal::NothingListens, _) => {
             format!("nothing listens at {address}: check host and port, and that the server runs.")
         }
-        Refusal::NoDatabase => {
+        (Refusal::NoDatabase, _) => {
             format!("the server at {address} has no database of that name: check the part after the last slash.")
         }
-        Refusal::NotReady => format!("the server at {address} is starting up or shutting down: try again."),
+        (Refusal::NotReady, _) => format!("the server at {address} is starting up or shutting down: try again."),
     }
 }
 
@@ -280,7 +304,7 @@ mod tests {
             ("(ESSLREQUIRED) SSL connection is required", "encrypted"),
         ] {
             let url = ConnectionString::parse(Secret::DirectUrl, "postgres://u:hunter2@127.0.0.1:5432/db").unwrap();
-            let sentence = refused(&url, "XX000", message);
+            let sentence = refused(&url, find_by("XX000", message).unwrap());
             assert!(sentence.contains(expected) && !sentence.contains("abcdefgh"), "{message}: {sentence}");
         }
     }

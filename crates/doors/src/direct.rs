@@ -13,9 +13,9 @@ use sqlx_core::ext::async_stream::TryAsyncStream;
 use crate::lease::{Lease, pool_options};
 use crate::loss::LastLoss;
 use crate::tls_tunnel::{TlsTunnel, connect_options};
-use crate::tx::{Opener, not_available};
+use crate::tx::{Opener, answer_within, not_available};
 use crate::url::ConnectionString;
-use crate::{DirectSettings, Door, Tx, is_connection_loss};
+use crate::{ACQUIRE_TIMEOUT, DirectSettings, Door, Tx, is_connection_loss};
 
 /// How long a connection may be idle before it is closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
@@ -75,7 +75,13 @@ impl Direct {
     /// # Errors
     /// Those of the database; [`sqlx::Error::PoolTimedOut`] if no connection became free in time.
     pub async fn write(&self) -> sqlx::Result<Tx<Self>> {
-        Tx::open(Opener { pool: self.pool.clone(), begin: "begin".into(), dead_connections: 0 }, true).await
+        let opener = Opener {
+            pool: self.pool.clone(),
+            begin: "begin".into(),
+            answer_timeout: self.answer_timeout(),
+            last_loss: self.last_loss.clone(),
+        };
+        Tx::open(opener, true).await
     }
 
     /// Listens to a channel, on a connection of its own for as long as the listener lives.
@@ -88,12 +94,18 @@ impl Direct {
         Ok(listener)
     }
 
-    /// Borrows a session, for what needs one: session locks, migrations.
+    /// Borrows a session, for what needs one: session locks, migrations. It is closed when it is dropped, since its user
+    /// may leave anything behind.
     ///
     /// # Errors
     /// As [`write`](Self::write).
     pub async fn session(&self) -> sqlx::Result<Lease> {
-        Lease::of(&self.pool).await
+        Lease::of_session(&self.pool).await
+    }
+
+    /// How long the server may say nothing while an answer is due: it has limits of its own, unless the path is dead.
+    fn answer_timeout(&self) -> Duration {
+        self.statement_timeout + ACQUIRE_TIMEOUT
     }
 
     fn note_loss(&self, error: &sqlx::Error) {
@@ -144,10 +156,15 @@ impl<'c> Executor<'c> for &'c Direct {
         Box::pin(TryAsyncStream::new(move |rows| async move {
             let mut lease = Lease::of(&self.pool).await?;
             let mut answers = lease.fetch_many(query).inspect_err(|error| self.note_loss(error));
-            while let Some(answer) = answers.try_next().await? {
-                rows.r#yield(answer).await;
+            while let Ok(answer) = answer_within(self.answer_timeout(), answers.try_next()).await {
+                match answer? {
+                    Some(answer) => rows.r#yield(answer).await,
+                    None => return Ok(()),
+                }
             }
-            Ok(())
+            drop(answers);
+            lease.close();
+            Err(sqlx::Error::PoolTimedOut)
         }))
     }
 
@@ -158,7 +175,11 @@ impl<'c> Executor<'c> for &'c Direct {
     {
         Box::pin(async move {
             let mut lease = Lease::of(&self.pool).await?;
-            lease.fetch_optional(query).await.inspect_err(|error| self.note_loss(error))
+            if let Ok(answer) = answer_within(self.answer_timeout(), lease.fetch_optional(query)).await {
+                return answer.inspect_err(|error| self.note_loss(error));
+            }
+            lease.close();
+            Err(sqlx::Error::PoolTimedOut)
         })
     }
 

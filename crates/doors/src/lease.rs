@@ -36,8 +36,9 @@ pub(super) fn pool_options(
             Box::pin(async move { Ok(!needs_ping || connection.ping().await.is_ok()) })
         })
         .after_release(|connection, _| {
-            debug_assert!(has_nothing_on_its_way(connection), "a connection goes back with an answer on its way");
-            Box::pin(async { Ok(true) })
+            let is_clean = has_nothing_on_its_way(connection);
+            debug_assert!(is_clean, "a connection goes back with an answer on its way");
+            Box::pin(async move { Ok(is_clean) })
         })
 }
 
@@ -51,16 +52,25 @@ fn has_nothing_on_its_way(connection: &mut PgConnection) -> bool {
 ///
 /// When it is dropped, in whatever state, a task of its own puts it in order: it reads the answers that are still on
 /// their way, then rolls back an open transaction and awaits that. The connection is closed if this fails or takes
-/// longer than [`END_TIMEOUT`], and if there is no runtime to do it in.
+/// longer than [`END_TIMEOUT`], or if there is no runtime to do it in.
 pub struct Lease {
     /// `None` only once it is dropped.
     connection: Option<PoolConnection<Postgres>>,
+    returns: bool,
 }
 
 impl Lease {
     /// Borrows a connection.
     pub(super) async fn of(pool: &PgPool) -> sqlx::Result<Self> {
-        Ok(Self { connection: Some(pool.acquire().await?) })
+        Ok(Self { connection: Some(pool.acquire().await?), returns: true })
+    }
+
+    /// Borrows a connection that does not go back: its user may leave anything behind, such as settings, session locks,
+    /// or a transaction that sqlx does not know of.
+    pub(super) async fn of_session(pool: &PgPool) -> sqlx::Result<Self> {
+        let mut lease = Self::of(pool).await?;
+        lease.returns = false;
+        Ok(lease)
     }
 
     /// Closes the connection at once, whatever is on its way; its pool may open another.
@@ -97,8 +107,8 @@ impl Drop for Lease {
     fn drop(&mut self) {
         let Some(connection) = self.connection.take() else { return };
         match Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(Returning(Some(connection)).run())),
-            Err(_) => close(connection),
+            Ok(runtime) if self.returns => drop(runtime.spawn(Returning(Some(connection)).run())),
+            _ => close(connection),
         }
     }
 }

@@ -68,12 +68,17 @@ pub fn is_connection_loss(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
         sqlx::Error::Database(reported) => {
-            let is_fatal = reported
-                .try_downcast_ref::<PgDatabaseError>()
-                .is_some_and(|error| matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic));
             // 08xxx, 57P0x: poolers report a lost server as an ordinary error too.
-            is_fatal || reported.code().is_some_and(|code| code.starts_with("57P0") || code.starts_with("08"))
+            is_fatal(&**reported)
+                || reported.code().is_some_and(|code| code.starts_with("57P0") || code.starts_with("08"))
         }
         _ => false,
     }
+}
+
+/// Whether the server, or the pooler, ends the connection with this error.
+pub(crate) fn is_fatal(error: &dyn DatabaseError) -> bool {
+    error
+        .try_downcast_ref::<PgDatabaseError>()
+        .is_some_and(|error| matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic))
 }

@@ -16,6 +16,7 @@ use sqlx::postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo};
 use sqlx::{Either, Execute, Executor, PgPool, Postgres, SqlStr};
 
 use crate::lease::{END_TIMEOUT, Lease, pool_options};
+use crate::loss::LastLoss;
 use crate::relay::{Relay, RelayCounters};
 use crate::tls_tunnel::{TlsTunnel, connect_options};
 use crate::tx::{GuardedQuery, Opener, is_dead, not_available};
@@ -41,6 +42,8 @@ pub struct Pooler {
     pool: PgPool,
     begin: Arc<Begin>,
     way: Way,
+    /// Longer than the relay's own limit, which has words for what is wrong.
+    answer_timeout: Duration,
 }
 
 /// What lives as long as the connections that go through it.
@@ -62,21 +65,21 @@ impl Door for Pooler {
 }
 
 impl Pooler {
-    /// Prepares the pool; connections are made when they are needed.
+    /// Prepares the pool; connections are made when they are needed. Within a Tokio runtime.
     ///
     /// # Errors
     /// A sentence: the relay of [`PoolerWire::Pipelined`], or the tunnel for `sslmode=verify-ca`, cannot be started.
     pub fn new(url: &ConnectionString, settings: &PoolerSettings) -> Result<Self, String> {
         let PoolerSettings { max_connections, statement_timeout, wire, application_name } = *settings;
         let limits = limits(statement_timeout);
+        // The pooler may need a while to find a free server; and COMMIT has a limit of its own.
+        let answer_timeout = (statement_timeout + ACQUIRE_TIMEOUT).max(END_TIMEOUT);
         let (options, way) = match wire {
             PoolerWire::Plain => {
                 let (options, tunnel) = connect_options(url, application_name)?;
                 (options.statement_cache_capacity(0), Way::Plain(tunnel))
             }
             PoolerWire::Pipelined => {
-                // The pooler may need a while to find a free server; and COMMIT has a limit of its own.
-                let answer_timeout = (statement_timeout + ACQUIRE_TIMEOUT).max(END_TIMEOUT);
                 let relay = Relay::start(url, &limits, answer_timeout)?;
                 // Names stay within this process: sqlx may use them as on a session.
                 (relay.options(url, application_name), Way::Relay(Arc::new(relay)))
@@ -85,7 +88,8 @@ impl Pooler {
         let suspicion = way.clone();
         let is_suspect = move |age| matches!(&suspicion, Way::Relay(relay) if relay.casts_doubt_on(age));
         let pool = pool_options(max_connections, IDLE_TIMEOUT, is_suspect).connect_lazy_with(options);
-        Ok(Self { pool, begin: Arc::new(Begin::new(&limits)), way })
+        let begin = Arc::new(Begin::new(&limits));
+        Ok(Self { pool, begin, way, answer_timeout: answer_timeout + Duration::from_secs(1) })
     }
 
     /// Opens a read-only transaction. End it by dropping it: the ROLLBACK is awaited behind the scenes, not by the caller.
@@ -137,10 +141,13 @@ impl Pooler {
         self.relay().is_some()
     }
 
-    /// After a restart of the pooler every idle connection is dead, and is found so by `begin`: the next one is tried.
     async fn begin(&self, begin: &Arc<str>) -> sqlx::Result<Tx<Self>> {
-        let dead_connections = self.pool.options().get_max_connections();
-        let opener = Opener { pool: self.pool.clone(), begin: begin.clone(), dead_connections };
+        let opener = Opener {
+            pool: self.pool.clone(),
+            begin: begin.clone(),
+            answer_timeout: self.answer_timeout,
+            last_loss: LastLoss::default(),
+        };
         Tx::open(opener, self.is_pipelined()).await
     }
 

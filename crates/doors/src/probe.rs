@@ -10,10 +10,10 @@ use sqlx::{Connection, Row};
 use crate::tls_tunnel::connect_options;
 use crate::url::ConnectionString;
 
-/// How long any one step may take: a pooler without a free server lets us wait for ever.
+/// How long a session may wait while another one keeps a server: a pooler without a free one lets it wait for ever.
 const STEP_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// How long connecting may take, encryption and authentication included.
+/// How long connecting may take, encryption and authentication included; and an answer that should come.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How often the two sessions are compared. A pooler that lends the server used last, or the one idle longest, shows
@@ -31,8 +31,9 @@ pub enum Pooling {
 
 /// Finds out how `url` pools.
 ///
-/// Two sessions say by turns which backend serves them, then one of them keeps its backend in a transaction. If both
-/// are served by the same one, if a session's backend changes, or if a session starves, servers are shared.
+/// Two sessions take turns reporting which backend serves them, then one of them keeps its backend in a transaction. If
+/// both are served by the same one, if a session's backend changes, or if the other session starves, servers are shared.
+/// A pooler that lends each client the same server again, and has a free one for each, looks like a session.
 ///
 /// # Errors
 /// Failing to connect, or to get an answer.
@@ -50,46 +51,62 @@ pub async fn pooling(url: &ConnectionString, application_name: &str) -> sqlx::Re
 }
 
 async fn compare(session: &mut PgConnection, rival: &mut PgConnection) -> sqlx::Result<Pooling> {
-    // A busy pooler, or a server that has just woken up, may be slow at first; that alone proves nothing.
-    let own = with_connect_timeout(backend(session)).await?;
-    let others = with_connect_timeout(backend(rival)).await?;
+    let own = backend(session).await?;
+    let others = backend(rival).await?;
     for _ in 0..TURNS {
-        if own == others || !is_served_by(session, own).await? || !is_served_by(rival, others).await? {
+        if own == others || backend(session).await? != own || backend(rival).await? != others {
             return Ok(Pooling::Transaction);
         }
     }
-    with_connect_timeout(sqlx::raw_sql("begin read only").execute(&mut *rival)).await?;
-    if !is_served_by(rival, others).await? {
-        return Ok(Pooling::Transaction);
-    }
-    for _ in 0..TURNS {
-        if !is_served_by(session, own).await? {
+    // Once could be a slow network.
+    for _ in 0..2 {
+        begin(rival).await?;
+        if backend(rival).await? != others {
             return Ok(Pooling::Transaction);
         }
+        let starves = starves(session, own).await?;
+        with_connect_timeout(sqlx::raw_sql("rollback").execute(&mut *rival)).await?;
+        match starves {
+            Starves::No => return Ok(Pooling::Session),
+            Starves::ServedByAnother => return Ok(Pooling::Transaction),
+            Starves::NoAnswer => {
+                backend(session).await?;
+            }
+        }
     }
-    Ok(Pooling::Session)
+    Ok(Pooling::Transaction)
 }
 
-/// Whether a session is still served by the same backend. One that gets no answer has none of its own.
-async fn is_served_by(session: &mut PgConnection, expected: i32) -> sqlx::Result<bool> {
-    match with_step_timeout(backend(session)).await {
-        Ok(pid) => Ok(pid == expected),
-        Err(sqlx::Error::PoolTimedOut) => Ok(false),
-        Err(error) => Err(error),
+/// What becomes of a session while another one keeps a server.
+enum Starves {
+    No,
+    ServedByAnother,
+    NoAnswer,
+}
+
+async fn starves(session: &mut PgConnection, own: i32) -> sqlx::Result<Starves> {
+    for _ in 0..TURNS {
+        match tokio::time::timeout(STEP_TIMEOUT, backend(session)).await {
+            Ok(pid) if pid.as_ref().is_ok_and(|pid| *pid == own) => {}
+            Ok(pid) => return pid.map(|_| Starves::ServedByAnother),
+            Err(_) => return Ok(Starves::NoAnswer),
+        }
     }
+    Ok(Starves::No)
+}
+
+async fn begin(rival: &mut PgConnection) -> sqlx::Result<()> {
+    with_connect_timeout(sqlx::raw_sql("begin read only").execute(rival)).await.map(drop)
 }
 
 /// The process id of the backend that serves this statement. The simple protocol is one message: right on any pooler.
 async fn backend(session: &mut PgConnection) -> sqlx::Result<i32> {
-    let row = sqlx::raw_sql("select pg_backend_pid()::text").fetch_one(session).await?;
+    // A busy pooler, or a server that has just woken up, may be slow; that alone proves nothing.
+    let row = with_connect_timeout(sqlx::raw_sql("select pg_backend_pid()::text").fetch_one(session)).await?;
     let pid: String = row.try_get(0)?;
     pid.parse().map_err(|_| sqlx::Error::Protocol("pg_backend_pid() is not a number".into()))
 }
 
 async fn with_connect_timeout<T>(step: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
     tokio::time::timeout(CONNECT_TIMEOUT, step).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
-}
-
-async fn with_step_timeout<T>(step: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-    tokio::time::timeout(STEP_TIMEOUT, step).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }

@@ -2,19 +2,22 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, TryStreamExt as _};
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArguments, PgQueryResult, PgRow, PgStatement, PgTransactionManager, PgTypeInfo};
-use sqlx::{AssertSqlSafe, Either, Execute, Executor, PgPool, Postgres, SqlSafeStr as _, SqlStr};
+use sqlx::{AssertSqlSafe, Either, Execute, Executor, PgConnection, PgPool, Postgres, SqlSafeStr as _, SqlStr};
 use sqlx_core::ext::async_stream::TryAsyncStream;
 use sqlx_core::transaction::TransactionManager as _;
 use tokio::time::timeout;
 
 use crate::ACQUIRE_TIMEOUT;
 use crate::lease::{END_TIMEOUT, Lease};
+use crate::loss::LastLoss;
+use crate::meaning::{is_connection_loss, is_fatal};
+use crate::relay::is_of_relay;
 
 mod sealed {
     pub trait Sealed {}
@@ -33,18 +36,23 @@ pub trait Door: sealed::Sealed + Send + Sync + 'static {
 pub(super) struct Opener {
     pub pool: PgPool,
     pub begin: Arc<str>,
-    /// How many dead connections are passed over: a `begin` that met one has carried out nothing.
-    pub dead_connections: u32,
+    /// How long the server may say nothing while an answer is due.
+    pub answer_timeout: Duration,
+    /// Where lost connections are noted.
+    pub last_loss: LastLoss,
 }
 
 impl Opener {
     /// Runs in a task of its own, because a `begin` that is dropped half-way leaves an open transaction to the
     /// connection's next borrower, whose writes are then never committed
     /// (<https://github.com/launchbadge/sqlx/issues/4385>; delete when a released sqlx holds the fix).
+    ///
+    /// A `begin` on a dead connection has carried out nothing, so the next connection is tried: after a restart every
+    /// idle one is dead.
     async fn open(&self) -> sqlx::Result<Lease> {
         let opener = self.clone();
         let task = tokio::spawn(async move {
-            let mut dead_connections_left = opener.dead_connections;
+            let mut dead_connections_left = opener.pool.options().get_max_connections();
             loop {
                 match opener.begin_on(Lease::of(&opener.pool).await?).await {
                     Err(error) if is_dead(&error) && dead_connections_left > 0 => dead_connections_left -= 1,
@@ -58,30 +66,55 @@ impl Opener {
     async fn begin_on(&self, mut lease: Lease) -> sqlx::Result<Lease> {
         let begin = AssertSqlSafe(self.begin.clone()).into_sql_str();
         let begun = timeout(ACQUIRE_TIMEOUT, PgTransactionManager::begin(&mut lease, Some(begin))).await;
-        if let Ok(begun) = begun {
-            return begun.map(|()| lease);
-        }
-        // Its transaction may be open.
+        let error = match begun {
+            Ok(Ok(())) => return Ok(lease),
+            Ok(Err(error)) => error,
+            Err(_) => sqlx::Error::PoolTimedOut,
+        };
+        // Its transaction may be open, or have failed half-way, and sqlx knows of none.
         lease.close();
-        Err(sqlx::Error::PoolTimedOut)
+        Err(error)
     }
 }
 
 /// Whether the connection died before it answered. A pooler's own complaints (08P01) and time limits (08000, by the
-/// relay) are not that: trying again would multiply the load on a database that is in trouble.
+/// relay) are not that: trying again would multiply the load on a database that is in trouble. Neither are errors of
+/// such a code that a function raises in a living transaction.
 pub(super) fn is_dead(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Io(_)) || matches!(crate::sqlstate(error).as_deref(), Some("57P01" | "08006"))
+    match error {
+        sqlx::Error::Io(_) => true,
+        sqlx::Error::Database(reported) => match reported.code().as_deref() {
+            Some("57P01") => is_fatal(&**reported),
+            Some("08006") => is_of_relay(&**reported),
+            _ => false,
+        },
+        _ => false,
+    }
 }
+
+/// What `step` returns, if that comes in time.
+pub(super) async fn answer_within<T>(
+    limit: Duration,
+    step: impl Future<Output = sqlx::Result<T>>,
+) -> Result<sqlx::Result<T>, NoAnswer> {
+    timeout(limit, step).await.map_err(|_| NoAnswer)
+}
+
+/// The server said nothing for too long: nobody can tell what its connection is good for.
+#[derive(Debug)]
+pub(super) struct NoAnswer;
 
 /// An open transaction. Dropped without [`commit`](Self::commit), it is rolled back by a task of its own, off the
 /// caller's path; the connection goes back to its pool when the ROLLBACK has been answered.
 pub struct Tx<D> {
-    lease: Lease,
-    /// Whether the database has refused a statement: then it answers COMMIT with success, and rolls back.
-    is_aborted: AtomicBool,
+    /// `None` once the connection is lost.
+    lease: Option<Lease>,
+    /// Whether a statement has failed: nothing more is sent, and nothing is committed.
+    is_aborted: bool,
     named: bool,
-    /// How to open the transaction anew, until its first statement has been sent.
-    opener: Option<Opener>,
+    opener: Opener,
+    /// Whether a statement has been sent. Until then the transaction can be opened anew.
+    has_begun: bool,
     door: PhantomData<fn() -> D>,
 }
 
@@ -95,10 +128,10 @@ impl<D: Door> Tx<D> {
     /// Opens a transaction. Its statements have names if `named`.
     ///
     /// If the connection turns out to be dead when the first statement is sent, that is tried once more on another one:
-    /// what has not been committed has no effect.
+    /// nothing is committed yet, so repeating it is safe unless it acts outside the transaction.
     pub(super) async fn open(opener: Opener, named: bool) -> sqlx::Result<Self> {
-        let lease = opener.open().await?;
-        Ok(Self { lease, is_aborted: AtomicBool::new(false), named, opener: Some(opener), door: PhantomData })
+        let lease = Some(opener.open().await?);
+        Ok(Self { lease, is_aborted: false, named, opener, has_begun: false, door: PhantomData })
     }
 
     /// Commits. An error leaves the outcome unknown: COMMIT may or may not have been carried out.
@@ -109,11 +142,9 @@ impl<D: Door> Tx<D> {
     /// Those of the database, among them deferred constraints, and the loss of the connection. A transaction
     /// in which a statement has failed cannot be committed: nothing of it is stored.
     pub async fn commit(self) -> sqlx::Result<()> {
-        let Self { mut lease, is_aborted, .. } = self;
-        if is_aborted.into_inner() {
-            return Err(sqlx::Error::Configuration(
-                "a statement of this transaction has failed: nothing is stored".into(),
-            ));
+        let Self { lease: Some(mut lease), is_aborted, .. } = self else { return Err(sqlx::Error::WorkerCrashed) };
+        if is_aborted {
+            return Err(has_failed());
         }
         let commit = async move {
             let committed = timeout(END_TIMEOUT, PgTransactionManager::commit(&mut lease)).await;
@@ -125,22 +156,52 @@ impl<D: Door> Tx<D> {
         tokio::spawn(commit).await.map_err(|_| sqlx::Error::WorkerCrashed)?
     }
 
-    /// Whether to try once more after `error`, the answer to the statement for which `opener` was kept. If so, the
-    /// transaction is opened anew.
-    async fn reopen(&mut self, error: &sqlx::Error, opener: &Opener) -> sqlx::Result<bool> {
-        if !is_dead(error) {
-            return Ok(false);
+    /// The connection, for a statement.
+    fn connection(&mut self) -> sqlx::Result<&mut PgConnection> {
+        if self.is_aborted {
+            return Err(has_failed());
         }
-        self.lease = opener.open().await?;
-        Ok(true)
+        self.lease.as_deref_mut().ok_or(sqlx::Error::WorkerCrashed)
+    }
+
+    /// The same query, for the first statement of the transaction, which may be tried once more.
+    fn second_chance(&mut self, query: &GuardedQuery) -> Option<GuardedQuery> {
+        if std::mem::replace(&mut self.has_begun, true) { None } else { query.again() }
+    }
+
+    /// Takes note of an error. If there is a second chance and the connection is dead, the transaction is opened anew and
+    /// the chance is returned; otherwise the error is.
+    async fn on_error(&mut self, error: sqlx::Error, again: Option<GuardedQuery>) -> sqlx::Result<GuardedQuery> {
+        // What was never sent leaves the transaction as it is.
+        let is_lost = is_connection_loss(&error);
+        if is_lost || error.as_database_error().is_some() {
+            self.is_aborted = true;
+        }
+        if is_lost {
+            self.opener.last_loss.note();
+        }
+        let Some(again) = again.filter(|_| is_dead(&error)) else { return Err(error) };
+        // Its place in the pool is needed.
+        if let Some(lease) = self.lease.take() {
+            lease.close();
+        }
+        self.lease = Some(self.opener.open().await?);
+        self.is_aborted = false;
+        Ok(again)
+    }
+
+    /// Gives the connection up.
+    fn on_no_answer(&mut self) -> sqlx::Error {
+        self.is_aborted = true;
+        if let Some(lease) = self.lease.take() {
+            lease.close();
+        }
+        sqlx::Error::PoolTimedOut
     }
 }
 
-/// Notes that the database has refused a statement, if that is what `error` says.
-fn note_refusal(is_aborted: &AtomicBool, error: &sqlx::Error) {
-    if error.as_database_error().is_some() {
-        is_aborted.store(true, Ordering::Relaxed);
-    }
+fn has_failed() -> sqlx::Error {
+    sqlx::Error::Configuration("a statement of this transaction has failed: nothing is stored".into())
 }
 
 /// A query as its door lets it through: the caller's text and arguments, without a statement prepared elsewhere.
@@ -165,8 +226,9 @@ impl GuardedQuery {
 
     /// The same query, to be tried once more; `None` if it cannot be sent at all.
     pub(super) fn again(&self) -> Option<Self> {
-        let Some(Ok(arguments)) = &self.arguments else { return None };
-        Some(Self { sql: self.sql.clone(), arguments: Some(Ok(arguments.clone())), named: self.named })
+        // Without arguments it is raw SQL, which could commit.
+        let Some(Ok(Some(arguments))) = &self.arguments else { return None };
+        Some(Self { sql: self.sql.clone(), arguments: Some(Ok(Some(arguments.clone()))), named: self.named })
     }
 }
 
@@ -206,33 +268,28 @@ impl<'c, D: Door> Executor<'c> for &'c mut Tx<D> {
         'c: 'e,
         E: Execute<'q, Postgres> + 'q,
     {
-        let query = GuardedQuery::new::<D>(query, self.named);
-        let Some((opener, again)) = self.opener.take().zip(query.again()) else {
-            let is_aborted = &self.is_aborted;
-            return Box::pin(self.lease.fetch_many(query).inspect_err(|error| note_refusal(is_aborted, error)));
-        };
+        let mut query = GuardedQuery::new::<D>(query, self.named);
         Box::pin(TryAsyncStream::new(move |rows| async move {
-            let (mut query, mut again) = (query, Some(again));
+            let limit = self.opener.answer_timeout;
+            let mut again = self.second_chance(&query);
             loop {
-                let mut answers = self.lease.fetch_many(query);
-                let error = loop {
-                    match answers.try_next().await {
-                        Ok(Some(answer)) => {
+                let mut answers = self.connection()?.fetch_many(query);
+                let failed = loop {
+                    match answer_within(limit, answers.try_next()).await {
+                        Ok(Ok(Some(answer))) => {
                             again = None;
                             rows.r#yield(answer).await;
                         }
-                        Ok(None) => return Ok(()),
-                        Err(error) => break error,
+                        Ok(Ok(None)) => return Ok(()),
+                        Ok(Err(error)) => break Ok(error),
+                        Err(no_answer) => break Err(no_answer),
                     }
                 };
                 drop(answers);
-                match again.take() {
-                    Some(again) if self.reopen(&error, &opener).await? => query = again,
-                    _ => {
-                        note_refusal(&self.is_aborted, &error);
-                        return Err(error);
-                    }
-                }
+                query = match failed {
+                    Ok(error) => self.on_error(error, again.take()).await?,
+                    Err(NoAnswer) => return Err(self.on_no_answer()),
+                };
             }
         }))
     }
@@ -242,16 +299,17 @@ impl<'c, D: Door> Executor<'c> for &'c mut Tx<D> {
         'c: 'e,
         E: Execute<'q, Postgres> + 'q,
     {
-        let query = GuardedQuery::new::<D>(query, self.named);
+        let mut query = GuardedQuery::new::<D>(query, self.named);
         Box::pin(async move {
-            let again = self.opener.take().zip(query.again());
-            let mut answer = self.lease.fetch_optional(query).await;
-            if let (Err(error), Some((opener, again))) = (&answer, again)
-                && self.reopen(error, &opener).await?
-            {
-                answer = self.lease.fetch_optional(again).await;
+            let limit = self.opener.answer_timeout;
+            let mut again = self.second_chance(&query);
+            loop {
+                query = match answer_within(limit, self.connection()?.fetch_optional(query)).await {
+                    Ok(Ok(row)) => return Ok(row),
+                    Ok(Err(error)) => self.on_error(error, again.take()).await?,
+                    Err(NoAnswer) => return Err(self.on_no_answer()),
+                };
             }
-            answer.inspect_err(|error| note_refusal(&self.is_aborted, error))
         })
     }
 

@@ -133,7 +133,7 @@ impl Target {
         let Some(tls) = tls else { return Ok(Box::new(stream)) };
         stream.write_u64(u64::from(SSL_REQUEST) | 8 << 32).await.map_err(unreachable)?;
         let answer = stream.read_u8().await.map_err(unreachable)?;
-        tls.refused.store(answer == b'N', Ordering::Relaxed);
+        tls.refused.store(answer == b'N' && tls.optional, Ordering::Relaxed);
         match answer {
             b'S' => {}
             b'N' if tls.optional => return Ok(Box::new(stream)),

@@ -229,7 +229,7 @@ impl Connection {
     async fn end(mut self, end: End) -> io::Result<()> {
         // What the server had said before it went.
         if !matches!(end, End::Abandoned) {
-            self.flush_to_client().await.ok();
+            let _read_or_not = timeout(CONNECT_TIMEOUT, self.flush_to_client()).await;
         }
         let (sqlstate, why) = match end {
             End::Terminated => {
@@ -245,7 +245,7 @@ impl Connection {
         };
         // In the middle of a row an error would be taken for a part of it.
         if !self.answers.is_within_a_row() {
-            dismiss(&mut self.client, sqlstate, why).await.ok();
+            let _read_or_not = timeout(CONNECT_TIMEOUT, dismiss(&mut self.client, sqlstate, why)).await;
         }
         self.cancel().await
     }

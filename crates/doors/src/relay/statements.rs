@@ -28,7 +28,7 @@ struct Statement {
 }
 
 impl Statements {
-    /// Adds or replaces a statement. Gives how many others are forgotten for it, those that were used longest ago.
+    /// Adds or replaces a statement. Returns how many others are forgotten for it, those that were used longest ago.
     pub fn insert(&mut self, name: &Bytes, described: Arc<Described>) -> u64 {
         self.clock += 1;
         self.remove(name);

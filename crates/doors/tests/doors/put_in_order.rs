@@ -210,3 +210,108 @@ async fn a_first_statement_on_a_dead_connection_is_tried_once_more() {
     assert_eq!(crate::number(&database, "select count(*) from hazard where n >= 0").await, 20);
     assert_eq!(crate::number(&database, "select count(*) from hazard where n < 0").await, 0);
 }
+
+/// The retry needs a place in the pool, and the dead connection holds the only one.
+#[tokio::test]
+async fn a_dead_connection_makes_room_for_the_next() {
+    const TERMINATE: &str = "select count(pg_terminate_backend(pid)) from pg_stat_activity
+        where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'";
+    let database = Database::create().await;
+    load::prepare(&database).await;
+    for wire in PoolerWire::ALL {
+        let pooler = door(&database.database_url(), 3, wire);
+        for n in 0..3 {
+            let mut open = Vec::new();
+            for _ in 0..3 {
+                open.push(pooler.write().await.expect("a transaction"));
+            }
+            crate::number(&database, TERMINATE).await;
+            let started = std::time::Instant::now();
+            for mut tx in open {
+                assert!(is_right(&mut tx, 7, n).await.expect("an answer, by another server"), "{wire} {n}");
+            }
+            assert!(started.elapsed() < Duration::from_secs(4), "{wire}: waited for a place in the pool");
+        }
+    }
+}
+
+/// After a restart of the server every idle connection of the direct door is dead too.
+#[tokio::test]
+async fn a_direct_transaction_passes_dead_connections_over() {
+    const TERMINATE: &str = "select count(pg_terminate_backend(pid)) from pg_stat_activity
+        where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'";
+    let database = Database::create().await;
+    load::prepare(&database).await;
+    let direct = base::direct_to(&base::direct(&database), 4);
+    for n in 0..5 {
+        let mut open = Vec::new();
+        for _ in 0..4 {
+            open.push(direct.write().await.expect("a transaction"));
+        }
+        drop(open);
+        until_no_transaction_is_open(&database).await;
+        crate::number(&database, TERMINATE).await;
+        for _ in 0..4 {
+            let mut tx = direct.write().await.expect("a transaction, on a new connection");
+            assert!(is_right(&mut tx, WRITES, n).await.expect("an insert"));
+            tx.commit().await.expect("a commit");
+        }
+    }
+    assert_eq!(crate::number(&database, "select count(*) from hazard").await, 20);
+}
+
+/// What somebody does on a session stays on it: it is closed, and its transaction with it.
+#[tokio::test]
+async fn a_session_does_not_go_back() {
+    let database = Database::create().await;
+    load::prepare(&database).await;
+    let direct = base::direct_to(&base::direct(&database), 1);
+    let mut session = direct.session().await.expect("a session");
+    sqlx::raw_sql("begin; select pg_advisory_lock(1); set statement_timeout = 7")
+        .execute(&mut *session)
+        .await
+        .expect("a mess");
+    drop(session);
+    for n in 0..3 {
+        assert!(is_right(&direct, WRITES, n).await.expect("an insert"));
+        let left: String =
+            sqlx::query_scalar("select current_setting('statement_timeout')").fetch_one(&direct).await.expect("a row");
+        assert_eq!(left, "20s");
+    }
+    assert_eq!(crate::number(&database, "select count(*) from hazard").await, 3);
+}
+
+/// BEGIN succeeds and the limit after it does not: the connection, which is in a failed transaction, is closed.
+#[tokio::test]
+async fn a_begin_that_fails_half_way_harms_nobody_else() {
+    let database = Database::create().await;
+    let url = ConnectionString::parse(Secret::DatabaseUrl, &database.database_url()).expect("a URL");
+    for wire in PoolerWire::ALL {
+        // More milliseconds than PostgreSQL takes.
+        let pooler = base::door_to(&url, 1, Duration::from_secs(10_000_000), wire);
+        for _ in 0..3 {
+            let begun = async { sqlx::query("select 1").execute(&mut pooler.write().await?).await };
+            assert_eq!(crate::code(&begun.await.expect_err("out of range")), "22023", "{wire}");
+        }
+        until_no_transaction_is_open(&database).await;
+    }
+}
+
+/// A function may raise an error whose code is that of a lost connection: it has run, and does not run again.
+#[tokio::test]
+async fn an_error_that_a_function_raises_is_not_a_lost_connection() {
+    let database = Database::create().await;
+    let function = "create sequence runs; create function f() returns int language plpgsql as $$
+        begin perform nextval('runs'); raise exception 'no' using errcode = '08006'; end $$";
+    testing::execute(&mut database.session().await, function).await;
+    for (runs, wire) in (1..).zip(PoolerWire::ALL) {
+        let pooler = door(&database.database_url(), 2, wire);
+        let mut tx = pooler.write().await.expect("a transaction");
+        let error = sqlx::query("select f()").execute(&mut tx).await.expect_err("it raises");
+        assert_eq!(crate::code(&error), "08006");
+        assert_eq!(crate::number(&database, "select last_value from runs").await, runs, "{wire}: it ran again");
+        let later = sqlx::query("select 1").execute(&mut tx).await.expect_err("nothing more is sent");
+        assert!(later.to_string().contains("has failed"), "{later}");
+        assert!(tx.commit().await.is_err());
+    }
+}
