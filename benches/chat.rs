@@ -344,7 +344,7 @@ async fn fill_rooms(served: &Served, sockets: usize, rooms: usize) -> Vec<Room> 
     let mut filled = Vec::new();
     for chat in served.chats(rooms, 2).await {
         let (events, mut heard) = mpsc::channel(1024);
-        // Everybody is told of everybody who joins.
+        // Everybody is notified of everybody who joins.
         let clients = tokio::select! {
             clients = served.join(&chat, sockets, &events) => clients,
             () = async { while heard.recv().await.is_some() {} } => unreachable!("the sender is here"),

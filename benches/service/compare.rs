@@ -50,7 +50,7 @@ pub async fn compare(
             workload.name, request.per_s, transaction.per_s
         ));
     }
-    figures(workload.name, &requests, &transactions)
+    figures(workload, &requests, &transactions)
 }
 
 async fn ask_service(
@@ -81,7 +81,7 @@ fn ask_pgbench(
     round: usize,
 ) -> Reached {
     let parties = service.parties();
-    workload.transaction.set("first", round * NUMBERS_PER_ROUND);
+    workload.transaction.set("first", (round * NUMBERS_PER_ROUND).to_string());
     let before = parties.times();
     let reached = workload.transaction.run(duration, &database.database_url());
     let after = parties.times();
@@ -94,7 +94,8 @@ async fn count_jobs(database: &Database) -> i64 {
     count.expect("a count")
 }
 
-fn figures(name: &str, requests: &[Reached], transactions: &[Reached]) -> (Vec<Figure>, Vec<Figure>) {
+fn figures(workload: &Workload<'_>, requests: &[Reached], transactions: &[Reached]) -> (Vec<Figure>, Vec<Figure>) {
+    let name = workload.name;
     let rates = |side: &[Reached]| side.iter().map(|reached| reached.per_s).collect::<Vec<_>>();
     let ratio = requests.iter().zip(transactions).map(|(one, other)| 100.0 * one.per_s / other.per_s).collect();
     let ratio = Figure::new(format!("{name}: requests/s of pgbench's transactions/s"), "%", ratio);
@@ -103,7 +104,10 @@ fn figures(name: &str, requests: &[Reached], transactions: &[Reached]) -> (Vec<F
         Figure::new(format!("{name}: CPU of {what}"), "us", values)
     };
     let heads = vec![
-        if name == "profile" { ratio.at_least(50.0) } else { ratio },
+        match workload.min_percent {
+            Some(least) => ratio.at_least(least),
+            None => ratio,
+        },
         cpu(requests, 0, "the service per request").at_most(150.0),
         cpu(requests, 1, "the pooler per request"),
         cpu(requests, 2, "PostgreSQL per request"),

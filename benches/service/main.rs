@@ -17,6 +17,7 @@ use testing::report::{self, Figure, say, setting};
 
 use service::Service;
 
+mod booking;
 mod compare;
 mod load;
 mod reads;
@@ -25,6 +26,9 @@ mod startup;
 mod tokens;
 mod transactions;
 mod workloads;
+
+/// The pooler's servers, unless `POOLER_POOL_SIZE` is set: the default of `scripts/stack`.
+const DEFAULT_POOL_SIZE: usize = 4;
 
 /// Connections of the load.
 const CONNECTIONS: usize = 64;
@@ -51,7 +55,7 @@ async fn run() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     let idle = service.resident_mib();
     let mut figures = Vec::new();
-    for mut workload in [workloads::profile(&tokens), workloads::booking(&tokens)] {
+    for mut workload in [workloads::profile(&tokens), booking::booking(&tokens)] {
         figures.push(compare::compare(&service, &database, &mut workload).await);
     }
     let loaded = service.resident_mib();
@@ -68,9 +72,10 @@ async fn run() {
     println!(
         "\n{machine}; {:.0?} so far. {CONNECTIONS} connections. pgbench: {} clients, as many as the\n\
          service has connections to the pooler (POOLER_MAX_CONNECTIONS), -M extended. CPU: of the service or of pgbench,\n\
-         of the pooler, of PostgreSQL; for each request or transaction.",
+         of the pooler, of PostgreSQL; for each request or transaction. Pooler: {} servers.",
         started.elapsed(),
         pooler_connections(),
+        setting("POOLER_POOL_SIZE", DEFAULT_POOL_SIZE),
     );
     reads::section().await;
 }

@@ -21,15 +21,11 @@ pub fn statement(phrase: &str, arguments: &[&str]) -> String {
     format!("{};\n", queries::with_arguments(&without_comments.join("\n"), arguments))
 }
 
-/// As [`statement`]; the columns of its row become variables.
-pub fn statement_and_set(phrase: &str, arguments: &[&str], columns: &[(&str, &str)]) -> String {
-    let mut statement = statement(phrase, arguments);
-    // sqlx's names of columns are not names of variables.
-    for (column, variable) in columns {
-        assert!(statement.contains(column), "no column {column}: {statement}");
-        statement = statement.replace(column, variable);
-    }
-    format!("{} \\gset\n", statement.trim_end().trim_end_matches(';'))
+/// As [`statement`]; a column of its row becomes a variable. What sqlx calls a column is no name of a variable.
+pub fn statement_and_set(phrase: &str, arguments: &[&str], column: &str, variable: &str) -> String {
+    let statement = statement(phrase, arguments);
+    assert!(statement.contains(column), "no column {column}: {statement}");
+    statement.replace(column, variable).replace(";\n", " \\gset\n")
 }
 
 /// The limits of the pooler door, in one flight with BEGIN as the door sends them; here it is a pipeline, because pgbench

@@ -35,8 +35,8 @@ impl Pgbench {
     }
 
     /// Sets a variable of the script.
-    pub fn set(&mut self, name: &'static str, value: impl ToString) {
-        self.variables.insert(name, value.to_string());
+    pub fn set(&mut self, name: &'static str, value: impl Into<String>) {
+        self.variables.insert(name, value.into());
     }
 
     /// Runs the transactions on one thread. `PGBENCH` names the program.
