@@ -18,7 +18,7 @@ chaos:
 check:
 	scripts/check
 
-# Ratios against pgbench, CPU per request and per delivery, start-up time, memory; in one run.
+# Ratios against pgbench, latencies on much data, CPU per request and per delivery, start-up time, memory; in one run.
 bench:
 	scripts/bench
 

@@ -7,12 +7,15 @@
 #![allow(clippy::expect_used, missing_docs, reason = "a bench fails by panicking")]
 #![allow(clippy::cast_precision_loss, reason = "figures are printed with three digits")]
 
-use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, FuturesUnordered};
 use serde_json::{Value, json};
+use testing::pgbench::Pgbench;
+use testing::report::{self, Figure, say, setting};
+use testing::usage;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
@@ -68,89 +71,38 @@ fn main() {
 struct Bench {
     /// One thread for all clients, so that the server has the other processors.
     runtime: tokio::runtime::Runtime,
+    /// Before the run.
+    machine: String,
     rounds: usize,
     round: Duration,
-    ratios: Vec<Line>,
-    figures: Vec<Line>,
-}
-
-/// A line of the table: a value per round.
-struct Line {
-    name: String,
-    unit: &'static str,
-    values: Vec<f64>,
-    /// The most or the least that is aimed at.
-    aim: Option<Aim>,
-}
-
-#[derive(Clone, Copy)]
-enum Aim {
-    AtMost(f64),
-    AtLeast(f64),
-}
-
-impl Line {
-    fn new(name: impl Into<String>, unit: &'static str, values: Vec<f64>) -> Self {
-        Self { name: name.into(), unit, values, aim: None }
-    }
-
-    fn at_most(self, most: f64) -> Self {
-        Self { aim: Some(Aim::AtMost(most)), ..self }
-    }
-
-    fn at_least(self, least: f64) -> Self {
-        Self { aim: Some(Aim::AtLeast(least)), ..self }
-    }
-
-    fn print(&self) {
-        let mut values = self.values.clone();
-        values.sort_by(f64::total_cmp);
-        let median = values[(values.len() - 1) / 2];
-        let decimals = if median < 10.0 { 2 } else { usize::from(median < 100.0) };
-        let digits = |value: f64| format!("{value:.decimals$}");
-        let spread = match values[..] {
-            [_] => String::new(),
-            [least, .., most] => format!("{} to {}", digits(least), digits(most)),
-            [] => unreachable!("a line has values"),
-        };
-        let (sign, bound, is_met) = match self.aim {
-            None => ("", String::new(), ""),
-            Some(Aim::AtMost(most)) => ("<=", most.to_string(), if median <= most { "met" } else { "missed" }),
-            Some(Aim::AtLeast(least)) => (">=", least.to_string(), if median >= least { "met" } else { "missed" }),
-        };
-        let aim = format!("{sign}{bound:<5} {is_met}");
-        println!("{:<50} {:>8} {:<4} {spread:<18} {aim}", self.name, digits(median), self.unit);
-    }
+    ratios: Vec<Figure>,
+    figures: Vec<Figure>,
 }
 
 impl Bench {
     fn new() -> Self {
-        let number = |name: &str, default| std::env::var(name).map_or(default, |value| value.parse().expect(name));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         Self {
             runtime,
-            rounds: number("BENCH_CHAT_ROUNDS", 3),
-            round: Duration::from_secs(number("BENCH_CHAT_ROUND_S", 2) as u64),
+            machine: report::machine(),
+            rounds: setting("BENCH_CHAT_ROUNDS", 3),
+            round: Duration::from_secs(setting("BENCH_CHAT_ROUND_S", 2)),
             ratios: Vec::new(),
             figures: Vec::new(),
         }
     }
 
-    fn print(&self, took: Duration) {
-        println!("\n{:<50} {:>8} {:<4} {:<18} aim", "figure", "median", "", "min to max");
-        self.ratios.iter().chain(&self.figures).for_each(Line::print);
-        let processors = std::thread::available_parallelism().map_or(0, usize::from);
+    fn print(mut self, took: Duration) {
+        self.ratios.append(&mut self.figures);
+        report::print(&self.ratios);
         println!(
-            "\n{processors} CPUs, shared by server, PostgreSQL and clients; {} rounds in turn; {took:.0?} in all.\n\
+            "\n{}; {} rounds in turn; {took:.0?} in all.\n\
              Four senders share a chat and are in its room, so a message also goes to {} sockets. pgbench: {PGBENCH_CLIENTS} clients.",
+            self.machine,
             self.rounds,
             SENDERS_PER_CHAT - 1
         );
     }
-}
-
-fn say(what: &str) {
-    eprintln!("bench: {what}");
 }
 
 /// A server with a database.
@@ -189,20 +141,13 @@ impl Served {
         chats::create(&mut self.database.session().await, JWT_SECRET, chats, members).await
     }
 
-    /// User and system time so far, in microseconds.
+    /// Processor time so far.
     fn cpu_us(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.server.pid())).expect("/proc");
-        let (_, fields) = stat.rsplit_once(')').expect("a name");
-        let ticks: u32 =
-            fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u32>().expect("ticks")).sum();
-        // USER_HZ is 100 wherever Linux runs.
-        f64::from(ticks) * 1e4
+        usage::cpu_us(self.server.pid())
     }
 
     fn resident_kib(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.server.pid())).expect("/proc");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
-        line.trim().trim_end_matches(" kB").parse().expect("a number")
+        usage::resident_kib(self.server.pid())
     }
 
     /// A socket of each of so many of the chat's members in turn, all of them in its room.
@@ -271,15 +216,15 @@ fn sends(bench: &mut Bench) {
         let of = |value: fn(&Sends) -> f64| measured.iter().map(value).collect::<Vec<_>>();
         let ratio = measured.iter().zip(&inserts).map(|(sends, inserts)| sends.per_s / inserts).collect();
         let name = |what: &str| format!("{senders} sending: {what}");
-        bench.ratios.push(Line::new(name("messages/s of pgbench's inserts/s"), "", ratio));
+        bench.ratios.push(Figure::new(name("messages/s of pgbench's inserts/s"), "", ratio));
         bench.figures.extend([
-            Line::new(name("acknowledged messages/s"), "", of(|sends| sends.per_s)),
-            Line::new(name("acknowledgement, p50"), "ms", of(|sends| sends.p50_ms)),
-            Line::new(name("acknowledgement, p99"), "ms", of(|sends| sends.p99_ms)),
-            Line::new(name("CPU of the service per message"), "us", of(|sends| sends.cpu_us)),
+            Figure::new(name("acknowledged messages/s"), "", of(|sends| sends.per_s)),
+            Figure::new(name("acknowledgement, p50"), "ms", of(|sends| sends.p50_ms)),
+            Figure::new(name("acknowledgement, p99"), "ms", of(|sends| sends.p99_ms)),
+            Figure::new(name("CPU of the service per message"), "us", of(|sends| sends.cpu_us)),
         ]);
     }
-    bench.figures.push(Line::new("pgbench, single INSERT: inserts/s", "", inserts));
+    bench.figures.push(Figure::new("pgbench, single INSERT: inserts/s", "", inserts));
 }
 
 async fn send_for(served: &Served, senders: usize, round: Duration) -> Sends {
@@ -332,7 +277,7 @@ async fn send_for(served: &Served, senders: usize, round: Duration) -> Sends {
 
 /// pgbench, inserting rows one by one into a table like that of the messages.
 struct Yardstick {
-    script: tempfile::NamedTempFile,
+    inserts: Arc<Pgbench>,
     direct_url: String,
 }
 
@@ -340,25 +285,18 @@ impl Yardstick {
     async fn new(database: &Database) -> Self {
         let mut session = database.session().await;
         execute(&mut session, "create table public.bare_messages (like stm.messages including all)").await;
-        let script = tempfile::NamedTempFile::new().expect("a file");
         let insert = format!(
             "insert into public.bare_messages (chat_id, seq, sender_id, sender_type, client_message_id, message)\n\
              values (gen_random_uuid(), 1, 1, 'customer', '1', '{MESSAGE}');\n"
         );
-        std::fs::write(script.path(), insert).expect("a file");
-        Self { script, direct_url: database.direct_url() }
+        let inserts = Arc::new(Pgbench::new(&insert, "prepared", PGBENCH_CLIENTS));
+        Self { inserts, direct_url: database.direct_url() }
     }
 
     /// Inserts per second.
     async fn run(&self, round: Duration) -> f64 {
-        let mut pgbench = Command::new(std::env::var("PGBENCH").unwrap_or_else(|_| "pgbench".into()));
-        pgbench.args(["-n", "-M", "prepared", "-j", "1", "-c", &PGBENCH_CLIENTS.to_string()]);
-        pgbench.args(["-T", &round.as_secs().max(1).to_string(), "-f"]).arg(self.script.path()).arg(&self.direct_url);
-        let ran = tokio::task::spawn_blocking(move || pgbench.output()).await.expect("a task").expect("pgbench");
-        let output = String::from_utf8_lossy(&ran.stdout);
-        assert!(ran.status.success(), "pgbench: {}", String::from_utf8_lossy(&ran.stderr));
-        let tps = output.lines().find_map(|line| line.strip_prefix("tps = ")).expect("tps");
-        tps.split_whitespace().next().and_then(|tps| tps.parse().ok()).expect("a number")
+        let (inserts, url) = (self.inserts.clone(), self.direct_url.clone());
+        tokio::task::spawn_blocking(move || inserts.run(round, &url)).await.expect("pgbench").per_s
     }
 }
 
@@ -397,8 +335,8 @@ fn fan_out(bench: &mut Bench) {
         measured
     });
     for ((sockets, _), (per_s, cpu_us)) in ROOMS.into_iter().zip(measured) {
-        bench.ratios.push(Line::new(format!("rooms of {sockets}: CPU of the service per delivery"), "us", cpu_us));
-        bench.figures.push(Line::new(format!("rooms of {sockets}: deliveries/s"), "", per_s));
+        bench.ratios.push(Figure::new(format!("rooms of {sockets}: CPU of the service per delivery"), "us", cpu_us));
+        bench.figures.push(Figure::new(format!("rooms of {sockets}: deliveries/s"), "", per_s));
     }
 }
 
@@ -406,7 +344,7 @@ async fn fill_rooms(served: &Served, sockets: usize, rooms: usize) -> Vec<Room> 
     let mut filled = Vec::new();
     for chat in served.chats(rooms, 2).await {
         let (events, mut heard) = mpsc::channel(1024);
-        // Everybody is told of everybody who joins.
+        // Everybody is notified of everybody who joins.
         let clients = tokio::select! {
             clients = served.join(&chat, sockets, &events) => clients,
             () = async { while heard.recv().await.is_some() {} } => unreachable!("the sender is here"),
@@ -470,7 +408,7 @@ fn idle(bench: &mut Bench) {
         }
         kib
     });
-    let line = Line::new(format!("{IDLE_SOCKETS} idle sockets: resident memory for each"), "KiB", kib);
+    let line = Figure::new(format!("{IDLE_SOCKETS} idle sockets: resident memory for each"), "KiB", kib);
     bench.ratios.push(line.at_most(40.0));
 }
 

@@ -13,11 +13,12 @@ use stm_backend::chat::live::{Outgoing, Rooms, Writer};
 use stm_backend::config::{DIRECT_SESSION, Heartbeat};
 use stm_backend::realtime::{Bulkhead, Connections};
 use stm_backend::types::{ChatId, MessageId, UserId};
+use testing::report::{Figure, say};
 use tokio::sync::{Notify, oneshot};
 use uuid::Uuid;
 
 use crate::harness::Database;
-use crate::{Bench, Line, MESSAGE, PGBENCH_CLIENTS, SENDERS, SENDERS_PER_CHAT, Served, Yardstick, say};
+use crate::{Bench, MESSAGE, PGBENCH_CLIENTS, SENDERS, SENDERS_PER_CHAT, Served, Yardstick};
 
 /// Somebody who sends.
 #[derive(Clone, Copy)]
@@ -76,21 +77,21 @@ pub fn section(bench: &mut Bench) {
     });
     for (senders, measured) in SENDERS.iter().zip(&measured) {
         let ratio = measured.iter().map(|[writer, one_by_one]| writer.per_s / one_by_one.per_s).collect();
-        let line = Line::new(format!("{senders} sending: writer / a statement per message"), "", ratio);
+        let line = Figure::new(format!("{senders} sending: writer / a statement per message"), "", ratio);
         bench.ratios.push(match senders {
             1 => line.at_least(0.9),
             256 => line.at_least(5.0),
             _ => line,
         });
         let ratio = measured.iter().zip(&inserts).map(|([writer, _], inserts)| writer.per_s / inserts).collect();
-        let line = Line::new(format!("{senders} sending: writer / pgbench's single inserts"), "", ratio);
+        let line = Figure::new(format!("{senders} sending: writer / pgbench's single inserts"), "", ratio);
         bench.ratios.push(if *senders == 256 { line.at_least(1.5) } else { line });
         let of = |value: fn(&[Reached; 2]) -> f64| measured.iter().map(value).collect::<Vec<_>>();
-        let p99 = Line::new(format!("{senders} sending: writer, p99"), "ms", of(|[writer, _]| writer.p99_ms));
+        let p99 = Figure::new(format!("{senders} sending: writer, p99"), "ms", of(|[writer, _]| writer.p99_ms));
         bench.figures.extend([
-            Line::new(format!("{senders} sending: writer, messages/s"), "", of(|[writer, _]| writer.per_s)),
+            Figure::new(format!("{senders} sending: writer, messages/s"), "", of(|[writer, _]| writer.per_s)),
             if *senders == 256 { p99.at_most(100.0) } else { p99 },
-            Line::new(format!("{senders} sending: a statement each, messages/s"), "", of(|[_, one]| one.per_s)),
+            Figure::new(format!("{senders} sending: a statement each, messages/s"), "", of(|[_, one]| one.per_s)),
         ]);
     }
 }

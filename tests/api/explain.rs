@@ -1,9 +1,8 @@
 //! The searches on 10,000 providers and 100,000 jobs: none reads a large table from end to end.
 
-use std::path::Path;
-
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use testing::queries::{statement, with_arguments};
 
 use crate::harness::{Database, Server, environment, execute};
 
@@ -19,26 +18,10 @@ const LARGE: [&str; 9] = [
     "reviews",
 ];
 
-/// The one statement that contains a phrase, as the service sends it.
-fn statement(phrase: &str) -> String {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(".sqlx");
-    let queries = std::fs::read_dir(folder).expect(".sqlx").filter_map(|entry| {
-        let file = std::fs::read_to_string(entry.expect("a file").path()).expect("a query");
-        let query: Value = serde_json::from_str(&file).expect("JSON");
-        query["query"].as_str().filter(|query| query.contains(phrase)).map(str::to_owned)
-    });
-    let found: Vec<_> = queries.collect();
-    assert_eq!(found.len(), 1, "statements with {phrase:?}");
-    found.into_iter().next().expect("one")
-}
-
 /// The large tables that a statement's plan reads from end to end. Planned with its parameters known, as one that has no
 /// name is.
 async fn scanned(session: &mut PgConnection, sql: &str, parameters: &[&str]) -> Vec<String> {
-    let mut sql = sql.to_owned();
-    for (at, parameter) in parameters.iter().enumerate().rev() {
-        sql = sql.replace(&format!("${}", at + 1), parameter);
-    }
+    let sql = with_arguments(sql, parameters);
     let plan: Value = sqlx::query_scalar(AssertSqlSafe(format!("explain (format json) {sql}")))
         .fetch_one(session)
         .await
@@ -68,7 +51,7 @@ async fn no_search_reads_a_large_table_from_end_to_end() {
     drop(Server::start(&environment(&database, &[])));
     let mut session = database.session().await;
     execute(&mut session, "set stm_seed.providers = 10000; set stm_seed.messages = off").await;
-    execute(&mut session, include_str!("../../scripts/bench.d/marketplace.sql")).await;
+    execute(&mut session, include_str!("../../benches/service/marketplace.sql")).await;
     session.close().await.expect("closed");
     let mut session = database.session().await;
 

@@ -16,12 +16,11 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tokio::time::sleep;
 
-use cpu::{Servers, Times};
 use operations::{Door, Operation, ROWS, Way};
-use testing::Database;
+use testing::report::{Figure, median, say, setting, sorted};
+use testing::usage::{Parties, Times};
+use testing::{Database, report, shared_stack};
 
-#[path = "relay/cpu.rs"]
-mod cpu;
 #[path = "relay/delay.rs"]
 mod delay;
 #[path = "relay/operations.rs"]
@@ -71,7 +70,8 @@ struct Bench {
     rounds: usize,
     /// How long a measurement takes in one round.
     slice: Duration,
-    load_before: String,
+    /// Before the run.
+    machine: String,
     database: Database,
     /// Of PostgreSQL and of the pooler, by milliseconds of delay.
     ports: BTreeMap<u64, [u16; 2]>,
@@ -100,9 +100,8 @@ struct Reached {
 
 impl Bench {
     fn new() -> Self {
-        let number = |name: &str, default| std::env::var(name).map_or(default, |value| value.parse().expect(name));
-        let rounds = number("BENCH_RELAY_ROUNDS", 3);
-        let seconds = Duration::from_secs(number("BENCH_RELAY_S", 2));
+        let rounds = setting("BENCH_RELAY_ROUNDS", 3);
+        let seconds = Duration::from_secs(setting("BENCH_RELAY_S", 2));
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let database = runtime.block_on(async {
             let database = Database::create().await;
@@ -116,9 +115,9 @@ impl Bench {
             _ => (delay_ms, servers.map(|server| delay::start(server, Duration::from_millis(delay_ms)))),
         });
         Self {
-            rounds: usize::try_from(rounds).expect("a few"),
+            rounds,
             slice: seconds / u32::try_from(rounds).expect("a few"),
-            load_before: std::fs::read_to_string("/proc/loadavg").expect("/proc"),
+            machine: report::machine(),
             ports: ports.collect(),
             runtime,
             database,
@@ -131,7 +130,7 @@ impl Bench {
 
     /// Measures everything that is measured with so many servers of the pooler.
     fn round(&mut self, round: usize, pool: u32) {
-        cpu::stack("restart-pooler", &[("POOLER_POOL_SIZE", pool.to_string())]);
+        shared_stack("restart-pooler", &[("POOLER_POOL_SIZE", &pool.to_string())]);
         let mut ways = Way::ALL.to_vec();
         // Who begins changes.
         ways.rotate_left(round % Way::ALL.len());
@@ -181,9 +180,9 @@ impl Bench {
 
     fn measure_load(&mut self, delay_ms: u64, pool: u32, ways: &[Way], with_times: bool) {
         let doors = self.open(ways, delay_ms, LOAD_TASKS);
-        let servers = Servers::find();
+        let parties = Parties::find(std::process::id());
         let measure =
-            |door: &Door, operation, tasks| self.runtime.block_on(reach(door, operation, tasks, self.slice, servers));
+            |door: &Door, operation, tasks| self.runtime.block_on(reach(door, operation, tasks, self.slice, parties));
         for (_, door) in &doors {
             // Makes the connections.
             self.runtime.block_on(join_all((0..LOAD_TASKS).map(|id| door.run(Operation::Read, id))));
@@ -227,7 +226,7 @@ async fn median_ms(door: &Door, operation: Option<Operation>, slice: Duration, p
 }
 
 /// What so many tasks reach at once; the first fifth of the time does not count.
-async fn reach(door: &Door, operation: Operation, tasks: usize, slice: Duration, servers: Servers) -> Reached {
+async fn reach(door: &Door, operation: Operation, tasks: usize, slice: Duration, parties: Parties) -> Reached {
     let done = Arc::new(AtomicUsize::new(0));
     let warm = Instant::now() + slice / 5;
     let end = warm + slice * 4 / 5;
@@ -246,7 +245,7 @@ async fn reach(door: &Door, operation: Operation, tasks: usize, slice: Duration,
             })
         })
         .collect();
-    let now = || (Instant::now(), done.load(Ordering::Relaxed), servers.times());
+    let now = || (Instant::now(), done.load(Ordering::Relaxed), parties.times());
     sleep(warm - Instant::now()).await;
     let (began, done_before, times_before) = now();
     sleep(end - Instant::now()).await;
@@ -269,18 +268,16 @@ impl Bench {
         self.print_latencies();
         self.print_rates();
         self.print_times();
-        let processors = std::thread::available_parallelism().map_or(0, usize::from);
-        let load_before = self.load_before.split(' ').next().unwrap_or_default();
-        println!("\n{processors} CPUs, shared by all; load average before the run {load_before}; {took:.0?} in all.");
+        println!("\n{}; {took:.0?} in all.", self.machine);
         println!("{} rounds in turn: medians (least–most). Without delay there is no proxy.", self.rounds);
         println!(
             "A round trip: the median of a prepared `select 1` on a direct connection through the same delay,\n\
              measured just before. The proxy's clock ticks in milliseconds, so that it is more than twice the delay.\n\
              At once: {LOAD_TASKS} tasks on as many client connections, direct {DIRECT_CONNECTIONS}.\n\
              CPU: {CPU_TASKS} tasks, no delay, {FULL_POOL} servers; the load is part of the application.\n\
-             synchronous_commit is on: a write waits for the disk.\n"
+             synchronous_commit is on: a write waits for the disk."
         );
-        self.aims().iter().for_each(Aim::print);
+        report::print(&self.aims());
     }
 
     fn print_latencies(&self) {
@@ -334,19 +331,16 @@ impl Bench {
         }
     }
 
-    fn aims(&self) -> Vec<Aim> {
-        let trips = |operation| median(self.latency(operation, FAR_MS, Way::Pipelined, |latency| latency.trips));
+    fn aims(&self) -> Vec<Figure> {
+        let trips = |operation| self.latency(operation, FAR_MS, Way::Pipelined, |latency| latency.trips);
+        let name = |what: &str| format!("{what}, {FAR_MS} ms, pipelined: round trips");
         let mut aims = vec![
-            Aim::new(format!("read, {FAR_MS} ms, pipelined: round trips"), trips(Operation::Read), Bound::AtMost(1.1)),
-            Aim::new(
-                format!("write 1, {FAR_MS} ms, pipelined: round trips"),
-                trips(Operation::WriteOne),
-                Bound::AtMost(2.2),
-            ),
+            Figure::new(name("read"), "", trips(Operation::Read)).at_most(1.1),
+            Figure::new(name("write 1"), "", trips(Operation::WriteOne)).at_most(2.2),
         ];
         let mut ratio = |operation: Operation, delay_ms, pool, least| {
             let what = format!("{}, {delay_ms} ms, {pool} servers: pipelined / plain", operation.name());
-            aims.push(Aim::new(what, median(self.ratios(operation, delay_ms, pool)), Bound::AtLeast(least)));
+            aims.push(Figure::new(what, "", self.ratios(operation, delay_ms, pool)).at_least(least));
         };
         ratio(Operation::ReadTx, FAR_MS, POOLS[0], 2.5);
         ratio(Operation::WriteOne, FAR_MS, POOLS[0], 2.5);
@@ -369,33 +363,6 @@ impl Bench {
     }
 }
 
-/// What is aimed at, and what was reached.
-struct Aim {
-    what: String,
-    value: f64,
-    bound: Bound,
-}
-
-enum Bound {
-    AtMost(f64),
-    AtLeast(f64),
-}
-
-impl Aim {
-    const fn new(what: String, value: f64, bound: Bound) -> Self {
-        Self { what, value, bound }
-    }
-
-    fn print(&self) {
-        let (sign, bound, is_met) = match self.bound {
-            Bound::AtMost(most) => ("<=", most, self.value <= most),
-            Bound::AtLeast(least) => (">=", least, self.value >= least),
-        };
-        let met = if is_met { "met" } else { "missed" };
-        println!("{:<50} {:>8.2}      {sign}{bound:<5} {met}", self.what, self.value);
-    }
-}
-
 fn print_row(name: &str, cells: &[impl std::fmt::Display]) {
     print!("{name:<27}");
     for cell in cells {
@@ -404,23 +371,9 @@ fn print_row(name: &str, cells: &[impl std::fmt::Display]) {
     println!();
 }
 
-fn sorted(mut values: Vec<f64>) -> Vec<f64> {
-    values.sort_by(f64::total_cmp);
-    values
-}
-
-fn median(values: Vec<f64>) -> f64 {
-    let values = sorted(values);
-    values[(values.len() - 1) / 2]
-}
-
 /// The median, and the extremes.
 fn spread(values: Vec<f64>, decimals: usize) -> String {
     let values = sorted(values);
     let (least, most) = (values[0], values[values.len() - 1]);
     format!("{:.decimals$} ({least:.decimals$}–{most:.decimals$})", median(values))
-}
-
-fn say(what: &str) {
-    eprintln!("bench: {what}");
 }

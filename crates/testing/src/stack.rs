@@ -11,6 +11,8 @@ use tempfile::TempDir;
 /// How long anything that should happen soon may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/stack");
+
 /// A database of this test alone.
 pub struct Database {
     pooled: String,
@@ -102,8 +104,7 @@ impl Stack {
     }
 
     fn command(&self, what: &str) -> Command {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/stack");
-        let mut command = Command::new(script);
+        let mut command = Command::new(SCRIPT);
         command.arg(what).env("STACK_DIR", self.directory.path().join("stack"));
         command.env("PG_PORT", self.ports[0].to_string()).env("POOLER_PORT", self.ports[1].to_string());
         command.envs(self.settings.iter().map(|(name, value)| (name, value)));
@@ -125,6 +126,13 @@ impl Drop for Stack {
     fn drop(&mut self) {
         let _best_effort = self.command("down").output();
     }
+}
+
+/// Runs a command of `scripts/stack` for the stack that all share, the one in `STACK_DIR`. Returns what it prints.
+pub fn shared_stack(command: &str, settings: &[(&str, &str)]) -> String {
+    let output = Command::new(SCRIPT).arg(command).envs(settings.iter().copied()).output().expect("scripts/stack");
+    assert!(output.status.success(), "stack {command}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// A free port that stays free while its server is away: not one of those that the system assigns to outgoing

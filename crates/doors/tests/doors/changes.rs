@@ -125,7 +125,7 @@ async fn a_transaction_that_meets_a_harmful_change_stores_nothing() {
             let error = sqlx::query(failing).fetch_all(&mut tx).await.expect_err(sql);
             assert_eq!(code(&error), "0A000", "{sql}");
             let error = sqlx::query("insert into t (name) values ('ten')").execute(&mut tx).await.expect_err(sql);
-            assert_eq!(code(&error), "25P02", "{sql}");
+            assert!(error.to_string().contains("has failed"), "{sql}: {error}");
             assert!(tx.commit().await.is_err(), "{sql}");
             assert_eq!(number(&database, "select count(*) from t").await, 1, "{sql}");
         }

@@ -81,7 +81,8 @@ async fn assert_that_no_server_remembers(database: &Database) {
             current_setting('idle_in_transaction_session_timeout'), current_setting('transaction_read_only'),
             coalesce(nullif(current_setting('stm.test', true), ''), 'unset'),
             (select count(*) from pg_prepared_statements), (select count(*) from pg_listening_channels()),
-            (select count(*) from pg_locks where locktype = 'advisory'))";
+            (select count(*) from pg_locks l, pg_database d
+              where l.locktype = 'advisory' and l.database = d.oid and d.datname = current_database()))";
     let url = ConnectionString::parse(Secret::DatabaseUrl, &database.database_url()).expect("a URL");
     let plain: PgPool = PgPoolOptions::new().max_connections(4).connect_lazy_with(url.options("plain-sqlx"));
     let mut pinned = Vec::new();

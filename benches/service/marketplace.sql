@@ -97,6 +97,6 @@ from seed_chats, generate_series(1, messages) seq;
 insert into stm.notifications (recipient_id, type, title, message, metadata, read_at)
 select user_id, 'job', 'Job completed', 'Something has happened.', jsonb_build_object('jobId', job_id), case when n % 5 > 0 then now() end
 from (select customer as user_id, job_id, row_number() over () as n from seed_chats
-      union all select provider, job_id, row_number() over () from seed_chats) told;
+      union all select provider, job_id, row_number() over () from seed_chats) recipients;
 commit;
 analyze;

@@ -1,0 +1,91 @@
+//! A booking, and the same work as a transaction of pgbench.
+
+use chrono::{Days, Utc};
+use serde_json::json;
+use testing::pgbench::Pgbench;
+
+use crate::pooler_connections;
+use crate::transactions::{statement, statement_and_set, writing};
+use crate::workloads::{CUSTOMERS, FIRST_CUSTOMER, FIRST_PROVIDER, PROVIDERS, Workload};
+
+/// Each number is another pair of customer and provider, so that none is refused for an open job.
+pub fn booking(tokens: &[String]) -> Workload<'_> {
+    let date = (Utc::now() + Days::new(30)).format("%Y-%m-%dT10:00:00Z").to_string();
+    let mut transaction = Pgbench::new(&script(), "extended", pooler_connections());
+    for (name, value) in VARIABLES {
+        transaction.set(name, value);
+    }
+    transaction.set("date", date.as_str());
+    let request = move |number| request(number, tokens, &date);
+    Workload { name: "booking", request: Box::new(request), transaction, makes_jobs: true, min_percent: None }
+}
+
+fn request(number: usize, tokens: &[String], date: &str) -> String {
+    let customer = number % CUSTOMERS;
+    let provider = FIRST_PROVIDER + (customer + number / CUSTOMERS) % PROVIDERS;
+    let body = json!({
+        "serviceId": 1_000_000, "providerId": provider, "zipcode": "10001", "location": "5 Main Street, Apt 3",
+        "answers": {"Rooms": "3", "Pets": "none"}, "preferredDate": date, "customerBudget": 150,
+        "inPersonVisitCost": 25, "requiresInPersonVisit": true, "images": ["https://images.example/1.jpg"],
+        "projectSizeSqft": 900,
+    });
+    let body = body.to_string();
+    format!(
+        "POST /customer/booking HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        tokens[customer],
+        body.len()
+    )
+}
+
+/// Each client counts for itself, in steps of the number of clients, from `first` on. The service books with the provider
+/// at the same place in the other half.
+fn script() -> String {
+    let prepare = format!(
+        "\\set number :number + {clients}\n\
+         \\set customer (:first + :number + :client_id) % {CUSTOMERS}\n\
+         \\set customer_id {FIRST_CUSTOMER} + :customer\n\
+         \\set shift (:first + :number + :client_id) / {CUSTOMERS} + {PROVIDERS} / 2\n\
+         \\set provider_id {FIRST_PROVIDER} + (:customer + :shift) % {PROVIDERS}",
+        clients = pooler_connections(),
+    );
+    let job = ":customer_id :provider_id :service_id :price_cents :zipcode :location :answers :images :visit :visit_cents \
+               :size_sqft :date :deadline :customer_id";
+    let job: Vec<_> = job.split(' ').collect();
+    let chat = [":job_id", ":customer_id", ":provider_id", "array[:customer_id]", ":sides", ":messages"];
+    let notification = [":provider_id", ":type", ":title", ":message", ":metadata"];
+    let statements = [
+        statement("for no key update of c", &[":customer_id"]),
+        statement("from stm.providers where id = $1 for share", &[":provider_id"]),
+        statement("as \"has_unpaid_job!\"", &[":customer_id", ":service_id", ":provider_id", ":zipcode"]),
+        statement_and_set("select job.id, $14, 'book', 'new' from job", &job, "\"id: JobId\"", "job_id"),
+        statement("insert into stm.chats (job_id, last_seq)", &chat),
+        statement("1 + (select count(*) from stm.notifications n", &notification),
+    ];
+    writing(&prepare, &statements)
+}
+
+/// What does not differ between bookings; as in a request, and as long as what the service writes.
+const VARIABLES: [(&str, &str); 17] = [
+    ("number", "0"),
+    ("service_id", "1000000"),
+    ("price_cents", "15000"),
+    ("zipcode", "10001"),
+    ("location", "5 Main Street, Apt 3"),
+    ("answers", r#"{"Rooms":"3","Pets":"none"}"#),
+    ("images", "{https://images.example/1.jpg}"),
+    ("visit", "true"),
+    ("visit_cents", "2500"),
+    ("size_sqft", "900"),
+    ("deadline", "2100-01-01T00:00:00Z"),
+    ("sides", "{customer}"),
+    (
+        "messages",
+        "{\"New booking request: Benchmarking\nLocation: 5 Main Street, Apt 3\nPreferred date: 2030-01-01 10:00 UTC\n\
+         Budget: $150.00\nPets: none\nRooms: 3\"}",
+    ),
+    ("type", "job"),
+    ("title", "New job request"),
+    ("message", "Ann Archer has requested Benchmarking"),
+    ("metadata", r#"{"jobId": 1000000, "chatId": "018f0000-0000-7000-8000-000000000000"}"#),
+];

@@ -1,0 +1,38 @@
+//! pgbench scripts that do what the service does for a request, with the service's own statements.
+
+use testing::queries;
+
+/// A transaction that only reads.
+pub fn reading(prepare: &str, statements: &[String]) -> String {
+    format!("{prepare}\n{}{}\nrollback;\n", begin("read only"), statements.concat())
+}
+
+/// A transaction that writes.
+pub fn writing(prepare: &str, statements: &[String]) -> String {
+    format!("{prepare}\n{}{}\ncommit;\n", begin(""), statements.concat())
+}
+
+/// The statement that contains a phrase, with pgbench's variables or other SQL as its arguments.
+pub fn statement(phrase: &str, arguments: &[&str]) -> String {
+    let statement = queries::statement(phrase);
+    // pgbench would find parameters in comments too.
+    let without_comments: Vec<_> =
+        statement.lines().map(|line| line.split_once("--").map_or(line, |(before, _)| before)).collect();
+    format!("{};\n", queries::with_arguments(&without_comments.join("\n"), arguments))
+}
+
+/// As [`statement`]; a column of its row becomes a variable. What sqlx calls a column is no name of a variable.
+pub fn statement_and_set(phrase: &str, arguments: &[&str], column: &str, variable: &str) -> String {
+    let statement = statement(phrase, arguments);
+    assert!(statement.contains(column), "no column {column}: {statement}");
+    statement.replace(column, variable).replace(";\n", " \\gset\n")
+}
+
+/// The limits of the pooler door, in one flight with BEGIN as the door sends them; here it is a pipeline, because pgbench
+/// does not mix the simple and the extended protocol.
+fn begin(mode: &str) -> String {
+    format!(
+        "\\startpipeline\nbegin {mode};\nset local statement_timeout = 5000;\nset local lock_timeout = 2000;\n\
+         set local idle_in_transaction_session_timeout = 10000;\n\\endpipeline\n"
+    )
+}

@@ -1,0 +1,58 @@
+//! What is compared with pgbench: a request, and the same work as a transaction.
+
+use stm_backend::types::Role;
+use testing::pgbench::Pgbench;
+use testing::{Database, execute};
+
+use crate::transactions::{reading, statement};
+use crate::{pooler_connections, tokens};
+
+/// Customer `n` is user and customer 1000000 + n, provider `n` is user and provider 2000000 + n.
+pub const CUSTOMERS: usize = 5000;
+pub const PROVIDERS: usize = 5000;
+pub const FIRST_CUSTOMER: usize = 1_000_000;
+pub const FIRST_PROVIDER: usize = 2_000_000;
+
+pub struct Workload<'a> {
+    pub name: &'static str,
+    pub request: Box<dyn Fn(usize) -> String + 'a>,
+    pub transaction: Pgbench,
+    /// Whether every request makes a job.
+    pub makes_jobs: bool,
+    /// The least that is aimed at, of pgbench's transactions.
+    pub min_percent: Option<f64>,
+}
+
+/// Inserts the people. Returns a token for each customer.
+pub async fn seed(database: &Database) -> Vec<String> {
+    let mut session = database.session().await;
+    execute(&mut session, &format!("set stm_seed.customers = {CUSTOMERS}; set stm_seed.providers = {PROVIDERS}")).await;
+    execute(&mut session, include_str!("seed.sql")).await;
+    execute(&mut session, "vacuum (analyze)").await;
+    execute(&mut session, "checkpoint").await;
+    let users = (FIRST_CUSTOMER..FIRST_CUSTOMER + CUSTOMERS).map(|id| i64::try_from(id).expect("small"));
+    tokens::issue(Role::Customer, users)
+}
+
+/// A customer's own profile: one statement.
+pub fn profile(tokens: &[String]) -> Workload<'_> {
+    let prepare = format!("\\set user_id random({FIRST_CUSTOMER}, {FIRST_CUSTOMER} + {CUSTOMERS} - 1)");
+    let script = reading(&prepare, &[statement("where customer_id = c.id", &[":user_id"])]);
+    Workload {
+        name: "profile",
+        request: Box::new(|number| get_as("/customer/profile", &tokens[number % CUSTOMERS])),
+        transaction: Pgbench::new(&script, "extended", pooler_connections()),
+        makes_jobs: false,
+        min_percent: Some(50.0),
+    }
+}
+
+/// A GET request.
+pub fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n")
+}
+
+/// A GET request of somebody who is logged in.
+pub fn get_as(path: &str, token: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n\r\n")
+}

@@ -1,0 +1,89 @@
+//! How benches are set, and what they print.
+
+use std::str::FromStr;
+
+/// A setting of the environment, or its default.
+pub fn setting<T: FromStr>(name: &str, default: T) -> T {
+    let Ok(value) = std::env::var(name) else { return default };
+    value.parse().unwrap_or_else(|_| panic!("{name}={value} is not a number"))
+}
+
+/// Reports progress, on standard error: standard output is for figures.
+pub fn say(what: &str) {
+    eprintln!("bench: {what}");
+}
+
+/// The number of processors, and how busy they are.
+pub fn machine() -> String {
+    let processors = std::thread::available_parallelism().map_or(0, usize::from);
+    let load = std::fs::read_to_string("/proc/loadavg").expect("/proc");
+    let load = load.split(' ').next().unwrap_or_default();
+    format!("{processors} CPUs, shared by all; load average before the run {load}")
+}
+
+/// A line of a table: a value per round.
+pub struct Figure {
+    name: String,
+    unit: &'static str,
+    values: Vec<f64>,
+    aim: Option<Aim>,
+}
+
+#[derive(Clone, Copy)]
+enum Aim {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+impl Figure {
+    pub fn new(name: impl Into<String>, unit: &'static str, values: Vec<f64>) -> Self {
+        Self { name: name.into(), unit, values, aim: None }
+    }
+
+    /// Aims at a median that is not above a bound.
+    #[must_use]
+    pub fn at_most(self, most: f64) -> Self {
+        Self { aim: Some(Aim::AtMost(most)), ..self }
+    }
+
+    /// Aims at a median that is not below a bound.
+    #[must_use]
+    pub fn at_least(self, least: f64) -> Self {
+        Self { aim: Some(Aim::AtLeast(least)), ..self }
+    }
+
+    fn print(&self) {
+        let values = sorted(self.values.clone());
+        let median = median(values.clone());
+        let decimals = if median < 10.0 { 2 } else { usize::from(median < 100.0) };
+        let digits = |value: f64| format!("{value:.decimals$}");
+        let extremes = match values[..] {
+            [] | [_] => String::new(),
+            [least, .., most] => format!("{} to {}", digits(least), digits(most)),
+        };
+        let (sign, bound, is_met) = match self.aim {
+            None => ("", String::new(), ""),
+            Some(Aim::AtMost(most)) => ("<=", most.to_string(), if median <= most { "met" } else { "missed" }),
+            Some(Aim::AtLeast(least)) => (">=", least.to_string(), if median >= least { "met" } else { "missed" }),
+        };
+        let aim = format!("{sign}{bound:<5} {is_met}");
+        println!("{:<50} {:>8} {:<4} {extremes:<18} {}", self.name, digits(median), self.unit, aim.trim_end());
+    }
+}
+
+/// Prints a table: the median of each figure, its extremes, and what was aimed at. A missed aim is no failure.
+pub fn print(figures: &[Figure]) {
+    println!("\n{:<50} {:>8} {:<4} {:<18} aim", "figure", "median", "", "min to max");
+    figures.iter().for_each(Figure::print);
+}
+
+/// The lower one of two medians.
+pub fn median(values: Vec<f64>) -> f64 {
+    let values = sorted(values);
+    values[(values.len() - 1) / 2]
+}
+
+pub fn sorted(mut values: Vec<f64>) -> Vec<f64> {
+    values.sort_by(f64::total_cmp);
+    values
+}
