@@ -179,7 +179,7 @@ fn git(arguments: &[&str]) -> Command {
 }
 
 trait Run {
-    /// Runs to the end; gives what was printed.
+    /// Runs to the end. Returns what was printed.
     fn run(&mut self) -> String;
 }
 
