@@ -52,7 +52,7 @@ pub fn build() -> PathBuf {
         Some(profile) => profile,
     };
     let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // What cargo tells a test about itself looks to build scripts like a change: all would be built again.
+    // The variables that cargo sets for a test look to build scripts like a change: all would be built again.
     for (variable, _) in std::env::vars_os() {
         let name = variable.to_string_lossy();
         if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") || name == "OUT_DIR" {

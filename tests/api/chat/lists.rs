@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 use testing::world::{Provider, User, World};
 
-use crate::support::SERVE;
+use crate::support::{SERVE, Scene};
 
 const CUSTOMER: &str = "/chat/customer/chats";
 const PROVIDER: &str = "/chat/provider/chats";
@@ -51,8 +51,8 @@ fn unread(list: &[Value]) -> Vec<i64> {
 
 #[tokio::test]
 async fn each_side_sees_the_other() {
-    let world = World::start(SERVE).await;
-    let (customer, provider, lsm) = (world.customer().await, world.provider("Plumbing").await, world.lsm().await);
+    let Scene { world, customer, provider } = Scene::start().await;
+    let lsm = world.lsm().await;
     world
         .sql(
             "update stm.users set profile_picture = 'https://cdn.example.com/pete.png' where role = 'service_provider'",
@@ -96,15 +96,15 @@ async fn each_side_sees_the_other() {
 
 #[tokio::test]
 async fn unread_are_the_messages_of_others_since_the_last_read_one() {
-    let world = World::start(SERVE).await;
-    let (customer, provider, lsm) = (world.customer().await, world.provider("Plumbing").await, world.lsm().await);
+    let Scene { world, customer, provider } = Scene::start().await;
+    let lsm = world.lsm().await;
     let chat = chat(&world, &customer, &provider).await;
     join(&world, &chat, &lsm).await;
     let counts = async || {
         let of = async |who: &User, path: &str| unread(&list(&world, who, path).await);
         [of(&customer, CUSTOMER).await, of(&provider.user, PROVIDER).await, of(&lsm, LSM).await].concat()
     };
-    assert_eq!(counts().await, [0, 1, 1], "the booking's own message, for all but who said it");
+    assert_eq!(counts().await, [0, 1, 1], "the booking's own message, for all but its sender");
     for (sender, side) in
         [(&customer, "customer"), (&provider.user, "service_provider"), (&lsm, "local_service_manager")]
     {
@@ -119,7 +119,7 @@ async fn unread_are_the_messages_of_others_since_the_last_read_one() {
     world.sql(&read(&provider.user, 7)).await;
     assert_eq!(counts().await, [3, 0, 5], "of messages 5 to 7: all by others; everything read; nothing read");
     say(&world, &chat, &provider.user, "service_provider", "three", 3).await;
-    assert_eq!(counts().await, [4, 0, 6], "what the provider says itself is never unread");
+    assert_eq!(counts().await, [4, 0, 6], "the provider's own messages are never unread");
 
     world.sql("update stm.chats set closed_at = now()").await;
     assert_eq!(counts().await, [0, 0, 0], "nothing is unread in a closed chat");
@@ -139,7 +139,11 @@ async fn the_most_recent_activity_comes_first_in_pages() {
     }
     let path = |query: &str| format!("{PROVIDER}{query}");
     let all = list(&world, &provider.user, PROVIDER).await;
-    assert_eq!(ids(&all), chats.iter().rev().map(String::as_str).collect::<Vec<_>>(), "as long as nobody says more");
+    assert_eq!(
+        ids(&all),
+        chats.iter().rev().map(String::as_str).collect::<Vec<_>>(),
+        "as long as there are no more messages"
+    );
 
     say(&world, &chats[1], &customers[1], "customer", "hello", 10).await;
     say(&world, &chats[3], &provider.user, "service_provider", "hello", 20).await;
@@ -179,8 +183,7 @@ async fn the_most_recent_activity_comes_first_in_pages() {
 /// Without `limit` the newest hundred come, never more.
 #[tokio::test]
 async fn a_list_has_an_end() {
-    let world = World::start(SERVE).await;
-    let (customer, provider) = (world.customer().await, world.provider("Plumbing").await);
+    let Scene { world, customer, provider } = Scene::start().await;
     chat(&world, &customer, &provider).await;
     world
         .sql(
@@ -242,8 +245,7 @@ async fn a_chat_keeps_its_provider() {
 /// What the lists count per chat is read from an index alone.
 #[tokio::test]
 async fn unread_messages_are_counted_from_an_index_alone() {
-    let world = World::start(SERVE).await;
-    let (customer, provider) = (world.customer().await, world.provider("Plumbing").await);
+    let Scene { world, customer, provider } = Scene::start().await;
     let chat = chat(&world, &customer, &provider).await;
     world
         .sql(&format!(

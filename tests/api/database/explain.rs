@@ -34,8 +34,8 @@ fn statement(phrase: &str) -> String {
     found.into_iter().next().expect("one")
 }
 
-/// The large tables that a statement's plan reads from end to end. Planned with its parameters known, as one that has no
-/// name is.
+/// The large tables that a statement's plan reads from end to end. Planned with its parameters known, as unnamed
+/// statements are.
 async fn scanned(session: &mut PgConnection, sql: &str, parameters: &[&str]) -> Vec<String> {
     let mut sql = sql.to_owned();
     for (at, parameter) in parameters.iter().enumerate().rev() {
@@ -116,5 +116,6 @@ async fn no_search_reads_a_large_table_from_end_to_end() {
     // This test can fail.
     execute(&mut session, "drop index stm.provider_services_bookable, stm.provider_services_service_id").await;
     let parameters = ["null", "null", "null", "5000", "9000", "20", "0"];
-    assert!(scanned(&mut session, &anywhere, &parameters).await.contains(&"provider_services".to_owned()));
+    let found = scanned(&mut session, &anywhere, &parameters).await;
+    assert!(found.contains(&"provider_services".to_owned()), "{found:?}");
 }

@@ -1,5 +1,5 @@
-//! What every table owes: nothing in the schema `stm` is reachable through Supabase's Data API, and no
-//! foreign key makes a delete scan a table.
+//! Rules for every table: nothing in the schema `stm` is reachable through Supabase's Data API, and no foreign key makes
+//! a delete scan a table.
 
 use doors::sqlstate;
 use testing::server::{Server, environment};
@@ -73,8 +73,9 @@ async fn ids_are_uuids_of_version_seven_in_order_of_time() {
             .expect("an id");
         assert_eq!((id.get_version_num(), id.get_variant()), (7, uuid::Variant::RFC4122));
         let made = id.get_timestamp().expect("a time").to_unix().0;
-        assert!(made.abs_diff(u64::try_from(chrono::Utc::now().timestamp()).expect("after 1970")) <= 60);
-        assert!(last.is_none_or(|last| last < id));
+        let now = u64::try_from(chrono::Utc::now().timestamp()).expect("after 1970");
+        assert!(made.abs_diff(now) <= 60, "made at {made}, now is {now}");
+        assert!(last.is_none_or(|last| last < id), "{last:?}, then {id}");
         last = Some(id);
     }
 }

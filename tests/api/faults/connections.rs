@@ -65,7 +65,7 @@ async fn budget_of_direct_connections_and_a_door_for_each() {
     assert!(direct.iter().all(|seen| !servers.contains(&seen.port)), "{servers:?} {direct:?}");
 }
 
-/// Samples `pg_stat_activity` until told to stop: the most direct connections at once, and all that was seen.
+/// Samples `pg_stat_activity` until `done`. Returns the most direct connections at once, and all that was seen.
 async fn watch(mut session: PgConnection, done: Arc<AtomicBool>) -> (usize, HashSet<Seen>) {
     let mut most = 0;
     let mut all = HashSet::new();

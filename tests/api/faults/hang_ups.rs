@@ -6,13 +6,13 @@ use rand::RngExt as _;
 use testing::PATIENCE;
 use testing::world::World;
 
-use crate::support::SERVE;
+use crate::support::{SERVE, Scene};
 
 /// Clients hang up in the middle of requests that write: no transaction stays open, and the next write counts.
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelled_requests_leave_no_open_transaction() {
     let world = World::start_with(SERVE, &[("POOLER_MAX_CONNECTIONS", "4")]).await;
-    let (customer, provider) = (world.customer().await, world.provider("Plumbing").await);
+    let Scene { world, customer, provider } = Scene::on(world).await;
     for round in 0..120_u64 {
         let write = world
             .raw(reqwest::Method::PUT, "/customer/profile")

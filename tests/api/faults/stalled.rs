@@ -1,4 +1,4 @@
-//! A reader whose connection stands still, in a room where much is said.
+//! A reader whose connection stands still, in a room with many messages.
 
 use std::time::{Duration, Instant};
 
@@ -51,12 +51,12 @@ impl Room {
         Self { server, _database: database, chat, stalled }
     }
 
-    /// The others talk to each other; each hears all, in order.
+    /// The others talk to each other; each receives all, in order.
     async fn talk(&self) {
         let (first, second) = tokio::join!(self.member(0), self.member(1));
         let (first, second) = tokio::join!(converse(first, &self.chat), converse(second, &self.chat));
-        assert_eq!((&first.heard, &second.heard), (&second.said, &first.said), "all, in order");
-        let mut all = [first.said, second.said].concat();
+        assert_eq!((&first.received, &second.received), (&second.sent, &first.sent), "all, in order");
+        let mut all = [first.sent, second.sent].concat();
         all.sort_unstable();
         assert!(all.into_iter().eq(1..=2 * MESSAGES_EACH as u64), "seq without a gap");
     }
@@ -75,7 +75,7 @@ impl Room {
         line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
-    /// Has the server an established TCP connection to the stalled reader?
+    /// Whether the server has an established TCP connection to the stalled reader.
     fn is_held(&self) -> bool {
         let table = std::fs::read_to_string(format!("/proc/{}/net/tcp", self.server.pid())).expect("/proc");
         let (here, there) = (format!(":{:04X}", self.server.port), format!(":{:04X}", self.stalled.local_port));
@@ -89,10 +89,10 @@ impl Room {
     }
 }
 
-/// The `seq`s that a member has sent and heard.
+/// The `seq`s that a member has sent and received.
 struct Talk {
-    said: Vec<u64>,
-    heard: Vec<u64>,
+    sent: Vec<u64>,
+    received: Vec<u64>,
 }
 
 async fn join(client: &Client, chat: &Chat) {
@@ -109,20 +109,20 @@ async fn converse((client, mut incoming): (Client, mpsc::Receiver<Event>), chat:
         acks.map(|ack| ack.expect("an answer")["seq"].as_u64().expect("a seq")).collect().await
     };
     let listening = async {
-        let mut heard = Vec::new();
-        while heard.len() < MESSAGES_EACH {
+        let mut received = Vec::new();
+        while received.len() < MESSAGES_EACH {
             let event = timeout(PATIENCE, incoming.recv()).await.expect("a message in time").expect("a connection");
             if event.is("new_message") {
-                heard.push(event.payload()["seq"].as_u64().expect("a seq"));
+                received.push(event.payload()["seq"].as_u64().expect("a seq"));
             }
         }
-        heard
+        received
     };
-    let (said, heard) = tokio::join!(speaking, listening);
-    Talk { said, heard }
+    let (sent, received) = tokio::join!(speaking, listening);
+    Talk { sent, received }
 }
 
-/// The others hear everything, the server keeps little for the stalled reader, and it gets all when it is back.
+/// The others receive everything, the server keeps little for the stalled reader, and it receives all when it is back.
 #[tokio::test(flavor = "multi_thread")]
 async fn stalled_reader_harms_nobody_and_catches_up() {
     let room = Room::open().await;
@@ -147,11 +147,11 @@ async fn stalled_reader_harms_nobody_and_catches_up() {
     assert!(reader.repeats.is_empty(), "{:?}", reader.repeats);
 }
 
-/// The server gives the stalled reader's connection up.
+/// The server closes the stalled reader's connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn stalled_reader_is_let_go() {
     let room = Room::open().await;
-    assert!(room.is_held());
+    assert!(room.is_held(), "its connection is not in the table");
     room.talk().await;
     let started = Instant::now();
     while room.is_held() {
@@ -161,14 +161,14 @@ async fn stalled_reader_is_let_go() {
     println!("let go {:?} after the last message", started.elapsed());
 }
 
-/// The server ends in order although a connection stands still: nobody waits for the stalled reader for long.
+/// The server drains although a connection stands still: it does not wait long for the stalled reader.
 #[tokio::test(flavor = "multi_thread")]
 async fn stalled_reader_does_not_hold_the_server_up() {
     let mut room = Room::open_with(&[]).await;
     room.talk().await;
-    assert!(room.is_held());
+    assert!(room.is_held(), "its connection is gone before the server ends");
     let terminated = std::process::Command::new("kill").arg(room.server.pid().to_string()).status().expect("kill");
-    assert!(terminated.success());
+    assert!(terminated.success(), "{terminated}");
     let started = Instant::now();
     let status = tokio::task::block_in_place(|| room.server.wait());
     println!("ended {:?} after SIGTERM", started.elapsed());

@@ -1,4 +1,4 @@
-//! How the process starts, and how it tells its operator that it cannot.
+//! How the process starts, and what it reports to its operator when it cannot.
 
 use std::io::Read as _;
 use std::net::TcpListener;
@@ -105,7 +105,7 @@ async fn says_how_statements_travel_and_what_is_gone() {
     }
 }
 
-/// What poolers say, and do, that `PgBouncer` does not: each its own advice.
+/// Messages and faults of poolers that `PgBouncer` does not have: advice for each.
 #[tokio::test(flavor = "multi_thread")]
 async fn advises_by_what_a_pooler_does() {
     let database = Database::create().await;
@@ -141,7 +141,7 @@ async fn advises_by_what_a_pooler_does() {
     ));
 }
 
-/// A session pooler that has three sessions in all: two for the probe, and they are given back.
+/// A session pooler that has two sessions: enough for the probe, which returns them.
 #[tokio::test]
 async fn the_probe_needs_two_sessions() {
     let database = Database::create().await;
@@ -262,8 +262,8 @@ async fn reads_secrets_from_a_file() {
     assert!(output.contains("Secrets.dev.toml is not a table of strings") && !output.contains("hunter2"), "{output}");
 }
 
-/// SIGTERM: what was taken is settled, sockets are closed so that clients reconnect, and the process ends
-/// with success although connections are open.
+/// On SIGTERM, accepted messages are stored and acknowledged, sockets are closed so that clients reconnect, and the
+/// process ends with success although connections are open.
 #[tokio::test(flavor = "multi_thread")]
 async fn drains_on_sigterm() {
     for signal in ["-TERM", "-INT"] {
@@ -276,11 +276,10 @@ async fn drains_on_sigterm() {
         let stored = scene.world.number("select count(*) from stm.messages where client_message_id is not null").await;
         let acked = report["acked"].as_i64().expect("a number");
         assert!(acked > 0 && stored >= acked, "{acked} acknowledged, {stored} stored");
-        assert_eq!(report["reason"], "transport close", "a client that is told to reconnect");
+        assert_eq!(report["reason"], "transport close", "so that the client reconnects");
     }
 }
 
-/// A port that is taken.
 #[tokio::test]
 async fn names_a_port_that_is_taken() {
     let database = Database::create().await;
@@ -291,7 +290,7 @@ async fn names_a_port_that_is_taken() {
 
 /// Looking for what is stale disturbs nobody: the log is for what is wrong.
 #[tokio::test]
-async fn a_door_that_opens_elsewhere_is_not_worth_a_word() {
+async fn a_door_that_opens_elsewhere_is_not_worth_a_log_line() {
     let database = Database::create().await;
     let wire = [("POOLER_WIRE", "pipelined")];
     let server = Server::start(SERVE, &environment(&database, &wire));

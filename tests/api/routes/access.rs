@@ -228,7 +228,7 @@ async fn every_operation_has_a_row_and_every_row_holds() {
         let (method, path, who, others) = row;
         let place = format!("{method} {path}");
         let secured = document["paths"][path][method]["security"].as_array().is_some_and(|schemes| !schemes.is_empty());
-        assert_eq!(secured, *who != Who::Public, "{place}: what the document says of tokens");
+        assert_eq!(secured, *who != Who::Public, "{place}: the document's security requirement");
 
         let nobody = callers.call(row, None).await;
         let forged = callers.call(row, Some("a.b.c")).await;

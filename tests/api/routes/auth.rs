@@ -20,7 +20,7 @@ async fn a_customer_registers_and_logs_in() {
     assert_eq!(session["user"]["email"], json!(email), "e-mail addresses are lower-cased");
     assert_eq!(session["user"]["role"], "customer");
     for key in ["accessToken", "refreshToken"] {
-        assert!(session[key].as_str().is_some_and(|token| token.len() > 20));
+        assert!(session[key].as_str().is_some_and(|token| token.len() > 20), "{key}: {session}");
     }
     assert_eq!(
         session["user"].as_object().expect("a user").keys().map(String::as_str).collect::<Vec<_>>(),

@@ -3,7 +3,7 @@
 use serde_json::json;
 use testing::world::World;
 
-use crate::support::SERVE;
+use crate::support::{SERVE, Scene};
 
 #[tokio::test]
 async fn the_profile_is_read_and_changed_under_both_names() {
@@ -21,7 +21,8 @@ async fn the_profile_is_read_and_changed_under_both_names() {
     assert_eq!(world.get_as(&customer, "/customers/profile").await.expect(200), profile);
 
     let change = json!({"firstName": " Anna ", "phone": "212.555.0199", "zipcode": "10002-1234", "role": "admin", "status": "x"});
-    assert!(world.put_as(&customer, "/customer/profile", &change).await.expect(200)["message"].is_string());
+    let answer = world.put_as(&customer, "/customer/profile", &change).await.expect(200);
+    assert!(answer["message"].is_string(), "{answer}");
     world.put_as(&customer, "/customers/profile", &json!({"address": "2 Side Street"})).await.expect(200);
     world.put_as(&customer, "/customer/profile", &json!({})).await.expect(200);
     let changed = world.get_as(&customer, "/customer/profile").await.expect(200);
@@ -50,8 +51,7 @@ async fn the_profile_is_read_and_changed_under_both_names() {
 
 #[tokio::test]
 async fn statistics_count_jobs_and_what_was_paid() {
-    let world = World::start(SERVE).await;
-    let (customer, provider) = (world.customer().await, world.provider("Plumbing").await);
+    let Scene { world, customer, provider } = Scene::start().await;
     world.book(&customer, &provider).await;
     world.sql("update stm.jobs set status = 'paid'").await;
     world.book(&customer, &provider).await;
@@ -61,9 +61,8 @@ async fn statistics_count_jobs_and_what_was_paid() {
 
 #[tokio::test]
 async fn the_dashboard_counts_jobs_and_shows_the_last_ones() {
-    let world = World::start(SERVE).await;
-    let (customer, other, provider) =
-        (world.customer().await, world.customer().await, world.provider("Plumbing").await);
+    let Scene { world, customer, provider } = Scene::start().await;
+    let other = world.customer().await;
     let empty = json!({
         "summary": {"totalJobs": 0, "totalSpent": 0, "pendingFeedback": 0},
         "jobs": {"new": 0, "in_progress": 0, "completed": 0, "paid": 0, "cancelled": 0, "rejected_by_sp": 0},
@@ -113,9 +112,8 @@ async fn the_dashboard_counts_jobs_and_shows_the_last_ones() {
 
 #[tokio::test]
 async fn jobs_are_listed_newest_first() {
-    let world = World::start(SERVE).await;
-    let (customer, other, provider) =
-        (world.customer().await, world.customer().await, world.provider("Plumbing").await);
+    let Scene { world, customer, provider } = Scene::start().await;
+    let other = world.customer().await;
     let first = world.book(&customer, &provider).await["job"]["id"].clone();
     world
         .sql(

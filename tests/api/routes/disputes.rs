@@ -1,4 +1,4 @@
-//! Disputes, from the customer's complaint to the LSM's settlement.
+//! Disputes, from the customer's complaint to the LSM's resolution.
 
 use std::ops::Deref;
 
@@ -47,15 +47,15 @@ async fn an_lsm_joins_the_chat_settles_the_dispute_and_leaves() {
     let scene = Done::start().await;
     let filed = scene.dispute(" It still leaks ").await.expect(201);
     let id = filed["disputeId"].clone();
-    assert!(id.is_i64() && filed["message"].is_string());
+    assert!(id.is_i64() && filed["message"].is_string(), "{filed}");
     assert_eq!(scene.dispute("Again").await.expect(409)["code"], "dispute_open");
     assert_eq!(scene.notified(&scene.lsm).await.last().map(String::as_str), Some("New dispute"));
     assert_eq!(scene.notified(&scene.provider.user).await.last().map(String::as_str), Some("Job disputed"));
 
     let mut seen = scene.lsm_gets(&format!("/{id}")).await.expect(200);
-    assert!(seen["createdAt"].take().is_string() && seen["job"]["completedAt"].take().is_string());
-    let provider_id = seen["provider"]["id"].take();
-    assert!(provider_id.is_i64());
+    let times = (seen["createdAt"].take(), seen["job"]["completedAt"].take());
+    assert!(times.0.is_string() && times.1.is_string(), "{times:?}");
+    assert_eq!(seen["provider"]["id"].take(), scene.provider.id);
     assert_eq!(
         seen,
         json!({
@@ -153,7 +153,7 @@ async fn only_jobs_that_are_done_are_disputed_and_by_their_customer() {
     let id = scene.dispute("It leaks").await.expect(201)["disputeId"].clone();
     let refused = scene.lsm_does(&id, "resolve", &json!({})).await.expect(400);
     assert_eq!(refused["errors"][0]["field"], "resolutionNotes");
-    // The chat was closed meanwhile.
+    // The chat was closed in the meantime.
     scene.world.sql("update stm.chats set closed_at = now()").await;
     assert_eq!(scene.lsm_does(&id, "join-chat", &json!({})).await.expect(409)["code"], "chat_closed");
 

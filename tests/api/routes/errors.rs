@@ -4,7 +4,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 use testing::world::{Answer, World, booking};
 
-use crate::support::SERVE;
+use crate::support::{SERVE, Scene};
 
 #[track_caller]
 fn is_problem(answer: &Answer, status: u16, code: &str) {
@@ -60,8 +60,7 @@ async fn every_error_is_a_problem() {
 
 #[tokio::test]
 async fn text_that_postgresql_cannot_hold_is_the_clients_mistake() {
-    let world = World::start(SERVE).await;
-    let (customer, provider) = (world.customer().await, world.provider("Plumbing").await);
+    let Scene { world, customer, provider } = Scene::start().await;
     let nul = "a\u{0}b";
     is_problem(&world.put_as(&customer, "/customer/profile", &json!({"address": nul})).await, 400, "validation_failed");
     is_problem(

@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use testing::world::{Answer, User, World, booking};
 
-use crate::support::SERVE;
+use crate::support::{SERVE, Scene};
 
 async fn post(world: &World, who: &User, path: &str, key: &str, body: &Value) -> Answer {
     let request = world.raw(Method::POST, path).bearer_auth(&who.token).header("Idempotency-Key", key).json(body);
@@ -15,8 +15,7 @@ async fn post(world: &World, who: &User, path: &str, key: &str, body: &Value) ->
 /// Each operation that takes a key: the first answer again, one effect; 422 for another body.
 #[tokio::test]
 async fn the_first_answer_is_given_again() {
-    let world = World::start(SERVE).await;
-    let (customer, provider) = (world.customer().await, world.provider("Plumbing").await);
+    let Scene { world, customer, provider } = Scene::start().await;
     let booking = booking(&provider);
     let booked = post(&world, &customer, "/jobs/create", "\"book-1\"", &booking).await.expect(201);
     let job = &booked["job"]["id"];
@@ -66,8 +65,7 @@ async fn the_first_answer_is_given_again() {
 /// A refusal is not kept: the key can be used again when its cause is mended. After 24 hours a key is new.
 #[tokio::test]
 async fn refusals_are_not_kept_and_keys_grow_old() {
-    let world = World::start(SERVE).await;
-    let (customer, provider) = (world.customer().await, world.provider("Plumbing").await);
+    let Scene { world, customer, provider } = Scene::start().await;
     let booking = booking(&provider);
     world.sql("update stm.providers set status = 'inactive'").await;
     post(&world, &customer, "/jobs/create", "k", &booking).await.expect(400);

@@ -78,7 +78,7 @@ async fn the_list_is_the_callers_newest_first_and_filtered() {
     }
 }
 
-/// The cursor gives every notification once, whatever arrives or goes between two pages.
+/// The cursor returns every notification once, whatever arrives or goes between two pages.
 #[tokio::test]
 async fn the_cursor_neither_skips_nor_repeats() {
     let world = World::start(SERVE).await;

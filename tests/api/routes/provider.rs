@@ -258,9 +258,9 @@ async fn templates_are_set_and_taken_away() {
     });
     let mut expected = all.clone();
     expected["variables"] = variables;
-    let mut said = expected.clone();
-    said["message"] = json!("Templates updated successfully");
-    assert_eq!(put(&all, 200).await, said);
+    let mut answer = expected.clone();
+    answer["message"] = json!("Templates updated successfully");
+    assert_eq!(put(&all, 200).await, answer);
     assert_eq!(scene.world.get_as(&scene.provider.user, path).await.expect(200), expected);
     put(&json!({"job_accepted_subject": null, "job_accepted_body": " "}), 200).await;
     expected["job_accepted_subject"] = json!(null);

@@ -1,4 +1,4 @@
-//! What customers say of paid jobs.
+//! Customers' reviews of paid jobs.
 
 use std::time::Instant;
 
@@ -38,12 +38,12 @@ async fn a_paid_job_is_reviewed_once() {
         (&waiting["jobId"], &waiting["service"], &waiting["provider"], &waiting["amount"]),
         (&json!(job), &json!("Plumbing"), &json!("Pete's Pipes"), &json!(120.5))
     );
-    assert!(waiting["completedAt"].is_string());
+    assert!(waiting["completedAt"].is_string(), "{waiting}");
 
     let review =
         json!({"rating": 4, "feedback": " Well done ", "punctualityRating": 5, "responseTime": 15, "providerId": 1});
-    let said = scene.review(job, &review).await.expect(200);
-    assert_eq!(said, json!({"message": "Feedback submitted successfully"}));
+    let answer = scene.review(job, &review).await.expect(200);
+    assert_eq!(answer, json!({"message": "Feedback submitted successfully"}));
     assert_eq!(scene.review(job, &review).await.expect(409)["code"], "already_reviewed");
     assert_eq!(scene.world.number("select count(*) from stm.reviews").await, 1);
     let events = format!(
@@ -92,7 +92,8 @@ async fn only_a_paid_job_of_the_callers_is_reviewed() {
         .world
         .sql("update stm.jobs set status = 'paid'; update stm.users set banned_at = now() where role = 'customer'")
         .await;
-    assert!(matches!(scene.review(job, &good).await.status.as_u16(), 403 | 404));
+    let refused = scene.review(job, &good).await.status.as_u16();
+    assert!(matches!(refused, 403 | 404), "{refused}");
     assert_eq!(scene.world.number("select count(*) from stm.reviews").await, 0);
     assert_eq!(scene.notified_of_reviews(scene.provider.user.id).await, 0);
 }
@@ -126,7 +127,7 @@ async fn every_bad_field_is_named() {
 }
 
 #[tokio::test]
-async fn a_bad_review_is_told_to_the_lsm_and_every_one_counts() {
+async fn the_lsm_is_notified_of_a_bad_review_and_every_one_counts() {
     let scene = Scene::start().await;
     let lsm = scene.world.lsm().await;
     for (rating, notified) in [(5, 0), (3, 0), (2, 1)] {
@@ -157,7 +158,7 @@ async fn a_bad_review_is_told_to_the_lsm_and_every_one_counts() {
     }
 }
 
-/// Reviews given at the same time are all in the provider's rating.
+/// Reviews sent at the same time all count for the provider's rating.
 #[tokio::test(flavor = "multi_thread")]
 async fn racing_reviews_all_count() {
     /// As many as the local pooler runs at the same time.
@@ -187,7 +188,7 @@ async fn racing_reviews_all_count() {
     assert_eq!(scene.world.text("select rating::text from stm.providers").await, "2.50");
 }
 
-/// A review that is sent many times at once is given once.
+/// A review that is sent many times at once counts once.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_racing_reviews_of_a_job_one_counts() {
     let scene = Scene::start().await;

@@ -137,7 +137,7 @@ async fn the_homepage_suggests_while_somebody_types() {
     assert_eq!(found["success"], true);
     let found = found["data"].as_array().expect("data");
     assert_eq!((&found[0]["type"], &found[0]["category"]), (&json!("category"), &json!("Cleaning")));
-    assert!(found[0].get("name").is_none() && found[0]["id"].is_i64());
+    assert!(found[0].get("name").is_none() && found[0]["id"].is_i64(), "{}", found[0]);
     assert_eq!((&found[1]["type"], &found[1]["name"]), (&json!("service"), &json!("House cleaning")));
 
     let category = scene.world.get("/homepage/search/services/category/CLEANING").await.expect(200);

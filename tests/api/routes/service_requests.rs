@@ -1,4 +1,4 @@
-//! Services that somebody misses.
+//! Requests for services the catalogue lacks.
 
 use serde_json::json;
 use testing::world::World;
@@ -60,7 +60,7 @@ async fn a_providers_request_goes_to_its_lsm_and_is_listed() {
     let path = "/provider/request-new-service";
     let answer = world.post_as(&provider.user, path, &request).await.expect(201);
     let id = answer["requestId"].as_i64().expect("an id");
-    assert!(answer["message"].is_string());
+    assert!(answer["message"].is_string(), "{answer}");
     let notified = format!(
         "select count(*) from stm.notifications where recipient_id = {} and title = 'New service request'",
         lsm.id

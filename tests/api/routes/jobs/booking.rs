@@ -40,7 +40,7 @@ async fn a_booking_is_a_job_a_chat_its_members_a_message_and_a_notification() {
         (&json!("new"), &json!("Plumbing"), &json!("1 Main Street"))
     );
     assert_eq!(job["scheduled_at"], json!(date.replace('Z', ".000Z")));
-    assert!(body["message"].is_string() && body["chat"]["created_at"].is_string());
+    assert!(body["message"].is_string() && body["chat"]["created_at"].is_string(), "{body}");
 
     let one = async |sql: &str| scene.world.number(sql).await;
     assert_eq!(one("select count(*) from stm.jobs where price_cents = 12050 and customer_budget_cents = 12050 and status = 'new' and not sp_accepted").await, 1);

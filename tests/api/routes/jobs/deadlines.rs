@@ -50,9 +50,10 @@ impl Clock {
     async fn at(&self, now: DateTime<Utc>) -> (usize, usize) {
         let notified = std::cell::Cell::new(0);
         let stopped = CancellationToken::new();
-        let done =
-            deadlines::act(&self.pooler, now, &stopped, |news| notified.set(notified.get() + news.notifications.len()))
-                .await;
+        let done = deadlines::act(&self.pooler, now, &stopped, |outbox| {
+            notified.set(notified.get() + outbox.notifications.len());
+        })
+        .await;
         (done, notified.get())
     }
 

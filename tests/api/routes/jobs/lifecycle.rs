@@ -1,4 +1,4 @@
-//! What the two parties do with a job, from request to payment.
+//! What the two parties do with a job, from its request to its payment.
 
 use chrono::{Duration, Utc};
 use serde_json::{Value, json};
@@ -92,7 +92,7 @@ async fn a_job_goes_from_request_to_payment() {
         (&seen["payment"]["amount"], &seen["payment"]["status"], &seen["payment"]["method"]),
         (&json!(120.5), &json!("received"), &json!("cash"))
     );
-    assert!(seen["payment"]["markedAt"].is_string() && seen["job"]["completedAt"].is_string());
+    assert!(seen["payment"]["markedAt"].is_string() && seen["job"]["completedAt"].is_string(), "{seen}");
     let money = format!("select earnings_cents * 100 + total_jobs from stm.providers where id = {}", scene.provider.id);
     assert_eq!(scene.world.number(&money).await, 12_050 * 100 + 1, "the price and the job, once");
     assert_eq!(
@@ -170,7 +170,7 @@ async fn an_offer_changes_the_job_when_the_customer_approves_it() {
     assert_eq!(again.expect(409)["code"], "wrong_state");
 }
 
-/// Whoever says which offer is meant does not take another one that came in between.
+/// Whoever names an offer does not accept another one that came in between.
 #[tokio::test]
 async fn an_offer_that_was_replaced_is_not_taken_for_the_new_one() {
     let scene = Scene::booked().await;
@@ -210,7 +210,8 @@ async fn accepted_answers_add_up() {
     }
     let seen = scene.customer_sees().await;
     assert_eq!(seen["job"]["editedAnswers"], json!({"Rooms": "4", "Windows": "x".repeat(5000)}));
-    assert!(scene.lines().await.iter().all(|line| line.chars().count() <= 4000));
+    let lengths: Vec<_> = scene.lines().await.iter().map(|line| line.chars().count()).collect();
+    assert!(lengths.iter().all(|chars| *chars <= 4000), "{lengths:?}");
 }
 
 #[tokio::test]
@@ -236,13 +237,8 @@ async fn a_rejected_job_keeps_its_chat_closed() {
     assert_eq!(scene.lines().await.len(), 1, "the chat is still there");
     assert_eq!(scene.world.number("select count(*) from stm.chats where closed_at is not null").await, 1);
     assert_eq!(scene.notified(&scene.customer).await, ["Job declined"]);
-    assert!(
-        scene
-            .world
-            .text("select message from stm.notifications where title = 'Job declined'")
-            .await
-            .contains("On holiday")
-    );
+    let message = scene.world.text("select message from stm.notifications where title = 'Job declined'").await;
+    assert!(message.contains("On holiday"), "{message}");
 }
 
 #[tokio::test]
@@ -332,7 +328,7 @@ async fn a_request_is_sent_again() {
     let scene = Scene::booked().await;
     scene.set("response_deadline = now() - interval '1 hour', deadline_missed_at = now()").await;
     let resent = scene.resend().await.expect(201);
-    assert!(resent["responseDeadline"].is_string() && resent["message"].is_string());
+    assert!(resent["responseDeadline"].is_string() && resent["message"].is_string(), "{resent}");
     assert_eq!((&resent["jobId"], &resent["status"]), (&json!(scene.job), &json!("new")));
     let renewed = "select count(*) from stm.jobs where response_deadline > now() + interval '59 minutes' and deadline_missed_at is null";
     assert_eq!(scene.world.number(renewed).await, 1);
@@ -341,7 +337,7 @@ async fn a_request_is_sent_again() {
     assert_eq!(scene.resend().await.expect(409)["code"], "wrong_state");
 }
 
-/// Every action in every state: it works, or 409 says how the job stands and what is possible.
+/// Every action in every state: it works, or 409 names the job's state and what is possible.
 #[tokio::test]
 async fn whatever_the_state_does_not_allow_is_refused() {
     let scene = Scene::booked().await;

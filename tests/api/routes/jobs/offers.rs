@@ -317,7 +317,7 @@ async fn a_job_that_is_not_new_is_not_negotiated() {
             let refused = scene.send_offer(party, json!({"proposed_price": 80})).await.expect(409);
             assert_eq!(refused["code"], "wrong_state", "{status}");
             let sentence = text(&refused["detail"]);
-            assert!(sentence.contains(&format!("the job is {status}")), "it says how the job stands: {sentence}");
+            assert!(sentence.contains(&format!("the job is {status}")), "it names the job's state: {sentence}");
             for action in ["accept", "decline", "counter"] {
                 let answer = json!({"action": action, "counter_proposed_price": 70});
                 assert_eq!(scene.respond(party, answer).await.expect(409)["code"], "wrong_state", "{status} {action}");
@@ -328,7 +328,7 @@ async fn a_job_that_is_not_new_is_not_negotiated() {
     world.sql("update stm.jobs set status = 'new'; update stm.chats set closed_at = now()").await;
     let refused = scene.send_offer(customer, json!({"proposed_price": 80})).await.expect(409);
     assert_eq!(refused["code"], "chat_closed", "nor in a closed chat");
-    assert!(scene.offers().await.is_empty());
+    assert_eq!(scene.offers().await, [] as [Value; 0]);
     assert_eq!(scene.last_line().await.0, 1);
 }
 

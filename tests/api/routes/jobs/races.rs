@@ -93,7 +93,8 @@ async fn accepting_and_cancelling() {
             (409, 200) => assert_eq!(duel.events(job).await, "cancel"),
             other => panic!("round {round}: {other:?}"),
         }
-        assert!(duel.status(job).await.starts_with("cancelled"));
+        let status = duel.status(job).await;
+        assert!(status.starts_with("cancelled"), "round {round}: {status}");
         let fees = "select string_agg(kind || amount_cents, ' ') from stm.payments where job_id = ";
         assert_eq!(duel.text(format!("{fees}{job}")).await, "cancellation_fee2500");
     }
@@ -218,6 +219,6 @@ async fn the_deadline_and_accepting() {
         duel.text(format!("select warnings::text from stm.providers where id = {id}")).await,
         missed.to_string()
     );
-    let told = "select count(*)::text from stm.notifications where title = 'Response deadline missed'";
-    assert_eq!(duel.text(told.to_owned()).await, missed.to_string());
+    let notified = "select count(*)::text from stm.notifications where title = 'Response deadline missed'";
+    assert_eq!(duel.text(notified.to_owned()).await, missed.to_string());
 }
