@@ -13,23 +13,16 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, FuturesUnordered};
 use serde_json::{Value, json};
+use testing::chats::{self, Chat};
 use testing::pgbench::Pgbench;
 use testing::report::{self, Figure, say, setting};
+use testing::server::{Server, environment};
+use testing::socket_io::{Client, Event, nowhere};
 use testing::usage;
+use testing::{Database, PATIENCE, execute};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
-use chats::Chat;
-use harness::{Database, JWT_SECRET, PATIENCE, Server, environment, execute};
-use socket_io::{Client, Event, nowhere};
-
-#[path = "../tests/support/chats.rs"]
-mod chats;
-#[allow(dead_code, reason = "the bench needs a server and a database of it")]
-#[path = "../tests/api/harness.rs"]
-mod harness;
-#[path = "../tests/support/socket_io.rs"]
-mod socket_io;
 #[path = "chat/writer.rs"]
 mod writer;
 
@@ -114,7 +107,7 @@ struct Served {
 impl Served {
     async fn start() -> Self {
         let database = Database::create().await;
-        let server = Server::start(&environment(&database, &[]));
+        let server = Server::start(env!("CARGO_BIN_EXE_serve"), &environment(&database, &[]));
         Self { server, database }
     }
 
@@ -138,7 +131,7 @@ impl Served {
     }
 
     async fn chats(&self, chats: usize, members: usize) -> Vec<Chat> {
-        chats::create(&mut self.database.session().await, JWT_SECRET, chats, members).await
+        chats::create(&mut self.database.session().await, chats, members).await
     }
 
     /// Processor time so far.

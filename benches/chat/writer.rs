@@ -13,11 +13,11 @@ use stm_backend::chat::live::{Outgoing, Rooms, Writer};
 use stm_backend::config::{DIRECT_SESSION, Heartbeat};
 use stm_backend::realtime::{Bulkhead, Connections};
 use stm_backend::types::{ChatId, MessageId, UserId};
+use testing::Database;
 use testing::report::{Figure, say};
 use tokio::sync::{Notify, oneshot};
 use uuid::Uuid;
 
-use crate::harness::Database;
 use crate::{Bench, MESSAGE, PGBENCH_CLIENTS, SENDERS, SENDERS_PER_CHAT, Served, Yardstick};
 
 /// Somebody who sends.

@@ -57,7 +57,7 @@ fn a_deployment_archive_holds_all_that_an_offline_build_needs() {
     }
 }
 
-/// Everything a build reads: the fixed files, the committed query data, and what the compiler says it read.
+/// Everything a build reads: the fixed files, the committed query data, and the compiler's own list.
 fn needed() -> Files {
     let checkout = Path::new(env!("CARGO_MANIFEST_DIR"));
     let queries = fs::read_dir(checkout.join(".sqlx")).expect("the committed query data");
@@ -179,7 +179,7 @@ fn git(arguments: &[&str]) -> Command {
 }
 
 trait Run {
-    /// Runs to the end; gives what was printed.
+    /// Runs to the end. Returns what was printed.
     fn run(&mut self) -> String;
 }
 

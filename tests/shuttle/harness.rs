@@ -1,22 +1,21 @@
-//! A database per test, the Shuttle binary, and a stand-in for the part of Shuttle's API that its runtime asks.
+//! The Shuttle binary, and a stand-in for the part of Shuttle's API that its runtime asks.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::future::{Future, IntoFuture as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::json;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tempfile::TempDir;
+use testing::process::Process;
+use testing::token::JWT_SECRET;
+use testing::{Database, lasting_port};
 use tokio::net::TcpListener;
 use url::Url;
-
-pub const JWT_SECRET: &str = "a secret of the Shuttle tests, 32+ bytes";
 
 /// How long starting or ending may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -24,55 +23,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Shuttle's secrets: what the operator wrote into Secrets.toml.
 pub type Secrets = BTreeMap<&'static str, String>;
 
-/// A database of this test alone. Dropped with it.
-pub struct Database {
-    name: String,
-}
-
-impl Database {
-    pub async fn create() -> Self {
-        let name = format!("stm_shuttle_{}", uuid::Uuid::now_v7().simple());
-        execute_as_admin(&format!("create database {name}")).await.expect("a new database at DIRECT_URL");
-        Self { name }
-    }
-
-    /// The secrets of a service on this database.
-    pub fn secrets(&self) -> Secrets {
-        BTreeMap::from([
-            ("DATABASE_URL", self.on("DATABASE_URL")),
-            ("DIRECT_URL", self.on("DIRECT_URL")),
-            ("JWT_SECRET", JWT_SECRET.to_owned()),
-        ])
-    }
-
-    fn on(&self, server: &str) -> String {
-        let mut url = Url::parse(&local_stack(server)).expect("a connection string");
-        url.set_path(&self.name);
-        url.into()
-    }
-}
-
-impl Drop for Database {
-    fn drop(&mut self) {
-        let statement = format!("drop database if exists {} with (force)", self.name);
-        // Not in the test's own runtime, which may be unwinding.
-        let dropped = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.expect("a runtime").block_on(execute_as_admin(&statement))
-        });
-        let _best_effort = dropped.join();
-    }
-}
-
-async fn execute_as_admin(statement: &str) -> sqlx::Result<()> {
-    let mut admin = PgConnection::connect(&local_stack("DIRECT_URL")).await?;
-    sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut admin).await?;
-    admin.close().await
-}
-
-/// A connection string of the local stack.
-fn local_stack(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: put the output of `scripts/stack env` there"))
+/// The secrets of a service on this database.
+pub fn secrets(database: &Database) -> Secrets {
+    BTreeMap::from([
+        ("DATABASE_URL", database.database_url()),
+        ("DIRECT_URL", database.direct_url()),
+        ("JWT_SECRET", JWT_SECRET.to_owned()),
+    ])
 }
 
 /// The password in a connection string; `None` for other secrets.
@@ -87,7 +44,7 @@ pub fn with_password(url: &str, password: &str) -> String {
 }
 
 /// Builds the Shuttle binary as `cargo shuttle` does, beside the binaries of this test run, so that nothing
-/// is built twice. Gives its path.
+/// is built twice. Returns its path.
 pub fn build() -> PathBuf {
     let binaries = Path::new(env!("CARGO_BIN_EXE_serve")).parent().expect("a folder per profile");
     let profile = match binaries.file_name().and_then(|name| name.to_str()) {
@@ -95,7 +52,7 @@ pub fn build() -> PathBuf {
         Some(profile) => profile,
     };
     let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // What cargo tells a test about itself looks to build scripts like a change: all would be built again.
+    // The variables that cargo sets for a test look to build scripts like a change: all would be built again.
     for (variable, _) in std::env::vars_os() {
         let name = variable.to_string_lossy();
         if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") || name == "OUT_DIR" {
@@ -115,10 +72,10 @@ pub fn build() -> PathBuf {
 
 /// The Shuttle binary as a process. Killed when dropped.
 pub struct Service {
-    child: Child,
-    /// Where it listens, on 127.0.0.1.
+    process: Process,
+    /// Its port on 127.0.0.1.
     pub port: u16,
-    scratch: TempDir,
+    _scratch: TempDir,
 }
 
 impl Service {
@@ -126,27 +83,19 @@ impl Service {
     pub async fn start(secrets: &Secrets) -> Self {
         let binary = tokio::task::spawn_blocking(build).await.expect("a build");
         let api = stand_in(secrets).await;
-        let port = free_port().await;
+        let port = lasting_port();
         let scratch = TempDir::new().expect("a scratch folder");
-        let output = fs::File::create(output_file(&scratch)).expect("a file for the output");
-        let child = Command::new(binary)
-            .current_dir(&scratch)
-            .env_clear()
-            .envs([
-                ("SHUTTLE", "true"),
-                ("SHUTTLE_ENV", "production"),
-                ("SHUTTLE_PROJECT_ID", "proj_TEST"),
-                ("SHUTTLE_PROJECT_NAME", "stm-backend"),
-                ("SHUTTLE_RUNTIME_IP", "127.0.0.1"),
-                ("SHUTTLE_RUNTIME_PORT", &port.to_string()),
-                ("SHUTTLE_API", &format!("http://{api}")),
-            ])
-            .stdin(Stdio::null())
-            .stdout(output.try_clone().expect("a second handle"))
-            .stderr(output)
-            .spawn()
-            .expect("the Shuttle binary");
-        Self { child, port, scratch }
+        let mut command = Command::new(binary);
+        command.current_dir(&scratch).env_clear().envs([
+            ("SHUTTLE", "true"),
+            ("SHUTTLE_ENV", "production"),
+            ("SHUTTLE_PROJECT_ID", "proj_TEST"),
+            ("SHUTTLE_PROJECT_NAME", "stm-backend"),
+            ("SHUTTLE_RUNTIME_IP", "127.0.0.1"),
+            ("SHUTTLE_RUNTIME_PORT", &port.to_string()),
+            ("SHUTTLE_API", &format!("http://{api}")),
+        ]);
+        Self { process: Process::spawn(&mut command), port, _scratch: scratch }
     }
 
     pub fn url(&self) -> String {
@@ -155,51 +104,31 @@ impl Service {
 
     /// What the process has printed so far, on either stream.
     pub fn output(&self) -> String {
-        fs::read_to_string(output_file(&self.scratch)).expect("the output")
+        self.process.output()
     }
 
-    /// Waits until the service says that it can be used.
+    /// Waits until the service reports that it can be used.
     pub async fn until_ready(&mut self) {
         let ready = format!("{}/readyz", self.url());
         within(PATIENCE, async {
             while !reqwest::get(&ready).await.is_ok_and(|answer| answer.status().is_success()) {
-                assert!(self.has_ended().is_none(), "the service ended");
+                assert!(self.process.has_ended().is_none(), "the service ended");
                 nap().await;
             }
         })
         .await;
     }
 
-    /// Waits for the process to end by itself.
+    /// Waits for the process to end by itself. The stand-in answers in the meantime.
     pub async fn until_ended(&mut self) -> ExitStatus {
         within(PATIENCE, async {
-            loop {
-                if let Some(status) = self.has_ended() {
-                    return status;
-                }
+            while self.process.has_ended().is_none() {
                 nap().await;
             }
         })
-        .await
+        .await;
+        self.process.wait(PATIENCE).0
     }
-
-    fn has_ended(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().expect("the state of the process")
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _gone_already = self.child.kill();
-        let _status = self.child.wait();
-        if std::thread::panicking() {
-            eprintln!("--- the Shuttle binary printed:\n{}", self.output());
-        }
-    }
-}
-
-fn output_file(scratch: &TempDir) -> PathBuf {
-    scratch.path().join("output")
 }
 
 /// Answers what Shuttle's runtime asks before it calls our code: the secrets, and that the helper process
@@ -213,11 +142,6 @@ async fn stand_in(secrets: &Secrets) -> SocketAddr {
     let address = listener.local_addr().expect("an address");
     tokio::spawn(axum::serve(listener, router).into_future());
     address
-}
-
-async fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
-    listener.local_addr().expect("an address").port()
 }
 
 async fn within<T>(limit: Duration, step: impl Future<Output = T>) -> T {

@@ -1,6 +1,6 @@
 //! The Shuttle entry, from outside: the binary is built and started as Shuttle does it, and gets its secrets
 //! over HTTP from a stand-in for Shuttle's API. With right secrets it serves a booking; with wrong ones it
-//! ends, names the secret, and keeps every password to itself. What a deployment packs can be built offline
+//! ends, names the secret, and reveals no password. What a deployment packs can be built offline
 //! and holds nothing private.
 
 #![allow(clippy::expect_used, reason = "tests fail by panicking")]
@@ -8,9 +8,11 @@
 mod archive;
 mod harness;
 
-use harness::{Database, JWT_SECRET, Secrets, Service};
+use harness::{Secrets, Service};
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
+use testing::Database;
+use testing::token::JWT_SECRET;
 
 /// The passwords and keys that no output may hold.
 const WRONG_PASSWORD: &str = "n0t-the-passw0rd";
@@ -18,7 +20,7 @@ const WRONG_PASSWORD: &str = "n0t-the-passw0rd";
 #[tokio::test]
 async fn the_shuttle_binary_serves_a_booking() {
     let database = Database::create().await;
-    let mut secrets = database.secrets();
+    let mut secrets = harness::secrets(&database);
     secrets.insert("DEMO_DATA", "true".to_owned());
     let mut service = Service::start(&secrets).await;
     service.until_ready().await;
@@ -48,7 +50,7 @@ async fn the_shuttle_binary_serves_a_booking() {
 #[tokio::test]
 async fn the_shuttle_binary_refuses_wrong_secrets() {
     let database = Database::create().await;
-    let right = database.secrets();
+    let right = harness::secrets(&database);
     let wrong_password = harness::with_password(&right["DATABASE_URL"], WRONG_PASSWORD);
 
     let no_direct_url = without(&right, "DIRECT_URL");
@@ -75,7 +77,7 @@ fn without(secrets: &Secrets, name: &str) -> Secrets {
     changed
 }
 
-/// Started with these secrets, the process fails and says `what`. Returns what else it said.
+/// Started with these secrets, the process fails and prints `what`. Returns all that it printed.
 async fn assert_refused(secrets: &Secrets, what: &str) -> String {
     let mut service = Service::start(secrets).await;
     let status = service.until_ended().await;
@@ -113,7 +115,7 @@ impl Api {
         answer.json().await.expect("JSON")
     }
 
-    /// Logs in as the demo customer; gives the access token.
+    /// Logs in as the demo customer. Returns the access token.
     async fn log_in(&self) -> String {
         let who = json!({ "email": "ann@demo.example", "password": "demo-password" });
         let answer = self.client.post(self.url("/auth/login")).json(&who).send().await.expect("an answer to the login");

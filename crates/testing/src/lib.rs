@@ -1,14 +1,29 @@
 //! What the tests and benches of this workspace share.
+//!
+//! The feature `service` adds what drives the application as a process: [`server::Server`], [`world::World`] with its
+//! users, and a Socket.IO client. Nothing here depends on the application: the path of its binary is an argument.
 
 #![allow(clippy::expect_used, reason = "tests fail by panicking")]
 
+#[cfg(feature = "service")]
+pub mod chats;
 pub mod pgbench;
 pub mod process;
 pub mod proxy;
 pub mod queries;
+#[cfg(feature = "service")]
+pub mod reader;
 pub mod report;
 pub mod scripted_pooler;
+#[cfg(feature = "service")]
+pub mod server;
+#[cfg(feature = "service")]
+pub mod socket_io;
 mod stack;
+#[cfg(feature = "service")]
+pub mod token;
 pub mod usage;
+#[cfg(feature = "service")]
+pub mod world;
 
 pub use stack::{Database, PATIENCE, Stack, execute, lasting_port, shared_stack, url};

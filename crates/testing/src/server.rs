@@ -1,0 +1,108 @@
+//! The service as a process of its own.
+
+use std::path::Path;
+use std::process::{Command, ExitStatus};
+use std::time::Instant;
+
+use tempfile::TempDir;
+
+use crate::process::{Process, nap};
+use crate::token::JWT_SECRET;
+use crate::{Database, PATIENCE};
+
+/// The `serve` process. Killed when dropped.
+pub struct Server {
+    process: Process,
+    pub port: u16,
+}
+
+/// Environment variables of the process. Later entries win.
+pub type Environment = Vec<(String, String)>;
+
+/// The variables of a service on this database, and `more`.
+pub fn environment(database: &Database, more: &[(&str, &str)]) -> Environment {
+    let mut environment = vec![
+        ("DATABASE_URL".to_owned(), database.database_url()),
+        ("DIRECT_URL".to_owned(), database.direct_url()),
+        ("JWT_SECRET".to_owned(), JWT_SECRET.to_owned()),
+    ];
+    // scripts/test runs the main story with each setting.
+    environment.extend(std::env::var("POOLER_WIRE").map(|wire| ("POOLER_WIRE".to_owned(), wire)));
+    environment.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    environment
+}
+
+impl Server {
+    /// Starts the program and waits until it listens.
+    pub fn start(program: &str, environment: &Environment) -> Self {
+        Self::spawn(program, environment, TempDir::new().expect("a directory").path()).until_it_listens()
+    }
+
+    /// As [`start`](Self::start), in a directory that holds its secrets.
+    pub fn start_in(program: &str, directory: &TempDir) -> Self {
+        Self::spawn(program, &Vec::new(), directory.path()).until_it_listens()
+    }
+
+    /// Runs the program until it ends by itself. Returns its status and all that it printed.
+    pub fn run_to_exit(program: &str, environment: &Environment) -> (ExitStatus, String) {
+        Self::spawn(program, environment, TempDir::new().expect("a directory").path()).process.wait(PATIENCE)
+    }
+
+    /// As [`run_to_exit`](Self::run_to_exit), in a directory that holds its secrets.
+    pub fn run_in_to_exit(program: &str, directory: &TempDir) -> (ExitStatus, String) {
+        Self::spawn(program, &Vec::new(), directory.path()).process.wait(PATIENCE)
+    }
+
+    fn spawn(program: &str, environment: &Environment, directory: &Path) -> Self {
+        let mut command = Command::new(program);
+        command.current_dir(directory).env_clear();
+        if !environment.is_empty() {
+            command.env("PORT", "0").env("HOST", "127.0.0.1");
+        }
+        if let Ok(filter) = std::env::var("RUST_LOG") {
+            command.env("RUST_LOG", filter);
+        }
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
+        Self { process: Process::spawn(&mut command), port: 0 }
+    }
+
+    fn until_it_listens(mut self) -> Self {
+        let started = Instant::now();
+        loop {
+            let output = self.output();
+            if let Some((_, port)) = output.rsplit_once("STM Backend running at port ") {
+                self.port = port.split_whitespace().next().and_then(|port| port.parse().ok()).expect("a port");
+                return self;
+            }
+            if let Some(status) = self.process.has_ended() {
+                panic!("the server ended with {status}: {output}");
+            }
+            assert!(started.elapsed() < PATIENCE, "the server does not listen: {output}");
+            nap();
+        }
+    }
+
+    /// All that the process has printed.
+    pub fn output(&self) -> String {
+        self.process.output()
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.process.child.kill().expect("a process");
+        self.process.child.wait().expect("its end");
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.child.id()
+    }
+
+    pub fn base_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Waits for the process to end by itself.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.process.wait(PATIENCE).0
+    }
+}

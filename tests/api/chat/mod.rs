@@ -1,0 +1,6 @@
+//! Chat, over REST and live.
+
+mod lists;
+mod live;
+mod main_job;
+mod messages;

@@ -1,0 +1,81 @@
+//! Rules for every table: nothing in the schema `stm` is reachable through Supabase's Data API, and no foreign key makes
+//! a delete scan a table.
+
+use doors::sqlstate;
+use testing::server::{Server, environment};
+use testing::{Database, execute};
+
+use crate::support::SERVE;
+
+#[tokio::test]
+async fn every_table_is_private_and_every_foreign_key_indexed() {
+    let database = Database::create().await;
+    let _server = Server::start(SERVE, &environment(&database, &[]));
+    let mut session = database.session().await;
+    for (rule, offenders) in [
+        (
+            "row level security is on",
+            "select c.relname::text from pg_class c where c.relnamespace = 'stm'::regnamespace and c.relkind in ('r', 'p') and not c.relrowsecurity",
+        ),
+        ("there is no policy that lets anybody in", "select policyname::text from pg_policies where schemaname = 'stm'"),
+        (
+            "API roles may do nothing with tables",
+            "select c.relname || ' ' || role || ' ' || privilege
+             from pg_class c, unnest(array['anon', 'authenticated']) role, unnest(array['select', 'insert', 'update', 'delete']) privilege
+             where c.relnamespace = 'stm'::regnamespace and c.relkind in ('r', 'p', 'v') and has_table_privilege(role, c.oid, privilege)",
+        ),
+        (
+            "API roles may not use the schema",
+            "select role from unnest(array['anon', 'authenticated']) role where has_schema_privilege(role, 'stm', 'usage')",
+        ),
+        (
+            "API roles may not call functions",
+            "select p.proname::text from pg_proc p, unnest(array['anon', 'authenticated']) role
+             where p.pronamespace = 'stm'::regnamespace and has_function_privilege(role, p.oid, 'execute')",
+        ),
+        (
+            "functions have a fixed search_path",
+            "select proname::text from pg_proc where pronamespace = 'stm'::regnamespace
+             and not coalesce(proconfig::text like '%search_path=%', false)",
+        ),
+        (
+            "foreign keys are indexed",
+            "select k.conname::text from pg_constraint k
+             where k.contype = 'f' and k.connamespace = 'stm'::regnamespace and not exists (
+                 select from pg_index i where i.indrelid = k.conrelid and i.indpred is null and i.indkey[0] = k.conkey[1])",
+        ),
+        (
+            "no type of our own, which unnamed statements cannot bear",
+            "select t.typname::text from pg_type t where t.typnamespace = 'stm'::regnamespace and t.typtype in ('e', 'd', 'r')",
+        ),
+    ] {
+        let offenders: Vec<String> = sqlx::query_scalar(offenders).fetch_all(&mut session).await.expect(rule);
+        assert!(offenders.is_empty(), "{rule}, but not for {offenders:?}");
+    }
+    for role in ["anon", "authenticated"] {
+        execute(&mut session, &format!("set role {role}")).await;
+        let denied = sqlx::query("select 1 from stm.users").fetch_all(&mut session).await.expect_err("private");
+        assert_eq!(sqlstate(&denied).as_deref(), Some("42501"));
+        execute(&mut session, "reset role").await;
+    }
+}
+
+#[tokio::test]
+async fn ids_are_uuids_of_version_seven_in_order_of_time() {
+    let database = Database::create().await;
+    let _server = Server::start(SERVE, &environment(&database, &[]));
+    let mut session = database.session().await;
+    let mut last = None;
+    for _ in 0..5 {
+        let id: uuid::Uuid = sqlx::query_scalar("select stm.uuid_v7() from pg_sleep(0.002)")
+            .fetch_one(&mut session)
+            .await
+            .expect("an id");
+        assert_eq!((id.get_version_num(), id.get_variant()), (7, uuid::Variant::RFC4122));
+        let made = id.get_timestamp().expect("a time").to_unix().0;
+        let now = u64::try_from(chrono::Utc::now().timestamp()).expect("after 1970");
+        assert!(made.abs_diff(now) <= 60, "made at {made}, now is {now}");
+        assert!(last.is_none_or(|last| last < id), "{last:?}, then {id}");
+        last = Some(id);
+    }
+}

@@ -1,0 +1,10 @@
+//! What breaks: secrets, servers, connections and clients.
+
+mod chaos;
+mod connections;
+mod drops;
+mod hang_ups;
+mod outage;
+mod pause;
+mod stalled;
+mod startup;

@@ -1,0 +1,17 @@
+//! The REST API, a file per feature.
+
+mod access;
+mod auth;
+mod customers;
+mod disputes;
+mod docs;
+mod errors;
+mod idempotency;
+mod jobs;
+mod notifications;
+mod provider;
+mod provider_jobs;
+mod reviews;
+mod search;
+mod service_requests;
+mod services;
