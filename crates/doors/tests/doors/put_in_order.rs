@@ -17,6 +17,7 @@ use crate::base::{self, WRITES, is_right, until_no_transaction_is_open};
 use crate::door;
 use crate::load::{self, ALL, COMMON};
 use testing::Database;
+use testing::proxy::{Cut, Proxy};
 use testing::scripted_pooler::{Script, ScriptedPooler};
 
 /// As the service used sqlx before: in one transaction, unnamed, and ended by dropping it.
@@ -187,23 +188,22 @@ fn what_is_dropped_outside_a_runtime_is_closed() {
 /// The first statement of a transaction, and a single read, whose connection turns out to be dead are tried once more.
 #[tokio::test]
 async fn a_first_statement_on_a_dead_connection_is_tried_once_more() {
-    const TERMINATE: &str = "select count(pg_terminate_backend(pid)) from pg_stat_activity
-        where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'";
     let database = Database::create().await;
     load::prepare(&database).await;
-    let pooler = base::pooler(&database, 2);
+    let proxy = Proxy::before(&database.database_url(), Cut::Nowhere).await;
+    let pooler = door(&proxy.url(), 2, base::wire());
     for n in 0..20 {
         assert!(is_right(&pooler, 7, n).await.expect("an answer"));
-        crate::number(&database, TERMINATE).await;
-        assert!(is_right(&pooler, 7, n).await.expect("an answer, by another server"), "{n}");
+        while proxy.lose_one() {}
+        assert!(is_right(&pooler, 7, n).await.expect("an answer, on another connection"), "{n}");
         let mut tx = pooler.write().await.expect("a transaction");
-        crate::number(&database, TERMINATE).await;
-        assert!(is_right(&mut tx, WRITES, n).await.expect("an insert, by another server"), "{n}");
+        while proxy.lose_one() {}
+        assert!(is_right(&mut tx, WRITES, n).await.expect("an insert, on another connection"), "{n}");
         tx.commit().await.expect("a commit");
         // What comes later is not: its transaction is lost.
         let mut tx = pooler.write().await.expect("a transaction");
         assert!(is_right(&mut tx, WRITES, -1 - n).await.expect("an insert"), "{n}");
-        crate::number(&database, TERMINATE).await;
+        while proxy.lose_one() {}
         assert!(is_right(&mut tx, 7, n).await.is_err(), "{n}: the insert before it is lost");
         assert!(tx.commit().await.is_err());
     }
@@ -211,24 +211,23 @@ async fn a_first_statement_on_a_dead_connection_is_tried_once_more() {
     assert_eq!(crate::number(&database, "select count(*) from hazard where n < 0").await, 0);
 }
 
-/// The retry needs a place in the pool, and the dead connection holds the only one.
+/// The retry needs a place in the pool, and the dead connections hold all of them.
 #[tokio::test]
 async fn a_dead_connection_makes_room_for_the_next() {
-    const TERMINATE: &str = "select count(pg_terminate_backend(pid)) from pg_stat_activity
-        where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'";
     let database = Database::create().await;
     load::prepare(&database).await;
     for wire in PoolerWire::ALL {
-        let pooler = door(&database.database_url(), 3, wire);
+        let proxy = Proxy::before(&database.database_url(), Cut::Nowhere).await;
+        let pooler = door(&proxy.url(), 3, wire);
         for n in 0..3 {
             let mut open = Vec::new();
             for _ in 0..3 {
                 open.push(pooler.write().await.expect("a transaction"));
             }
-            crate::number(&database, TERMINATE).await;
+            while proxy.lose_one() {}
             let started = std::time::Instant::now();
             for mut tx in open {
-                assert!(is_right(&mut tx, 7, n).await.expect("an answer, by another server"), "{wire} {n}");
+                assert!(is_right(&mut tx, 7, n).await.expect("an answer, on another connection"), "{wire} {n}");
             }
             assert!(started.elapsed() < Duration::from_secs(4), "{wire}: waited for a place in the pool");
         }
