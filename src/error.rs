@@ -13,7 +13,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 /// The result of a handler.
-pub type Result<T, E = Error> = std::result::Result<T, E>;
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a request fails.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +69,7 @@ pub struct FieldError {
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Problem)]
-pub struct Problem {
+pub(crate) struct Problem {
     /// Always `about:blank`: the code tells more than a page would.
     #[serde(rename = "type")]
     kind: &'static str,

@@ -15,8 +15,8 @@ use uuid::Uuid;
 use super::queries::{self, NewCustomer, NewProvider, NewUser};
 use super::{AccessTokens, Caller, Passwords, RefreshTokenLifetime, password, token};
 use crate::error::{Error, Result, invalid, violates};
-use crate::notifications::{self, NewNotification, NotificationType};
-use crate::outbox::Notifier;
+use crate::notifications::{NewNotification, NotificationType};
+use crate::outbox::{Notifier, Outbox};
 use crate::state::ApiState;
 use crate::types::{Cents, Role, UserId};
 use crate::web::MessageView;
@@ -155,16 +155,17 @@ async fn register(
         }
         inserted => inserted?,
     };
-    let created = match registration.profile {
-        Profile::Customer(customer) => {
-            queries::insert_customer(&mut tx, id, &customer).await?;
-            None
+    let mut outbox = Outbox::default();
+    match registration.profile {
+        Profile::Customer(customer) => queries::insert_customer(&mut tx, id, &customer).await?,
+        Profile::Provider(provider) => {
+            let waiting = insert_provider(&mut tx, id, &provider, now).await?;
+            outbox.notify(&mut tx, [waiting]).await?;
         }
-        Profile::Provider(provider) => Some(insert_provider(&mut tx, id, &provider, now).await?),
-    };
+    }
     let (login, refresh_token) = open_login(&mut tx, id, now + lifetime.0).await?;
     tx.commit().await?;
-    notifier.publish(created.into_iter().collect());
+    notifier.publish(outbox);
 
     let access_token = access_tokens.issue(id, user.email.clone(), user.role, Some(login), now)?;
     let user =
@@ -172,26 +173,25 @@ async fn register(
     Ok((StatusCode::CREATED, Json(SessionView { user, access_token, refresh_token })))
 }
 
-/// Inserts a provider under its region's LSM, and notifies the LSM.
+/// Inserts a provider under its region's LSM. Returns the notification for the LSM.
 async fn insert_provider(
     tx: &mut Tx<Pooler>,
     user_id: UserId,
     provider: &NewProvider,
     now: DateTime<Utc>,
-) -> Result<notifications::Created> {
+) -> Result<NewNotification> {
     let lsm = queries::find_lsm(tx, &provider.region, provider.area.as_deref()).await?;
     let lsm = lsm.ok_or_else(|| {
         Error::Refused("no_lsm_in_region", format!("no active LSM serves the region {}", provider.region))
     })?;
     queries::insert_provider(tx, user_id, lsm.id, provider, now).await?;
-    let notification = NewNotification {
+    Ok(NewNotification {
         recipient_id: lsm.user_id,
         kind: NotificationType::System,
         title: "New provider".into(),
         message: format!("{} has registered and is waiting for your approval", provider.business_name),
         metadata: serde_json::json!({"providerUserId": user_id}),
-    };
-    Ok(notifications::queries::insert(tx, notification).await?)
+    })
 }
 
 /// Opens a login on one device: a new family of refresh tokens.

@@ -10,7 +10,7 @@ use crate::types::{ChatId, MessageId, Timestamp, UserId};
 /// `join_chat`
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct JoinChat {
+pub(crate) struct JoinChat {
     /// Which chat.
     pub chat_id: ChatId,
     /// The last `seq` that the client has without a gap: what came after it is in the answer.
@@ -26,7 +26,7 @@ impl ClientEvent for JoinChat {
 /// `leave_chat`
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct LeaveChat {
+pub(crate) struct LeaveChat {
     /// Which chat.
     pub chat_id: ChatId,
 }
@@ -38,7 +38,7 @@ impl ClientEvent for LeaveChat {
 
 /// `send_message`
 #[derive(Debug, Deserialize, ToSchema)]
-pub struct SendMessage {
+pub(crate) struct SendMessage {
     /// Which chat.
     #[serde(rename = "chatId")]
     pub chat_id: ChatId,
@@ -61,7 +61,7 @@ impl ClientEvent for SendMessage {
 /// `typing`
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Typing {
+pub(crate) struct Typing {
     /// Which chat.
     pub chat_id: ChatId,
     /// Begins, or stops.
@@ -76,7 +76,7 @@ impl ClientEvent for Typing {
 /// `mark_read`
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct MarkRead {
+pub(crate) struct MarkRead {
     /// Which chat.
     pub chat_id: ChatId,
     /// The last `seq` that was read; the chat's last if left out.
@@ -92,7 +92,7 @@ impl ClientEvent for MarkRead {
 /// `joined_chat`, and the acknowledgement of `join_chat`.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct JoinedChat {
+pub(crate) struct JoinedChat {
     /// Which chat.
     pub chat_id: ChatId,
     /// A sentence.
@@ -116,7 +116,7 @@ impl ServerEvent for JoinedChat {
 /// `left_chat`, and the acknowledgement of `leave_chat`. Also sent when a membership ends or the chat closes.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct LeftChat {
+pub(crate) struct LeftChat {
     /// Which chat.
     pub chat_id: ChatId,
     /// A sentence.
@@ -131,7 +131,7 @@ impl ServerEvent for LeftChat {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = UserInChat)]
-pub struct UserJoined {
+pub(crate) struct UserJoined {
     /// Who.
     pub user_id: UserId,
     /// Which chat.
@@ -146,7 +146,7 @@ impl ServerEvent for UserJoined {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = UserInChat)]
-pub struct UserLeft {
+pub(crate) struct UserLeft {
     /// Who.
     pub user_id: UserId,
     /// Which chat.
@@ -170,7 +170,7 @@ pub struct MessageAck {
 
 /// `new_message`
 #[derive(Debug, Serialize, ToSchema)]
-pub struct NewMessageEvent {
+pub(crate) struct NewMessageEvent {
     /// Which chat.
     #[serde(rename = "chatId")]
     pub chat_id: ChatId,
@@ -186,7 +186,7 @@ impl ServerEvent for NewMessageEvent {
 /// `user_typing`, and the acknowledgement of `typing`.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct UserTyping {
+pub(crate) struct UserTyping {
     /// Who.
     pub user_id: UserId,
     /// Begins, or stops.
@@ -218,7 +218,7 @@ impl ServerEvent for MessagesRead {
 /// `lsm_joined`
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct LsmJoined {
+pub(crate) struct LsmJoined {
     /// Which chat.
     pub chat_id: ChatId,
     /// The LSM.
@@ -236,7 +236,7 @@ impl ServerEvent for LsmJoined {
 /// `presence`
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct PresenceView {
+pub(crate) struct PresenceView {
     /// Who.
     pub user_id: UserId,
     /// Connected?

@@ -17,7 +17,7 @@ use crate::web::fields::{Fields, MAX_LIMIT};
 use doors::Pooler;
 
 /// The feature's routes.
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(messages)).merge(lists::routes())
 }
 
@@ -45,8 +45,9 @@ struct MessagesView {
 ///
 /// # Errors
 /// 400 a parameter is out of range. 404 no such chat, or the caller is not a member.
-#[utoipa::path(get, path = "/chat/{id}/messages", tag = "chat", security(("access_token" = [])), params(("id" = ChatId, Path), MessagesQuery),
-    responses((status = 200, body = MessagesView), (status = 400, description = "A parameter is out of range"), (status = 404, description = "No such chat, or not a member")))]
+#[utoipa::path(get, path = "/chat/{id}/messages", tag = "chat", security(("access_token" = [])),
+    params(("id" = ChatId, Path), MessagesQuery),
+    responses((status = 200, body = MessagesView), (status = 404, description = "No such chat, or not a member")))]
 async fn messages(
     State(pooler): State<Pooler>,
     who: Caller,

@@ -17,7 +17,7 @@ use crate::web::extract::{Json, Query};
 use crate::web::fields::{Fields, MAX_LIMIT};
 use doors::Pooler;
 
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(customer_chats)).routes(routes!(provider_chats)).routes(routes!(lsm_chats))
 }
 
@@ -160,8 +160,8 @@ impl From<PersonRow> for ChatUserView {
 ///
 /// # Errors
 /// 400 a parameter is out of range. 403 not a customer.
-#[utoipa::path(get, path = "/chat/customer/chats", tag = "chat", security(("access_token" = [])), params(ChatsQuery),
-    responses((status = 200, body = Vec<ListedChatView>), (status = 400, description = "A parameter is out of range"), (status = 403, description = "Not a customer")))]
+#[utoipa::path(get, path = "/chat/customer/chats", tag = "chat", security(("customer" = [])), params(ChatsQuery),
+    responses((status = 200, body = Vec<ListedChatView>)))]
 async fn customer_chats(
     State(pooler): State<Pooler>,
     State(connections): State<Connections>,
@@ -175,8 +175,8 @@ async fn customer_chats(
 ///
 /// # Errors
 /// 400 a parameter is out of range. 403 not a service provider.
-#[utoipa::path(get, path = "/chat/provider/chats", tag = "chat", security(("access_token" = [])), params(ChatsQuery),
-    responses((status = 200, body = Vec<ListedChatView>), (status = 400, description = "A parameter is out of range"), (status = 403, description = "Not a service provider")))]
+#[utoipa::path(get, path = "/chat/provider/chats", tag = "chat", security(("provider" = [])), params(ChatsQuery),
+    responses((status = 200, body = Vec<ListedChatView>)))]
 async fn provider_chats(
     State(pooler): State<Pooler>,
     State(connections): State<Connections>,
@@ -190,8 +190,9 @@ async fn provider_chats(
 ///
 /// # Errors
 /// 400 a parameter is out of range. 403 not a local service manager.
-#[utoipa::path(get, path = "/chat/lsm/chats", tag = "chat", security(("access_token" = [])), params(ChatsQuery),
-    responses((status = 200, body = Vec<ListedChatView>), (status = 400, description = "A parameter is out of range"), (status = 403, description = "Not a local service manager")))]
+#[utoipa::path(get, path = "/chat/lsm/chats", tag = "chat", security(("local_service_manager" = [])),
+    params(ChatsQuery),
+    responses((status = 200, body = Vec<ListedChatView>)))]
 async fn lsm_chats(
     State(pooler): State<Pooler>,
     State(connections): State<Connections>,

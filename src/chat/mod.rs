@@ -4,15 +4,15 @@
 //! distinguish it from one that does not exist; `seq` counts 1, 2, 3… per chat without gaps; an acknowledged
 //! message is committed.
 
-pub mod events;
+pub(crate) mod events;
 mod http;
-pub mod job_chats;
+pub(crate) mod job_chats;
 mod list_queries;
 mod lists;
 pub mod live;
-pub mod queries;
-pub mod socket;
+pub(crate) mod queries;
+pub(crate) mod socket;
 mod types;
 
-pub use http::routes;
+pub(crate) use http::routes;
 pub use types::{MAX_MESSAGE_CHARS, MessageType, MessageView};

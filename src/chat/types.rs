@@ -21,7 +21,7 @@ text_enum! {
 pub const MAX_MESSAGE_CHARS: usize = 4000;
 
 /// The longest name that a client may give a message, in bytes.
-pub const MAX_CLIENT_MESSAGE_ID_BYTES: usize = 128;
+pub(super) const MAX_CLIENT_MESSAGE_ID_BYTES: usize = 128;
 
 /// A message in a chat's history.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -49,7 +49,7 @@ pub struct MessageView {
 ///
 /// # Errors
 /// A sentence that names the field and the rule.
-pub fn check_message(text: &str, message_type: MessageType) -> Result<(), String> {
+pub(super) fn check_message(text: &str, message_type: MessageType) -> Result<(), String> {
     if text.trim().is_empty() {
         return Err("message must not be empty".into());
     }
@@ -71,7 +71,7 @@ pub fn check_message(text: &str, message_type: MessageType) -> Result<(), String
 ///
 /// # Errors
 /// A sentence that names the field and the rule.
-pub fn check_client_message_id(text: &str) -> Result<(), String> {
+pub(super) fn check_client_message_id(text: &str) -> Result<(), String> {
     if text.is_empty() || text.len() > MAX_CLIENT_MESSAGE_ID_BYTES || text.contains('\0') {
         return Err(format!(
             "clientMessageId must be 1 to {MAX_CLIENT_MESSAGE_ID_BYTES} bytes, without the character U+0000"

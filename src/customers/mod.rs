@@ -12,6 +12,6 @@ use crate::state::ApiState;
 
 /// The routes of all pages.
 #[must_use]
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     profile::routes().merge(dashboard::routes()).merge(jobs::routes())
 }

@@ -12,15 +12,16 @@ use super::queries;
 use crate::auth::Customer;
 use crate::error::{Error, Result};
 use crate::idempotency::{Keyed, StoredAnswer, once};
-use crate::jobs::{Command, Job, notify};
+use crate::jobs::{Command, Job};
 use crate::notifications::{NewNotification, NotificationType};
 use crate::outbox::Notifier;
 use crate::state::ApiState;
 use crate::types::{DisputeId, JobId};
+use crate::web::docs;
 use crate::web::fields::{Fields, LONG_TEXT};
 use doors::Pooler;
 
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(dispute))
 }
 
@@ -48,9 +49,13 @@ struct DisputeCreatedView {
 /// # Errors
 /// 400 a field breaks a rule. 404 no such job, or somebody else's. 409 the job is not done yet, or has an open dispute.
 /// 422 the key was used for another request.
-#[utoipa::path(post, path = "/customers/disputes", tag = "disputes", security(("access_token" = [])), request_body = DisputeRequest,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Repeats get the first answer")),
-    responses((status = 201, body = DisputeCreatedView), (status = 400, description = "A field breaks a rule"), (status = 403, description = "Not a customer"), (status = 404, description = "No such job, or somebody else's"), (status = 409, description = "The job is not done yet, or has an open dispute"), (status = 422, description = "The Idempotency-Key was used for another request")))]
+#[utoipa::path(post, path = "/customers/disputes", tag = "disputes", security(("customer" = [])),
+    params(docs::IdempotencyKey), request_body = DisputeRequest,
+    responses(
+        (status = 201, body = DisputeCreatedView),
+        (status = 404, description = "No such job, or somebody else's"),
+        (status = 409, description = "The job is not done yet, or has an open dispute"),
+    ))]
 async fn dispute(
     State(pooler): State<Pooler>,
     State(notifier): State<Notifier>,
@@ -65,7 +70,7 @@ async fn dispute(
             Error::Conflict("dispute_open", "this job has an open dispute: your LSM will settle it".into())
         })?;
         let mut outbox = job.store(tx, &transition).await?.outbox;
-        notify(tx, &mut outbox, notifications_of(dispute_id, &job)).await?;
+        outbox.notify(tx, notifications_of(dispute_id, &job)).await?;
         let message = "Dispute filed. The local service manager has been notified.";
         Ok((StatusCode::CREATED, DisputeCreatedView { dispute_id, message }, outbox))
     })

@@ -12,10 +12,10 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::state::ApiState;
 
-pub use types::DisputeStatus;
+pub(crate) use types::DisputeStatus;
 
 /// The feature's routes.
 #[must_use]
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     http::routes().merge(lsm::routes())
 }

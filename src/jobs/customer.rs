@@ -19,9 +19,9 @@ use crate::web::fields::Fields;
 use doors::Pooler;
 
 /// The longest reason of a cancellation or rejection, in characters.
-pub const MAX_REASON_CHARS: usize = 500;
+pub(super) const MAX_REASON_CHARS: usize = 500;
 
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(act))
 }
 
@@ -65,8 +65,13 @@ struct CustomerActionView {
 ///
 /// # Errors
 /// 400 a field breaks a rule. 404 no such job, or somebody else's. 409 the job's state does not allow it.
-#[utoipa::path(post, path = "/customers/jobs/{id}/action", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)), request_body = CustomerActionRequest,
-    responses((status = 200, body = CustomerActionView), (status = 400, description = "A field breaks a rule"), (status = 403, description = "Not a customer"), (status = 404, description = "No such job, or somebody else's"), (status = 409, description = "The job's state does not allow it")))]
+#[utoipa::path(post, path = "/customers/jobs/{id}/action", tag = "jobs", security(("customer" = [])),
+    params(("id" = JobId, Path)), request_body = CustomerActionRequest,
+    responses(
+        (status = 200, body = CustomerActionView),
+        (status = 404, description = "No such job, or somebody else's"),
+        (status = 409, description = "The job's state does not allow it"),
+    ))]
 async fn act(
     State(pooler): State<Pooler>,
     State(notifier): State<Notifier>,

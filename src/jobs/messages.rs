@@ -172,12 +172,12 @@ fn terms_in_words(prefix: &str, terms: Terms) -> String {
 
 /// A moment for people.
 #[must_use]
-pub fn date_in_words(date: DateTime<Utc>) -> String {
+pub(super) fn date_in_words(date: DateTime<Utc>) -> String {
     date.format("%Y-%m-%d %H:%M UTC").to_string()
 }
 
 /// An amount for people.
 #[must_use]
-pub fn dollars(Cents(cents): Cents) -> String {
+pub(super) fn dollars(Cents(cents): Cents) -> String {
     format!("${}.{:02}", cents / 100, cents % 100)
 }

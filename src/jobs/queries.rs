@@ -7,10 +7,7 @@ use crate::types::{Cents, ChatId, CustomerId, JobId, JobStatus, OfferId, Party, 
 use doors::{Door, Pooler, Tx};
 
 /// Locks a job until the transaction ends. `false`: there is no such job, it never was this user's, or the user is banned.
-///
-/// # Errors
-/// Those of the database.
-pub async fn lock<D: Door>(tx: &mut Tx<D>, id: JobId, user: UserId) -> sqlx::Result<bool> {
+pub(super) async fn lock<D: Door>(tx: &mut Tx<D>, id: JobId, user: UserId) -> sqlx::Result<bool> {
     let row = sqlx::query!(
         r#"select j.id
            from stm.jobs j
@@ -31,10 +28,11 @@ pub async fn lock<D: Door>(tx: &mut Tx<D>, id: JobId, user: UserId) -> sqlx::Res
 
 /// Locks the job whose deadline has been over the longest, among those that no other transaction has locked.
 /// `None`: there is none left but those to be `skipped`.
-///
-/// # Errors
-/// Those of the database.
-pub async fn lock_overdue(tx: &mut Tx<Pooler>, now: DateTime<Utc>, skipped: &[i64]) -> sqlx::Result<Option<JobId>> {
+pub(super) async fn lock_overdue(
+    tx: &mut Tx<Pooler>,
+    now: DateTime<Utc>,
+    skipped: &[i64],
+) -> sqlx::Result<Option<JobId>> {
     sqlx::query_scalar!(
         r#"select j.id as "id: JobId"
            from stm.jobs j
@@ -104,10 +102,7 @@ pub struct Parties {
 
 /// Reads a job that this transaction has locked. A separate statement: under READ COMMITTED the one that waited for the
 /// row lock still sees all other rows as of before the wait.
-///
-/// # Errors
-/// Those of the database.
-pub async fn find<D: Door>(tx: &mut Tx<D>, id: JobId) -> sqlx::Result<JobRow> {
+pub(super) async fn find<D: Door>(tx: &mut Tx<D>, id: JobId) -> sqlx::Result<JobRow> {
     let row = sqlx::query!(
         r#"select j.customer_id as "customer_id: CustomerId", j.provider_id as "provider_id: ProviderId",
                   j.service_id as "service_id: ServiceId", j.status as "status: JobStatus", j.sp_accepted, j.price_cents,
@@ -180,7 +175,7 @@ pub async fn find<D: Door>(tx: &mut Tx<D>, id: JobId) -> sqlx::Result<JobRow> {
 
 /// An audit row.
 #[derive(Debug)]
-pub struct Event<'a> {
+pub(crate) struct Event<'a> {
     /// About which job.
     pub job_id: JobId,
     /// Whose action it was; `None` is the platform's.
@@ -194,10 +189,7 @@ pub struct Event<'a> {
 }
 
 /// Changes a job if it still is as it was, and writes the audit row. `false`: it is not.
-///
-/// # Errors
-/// Those of the database.
-pub async fn set_state<D: Door>(
+pub(super) async fn set_state<D: Door>(
     tx: &mut Tx<D>,
     from: &JobState,
     to: &JobState,
@@ -235,10 +227,7 @@ pub async fn set_state<D: Door>(
 }
 
 /// Writes an audit row of what does not change the job itself.
-///
-/// # Errors
-/// Those of the database.
-pub async fn insert_event<D: Door>(tx: &mut Tx<D>, status: JobStatus, event: &Event<'_>) -> sqlx::Result<()> {
+pub(crate) async fn insert_event<D: Door>(tx: &mut Tx<D>, status: JobStatus, event: &Event<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into stm.job_events (job_id, actor_id, action, from_status, to_status, reason, at)
          values ($1, $2, $3, $4, $4, $5, $6)",
@@ -256,7 +245,7 @@ pub async fn insert_event<D: Door>(tx: &mut Tx<D>, status: JobStatus, event: &Ev
 
 /// What a payment is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PaymentKind {
+pub(super) enum PaymentKind {
     /// The work.
     Job,
     /// A late cancellation.
@@ -264,10 +253,12 @@ pub enum PaymentKind {
 }
 
 /// Inserts the payment that is due for a job; once for each kind.
-///
-/// # Errors
-/// Those of the database.
-pub async fn insert_payment<D: Door>(tx: &mut Tx<D>, job: JobId, kind: PaymentKind, amount: Cents) -> sqlx::Result<()> {
+pub(super) async fn insert_payment<D: Door>(
+    tx: &mut Tx<D>,
+    job: JobId,
+    kind: PaymentKind,
+    amount: Cents,
+) -> sqlx::Result<()> {
     let kind = match kind {
         PaymentKind::Job => "job",
         PaymentKind::CancellationFee => "cancellation_fee",
@@ -286,10 +277,7 @@ pub async fn insert_payment<D: Door>(tx: &mut Tx<D>, job: JobId, kind: PaymentKi
 /// Marks a job's payment as received, and counts the job and its price for the provider.
 ///
 /// The provider's numbers are raised in place, so that no two payments can overwrite each other.
-///
-/// # Errors
-/// Those of the database.
-pub async fn receive_payment<D: Door>(
+pub(super) async fn receive_payment<D: Door>(
     tx: &mut Tx<D>,
     job: &JobRow,
     method: PaymentMethod,
@@ -322,10 +310,7 @@ pub async fn receive_payment<D: Door>(
 }
 
 /// Adds a warning to a provider, and returns how many there are now.
-///
-/// # Errors
-/// Those of the database.
-pub async fn warn_provider<D: Door>(tx: &mut Tx<D>, provider: ProviderId) -> sqlx::Result<i32> {
+pub(super) async fn warn_provider<D: Door>(tx: &mut Tx<D>, provider: ProviderId) -> sqlx::Result<i32> {
     sqlx::query_scalar!(
         "update stm.providers set warnings = warnings + 1, updated_at = now() where id = $1 returning warnings",
         provider.0,

@@ -26,7 +26,7 @@ enum Guard {
 
 /// A row of the state machine.
 #[derive(Debug)]
-pub struct Rule {
+pub(super) struct Rule {
     action: Action,
     by: &'static [Actor],
     from: &'static [JobStatus],
@@ -39,7 +39,7 @@ const fn rule(action: Action, by: &'static [Actor], from: &'static [JobStatus], 
 
 /// The state machine.
 #[rustfmt::skip]
-pub const RULES: &[Rule] = {
+pub(super) const RULES: &[Rule] = {
     use JobStatus::{Completed, InProgress, New, Paid, RejectedBySp};
     const EITHER: &[Actor] = &[CUSTOMER, PROVIDER];
     &[

@@ -7,7 +7,7 @@ use super::queries::{self, Event, JobRow, PaymentKind};
 use super::types::{Actor, CUSTOMER, Command, StateChange};
 use crate::chat;
 use crate::error::{Error, Result};
-use crate::notifications::{self, NewNotification};
+use crate::notifications::NewNotification;
 use crate::outbox::Outbox;
 use crate::types::{Cents, ChatId, JobId, Party, Side, UserId};
 use doors::{Door, Pooler, Tx};
@@ -94,7 +94,7 @@ impl Job {
         self.store_payments(tx, transition).await?;
         notifications.extend(self.warn_provider(tx, transition).await?);
         let mut stored = Stored { offer: self.store_offer(tx, transition).await?, outbox: Outbox::default() };
-        notify(tx, &mut stored.outbox, notifications).await?;
+        stored.outbox.notify(tx, notifications).await?;
         if let Some(chat) = self.row.parties.chat_id {
             // Last, because whoever writes to the chat waits for its row from here to the commit.
             self.store_message(tx, transition, chat, &mut stored.outbox).await?;
@@ -186,30 +186,16 @@ impl Job {
     ) -> Result<()> {
         if let (Some(text), Some(sender)) = (transition.chat_message(self), self.actor_id) {
             let side = if self.actor == CUSTOMER { Side::Customer } else { Side::ServiceProvider };
-            let seq = chat::queries::insert_line(tx, chat, sender, side, &text).await?;
-            if seq.is_none() && !matches!(transition.command, Command::Accept { .. }) {
-                return Err(Error::Conflict("chat_closed", "the chat of this job is closed".into()));
+            let seq = chat::queries::insert_message(tx, chat, sender, side, &text).await?;
+            match seq {
+                Some(seq) => outbox.message(chat, seq),
+                None if matches!(transition.command, Command::Accept { .. }) => {}
+                None => return Err(Error::Conflict("chat_closed", "the chat of this job is closed".into())),
             }
-            outbox.lines.extend(seq.map(|seq| (chat, seq)));
         }
         if matches!(transition.command, Command::Reject { .. }) {
             chat::job_chats::close(tx, self.row.id, transition.at).await?;
         }
         Ok(())
     }
-}
-
-/// Inserts notifications, to be published after the commit.
-///
-/// # Errors
-/// Those of the database.
-pub async fn notify<D: Door>(
-    tx: &mut Tx<D>,
-    outbox: &mut Outbox,
-    notifications: impl IntoIterator<Item = NewNotification>,
-) -> sqlx::Result<()> {
-    for notification in notifications {
-        outbox.notifications.push(notifications::queries::insert(tx, notification).await?);
-    }
-    Ok(())
 }

@@ -219,9 +219,9 @@ pub enum Actor {
 }
 
 /// The customer acts.
-pub const CUSTOMER: Actor = Actor::Party(Party::Customer);
+pub(super) const CUSTOMER: Actor = Actor::Party(Party::Customer);
 /// The provider acts.
-pub const PROVIDER: Actor = Actor::Party(Party::ServiceProvider);
+pub(super) const PROVIDER: Actor = Actor::Party(Party::ServiceProvider);
 
 /// The marketplace's settings that the rules depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

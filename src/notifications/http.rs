@@ -21,7 +21,7 @@ use doors::Pooler;
 const DEFAULT_LIMIT: i64 = 20;
 
 /// The feature's routes.
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(notifications))
         .routes(routes!(unread_count))
@@ -73,8 +73,9 @@ struct CountView {
 ///
 /// # Errors
 /// 400 a parameter is out of range.
-#[utoipa::path(get, path = "/notifications", tag = "notifications", security(("access_token" = [])), params(NotificationsQuery),
-    responses((status = 200, body = NotificationsView), (status = 400, description = "A parameter is out of range")))]
+#[utoipa::path(get, path = "/notifications", tag = "notifications", security(("access_token" = [])),
+    params(NotificationsQuery),
+    responses((status = 200, body = NotificationsView)))]
 async fn notifications(
     State(pooler): State<Pooler>,
     who: Caller,
@@ -96,14 +97,16 @@ async fn notifications(
 }
 
 /// How many notifications the caller has not read.
-#[utoipa::path(get, path = "/notifications/unread-count", tag = "notifications", security(("access_token" = [])), responses((status = 200, body = CountView)))]
+#[utoipa::path(get, path = "/notifications/unread-count", tag = "notifications", security(("access_token" = [])),
+    responses((status = 200, body = CountView)))]
 async fn unread_count(State(pooler): State<Pooler>, who: Caller) -> Result<Json<CountView>> {
     let count = queries::count_unread_of(&pooler, who.user_id).await?;
     Ok(Json(CountView { count }))
 }
 
 /// Marks all of the caller's notifications as read, and says how many were not.
-#[utoipa::path(patch, path = "/notifications/mark-all-read", tag = "notifications", security(("access_token" = [])), responses((status = 200, body = CountView)))]
+#[utoipa::path(patch, path = "/notifications/mark-all-read", tag = "notifications", security(("access_token" = [])),
+    responses((status = 200, body = CountView)))]
 async fn mark_all_read(State(pooler): State<Pooler>, who: Caller) -> Result<Json<CountView>> {
     let mut tx = pooler.write().await?;
     let count = queries::set_all_read(&mut tx, who.user_id).await?;
@@ -112,7 +115,8 @@ async fn mark_all_read(State(pooler): State<Pooler>, who: Caller) -> Result<Json
 }
 
 /// Deletes the notifications that the caller has read, and says how many.
-#[utoipa::path(delete, path = "/notifications/clear-read", tag = "notifications", security(("access_token" = [])), responses((status = 200, body = CountView)))]
+#[utoipa::path(delete, path = "/notifications/clear-read", tag = "notifications", security(("access_token" = [])),
+    responses((status = 200, body = CountView)))]
 async fn clear_read(State(pooler): State<Pooler>, who: Caller) -> Result<Json<CountView>> {
     let mut tx = pooler.write().await?;
     let count = queries::delete_read(&mut tx, who.user_id).await?;
@@ -124,8 +128,12 @@ async fn clear_read(State(pooler): State<Pooler>, who: Caller) -> Result<Json<Co
 ///
 /// # Errors
 /// 404 no such notification, or it is somebody else's.
-#[utoipa::path(get, path = "/notifications/{id}", tag = "notifications", security(("access_token" = [])), params(("id" = NotificationId, Path)),
-    responses((status = 200, body = NotificationView), (status = 404, description = "No such notification, or somebody else's")))]
+#[utoipa::path(get, path = "/notifications/{id}", tag = "notifications", security(("access_token" = [])),
+    params(("id" = NotificationId, Path)),
+    responses(
+        (status = 200, body = NotificationView),
+        (status = 404, description = "No such notification, or somebody else's"),
+    ))]
 async fn notification(
     State(pooler): State<Pooler>,
     who: Caller,
@@ -138,8 +146,12 @@ async fn notification(
 ///
 /// # Errors
 /// 404 no such notification, or it is somebody else's.
-#[utoipa::path(patch, path = "/notifications/{id}/read", tag = "notifications", security(("access_token" = [])), params(("id" = NotificationId, Path)),
-    responses((status = 200, body = NotificationView), (status = 404, description = "No such notification, or somebody else's")))]
+#[utoipa::path(patch, path = "/notifications/{id}/read", tag = "notifications", security(("access_token" = [])),
+    params(("id" = NotificationId, Path)),
+    responses(
+        (status = 200, body = NotificationView),
+        (status = 404, description = "No such notification, or somebody else's"),
+    ))]
 async fn mark_read(
     State(pooler): State<Pooler>,
     who: Caller,
@@ -155,8 +167,12 @@ async fn mark_read(
 ///
 /// # Errors
 /// 404 no such notification, or it is somebody else's.
-#[utoipa::path(delete, path = "/notifications/{id}", tag = "notifications", security(("access_token" = [])), params(("id" = NotificationId, Path)),
-    responses((status = 200, body = MessageView), (status = 404, description = "No such notification, or somebody else's")))]
+#[utoipa::path(delete, path = "/notifications/{id}", tag = "notifications", security(("access_token" = [])),
+    params(("id" = NotificationId, Path)),
+    responses(
+        (status = 200, body = MessageView),
+        (status = 404, description = "No such notification, or somebody else's"),
+    ))]
 async fn delete(
     State(pooler): State<Pooler>,
     who: Caller,

@@ -6,9 +6,9 @@
 
 mod deliver;
 mod http;
-pub mod queries;
+pub(crate) mod queries;
 mod types;
 
-pub use deliver::{NotificationCreated, deliver};
-pub use http::routes;
-pub use types::{Created, NewNotification, NotificationType, NotificationView};
+pub(crate) use deliver::{NotificationCreated, deliver};
+pub(crate) use http::routes;
+pub(crate) use types::{Created, NewNotification, NotificationType, NotificationView};

@@ -24,7 +24,7 @@ text_enum! {
 impl ProviderStatus {
     /// Whether the provider may switch between active and inactive.
     #[must_use]
-    pub const fn may_switch(self) -> bool {
+    pub(crate) const fn may_switch(self) -> bool {
         matches!(self, Self::Active | Self::Inactive)
     }
 }

@@ -17,7 +17,7 @@ use crate::web::fields::Fields;
 use crate::web::page::{Page, PageRequest};
 use doors::Pooler;
 
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(reviews)).routes(routes!(stats)).routes(routes!(review))
 }
 
@@ -76,8 +76,8 @@ impl From<ReviewRow> for ProviderReviewView {
 ///
 /// # Errors
 /// 400 a parameter breaks a rule.
-#[utoipa::path(get, path = "/provider/reviews", tag = "reviews", security(("access_token" = [])), params(ReviewsQuery),
-    responses((status = 200, body = Page<ProviderReviewView>), (status = 400, description = "A parameter breaks a rule"), (status = 403, description = "Not a provider")))]
+#[utoipa::path(get, path = "/provider/reviews", tag = "reviews", security(("provider" = [])), params(ReviewsQuery),
+    responses((status = 200, body = Page<ProviderReviewView>)))]
 async fn reviews(
     State(pooler): State<Pooler>,
     who: Provider,
@@ -146,8 +146,8 @@ impl From<StarCounts> for ReviewStatsView {
 }
 
 /// The calling provider's reviews in numbers.
-#[utoipa::path(get, path = "/provider/reviews/stats", tag = "reviews", security(("access_token" = [])),
-    responses((status = 200, body = ReviewStatsView), (status = 403, description = "Not a provider")))]
+#[utoipa::path(get, path = "/provider/reviews/stats", tag = "reviews", security(("provider" = [])),
+    responses((status = 200, body = ReviewStatsView)))]
 async fn stats(State(pooler): State<Pooler>, who: Provider) -> Result<Json<ReviewStatsView>> {
     Ok(Json(queries::count_stars(&pooler, who.user_id).await?.into()))
 }
@@ -156,8 +156,12 @@ async fn stats(State(pooler): State<Pooler>, who: Provider) -> Result<Json<Revie
 ///
 /// # Errors
 /// 404 no such review, or it is of somebody else.
-#[utoipa::path(get, path = "/provider/reviews/{id}", tag = "reviews", security(("access_token" = [])), params(("id" = ReviewId, Path)),
-    responses((status = 200, body = ProviderReviewView), (status = 403, description = "Not a provider"), (status = 404, description = "No such review, or of somebody else")))]
+#[utoipa::path(get, path = "/provider/reviews/{id}", tag = "reviews", security(("provider" = [])),
+    params(("id" = ReviewId, Path)),
+    responses(
+        (status = 200, body = ProviderReviewView),
+        (status = 404, description = "No such review, or of somebody else"),
+    ))]
 async fn review(
     State(pooler): State<Pooler>,
     who: Provider,

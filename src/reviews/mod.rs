@@ -14,6 +14,6 @@ use crate::state::ApiState;
 
 /// The feature's routes.
 #[must_use]
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     http::routes().merge(feedback::routes())
 }

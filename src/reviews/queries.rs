@@ -9,7 +9,7 @@ use doors::Pooler;
 
 /// A review as the provider sees it.
 #[derive(Debug)]
-pub struct ReviewRow {
+pub(super) struct ReviewRow {
     /// The review.
     pub id: ReviewId,
     /// Which job it is about.
@@ -31,10 +31,7 @@ pub struct ReviewRow {
 }
 
 /// A page of the reviews of a user who is a provider, newest first; and how many there are.
-///
-/// # Errors
-/// Those of the database.
-pub async fn list(pooler: &Pooler, user_id: UserId, page: PageRequest) -> sqlx::Result<(Vec<ReviewRow>, i64)> {
+pub(super) async fn list(pooler: &Pooler, user_id: UserId, page: PageRequest) -> sqlx::Result<(Vec<ReviewRow>, i64)> {
     let rows = sqlx::query!(
         r#"select n.total as "total!",
                   r.id as "id?: ReviewId", r.job_id as "job_id?: JobId", s.name as "service?",
@@ -82,10 +79,7 @@ pub async fn list(pooler: &Pooler, user_id: UserId, page: PageRequest) -> sqlx::
 }
 
 /// One of the reviews of a user who is a provider.
-///
-/// # Errors
-/// Those of the database.
-pub async fn find(pooler: &Pooler, id: ReviewId, user_id: UserId) -> sqlx::Result<Option<ReviewRow>> {
+pub(super) async fn find(pooler: &Pooler, id: ReviewId, user_id: UserId) -> sqlx::Result<Option<ReviewRow>> {
     sqlx::query_as!(
         ReviewRow,
         r#"select r.id as "id: ReviewId", r.job_id as "job_id: JobId", s.name as service,
@@ -106,10 +100,7 @@ pub async fn find(pooler: &Pooler, id: ReviewId, user_id: UserId) -> sqlx::Resul
 }
 
 /// How many stars a user who is a provider was given.
-///
-/// # Errors
-/// Those of the database.
-pub async fn count_stars(pooler: &Pooler, user_id: UserId) -> sqlx::Result<StarCounts> {
+pub(super) async fn count_stars(pooler: &Pooler, user_id: UserId) -> sqlx::Result<StarCounts> {
     let row = sqlx::query!(
         r#"select count(*) filter (where r.rating = 1) as "one!", count(*) filter (where r.rating = 2) as "two!",
                   count(*) filter (where r.rating = 3) as "three!", count(*) filter (where r.rating = 4) as "four!",

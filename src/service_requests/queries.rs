@@ -6,11 +6,11 @@ use crate::types::{ServiceRequestId, UserId};
 use doors::{Pooler, Tx};
 
 /// The most requests in one answer.
-pub const MAX_REQUESTS: i64 = 100;
+pub(super) const MAX_REQUESTS: i64 = 100;
 
 /// A request that was just made.
 #[derive(Debug)]
-pub struct RequestedRow {
+pub(super) struct RequestedRow {
     /// The request.
     pub id: ServiceRequestId,
     /// Who asks: the business, or first and last name.
@@ -21,7 +21,7 @@ pub struct RequestedRow {
 
 /// What a customer misses.
 #[derive(Debug)]
-pub struct CustomerRequest {
+pub(super) struct CustomerRequest {
     /// The service, in the customer's words.
     pub keyword: String,
     /// What it should be.
@@ -34,10 +34,7 @@ pub struct CustomerRequest {
 
 /// Inserts a customer's request, for the oldest active LSM of the region if there is one. `None`: this user is
 /// not a customer, or banned.
-///
-/// # Errors
-/// Those of the database.
-pub async fn insert_of_customer(
+pub(super) async fn insert_of_customer(
     tx: &mut Tx<Pooler>,
     user_id: UserId,
     request: &CustomerRequest,
@@ -75,7 +72,7 @@ pub async fn insert_of_customer(
 
 /// What a provider would offer.
 #[derive(Debug)]
-pub struct ProviderRequest {
+pub(super) struct ProviderRequest {
     /// The service's name.
     pub service_name: String,
     /// Its category.
@@ -88,10 +85,7 @@ pub struct ProviderRequest {
 
 /// Inserts a provider's request, for the provider's own LSM and region. `None`: this user is not a provider, or
 /// banned.
-///
-/// # Errors
-/// Those of the database.
-pub async fn insert_of_provider(
+pub(super) async fn insert_of_provider(
     tx: &mut Tx<Pooler>,
     user_id: UserId,
     request: &ProviderRequest,
@@ -122,10 +116,7 @@ pub async fn insert_of_provider(
 }
 
 /// What a user has requested, newest first, at most [`MAX_REQUESTS`].
-///
-/// # Errors
-/// Those of the database.
-pub async fn list(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Vec<MyServiceRequestView>> {
+pub(super) async fn list(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Vec<MyServiceRequestView>> {
     sqlx::query_as!(
         MyServiceRequestView,
         r#"select id as "id: ServiceRequestId", service_name, category, description, questions_json as questions,

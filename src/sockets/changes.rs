@@ -49,7 +49,7 @@ enum Announcement {
 
 /// Follows changes for as long as the process lives. `outcome_unknown` is notified when a batch of messages may have
 /// been committed without being delivered.
-pub async fn follow(direct: Direct, state: SocketState, outcome_unknown: Arc<Notify>) {
+pub(super) async fn follow(direct: Direct, state: SocketState, outcome_unknown: Arc<Notify>) {
     loop {
         match direct.listen(CHANNEL).await {
             Ok(mut listener) => {

@@ -25,7 +25,7 @@ use crate::state::SocketState;
 const MAX_WAITING: usize = 256;
 
 /// Makes a socket listen to every event.
-pub fn listen(socket: &SocketRef) {
+pub(super) fn listen(socket: &SocketRef) {
     let queue = Arc::new(EventQueue::default());
     at_once(socket, SendMessage::NAME, chat::socket::send_message);
     at_once(socket, Typing::NAME, chat::socket::typing);

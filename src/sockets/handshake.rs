@@ -31,7 +31,7 @@ struct Handshake {
 /// `connected`
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Connected {
+pub(super) struct Connected {
     /// A sentence.
     pub message: &'static str,
     /// Who the token belongs to.
@@ -53,7 +53,7 @@ impl fmt::Display for Refused {
 }
 
 /// Opens the namespace.
-pub fn open_namespace(io: &SocketIo) {
+pub(super) fn open_namespace(io: &SocketIo) {
     // Not an async closure: its body runs before the client's first event can.
     let connected = |socket: SocketRef, State(state): State<SocketState>| {
         connected(&socket, &state);

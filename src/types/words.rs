@@ -8,6 +8,7 @@ macro_rules! text_enum {
     ($(#[$meta:meta])* $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $text:tt,)+ }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+        #[allow(unreachable_pub, reason = "some are private to their feature")]
         // `$text` is a `tt`: utoipa does not see the value of a `literal`, and would document the Rust names.
         pub enum $name {
             $($(#[$variant_meta])* #[serde(rename = $text)] $variant,)+
@@ -16,7 +17,7 @@ macro_rules! text_enum {
         impl $name {
             /// The word in SQL and JSON.
             #[must_use]
-            #[allow(dead_code, reason = "some words are only read")]
+            #[allow(dead_code, unreachable_pub, reason = "some words are only read, some are private to their feature")]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text,)+ }
             }

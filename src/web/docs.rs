@@ -31,7 +31,7 @@ use crate::error::Problem;
         (name = "operations", description = "Health"),
     )
 )]
-pub struct Frame;
+pub(crate) struct Frame;
 
 /// The `security` of a handler that serves one role, and the description of its 403.
 const ROLES: [(&str, &str); 3] = [
@@ -46,7 +46,7 @@ const ACCESS_TOKEN: &str = "access_token";
 /// The header of a request that may be repeated: `params(IdempotencyKey)`.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Header)]
-pub struct IdempotencyKey {
+pub(crate) struct IdempotencyKey {
     /// Repeats get the first answer
     #[param(rename = "Idempotency-Key")]
     _key: Option<String>,
@@ -55,7 +55,7 @@ pub struct IdempotencyKey {
 /// Completes what the handlers declared: the security scheme, the operations' ids, and the responses that many
 /// operations share.
 #[must_use]
-pub fn complete(mut api: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
+pub(crate) fn complete(mut api: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
     let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
     api.components.get_or_insert_default().add_security_scheme(ACCESS_TOKEN, SecurityScheme::Http(scheme));
     for (path, item) in &mut api.paths.paths {
@@ -124,7 +124,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut O
 }
 
 /// Serves and documents `routes` under a second path.
-pub fn also_at<S>(path: &str, mut routes: UtoipaMethodRouter<S>) -> UtoipaMethodRouter<S> {
+pub(crate) fn also_at<S>(path: &str, mut routes: UtoipaMethodRouter<S>) -> UtoipaMethodRouter<S> {
     let paths = &mut routes.1.paths;
     if let Some(item) = paths.values().next().cloned() {
         paths.insert(path.to_owned(), item);
@@ -133,7 +133,7 @@ pub fn also_at<S>(path: &str, mut routes: UtoipaMethodRouter<S>) -> UtoipaMethod
 }
 
 /// Serves `/openapi.json`, and the page at `/docs` with assets from the binary.
-pub fn routes(api: utoipa::openapi::OpenApi) -> Router {
+pub(crate) fn routes(api: utoipa::openapi::OpenApi) -> Router {
     SwaggerUi::new("/docs").url("/openapi.json", api).into()
 }
 

@@ -20,7 +20,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Both doors.
 #[derive(Debug, Clone)]
-pub struct Doors {
+pub(crate) struct Doors {
     /// REST's.
     pub pooler: Pooler,
     /// The sockets'.
@@ -28,7 +28,7 @@ pub struct Doors {
 }
 
 /// `/health`, `/livez`, `/readyz`.
-pub fn routes() -> OpenApiRouter<Doors> {
+pub(crate) fn routes() -> OpenApiRouter<Doors> {
     OpenApiRouter::new().routes(routes!(health)).routes(routes!(livez)).routes(routes!(readyz))
 }
 

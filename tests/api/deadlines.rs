@@ -3,6 +3,7 @@
 use chrono::{DateTime, Duration, Utc};
 use doors::Pooler;
 use stm_backend::jobs::{Command, Job, deadlines};
+use stm_backend::outbox::Outbox;
 use stm_backend::types::{Cents, JobId, UserId};
 use tokio_util::sync::CancellationToken;
 
@@ -42,9 +43,8 @@ impl Scene {
     async fn at(&self, now: DateTime<Utc>) -> (usize, usize) {
         let notified = std::cell::Cell::new(0);
         let stopped = CancellationToken::new();
-        let done =
-            deadlines::act(&self.pooler, now, &stopped, |news| notified.set(notified.get() + news.notifications.len()))
-                .await;
+        let publish = |outbox: Outbox| notified.set(notified.get() + outbox.notifications().len());
+        let done = deadlines::act(&self.pooler, now, &stopped, publish).await;
         (done, notified.get())
     }
 

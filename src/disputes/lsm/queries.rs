@@ -9,7 +9,7 @@ use doors::{Pooler, Tx};
 
 /// A dispute that is about to change.
 #[derive(Debug)]
-pub struct LockedDisputeRow {
+pub(super) struct LockedDisputeRow {
     /// Open or resolved.
     pub status: DisputeStatus,
     /// About which job.
@@ -31,7 +31,7 @@ impl LockedDisputeRow {
     ///
     /// # Errors
     /// 409 it is resolved.
-    pub fn check_open(&self) -> Result<(), Error> {
+    pub(super) fn check_open(&self) -> Result<(), Error> {
         match self.status {
             DisputeStatus::Open => Ok(()),
             DisputeStatus::Resolved => {
@@ -42,10 +42,7 @@ impl LockedDisputeRow {
 }
 
 /// Locks a dispute until the transaction ends. `None`: there is no such dispute, or it is about another LSM's provider.
-///
-/// # Errors
-/// Those of the database.
-pub async fn lock(tx: &mut Tx<Pooler>, id: DisputeId, lsm: UserId) -> sqlx::Result<Option<LockedDisputeRow>> {
+pub(super) async fn lock(tx: &mut Tx<Pooler>, id: DisputeId, lsm: UserId) -> sqlx::Result<Option<LockedDisputeRow>> {
     sqlx::query_as!(
         LockedDisputeRow,
         r#"select d.status as "status: DisputeStatus", j.id as "job_id: JobId", j.status as "job_status: JobStatus",
@@ -68,10 +65,7 @@ pub async fn lock(tx: &mut Tx<Pooler>, id: DisputeId, lsm: UserId) -> sqlx::Resu
 }
 
 /// Settles an open dispute.
-///
-/// # Errors
-/// Those of the database.
-pub async fn resolve(tx: &mut Tx<Pooler>, id: DisputeId, by: UserId, notes: &str) -> sqlx::Result<()> {
+pub(super) async fn resolve(tx: &mut Tx<Pooler>, id: DisputeId, by: UserId, notes: &str) -> sqlx::Result<()> {
     sqlx::query!(
         "update stm.disputes set status = 'resolved', resolution_notes = $3, resolved_by = $2, resolved_at = now()
          where id = $1 and status = 'open'",
@@ -86,7 +80,7 @@ pub async fn resolve(tx: &mut Tx<Pooler>, id: DisputeId, by: UserId, notes: &str
 
 /// Which disputes.
 #[derive(Debug)]
-pub struct DisputeFilter {
+pub(super) struct DisputeFilter {
     /// Only this one.
     pub id: Option<DisputeId>,
     /// Only in this state.
@@ -96,10 +90,7 @@ pub struct DisputeFilter {
 }
 
 /// The disputes about an LSM's providers, newest first, and how many there are.
-///
-/// # Errors
-/// Those of the database.
-pub async fn list(pooler: &Pooler, lsm: UserId, filter: DisputeFilter) -> sqlx::Result<(Vec<DisputeView>, i64)> {
+pub(super) async fn list(pooler: &Pooler, lsm: UserId, filter: DisputeFilter) -> sqlx::Result<(Vec<DisputeView>, i64)> {
     let rows = sqlx::query!(
         r#"select d.id as "id: DisputeId", d.status as "status: DisputeStatus", d.description, d.resolution_notes, d.created_at,
                   d.resolved_at, j.id as "job_id: JobId", s.name as service, s.category, j.status as "job_status: JobStatus",

@@ -8,7 +8,7 @@ use doors::{Pooler, Tx};
 
 /// The customer who books.
 #[derive(Debug)]
-pub struct CustomerRow {
+pub(crate) struct CustomerRow {
     /// The customer.
     pub id: CustomerId,
     /// First and last name.
@@ -19,10 +19,7 @@ pub struct CustomerRow {
 
 /// Locks the customer's row until the transaction ends: two bookings of one customer are decided one after
 /// the other. `None`: this user is not a customer.
-///
-/// # Errors
-/// Those of the database.
-pub async fn lock_customer(tx: &mut Tx<Pooler>, user_id: UserId) -> sqlx::Result<Option<CustomerRow>> {
+pub(crate) async fn lock_customer(tx: &mut Tx<Pooler>, user_id: UserId) -> sqlx::Result<Option<CustomerRow>> {
     sqlx::query_as!(
         CustomerRow,
         r#"select c.id as "id: CustomerId", u.first_name || ' ' || u.last_name as "name!", u.banned_at is not null as "is_banned!"
@@ -38,7 +35,7 @@ pub async fn lock_customer(tx: &mut Tx<Pooler>, user_id: UserId) -> sqlx::Result
 
 /// A provider who is to be booked for a service.
 #[derive(Debug)]
-pub struct CandidateRow {
+pub(crate) struct CandidateRow {
     /// The service's name.
     pub service_name: String,
     /// The provider's user.
@@ -57,10 +54,7 @@ pub struct CandidateRow {
 ///
 /// The provider's row is share-locked until the transaction ends, by a separate statement: under READ COMMITTED the one
 /// that waited for the row lock still sees all other rows as of before the wait.
-///
-/// # Errors
-/// Those of the database.
-pub async fn lock_candidate(
+pub(crate) async fn lock_candidate(
     tx: &mut Tx<Pooler>,
     customer: CustomerId,
     service: ServiceId,
@@ -111,7 +105,7 @@ pub async fn lock_candidate(
 
 /// A new job.
 #[derive(Debug)]
-pub struct NewJobRow {
+pub(crate) struct NewJobRow {
     /// The job.
     pub id: JobId,
     /// When it was inserted.
@@ -121,10 +115,7 @@ pub struct NewJobRow {
 }
 
 /// Inserts a new job with its first audit row: one statement.
-///
-/// # Errors
-/// Those of the database.
-pub async fn insert(
+pub(crate) async fn insert(
     tx: &mut Tx<Pooler>,
     (customer, user): (CustomerId, UserId),
     booking: &Booking,

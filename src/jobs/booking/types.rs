@@ -11,7 +11,7 @@ use crate::types::{Cents, ProviderId, ServiceId, Side, UserId};
 
 /// A booking without faults in its fields.
 #[derive(Debug)]
-pub struct Booking {
+pub(crate) struct Booking {
     /// What.
     pub service_id: ServiceId,
     /// With whom.
@@ -39,14 +39,14 @@ pub struct Booking {
 impl Booking {
     /// Where: in the customer's words, or the ZIP code.
     #[must_use]
-    pub fn place(&self) -> &str {
+    pub(crate) fn place(&self) -> &str {
         self.location.as_deref().unwrap_or(&self.zipcode)
     }
 }
 
 /// What stands between a customer and a new booking.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Blocks {
+pub(crate) struct Blocks {
     /// A completed job that is not paid.
     pub has_unpaid_job: bool,
     /// A new or running job with the same provider.
@@ -60,7 +60,7 @@ impl Blocks {
     ///
     /// # Errors
     /// 409 with what to settle first.
-    pub fn check(self) -> Result<(), Error> {
+    pub(crate) fn check(self) -> Result<(), Error> {
         let conflict = |code, message: &str| Err(Error::Conflict(code, message.to_owned()));
         if self.has_unpaid_job {
             return conflict("unpaid_job", "a completed job has not been paid yet: settle it before booking again");
@@ -80,7 +80,7 @@ impl Blocks {
 
 /// Whether a provider can be booked for a service and a place.
 #[derive(Debug, Clone, Copy)]
-pub struct Availability {
+pub(crate) struct Availability {
     /// Approved by the LSM, and not away.
     pub is_active: bool,
     /// Has the service in its list.
@@ -94,7 +94,7 @@ impl Availability {
     ///
     /// # Errors
     /// 400 with the condition that does not.
-    pub fn check(self) -> Result<(), Error> {
+    pub(crate) fn check(self) -> Result<(), Error> {
         let refused = |code, message: &str| Err(Error::Refused(code, message.to_owned()));
         if !self.is_active {
             return refused("provider_not_active", "this provider does not take bookings at present");
@@ -111,7 +111,7 @@ impl Availability {
 
 /// What the chat of a new job begins with, in the customer's name.
 #[derive(Debug)]
-pub struct FirstMessage<'a> {
+pub(crate) struct FirstMessage<'a> {
     /// The service's name.
     pub service: &'a str,
     /// Where.
@@ -128,7 +128,7 @@ impl FirstMessage<'_> {
     /// The messages the chat begins with: the customer's request, and what the provider's template answers. Each party is
     /// its user, with the customer's name or the provider's template.
     #[must_use]
-    pub fn messages(&self, customer: (UserId, &str), provider: (UserId, Option<&str>)) -> Vec<OpeningMessage> {
+    pub(crate) fn messages(&self, customer: (UserId, &str), provider: (UserId, Option<&str>)) -> Vec<OpeningMessage> {
         let mut messages = vec![OpeningMessage { sender_id: customer.0, side: Side::Customer, text: self.text() }];
         if let (sender_id, Some(template)) = provider {
             let text = fill_template(template, customer.1, self.service, self.place, self.scheduled_at);
@@ -139,7 +139,7 @@ impl FirstMessage<'_> {
 
     /// The text, at most as long as any message.
     #[must_use]
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut text = format!("New booking request: {}\nLocation: {}", self.service, self.place);
         if let Some(scheduled_at) = self.scheduled_at {
             let _infallible = write!(text, "\nPreferred date: {}", date_in_words(scheduled_at));
@@ -154,7 +154,7 @@ impl FirstMessage<'_> {
 
 /// Writes answers to a service's questions, a line each: of an object its members, of a list its elements, which may be
 /// `{question, answer}`.
-pub fn write_answers(text: &mut String, answers: &serde_json::Value) {
+pub(crate) fn write_answers(text: &mut String, answers: &serde_json::Value) {
     let plain = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     if let Some(answers) = answers.as_object() {
         for (question, answer) in answers {
@@ -171,7 +171,7 @@ pub fn write_answers(text: &mut String, answers: &serde_json::Value) {
 
 /// Fills a provider's template: `[CUSTOMER_NAME]`, `[SERVICE_NAME]`, `[LOCATION]`, `[SCHEDULED_DATE]`.
 #[must_use]
-pub fn fill_template(
+pub(super) fn fill_template(
     template: &str,
     customer: &str,
     service: &str,
@@ -202,7 +202,7 @@ pub fn fill_template(
 
 /// Cuts a text to the longest message.
 #[must_use]
-pub fn truncate_to_message(mut text: String) -> String {
+pub(crate) fn truncate_to_message(mut text: String) -> String {
     if let Some((at, _)) = text.char_indices().nth(crate::chat::MAX_MESSAGE_CHARS) {
         text.truncate(at);
     }

@@ -17,7 +17,7 @@ use crate::types::{Cents, ChatId, JobId, JobStatus, ProviderId, Timestamp};
 use crate::web::extract::{Json, Path};
 use doors::Pooler;
 
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(job_for_customer)).routes(routes!(job_for_provider))
 }
 
@@ -52,7 +52,7 @@ struct ProviderJobView {
 /// The job itself.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct JobDetailsView {
+pub(super) struct JobDetailsView {
     pub id: JobId,
     /// The service's name.
     pub service: String,
@@ -85,7 +85,7 @@ pub struct JobDetailsView {
 /// Who is booked.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct BookedProviderView {
+pub(super) struct BookedProviderView {
     pub id: ProviderId,
     pub business_name: String,
     pub owner_name: String,
@@ -98,7 +98,7 @@ pub struct BookedProviderView {
 
 /// Who has booked.
 #[derive(Serialize, ToSchema)]
-pub struct BookingCustomerView {
+pub(super) struct BookingCustomerView {
     pub name: String,
     /// E.164.
     pub phone: Option<String>,
@@ -108,7 +108,7 @@ pub struct BookingCustomerView {
 /// What is owed or was paid.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct PaymentView {
+pub(super) struct PaymentView {
     pub amount: Cents,
     /// `pending` or `received`.
     pub status: String,
@@ -146,8 +146,12 @@ struct ProviderActionsView {
 ///
 /// # Errors
 /// 404 no such job, or somebody else's.
-#[utoipa::path(get, path = "/customers/jobs/{id}", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)),
-    responses((status = 200, body = CustomerJobView), (status = 403, description = "Not a customer"), (status = 404, description = "No such job, or somebody else's")))]
+#[utoipa::path(get, path = "/customers/jobs/{id}", tag = "jobs", security(("customer" = [])),
+    params(("id" = JobId, Path)),
+    responses(
+        (status = 200, body = CustomerJobView),
+        (status = 404, description = "No such job, or somebody else's"),
+    ))]
 async fn job_for_customer(
     State(pooler): State<Pooler>,
     who: Customer,
@@ -163,8 +167,12 @@ async fn job_for_customer(
 ///
 /// # Errors
 /// 404 no such job, or somebody else's: also one that the customer has given to another provider.
-#[utoipa::path(get, path = "/provider/jobs/{id}", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)),
-    responses((status = 200, body = ProviderJobView), (status = 403, description = "Not a service provider"), (status = 404, description = "No such job, or somebody else's")))]
+#[utoipa::path(get, path = "/provider/jobs/{id}", tag = "jobs", security(("provider" = [])),
+    params(("id" = JobId, Path)),
+    responses(
+        (status = 200, body = ProviderJobView),
+        (status = 404, description = "No such job, or somebody else's"),
+    ))]
 async fn job_for_provider(
     State(pooler): State<Pooler>,
     who: Provider,

@@ -7,7 +7,7 @@ use crate::types::{Cents, ChatId, JobId, JobStatus, OfferId, OfferStatus, Party,
 use doors::Pooler;
 
 /// A job, both its parties, and what became of it.
-pub struct Details {
+pub(super) struct Details {
     /// The job itself.
     pub job: JobDetailsView,
     /// Who has booked.
@@ -25,11 +25,8 @@ pub struct Details {
 }
 
 /// Reads a job for one of its two parties. `None`: there is no such job, or it is not this user's.
-///
-/// # Errors
-/// Those of the database.
 #[expect(clippy::too_many_lines, reason = "a statement, and a line for each of its columns")]
-pub async fn find(pooler: &Pooler, id: JobId, user: UserId) -> sqlx::Result<Option<Details>> {
+pub(super) async fn find(pooler: &Pooler, id: JobId, user: UserId) -> sqlx::Result<Option<Details>> {
     let row = sqlx::query!(
         r#"select j.id as "id: JobId", s.name as service, s.category, j.status as "status: JobStatus", j.price_cents,
                   j.answers as original_answers,

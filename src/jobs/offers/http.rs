@@ -20,7 +20,7 @@ use crate::web::fields::MAX_LIMIT;
 use doors::Pooler;
 
 /// The routes of offers.
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(send_offer)).routes(routes!(respond)).routes(routes!(history))
 }
 
@@ -29,8 +29,14 @@ pub fn routes() -> OpenApiRouter<ApiState> {
 ///
 /// # Errors
 /// 400 a field breaks a rule, or nothing is proposed. 404 no such job, or not one of its parties. 409 the job is not new.
-#[utoipa::path(post, path = "/chat/negotiation/send-offer", tag = "negotiation", security(("access_token" = [])), request_body = SendOfferRequest,
-    responses((status = 201, body = OfferSentView), (status = 400, description = "A field breaks a rule, or nothing is proposed"), (status = 404, description = "No such job, or not one of its parties"), (status = 409, description = "The job is not new")))]
+#[utoipa::path(post, path = "/chat/negotiation/send-offer", tag = "negotiation", security(("access_token" = [])),
+    request_body = SendOfferRequest,
+    responses(
+        (status = 201, body = OfferSentView),
+        (status = 400, description = "A field breaks a rule, or nothing is proposed"),
+        (status = 404, description = "No such job, or not one of its parties"),
+        (status = 409, description = "The job is not new"),
+    ))]
 async fn send_offer(
     State(pooler): State<Pooler>,
     State(notifier): State<Notifier>,
@@ -50,8 +56,13 @@ async fn send_offer(
 ///
 /// # Errors
 /// 400 a field breaks a rule. 404 no such job, or not one of its parties. 409 there is no offer to answer.
-#[utoipa::path(post, path = "/chat/negotiation/respond", tag = "negotiation", security(("access_token" = [])), request_body = RespondRequest,
-    responses((status = 201, body = RespondedView), (status = 400, description = "A field breaks a rule"), (status = 404, description = "No such job, or not one of its parties"), (status = 409, description = "There is no offer of the other party to answer")))]
+#[utoipa::path(post, path = "/chat/negotiation/respond", tag = "negotiation", security(("access_token" = [])),
+    request_body = RespondRequest,
+    responses(
+        (status = 201, body = RespondedView),
+        (status = 404, description = "No such job, or not one of its parties"),
+        (status = 409, description = "There is no offer of the other party to answer"),
+    ))]
 async fn respond(
     State(pooler): State<Pooler>,
     State(notifier): State<Notifier>,
@@ -87,8 +98,12 @@ struct HistoryView {
 ///
 /// # Errors
 /// 404 no such job, or not one of its parties.
-#[utoipa::path(get, path = "/chat/negotiation/job/{jobId}/history", tag = "negotiation", security(("access_token" = [])), params(("jobId" = JobId, Path)),
-    responses((status = 200, body = HistoryView), (status = 404, description = "No such job, or not one of its parties")))]
+#[utoipa::path(get, path = "/chat/negotiation/job/{jobId}/history", tag = "negotiation",
+    security(("access_token" = [])), params(("jobId" = JobId, Path)),
+    responses(
+        (status = 200, body = HistoryView),
+        (status = 404, description = "No such job, or not one of its parties"),
+    ))]
 async fn history(State(pooler): State<Pooler>, who: Caller, Path(id): Path<JobId>) -> Result<Json<HistoryView>> {
     let row = queries::find_history(&pooler, id, who.user_id, MAX_LIMIT).await?.ok_or(Error::NotFound("job"))?;
     Ok(Json(HistoryView {

@@ -6,13 +6,13 @@
 
 mod commands;
 mod http;
-pub mod queries;
-pub mod socket;
+pub(crate) mod queries;
+pub(crate) mod socket;
 mod types;
 
-pub use commands::emit;
-pub use http::routes;
-pub use types::{
-    FieldNames, NegotiationOfferSent, NegotiationResponse, OfferSentView, OfferView, Proposal, RespondSocketRequest,
-    RespondedView, SendOfferSocketRequest, check, no_chat,
+pub(crate) use commands::emit;
+pub(crate) use http::routes;
+pub(crate) use types::{
+    FieldNames, NegotiationOfferSent, NegotiationResponse, OfferView, Proposal, RespondSocketRequest,
+    SendOfferSocketRequest, check, no_chat,
 };

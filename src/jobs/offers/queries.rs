@@ -7,10 +7,7 @@ use crate::types::{Cents, ChatId, JobId, JobStatus, OfferId, OfferStatus, Party,
 use doors::{Door, Pooler, Tx};
 
 /// Inserts an open offer. There must be no other: the job's rules have answered it.
-///
-/// # Errors
-/// Those of the database.
-pub async fn insert<D: Door>(
+pub(crate) async fn insert<D: Door>(
     tx: &mut Tx<D>,
     job: JobId,
     chat: ChatId,
@@ -48,10 +45,12 @@ pub async fn insert<D: Door>(
 }
 
 /// Answers, or withdraws, the open offer of a job.
-///
-/// # Errors
-/// Those of the database.
-pub async fn close<D: Door>(tx: &mut Tx<D>, job: JobId, status: OfferStatus, now: DateTime<Utc>) -> sqlx::Result<()> {
+pub(crate) async fn close<D: Door>(
+    tx: &mut Tx<D>,
+    job: JobId,
+    status: OfferStatus,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "update stm.offers set status = $2, answered_at = $3 where job_id = $1 and status = 'open'",
         job.0,
@@ -65,7 +64,7 @@ pub async fn close<D: Door>(tx: &mut Tx<D>, job: JobId, status: OfferStatus, now
 
 /// What was offered about a job.
 #[derive(Debug)]
-pub struct HistoryRow {
+pub(crate) struct HistoryRow {
     /// Where the job is.
     pub status: JobStatus,
     /// What the customer asked for, in cents.
@@ -78,10 +77,12 @@ pub struct HistoryRow {
 
 /// The offers that were made in a job's present chat, oldest first; the newest `limit` of them.
 /// `None`: there is no such job, or the user is not one of its parties.
-///
-/// # Errors
-/// Those of the database.
-pub async fn find_history(pooler: &Pooler, job: JobId, user: UserId, limit: i64) -> sqlx::Result<Option<HistoryRow>> {
+pub(crate) async fn find_history(
+    pooler: &Pooler,
+    job: JobId,
+    user: UserId,
+    limit: i64,
+) -> sqlx::Result<Option<HistoryRow>> {
     let rows = sqlx::query!(
         r#"select j.status as "status: JobStatus", coalesce(j.customer_budget_cents, 0) as "original_price_cents!",
                   j.preferred_at as original_date,

@@ -16,13 +16,13 @@ use crate::state::SocketState;
 use crate::types::UserId;
 
 /// Makes an offer, and answers the event.
-pub async fn on_send_offer(reply: Reply, event: Value, state: SocketState) {
+pub(crate) async fn on_send_offer(reply: Reply, event: Value, state: SocketState) {
     let sent = send_offer(event, reply.session().user_id, &state).await;
     answer(SendOfferSocketRequest::NAME, reply, sent, &state);
 }
 
 /// Answers an offer, and the event.
-pub async fn on_respond(reply: Reply, event: Value, state: SocketState) {
+pub(crate) async fn on_respond(reply: Reply, event: Value, state: SocketState) {
     let responded = respond(event, reply.session().user_id, &state).await;
     answer(RespondSocketRequest::NAME, reply, responded, &state);
 }

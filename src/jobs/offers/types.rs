@@ -110,7 +110,7 @@ text_enum! {
 impl ResponseAction {
     /// The response that a command is; `None`: it does not answer an offer as such.
     #[must_use]
-    pub const fn of(command: &Command) -> Option<Self> {
+    pub(crate) const fn of(command: &Command) -> Option<Self> {
         match command {
             Command::AcceptOffer { .. } => Some(Self::Accept),
             Command::DeclineOffer { .. } => Some(Self::Decline),
@@ -135,7 +135,7 @@ impl ResponseAction {
 ///
 /// # Errors
 /// 409 which of the two it is.
-pub fn check(command: &Command, open: Option<OfferId>, count: i64) -> Result<()> {
+pub(crate) fn check(command: &Command, open: Option<OfferId>, count: i64) -> Result<()> {
     let named = command.named_offer();
     if named.is_some() && named != open {
         let message = "this offer is not the open one any more: look at the job again";
@@ -150,13 +150,13 @@ pub fn check(command: &Command, open: Option<OfferId>, count: i64) -> Result<()>
 
 /// The refusal of an offer that no chat could hold.
 #[must_use]
-pub fn no_chat() -> Error {
+pub(crate) fn no_chat() -> Error {
     Error::Conflict("no_chat", "this job has no chat to negotiate in".into())
 }
 
 /// An offer to be made, without faults.
 #[derive(Debug)]
-pub struct NewOffer {
+pub(super) struct NewOffer {
     /// About which job.
     pub job: JobId,
     /// What it proposes.
@@ -165,7 +165,7 @@ pub struct NewOffer {
 
 /// An answer to an offer, without faults.
 #[derive(Debug)]
-pub struct Response {
+pub(super) struct Response {
     /// About which job.
     pub job: JobId,
     /// The answer as clients name it.
@@ -176,7 +176,7 @@ pub struct Response {
 
 /// An offer to be made.
 #[derive(Debug, Deserialize, ToSchema)]
-pub struct SendOfferRequest {
+pub(super) struct SendOfferRequest {
     /// About which job.
     #[schema(value_type = JobId)]
     pub job_id: Option<JobId>,
@@ -193,7 +193,7 @@ impl SendOfferRequest {
     ///
     /// # Errors
     /// 400 with each bad field named.
-    pub fn check(self, now: DateTime<Utc>) -> Result<NewOffer> {
+    pub(super) fn check(self, now: DateTime<Utc>) -> Result<NewOffer> {
         let proposal = Proposal::read(SENT, self.proposed_price, self.proposed_date, self.notes, None, now);
         let job = self.job_id.ok_or_else(|| invalid("job_id", "must be a job's id"))?;
         Ok(NewOffer { job, proposal: proposal? })
@@ -202,7 +202,7 @@ impl SendOfferRequest {
 
 /// `send_negotiation_offer`: as REST, with `jobId`.
 #[derive(Debug, Deserialize, ToSchema)]
-pub struct SendOfferSocketRequest {
+pub(crate) struct SendOfferSocketRequest {
     /// About which job.
     #[serde(rename = "jobId", alias = "job_id")]
     pub job_id: JobId,
@@ -225,7 +225,7 @@ impl From<SendOfferSocketRequest> for SendOfferRequest {
 
 /// What a party says to the other's offer.
 #[derive(Debug, Deserialize, ToSchema)]
-pub struct RespondRequest {
+pub(super) struct RespondRequest {
     /// About which job.
     #[schema(value_type = JobId)]
     pub job_id: Option<JobId>,
@@ -246,7 +246,7 @@ impl RespondRequest {
     ///
     /// # Errors
     /// 400 with each bad field named.
-    pub fn check(self, now: DateTime<Utc>) -> Result<Response> {
+    pub(super) fn check(self, now: DateTime<Utc>) -> Result<Response> {
         let offer = self.offer_id;
         let command = match self.action {
             ResponseAction::Accept => Command::AcceptOffer { offer },
@@ -264,7 +264,7 @@ impl RespondRequest {
 
 /// `respond_to_negotiation`: as REST, with `jobId`.
 #[derive(Debug, Deserialize, ToSchema)]
-pub struct RespondSocketRequest {
+pub(crate) struct RespondSocketRequest {
     /// About which job.
     #[serde(rename = "jobId", alias = "job_id")]
     pub job_id: JobId,
@@ -325,7 +325,7 @@ pub struct OfferView {
 
 /// An offer was made.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct OfferSentView {
+pub(crate) struct OfferSentView {
     /// True.
     pub success: bool,
     /// A sentence.
@@ -336,7 +336,7 @@ pub struct OfferSentView {
 
 /// An offer was answered.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct RespondedView {
+pub(crate) struct RespondedView {
     /// True.
     pub success: bool,
     /// A sentence.
@@ -351,7 +351,7 @@ pub struct RespondedView {
 /// `negotiation_offer_sent`: somebody in the chat has made an offer.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct NegotiationOfferSent {
+pub(crate) struct NegotiationOfferSent {
     /// Which chat.
     pub chat_id: ChatId,
     /// About which job.
@@ -363,7 +363,7 @@ pub struct NegotiationOfferSent {
 /// `negotiation_response`: somebody in the chat has answered an offer.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct NegotiationResponse {
+pub(crate) struct NegotiationResponse {
     /// Which chat.
     pub chat_id: ChatId,
     /// About which job.

@@ -18,6 +18,7 @@ use crate::jobs::types::{Command, PaymentMethod};
 use crate::outbox::Notifier;
 use crate::state::ApiState;
 use crate::types::{Cents, JobId, JobStatus, OfferId, text_enum};
+use crate::web::docs;
 use crate::web::extract::{Json, Path};
 use crate::web::fields::Fields;
 use doors::Pooler;
@@ -25,7 +26,7 @@ use doors::Pooler;
 /// The longest notes of a payment, in characters.
 const MAX_NOTES_CHARS: usize = 500;
 
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(respond)).routes(routes!(update_status))
 }
 
@@ -100,8 +101,14 @@ struct ProviderResponseView {
 /// # Errors
 /// 400 a field breaks a rule, or nothing is proposed. 404 no such job, or somebody else's. 409 the job's state does not
 /// allow it, or it is another provider's by now.
-#[utoipa::path(post, path = "/provider/jobs/{id}/respond", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)), request_body = ProviderResponseRequest,
-    responses((status = 200, body = ProviderResponseView), (status = 400, description = "A field breaks a rule, or nothing is proposed"), (status = 403, description = "Not a service provider"), (status = 404, description = "No such job, or somebody else's"), (status = 409, description = "The job's state does not allow it, or it is another provider's by now")))]
+#[utoipa::path(post, path = "/provider/jobs/{id}/respond", tag = "jobs", security(("provider" = [])),
+    params(("id" = JobId, Path)), request_body = ProviderResponseRequest,
+    responses(
+        (status = 200, body = ProviderResponseView),
+        (status = 400, description = "A field breaks a rule, or nothing is proposed"),
+        (status = 404, description = "No such job, or somebody else's"),
+        (status = 409, description = "The job's state does not allow it, or it is another provider's by now"),
+    ))]
 async fn respond(
     State(pooler): State<Pooler>,
     State(notifier): State<Notifier>,
@@ -207,9 +214,13 @@ struct ProviderUpdateView {
 /// # Errors
 /// 400 a field breaks a rule. 404 no such job, or somebody else's. 409 the job's state does not allow it. 422 the key was
 /// used for another request.
-#[utoipa::path(post, path = "/provider/jobs/{id}/update-status", tag = "jobs", security(("access_token" = [])), request_body = ProviderUpdateRequest,
-    params(("id" = JobId, Path), ("Idempotency-Key" = Option<String>, Header, description = "Repeats get the first answer")),
-    responses((status = 200, body = ProviderUpdateView), (status = 400, description = "A field breaks a rule"), (status = 403, description = "Not a service provider"), (status = 404, description = "No such job, or somebody else's"), (status = 409, description = "The job's state does not allow it"), (status = 422, description = "The Idempotency-Key was used for another request")))]
+#[utoipa::path(post, path = "/provider/jobs/{id}/update-status", tag = "jobs", security(("provider" = [])),
+    params(("id" = JobId, Path), docs::IdempotencyKey), request_body = ProviderUpdateRequest,
+    responses(
+        (status = 200, body = ProviderUpdateView),
+        (status = 404, description = "No such job, or somebody else's"),
+        (status = 409, description = "The job's state does not allow it"),
+    ))]
 async fn update_status(
     State(pooler): State<Pooler>,
     State(notifier): State<Notifier>,

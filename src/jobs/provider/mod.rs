@@ -2,4 +2,4 @@
 
 mod http;
 
-pub use http::routes;
+pub(super) use http::routes;

@@ -14,7 +14,7 @@ use crate::auth::Customer;
 use crate::chat::job_chats;
 use crate::error::{Error, Result, invalid};
 use crate::jobs::booking::{self, ChatCreatedView, CreatedView, FirstMessage, JobCreatedView};
-use crate::jobs::transition::{Job, notify};
+use crate::jobs::transition::Job;
 use crate::jobs::types::Command;
 use crate::notifications::{NewNotification, NotificationType};
 use crate::outbox::{Notifier, Outbox};
@@ -28,7 +28,7 @@ use doors::{Pooler, Tx};
 /// The most alternatives in one answer.
 const MAX_ALTERNATIVES: i64 = 20;
 
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(alternatives)).routes(routes!(reassign)).routes(routes!(resend))
 }
 
@@ -64,8 +64,12 @@ struct AlternativeView {
 ///
 /// # Errors
 /// 404 no such job, or somebody else's.
-#[utoipa::path(get, path = "/jobs/{id}/alternative-providers", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)),
-    responses((status = 200, body = AlternativesView), (status = 403, description = "Not a customer"), (status = 404, description = "No such job, or somebody else's")))]
+#[utoipa::path(get, path = "/jobs/{id}/alternative-providers", tag = "jobs", security(("customer" = [])),
+    params(("id" = JobId, Path)),
+    responses(
+        (status = 200, body = AlternativesView),
+        (status = 404, description = "No such job, or somebody else's"),
+    ))]
 async fn alternatives(
     State(pooler): State<Pooler>,
     who: Customer,
@@ -117,8 +121,14 @@ impl ReassignRequest {
 /// # Errors
 /// 400 a field breaks a rule, or the provider cannot be booked for it. 404 no such job or provider. 409 the job's state
 /// does not allow it, or it is this provider's already.
-#[utoipa::path(post, path = "/jobs/{id}/reassign", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)), request_body = ReassignRequest,
-    responses((status = 201, body = CreatedView), (status = 400, description = "A field breaks a rule, or the provider cannot be booked for it"), (status = 403, description = "Not a customer"), (status = 404, description = "No such job or provider, or somebody else's job"), (status = 409, description = "The job's state does not allow it, or it is this provider's already")))]
+#[utoipa::path(post, path = "/jobs/{id}/reassign", tag = "jobs", security(("customer" = [])),
+    params(("id" = JobId, Path)), request_body = ReassignRequest,
+    responses(
+        (status = 201, body = CreatedView),
+        (status = 400, description = "A field breaks a rule, or the provider cannot be booked for it"),
+        (status = 404, description = "No such job or provider, or somebody else's job"),
+        (status = 409, description = "The job's state does not allow it, or it is this provider's already"),
+    ))]
 async fn reassign(
     State(pooler): State<Pooler>,
     State(notifier): State<Notifier>,
@@ -166,7 +176,7 @@ async fn give(
     let first = FirstMessage { service, place, scheduled_at: state.scheduled_at, budget: price, answers: &row.answers };
     let chat = booking::open_chat(tx, row.id, &first, (customer, name), &provider).await?;
     let requested = booking::new_request(provider.user_id, name, service, row.id, chat.id);
-    notify(tx, &mut outbox, std::iter::once(requested).chain(given_away(job, service))).await?;
+    outbox.notify(tx, std::iter::once(requested).chain(given_away(job, service))).await?;
     let view = CreatedView {
         job: JobCreatedView {
             id: row.id,
@@ -210,8 +220,13 @@ struct ResentView {
 ///
 /// # Errors
 /// 404 no such job, or somebody else's. 409 the job's state does not allow it.
-#[utoipa::path(post, path = "/jobs/{id}/resend", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)),
-    responses((status = 201, body = ResentView), (status = 403, description = "Not a customer"), (status = 404, description = "No such job, or somebody else's"), (status = 409, description = "The job's state does not allow it")))]
+#[utoipa::path(post, path = "/jobs/{id}/resend", tag = "jobs", security(("customer" = [])),
+    params(("id" = JobId, Path)),
+    responses(
+        (status = 201, body = ResentView),
+        (status = 404, description = "No such job, or somebody else's"),
+        (status = 409, description = "The job's state does not allow it"),
+    ))]
 async fn resend(
     State(pooler): State<Pooler>,
     State(notifier): State<Notifier>,

@@ -7,7 +7,7 @@ use doors::{Pooler, Tx};
 
 /// A provider who could take a job over.
 #[derive(Debug)]
-pub struct AlternativeRow {
+pub(super) struct AlternativeRow {
     /// The provider.
     pub id: ProviderId,
     /// The name of the business.
@@ -30,10 +30,7 @@ pub struct AlternativeRow {
 
 /// The active providers, but the present one, who offer a job's service at its place: the best rated first, at most
 /// `limit`. `None`: there is no such job, or it is not this customer's.
-///
-/// # Errors
-/// Those of the database.
-pub async fn list_alternatives(
+pub(super) async fn list_alternatives(
     pooler: &Pooler,
     job: JobId,
     user: UserId,
@@ -88,10 +85,7 @@ pub async fn list_alternatives(
 }
 
 /// Sets another provider of a locked job, and what the customer asks of it. Returns when the job was first requested.
-///
-/// # Errors
-/// Those of the database.
-pub async fn set_provider(
+pub(super) async fn set_provider(
     tx: &mut Tx<Pooler>,
     job: JobId,
     provider: ProviderId,

@@ -12,13 +12,14 @@ use super::queries;
 use crate::auth::Customer;
 use crate::error::{Error, Result};
 use crate::idempotency::{Keyed, StoredAnswer, once};
-use crate::jobs::{Command, Job, notify};
+use crate::jobs::{Command, Job};
 use crate::notifications::{NewNotification, NotificationType};
 use crate::outbox::Notifier;
 use crate::reviews::types::{Feedback, LOW_RATING};
 use crate::state::ApiState;
 use crate::types::{Cents, JobId, Timestamp, UserId};
 use crate::web::MessageView;
+use crate::web::docs;
 use crate::web::extract::{Json, Path};
 use crate::web::fields::{Fields, LONG_TEXT};
 use doors::{Pooler, Tx};
@@ -26,7 +27,7 @@ use doors::{Pooler, Tx};
 /// The longest time of response that is believed: a year, in minutes.
 const MAX_RESPONSE_TIME_MINUTES: i32 = 366 * 24 * 60;
 
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(give_feedback)).routes(routes!(pending_feedback))
 }
 
@@ -72,9 +73,13 @@ impl FeedbackRequest {
 /// # Errors
 /// 400 a field breaks a rule. 404 no such job, or somebody else's. 409 the job is not paid, or has a review.
 /// 422 the key was used for another request.
-#[utoipa::path(post, path = "/customers/jobs/{id}/feedback", tag = "reviews", security(("access_token" = [])), request_body = FeedbackRequest,
-    params(("id" = JobId, Path), ("Idempotency-Key" = Option<String>, Header, description = "Repeats get the first answer")),
-    responses((status = 422, description = "The Idempotency-Key was used for another request"), (status = 200, body = MessageView), (status = 400, description = "A field breaks a rule"), (status = 403, description = "Not a customer"), (status = 404, description = "No such job, or somebody else's"), (status = 409, description = "The job is not paid, or has a review")))]
+#[utoipa::path(post, path = "/customers/jobs/{id}/feedback", tag = "reviews", security(("customer" = [])),
+    params(("id" = JobId, Path), docs::IdempotencyKey), request_body = FeedbackRequest,
+    responses(
+        (status = 200, body = MessageView),
+        (status = 404, description = "No such job, or somebody else's"),
+        (status = 409, description = "The job is not paid, or has a review"),
+    ))]
 async fn give_feedback(
     State(pooler): State<Pooler>,
     State(notifier): State<Notifier>,
@@ -87,7 +92,7 @@ async fn give_feedback(
         let transition = job.apply(Command::Review, Utc::now())?;
         insert(tx, &job, &feedback).await?;
         let mut outbox = job.store(tx, &transition).await?.outbox;
-        notify(tx, &mut outbox, notifications_of(&job, feedback.rating)).await?;
+        outbox.notify(tx, notifications_of(&job, feedback.rating)).await?;
         Ok((StatusCode::OK, MessageView::new("Feedback submitted successfully"), outbox))
     })
     .await?;
@@ -147,7 +152,7 @@ struct PendingFeedbackView {
 /// A paid job without a review.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct UnreviewedJobView {
+pub(super) struct UnreviewedJobView {
     pub job_id: JobId,
     /// The service's name.
     pub service: String,
@@ -159,8 +164,8 @@ pub struct UnreviewedJobView {
 }
 
 /// The calling customer's paid jobs without a review.
-#[utoipa::path(get, path = "/customers/pending-feedback", tag = "reviews", security(("access_token" = [])),
-    responses((status = 200, body = PendingFeedbackView), (status = 403, description = "Not a customer")))]
+#[utoipa::path(get, path = "/customers/pending-feedback", tag = "reviews", security(("customer" = [])),
+    responses((status = 200, body = PendingFeedbackView)))]
 async fn pending_feedback(State(pooler): State<Pooler>, who: Customer) -> Result<Json<PendingFeedbackView>> {
     let (jobs, pending_count) = queries::list_unreviewed(&pooler, who.user_id).await?;
     Ok(Json(PendingFeedbackView { pending_count, jobs }))
