@@ -1,4 +1,4 @@
-//! What a transaction announces: collected while it runs, published after its commit.
+//! The announcements of a transaction: collected while it runs, published after its commit.
 
 use crate::chat::live::Rooms;
 use crate::notifications::{self, Created, NewNotification, deliver};

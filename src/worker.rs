@@ -66,7 +66,7 @@ async fn delete_keys(pooler: Pooler, stopped: CancellationToken) {
     }
 }
 
-/// Waits for the next pass. `false`: it is time to stop.
+/// Waits for the next pass. Returns `false` if it is time to stop.
 async fn wait(time: Duration, stopped: &CancellationToken) -> bool {
     stopped.run_until_cancelled(tokio::time::sleep(time)).await.is_some()
 }

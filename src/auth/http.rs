@@ -40,7 +40,7 @@ pub fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(me))
 }
 
-/// Who registers, as what.
+/// A new customer or provider.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct RegisterRequest {
@@ -49,7 +49,7 @@ struct RegisterRequest {
     /// A US phone number, in any notation.
     #[schema(value_type = String)]
     phone_number: Option<String>,
-    /// 8 characters at least.
+    /// At least 8 characters.
     #[schema(value_type = String)]
     password: Option<SecretString>,
     #[schema(value_type = String)]
@@ -202,7 +202,7 @@ async fn open_login(tx: &mut Tx<Pooler>, user_id: UserId, expires_at: DateTime<U
     Ok((family_id, token))
 }
 
-/// Who logs in.
+/// The credentials of a login.
 #[derive(Deserialize, ToSchema)]
 struct LoginRequest {
     #[schema(value_type = String)]
@@ -318,9 +318,9 @@ async fn refresh(
     Ok(Json(TokensView { access_token, refresh_token }))
 }
 
-/// Ends this login: its refresh tokens work no more, and the user's sockets are closed.
+/// Ends this login: revokes its refresh tokens and closes the user's sockets.
 #[utoipa::path(post, path = "/auth/logout", tag = "auth", security(("access_token" = [])),
-    responses((status = 200, body = MessageView), (status = 401, description = "No good access token")))]
+    responses((status = 200, body = MessageView), (status = 401, description = "No valid access token")))]
 async fn logout(State(pooler): State<Pooler>, who: Caller) -> Result<Json<MessageView>> {
     // A token that predates logins has nothing to revoke; it ends when it expires.
     if let Some(login) = who.login {
@@ -331,12 +331,12 @@ async fn logout(State(pooler): State<Pooler>, who: Caller) -> Result<Json<Messag
     Ok(Json(MessageView::new("Logged out successfully")))
 }
 
-/// Who is calling.
+/// The calling user.
 ///
 /// # Errors
-/// 401 no good token, or its user is banned or gone.
+/// 401 no valid token, or its user is banned or deleted.
 #[utoipa::path(get, path = "/auth/me", tag = "auth", security(("access_token" = [])),
-    responses((status = 200, body = UserView), (status = 401, description = "No good access token")))]
+    responses((status = 200, body = UserView), (status = 401, description = "No valid access token")))]
 async fn me(State(pooler): State<Pooler>, who: Caller) -> Result<Json<UserView>> {
     let user = queries::find_user(&pooler, who.user_id).await?;
     user.map(Json).ok_or(Error::Unauthorized("this account cannot be used any more"))

@@ -11,9 +11,8 @@ use crate::types::{ChatId, MessageId, Timestamp, UserId};
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct JoinChat {
-    /// Which chat.
     pub chat_id: ChatId,
-    /// The last `seq` that the client has without a gap: what came after it is in the answer.
+    /// The last `seq` up to which the client has no gap: the answer contains the messages after it.
     #[schema(minimum = 0)]
     pub after_seq: Option<i64>,
 }
@@ -27,7 +26,6 @@ impl ClientEvent for JoinChat {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct LeaveChat {
-    /// Which chat.
     pub chat_id: ChatId,
 }
 
@@ -39,15 +37,14 @@ impl ClientEvent for LeaveChat {
 /// `send_message`
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct SendMessage {
-    /// Which chat.
     #[serde(rename = "chatId")]
     pub chat_id: ChatId,
-    /// The text; an http or https URL if it is an image or a document. At most 4,000 characters.
+    /// The text; an http or https URL for an image or a document. At most 4,000 characters.
     #[schema(min_length = 1, max_length = 4000)]
     pub message: String,
-    /// What it holds; `text` if left out.
+    /// `text` by default.
     pub message_type: Option<MessageType>,
-    /// The client's own name for the message: the same one again is the same message, and is stored once.
+    /// The client's own id for the message: a message sent again with the same id is stored once.
     #[serde(rename = "clientMessageId")]
     #[schema(min_length = 1, max_length = 128)]
     pub client_message_id: Option<String>,
@@ -62,9 +59,8 @@ impl ClientEvent for SendMessage {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Typing {
-    /// Which chat.
     pub chat_id: ChatId,
-    /// Begins, or stops.
+    /// True when the user begins to type, false when it stops.
     pub is_typing: bool,
 }
 
@@ -77,9 +73,8 @@ impl ClientEvent for Typing {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct MarkRead {
-    /// Which chat.
     pub chat_id: ChatId,
-    /// The last `seq` that was read; the chat's last if left out.
+    /// The last `seq` that was read; the chat's last by default.
     #[schema(minimum = 0)]
     pub seq: Option<i64>,
 }
@@ -93,9 +88,7 @@ impl ClientEvent for MarkRead {
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct JoinedChat {
-    /// Which chat.
     pub chat_id: ChatId,
-    /// A sentence.
     pub message: &'static str,
     /// The `seq` of the chat's last message; 0 without any.
     pub last_seq: i64,
@@ -103,8 +96,8 @@ pub(crate) struct JoinedChat {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(max_items = 200)]
     pub messages: Option<Vec<MessageView>>,
-    /// With `afterSeq`: is there more? Then join again with the last `seq`; until there is no more, this socket
-    /// is sent no `new_message` of this chat.
+    /// With `afterSeq`: whether there are more messages. If so, join again with the last `seq`: until there are no more,
+    /// this socket receives no `new_message` of this chat.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub has_more: Option<bool>,
 }
@@ -117,9 +110,7 @@ impl ServerEvent for JoinedChat {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct LeftChat {
-    /// Which chat.
     pub chat_id: ChatId,
-    /// A sentence.
     pub message: &'static str,
 }
 
@@ -132,9 +123,7 @@ impl ServerEvent for LeftChat {
 #[serde(rename_all = "camelCase")]
 #[schema(as = UserInChat)]
 pub(crate) struct UserJoined {
-    /// Who.
     pub user_id: UserId,
-    /// Which chat.
     pub chat_id: ChatId,
 }
 
@@ -147,9 +136,7 @@ impl ServerEvent for UserJoined {
 #[serde(rename_all = "camelCase")]
 #[schema(as = UserInChat)]
 pub(crate) struct UserLeft {
-    /// Who.
     pub user_id: UserId,
-    /// Which chat.
     pub chat_id: ChatId,
 }
 
@@ -157,12 +144,11 @@ impl ServerEvent for UserLeft {
     const NAME: &'static str = "user_left";
 }
 
-/// The acknowledgement of `send_message`: it is committed.
+/// The acknowledgement of `send_message`, once the message is committed.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 pub struct MessageAck {
-    /// The message.
     pub id: MessageId,
-    /// Its place in the chat.
+    /// The position in the chat.
     pub seq: i64,
     /// When it was committed.
     pub created_at: Timestamp,
@@ -171,10 +157,8 @@ pub struct MessageAck {
 /// `new_message`
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct NewMessageEvent {
-    /// Which chat.
     #[serde(rename = "chatId")]
     pub chat_id: ChatId,
-    /// The message.
     #[serde(flatten)]
     pub message: MessageView,
 }
@@ -187,11 +171,9 @@ impl ServerEvent for NewMessageEvent {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct UserTyping {
-    /// Who.
     pub user_id: UserId,
-    /// Begins, or stops.
+    /// True when the user begins to type, false when it stops.
     pub is_typing: bool,
-    /// Which chat.
     pub chat_id: ChatId,
 }
 
@@ -203,11 +185,9 @@ impl ServerEvent for UserTyping {
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MessagesRead {
-    /// Who.
     pub user_id: UserId,
-    /// Which chat.
     pub chat_id: ChatId,
-    /// Up to which `seq`: the furthest that this member has ever marked.
+    /// The highest `seq` that this member has ever marked as read.
     pub seq: i64,
 }
 
@@ -219,13 +199,10 @@ impl ServerEvent for MessagesRead {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct LsmJoined {
-    /// Which chat.
     pub chat_id: ChatId,
-    /// The LSM.
     pub lsm_id: i64,
     /// First and last name.
     pub lsm_name: String,
-    /// A sentence.
     pub message: &'static str,
 }
 
@@ -237,9 +214,8 @@ impl ServerEvent for LsmJoined {
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PresenceView {
-    /// Who.
     pub user_id: UserId,
-    /// Connected?
+    /// Whether the user is connected.
     pub online: bool,
     /// When the user was last seen; null while online.
     pub last_seen: Option<Timestamp>,

@@ -12,14 +12,12 @@ pub(crate) struct OpeningMessage {
     pub sender_id: UserId,
     /// The sender's side.
     pub side: Side,
-    /// The text.
     pub text: String,
 }
 
 /// A chat that was just opened.
 #[derive(Debug)]
 pub(crate) struct OpenedChat {
-    /// The chat.
     pub id: ChatId,
     /// When it was opened.
     pub created_at: DateTime<Utc>,

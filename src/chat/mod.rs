@@ -1,8 +1,7 @@
 //! Chat: history over REST, and live over Socket.IO (`live/`).
 //!
-//! Invariants: whoever is not a member of a chat, or has left it, neither reads nor writes it, and cannot
-//! distinguish it from one that does not exist; `seq` counts 1, 2, 3… per chat without gaps; an acknowledged
-//! message is committed.
+//! Invariants: only members read and write a chat; for everybody else it does not exist. `seq` counts 1, 2, 3… in each chat
+//! without gaps. An acknowledged message is committed.
 
 pub(crate) mod events;
 mod http;

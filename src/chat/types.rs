@@ -1,4 +1,4 @@
-//! Messages as values, and the rules for what a client may send.
+//! Messages, and the rules for those that clients send.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use crate::types::{MessageId, Side, Timestamp, UserId, text_enum};
 
 text_enum! {
-    /// What a message holds.
+    /// The type of a message.
     MessageType {
         /// Words.
         Text = "text",
@@ -20,16 +20,15 @@ text_enum! {
 /// The longest message, in characters.
 pub const MAX_MESSAGE_CHARS: usize = 4000;
 
-/// The longest name that a client may give a message, in bytes.
+/// The longest `clientMessageId`, in bytes.
 pub(super) const MAX_CLIENT_MESSAGE_ID_BYTES: usize = 128;
 
 /// A message in a chat's history.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = ChatMessageView)]
 pub struct MessageView {
-    /// Id.
     pub id: MessageId,
-    /// Its place in the chat: 1, 2, 3… without gaps.
+    /// The position in the chat: 1, 2, 3… without gaps.
     pub seq: i64,
     /// The sender's side.
     pub sender_type: Side,
@@ -39,7 +38,6 @@ pub struct MessageView {
     pub sender_name: String,
     /// The text, or a URL.
     pub message: String,
-    /// What it holds.
     pub message_type: MessageType,
     /// When it was committed.
     pub created_at: Timestamp,

@@ -25,7 +25,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(dispute))
 }
 
-/// What went wrong.
+/// A complaint about a job.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct DisputeRequest {
@@ -44,7 +44,8 @@ struct DisputeCreatedView {
     message: &'static str,
 }
 
-/// Disputes a completed or paid job of the caller's. With an `Idempotency-Key` a repetition gets the first answer again.
+/// Disputes one of the caller's completed or paid jobs. A repetition with the same `Idempotency-Key` receives the
+/// first answer.
 ///
 /// # Errors
 /// 400 a field breaks a rule. 404 no such job, or somebody else's. 409 the job is not done yet, or has an open dispute.
@@ -67,7 +68,7 @@ async fn dispute(
         let transition = job.apply(Command::Dispute, Utc::now())?;
         let dispute_id = queries::insert(tx, id, job.row.parties.lsm_id, &description).await?;
         let dispute_id = dispute_id.ok_or_else(|| {
-            Error::Conflict("dispute_open", "this job has an open dispute: your LSM will settle it".into())
+            Error::Conflict("dispute_open", "this job has an open dispute: your LSM will resolve it".into())
         })?;
         let mut outbox = job.store(tx, &transition).await?.outbox;
         outbox.notify(tx, notifications_of(dispute_id, &job)).await?;
@@ -104,12 +105,12 @@ fn notifications_of(id: DisputeId, job: &Job) -> [NewNotification; 2] {
         notification(
             parties.lsm_user_id,
             "New dispute",
-            format!("{customer} disputes {service} by {business}: join their chat and settle it"),
+            format!("{customer} disputes {service} by {business}: join their chat and resolve it"),
         ),
         notification(
             parties.provider_user_id,
             "Job disputed",
-            format!("{customer} disputes {service}: your LSM will settle it"),
+            format!("{customer} disputes {service}: your LSM will resolve it"),
         ),
     ]
 }

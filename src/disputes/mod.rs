@@ -1,4 +1,4 @@
-//! Disputes: what went wrong with a job that is done, in the customer's words, and how its LSM has settled it.
+//! Disputes about completed jobs, and how LSMs resolve them.
 //!
 //! Invariants: at most one dispute per job is open; an LSM sees the disputes about its own providers only, and is a member
 //! of a chat from joining it until the dispute is resolved.

@@ -1,9 +1,9 @@
-//! Rows of disputes that are filed.
+//! SQL of new disputes.
 
 use crate::types::{DisputeId, JobId};
 use doors::{Pooler, Tx};
 
-/// Inserts an open dispute. `None`: the job has one.
+/// Inserts an open dispute. Returns `None` if the job has one.
 pub(super) async fn insert(
     tx: &mut Tx<Pooler>,
     job: JobId,

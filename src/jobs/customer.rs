@@ -1,4 +1,4 @@
-//! `/customers/jobs/{id}/action`: what a customer does with a job.
+//! `/customers/jobs/{id}/action`: a customer's actions on a job.
 
 use axum::extract::State;
 use chrono::Utc;
@@ -26,37 +26,37 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 }
 
 text_enum! {
-    /// What a customer does with a job.
+    /// A customer's action on a job.
     CustomerAction {
         /// Takes the provider's offer.
         ApproveEdits = "approve_edits",
         /// Closes the deal: work may begin.
         CloseDeal = "close_deal",
-        /// Gives it up.
+        /// Cancels the job.
         Cancel = "cancel",
     }
 }
 
-/// What to do, and why.
+/// A customer's action on a job.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct CustomerActionRequest {
     action: CustomerAction,
-    /// With `approve_edits`: which offer is meant; 409 if it is not the open one any more.
+    /// With `approve_edits`: the offer that is meant; 409 if it is no longer the open one.
     offer_id: Option<OfferId>,
     /// With `cancel`: at most 500 characters; the provider reads it.
     cancellation_reason: Option<String>,
 }
 
-/// What was done.
+/// The effect of the action.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct CustomerActionView {
     message: &'static str,
-    /// With `cancel`: what is owed, in dollars.
+    /// With `cancel`: the fee, in dollars.
     #[serde(skip_serializing_if = "Option::is_none")]
     cancellation_fee: Option<Cents>,
-    /// With `cancel`: it was early enough to book another date without loss.
+    /// With `cancel`: whether it was early enough to cost nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     can_reschedule: Option<bool>,
 }

@@ -1,4 +1,4 @@
-//! Rows of jobs that are about to change, of their audit and of payments, through whichever door.
+//! SQL of jobs that change, their audit rows and payments, through either door.
 
 use chrono::{DateTime, Utc};
 
@@ -6,7 +6,8 @@ use super::types::{Action, JobState, OpenOffer, PaymentMethod, Settings, Terms};
 use crate::types::{Cents, ChatId, CustomerId, JobId, JobStatus, OfferId, Party, ProviderId, ServiceId, UserId};
 use doors::{Door, Pooler, Tx};
 
-/// Locks a job until the transaction ends. `false`: there is no such job, it never was this user's, or the user is banned.
+/// Locks a job until the transaction ends. Returns `false` if there is no such job, if it never was this user's, or if
+/// the user is banned.
 pub(super) async fn lock<D: Door>(tx: &mut Tx<D>, id: JobId, user: UserId) -> sqlx::Result<bool> {
     let row = sqlx::query!(
         r#"select j.id
@@ -26,8 +27,8 @@ pub(super) async fn lock<D: Door>(tx: &mut Tx<D>, id: JobId, user: UserId) -> sq
     Ok(row.is_some())
 }
 
-/// Locks the job whose deadline has been over the longest, among those that no other transaction has locked.
-/// `None`: there is none left but those to be `skipped`.
+/// Locks the job whose deadline has been over the longest, among those that no other transaction has locked. Returns
+/// `None` if there is none left but those to be `skipped`.
 pub(super) async fn lock_overdue(
     tx: &mut Tx<Pooler>,
     now: DateTime<Utc>,
@@ -51,50 +52,36 @@ pub(super) async fn lock_overdue(
 /// A locked job.
 #[derive(Debug)]
 pub struct JobRow {
-    /// The job.
     pub id: JobId,
-    /// Who has booked.
     pub customer_id: CustomerId,
-    /// Who is booked.
     pub provider_id: ProviderId,
-    /// What.
     pub service_id: ServiceId,
-    /// The customer's budget.
     pub customer_budget: Option<Cents>,
-    /// Where: five digits.
+    /// Five digits.
     pub zipcode: String,
-    /// Where, in the customer's words.
+    /// The address, in the customer's words.
     pub location: Option<String>,
     /// Answers to the service's questions.
     pub answers: serde_json::Value,
-    /// The job as its rules see it.
     pub state: JobState,
     /// The open offer.
     pub offer_id: Option<OfferId>,
-    /// How many offers there have been.
     pub offer_count: i64,
-    /// Whom it concerns.
     pub parties: Parties,
-    /// The marketplace's settings.
     pub settings: Settings,
 }
 
 /// Whom a job concerns, and what they call it.
 #[derive(Debug)]
 pub struct Parties {
-    /// The customer's user.
     pub customer_user_id: UserId,
     /// First and last name.
     pub customer_name: String,
     /// The present provider's user.
     pub provider_user_id: UserId,
-    /// The name of the business.
     pub business_name: String,
-    /// The user of the provider's LSM.
     pub lsm_user_id: UserId,
-    /// The provider's LSM.
     pub lsm_id: i64,
-    /// The service's name.
     pub service_name: String,
     /// The chat with the present provider.
     pub chat_id: Option<ChatId>,
@@ -176,19 +163,15 @@ pub(super) async fn find<D: Door>(tx: &mut Tx<D>, id: JobId) -> sqlx::Result<Job
 /// An audit row.
 #[derive(Debug)]
 pub(crate) struct Event<'a> {
-    /// About which job.
     pub job_id: JobId,
-    /// Whose action it was; `None` is the platform's.
+    /// The actor's user; `None` is the platform.
     pub actor_id: Option<UserId>,
-    /// What was done.
     pub action: Action,
-    /// Why.
     pub reason: Option<&'a str>,
-    /// When it is done.
     pub at: DateTime<Utc>,
 }
 
-/// Changes a job if it still is as it was, and writes the audit row. `false`: it is not.
+/// Changes a job that is still in state `from`, and inserts the audit row. Returns `false` if the state has changed.
 pub(super) async fn set_state<D: Door>(
     tx: &mut Tx<D>,
     from: &JobState,
@@ -226,7 +209,7 @@ pub(super) async fn set_state<D: Door>(
     Ok(changed.rows_affected() == 1)
 }
 
-/// Writes an audit row of what does not change the job itself.
+/// Inserts the audit row of an action that does not change the job itself.
 pub(crate) async fn insert_event<D: Door>(tx: &mut Tx<D>, status: JobStatus, event: &Event<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into stm.job_events (job_id, actor_id, action, from_status, to_status, reason, at)
@@ -243,7 +226,7 @@ pub(crate) async fn insert_event<D: Door>(tx: &mut Tx<D>, status: JobStatus, eve
     .map(drop)
 }
 
-/// What a payment is for.
+/// The reason of a payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PaymentKind {
     /// The work.
@@ -252,7 +235,7 @@ pub(super) enum PaymentKind {
     CancellationFee,
 }
 
-/// Inserts the payment that is due for a job; once for each kind.
+/// Inserts the payment that is due for a job, once for each kind.
 pub(super) async fn insert_payment<D: Door>(
     tx: &mut Tx<D>,
     job: JobId,
@@ -276,7 +259,7 @@ pub(super) async fn insert_payment<D: Door>(
 
 /// Marks a job's payment as received, and counts the job and its price for the provider.
 ///
-/// The provider's numbers are raised in place, so that no two payments can overwrite each other.
+/// The provider's totals are incremented in place, so that two payments cannot overwrite each other.
 pub(super) async fn receive_payment<D: Door>(
     tx: &mut Tx<D>,
     job: &JobRow,
@@ -309,7 +292,7 @@ pub(super) async fn receive_payment<D: Door>(
     .map(drop)
 }
 
-/// Adds a warning to a provider, and returns how many there are now.
+/// Adds a warning to a provider. Returns the new number of warnings.
 pub(super) async fn warn_provider<D: Door>(tx: &mut Tx<D>, provider: ProviderId) -> sqlx::Result<i32> {
     sqlx::query_scalar!(
         "update stm.providers set warnings = warnings + 1, updated_at = now() where id = $1 returning warnings",

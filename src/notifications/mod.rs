@@ -1,8 +1,7 @@
 //! Notifications of users, as rows and over sockets.
 //!
-//! Invariants: a notification is written in the same transaction as its cause, and emitted after the commit to the
-//! sockets of its recipient and nobody else; whoever is not its recipient cannot distinguish it from one that does not
-//! exist.
+//! Invariants: a notification is inserted in the transaction of its cause, and emitted after the commit, to the sockets of
+//! its recipient alone. For everybody else it does not exist.
 
 mod deliver;
 mod http;

@@ -6,7 +6,7 @@ use serde::de::value::{Error as WordError, StrDeserializer};
 use crate::types::{JobStatus, text_enum};
 
 text_enum! {
-    /// Where a provider is between registration and ban.
+    /// The status of a provider.
     ProviderStatus {
         /// Waits for the LSM.
         Pending = "pending",

@@ -16,12 +16,11 @@ pub(super) struct Feedback {
     pub response_time_minutes: Option<i32>,
 }
 
-/// How many reviews gave one star, two stars, up to five.
+/// The number of reviews by stars, from one to five.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct StarCounts(pub [i64; 5]);
 
 impl StarCounts {
-    /// How many reviews there are.
     #[must_use]
     pub(super) fn total(self) -> i64 {
         self.0.iter().sum()
@@ -34,7 +33,7 @@ impl StarCounts {
         ratio(stars * 100, self.total()) / 100.0
     }
 
-    /// How many of a hundred reviews, with one decimal; 0 without reviews.
+    /// The percentages by stars, with one decimal; 0 without reviews.
     #[must_use]
     pub(super) fn percentages(self) -> [f64; 5] {
         let total = self.total();

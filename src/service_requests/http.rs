@@ -36,7 +36,7 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(my_service_requests))
 }
 
-/// A request that was made.
+/// A new request for a service.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ServiceRequestedView {
@@ -44,16 +44,16 @@ struct ServiceRequestedView {
     request_id: ServiceRequestId,
 }
 
-/// What a customer misses.
+/// A customer's request for a service that the catalogue lacks.
 #[derive(Deserialize, ToSchema)]
 struct CustomerServiceRequest {
     /// The service; at most 100 characters.
     #[schema(value_type = String)]
     keyword: Option<String>,
-    /// What it should be; at most 500 characters.
+    /// A description; at most 500 characters.
     #[schema(value_type = String)]
     description: Option<String>,
-    /// Decides which LSM is told.
+    /// The region, by which the LSM is chosen.
     #[schema(value_type = String)]
     region: Option<String>,
     #[schema(value_type = String)]
@@ -74,10 +74,10 @@ impl CustomerServiceRequest {
     }
 }
 
-/// Asks for a service that the caller misses.
+/// Requests a service that the catalogue lacks.
 ///
 /// # Errors
-/// 400 a field breaks a rule. 404 the account is banned or gone.
+/// 400 a field breaks a rule. 404 the account is banned or no longer exists.
 #[utoipa::path(post, path = "/customers/request-service", tag = "service requests", security(("customer" = [])),
     request_body = CustomerServiceRequest,
     responses((status = 200, body = ServiceRequestedView)))]
@@ -99,7 +99,7 @@ async fn request_service(
     Ok(Json(ServiceRequestedView { message, request_id: requested.id }))
 }
 
-/// What a provider would offer.
+/// A provider's request for a service that the catalogue lacks.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ProviderServiceRequest {
@@ -134,10 +134,10 @@ impl ProviderServiceRequest {
     }
 }
 
-/// Asks for a service that the caller would offer.
+/// Requests a service that the caller would offer.
 ///
 /// # Errors
-/// 400 a field breaks a rule. 404 the account is banned or gone.
+/// 400 a field breaks a rule. 404 the account is banned or no longer exists.
 #[utoipa::path(post, path = "/provider/request-new-service", tag = "service requests", security(("provider" = [])),
     request_body = ProviderServiceRequest,
     responses((status = 201, body = ServiceRequestedView)))]
@@ -170,7 +170,7 @@ fn notification_of(requested: &RequestedRow, service: &str) -> Option<NewNotific
     })
 }
 
-/// A request as the provider who made it sees it.
+/// A provider's request, as the provider sees it.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct MyServiceRequestView {
@@ -182,13 +182,13 @@ pub(super) struct MyServiceRequestView {
     #[schema(value_type = Option<Object>)]
     pub questions: Option<serde_json::Value>,
     pub status: ServiceRequestStatus,
-    /// Why it was turned down.
+    /// Why it was rejected.
     pub reason: Option<String>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }
 
-/// What the calling provider has asked for, newest first, at most 100.
+/// Lists the service requests of the calling provider, newest first, at most 100.
 #[utoipa::path(get, path = "/provider/my-service-requests", tag = "service requests", security(("provider" = [])),
     responses((status = 200, body = Vec<MyServiceRequestView>)))]
 async fn my_service_requests(State(pooler): State<Pooler>, who: Provider) -> Result<Json<Vec<MyServiceRequestView>>> {

@@ -20,6 +20,7 @@ use crate::jobs::offers;
 use crate::jobs::offers::{RespondSocketRequest, SendOfferSocketRequest};
 use crate::realtime::{ClientEvent as _, CloseReason, Refusal, Reply, Verdict, lock};
 use crate::state::SocketState;
+use crate::web::extract::explain;
 
 /// How many of a connection's events may wait in its queue.
 const MAX_WAITING: usize = 256;
@@ -85,7 +86,7 @@ fn on_event<D: DeserializeOwned + Send + Sync + 'static>(
             Ok(data) => handle(reply, data, state),
             Err(error) => {
                 let error: ParserError = error;
-                reply.refuse(event, &Refusal::Invalid(format!("the payload is not valid: {error}")));
+                reply.refuse(event, &Refusal::Invalid(format!("a field of the payload {}", explain(&error))));
                 ready(()).boxed()
             }
         }

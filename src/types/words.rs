@@ -47,11 +47,11 @@ macro_rules! text_enum {
 pub(crate) use text_enum;
 
 text_enum! {
-    /// What a user is on the marketplace.
+    /// The role of a user on the marketplace.
     Role {
-        /// Books.
+        /// Books providers.
         Customer = "customer",
-        /// Is booked.
+        /// Is booked by customers.
         ServiceProvider = "service_provider",
         /// Oversees a region's providers.
         LocalServiceManager = "local_service_manager",
@@ -61,7 +61,7 @@ text_enum! {
 }
 
 text_enum! {
-    /// Where a job is between request and payment.
+    /// The status of a job.
     JobStatus {
         /// Requested.
         New = "new",
@@ -81,15 +81,15 @@ text_enum! {
 text_enum! {
     /// Who makes, or answers, an offer.
     Party {
-        /// Has booked.
+        /// The customer who booked.
         Customer = "customer",
-        /// Is booked.
+        /// Is booked by customers.
         ServiceProvider = "service_provider",
     }
 }
 
 text_enum! {
-    /// What became of an offer.
+    /// The status of an offer.
     OfferStatus {
         /// Waits for the other party.
         Open = "open",
@@ -105,13 +105,13 @@ text_enum! {
 }
 
 text_enum! {
-    /// On which side of a chat a member is.
+    /// A member's side of a chat.
     Side {
-        /// Has booked.
+        /// The customer who booked.
         Customer = "customer",
-        /// Is booked.
+        /// Is booked by customers.
         ServiceProvider = "service_provider",
-        /// Settles a dispute.
+        /// The local service manager who settles a dispute.
         LocalServiceManager = "local_service_manager",
     }
 }

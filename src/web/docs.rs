@@ -17,18 +17,18 @@ use crate::error::Problem;
         about the job. The chat itself is Socket.IO, namespace /chat, described by /asyncapi.json."),
     components(schemas(Problem)),
     tags(
-        (name = "auth", description = "Registration, login, and who is calling"),
+        (name = "auth", description = "Registration, login and the calling user"),
         (name = "customers", description = "The calling customer"),
         (name = "providers", description = "The calling provider"),
-        (name = "reviews", description = "What customers say of jobs that are done and paid"),
-        (name = "service requests", description = "Services that somebody misses"),
-        (name = "catalog", description = "Services and who offers them; public"),
+        (name = "reviews", description = "Reviews of paid jobs"),
+        (name = "service requests", description = "Requests for services the catalogue lacks"),
+        (name = "catalog", description = "Services and their providers; public"),
         (name = "jobs", description = "Bookings"),
         (name = "negotiation", description = "Offers about a new job, by either party"),
-        (name = "disputes", description = "What went wrong with a job, and how its LSM has settled it"),
+        (name = "disputes", description = "Complaints about jobs, resolved by LSMs"),
         (name = "chat", description = "Chat history; live chat is Socket.IO"),
-        (name = "notifications", description = "What the caller has been told"),
-        (name = "operations", description = "Health"),
+        (name = "notifications", description = "The caller's notifications"),
+        (name = "operations", description = "Health checks"),
     )
 )]
 pub(crate) struct Frame;
@@ -47,7 +47,7 @@ const ACCESS_TOKEN: &str = "access_token";
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Header)]
 pub(crate) struct IdempotencyKey {
-    /// Repeats get the first answer
+    /// A repetition with the same key receives the first answer
     #[param(rename = "Idempotency-Key")]
     _key: Option<String>,
 }

@@ -63,7 +63,7 @@ fn is_json(content_type: Option<&header::HeaderValue>) -> bool {
 
 /// The rule that a field breaks: serde's "invalid type: string "x", expected u32 at line 1 column 9" without position
 /// and Rust types.
-fn explain(why: &serde_json::Error) -> String {
+pub(crate) fn explain(why: &dyn Display) -> String {
     let text = why.to_string();
     let text = text.split(" at line ").next().unwrap_or_default();
     if text.starts_with("UUID parsing failed") {

@@ -1,4 +1,4 @@
-//! What all routes share.
+//! Shared parts of all routes.
 
 pub(crate) mod dates;
 pub(crate) mod docs;
@@ -10,10 +10,10 @@ pub(crate) mod layers;
 pub(crate) mod origin;
 pub(crate) mod page;
 
-/// An answer that only says what was done.
+/// An answer without data.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub(crate) struct MessageView {
-    /// What was done, as a sentence.
+    /// The effect of the request, as a sentence.
     message: &'static str,
 }
 

@@ -11,7 +11,7 @@ pub(crate) const DEFAULT_LIMIT: i64 = 20;
 /// The requested page of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PageRequest {
-    /// 1 and up.
+    /// From 1.
     pub page: i64,
     /// Rows per page.
     pub limit: i64,
@@ -42,7 +42,7 @@ pub(crate) struct Page<T> {
     pagination: Pagination,
 }
 
-/// Where a page is in its list.
+/// The position of a page in its list.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Pagination {

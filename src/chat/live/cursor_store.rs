@@ -27,7 +27,7 @@ pub struct MemberCursor {
     pub presence: Presence,
 }
 
-/// Where a member's sockets are.
+/// The presence of a member's sockets in a chat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presence {
     /// At least one is in the chat.

@@ -1,4 +1,4 @@
-//! `/lsm/disputes`: an LSM settles the disputes about its providers.
+//! `/lsm/disputes`: an LSM resolves the disputes about its providers.
 
 use axum::extract::State;
 use chrono::Utc;
@@ -27,15 +27,15 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).routes(routes!(join_chat)).routes(routes!(resolve))
 }
 
-/// Which disputes.
+/// A selection of the disputes.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct DisputesQuery {
-    /// `open` or `resolved`; both if left out.
+    /// `open` or `resolved`; both by default.
     status: Option<String>,
-    /// 1 and up.
+    /// From 1.
     page: Option<i64>,
-    /// 1 to 100; 20 if left out.
+    /// 1 to 100; 20 by default.
     limit: Option<i64>,
 }
 
@@ -47,14 +47,14 @@ pub(super) struct DisputeView {
     pub status: DisputeStatus,
     /// What went wrong, in the customer's words.
     pub description: String,
-    /// How it was settled, in the LSM's.
+    /// The resolution, in the LSM's words.
     pub resolution_notes: Option<String>,
     pub job: DisputedJobView,
     pub customer: DisputePartyView,
     pub provider: DisputedProviderView,
     /// The chat of both parties.
     pub chat_id: Option<ChatId>,
-    /// Is the LSM in it?
+    /// Whether the LSM is a member of the chat.
     pub has_joined_chat: bool,
     pub created_at: Timestamp,
     pub resolved_at: Option<Timestamp>,
@@ -74,7 +74,7 @@ pub(super) struct DisputedJobView {
     pub completed_at: Option<Timestamp>,
 }
 
-/// Who disputes.
+/// The customer who disputes.
 #[derive(Serialize, ToSchema)]
 pub(super) struct DisputePartyView {
     pub name: String,
@@ -82,7 +82,7 @@ pub(super) struct DisputePartyView {
     pub phone: Option<String>,
 }
 
-/// Whose work is disputed.
+/// The provider whose work is disputed.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct DisputedProviderView {
@@ -93,7 +93,7 @@ pub(super) struct DisputedProviderView {
     pub phone: Option<String>,
 }
 
-/// The disputes about the calling LSM's providers, newest first.
+/// Lists the disputes about the calling LSM's providers, newest first.
 ///
 /// # Errors
 /// 400 a parameter breaks a rule.
@@ -121,7 +121,7 @@ async fn list(
     Ok(Json(Page::new(disputes, total, page)))
 }
 
-/// A dispute.
+/// Returns one dispute.
 ///
 /// # Errors
 /// 404 no such dispute, or about another LSM's provider.
@@ -145,7 +145,7 @@ struct ChatJoinedView {
     chat_id: ChatId,
 }
 
-/// Joins the chat of an open dispute, until it is resolved.
+/// Joins the chat of an open dispute. The membership ends when it is resolved.
 ///
 /// # Errors
 /// 404 no such dispute, or about another LSM's provider. 409 it is resolved, or there is no open chat.
@@ -167,7 +167,7 @@ async fn join_chat(State(pooler): State<Pooler>, who: Lsm, Path(id): Path<Disput
     Ok(Json(ChatJoinedView { message: "You have joined the chat", chat_id }))
 }
 
-/// How a dispute was settled.
+/// The resolution of a dispute.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ResolveRequest {
@@ -176,7 +176,7 @@ struct ResolveRequest {
     resolution_notes: Option<String>,
 }
 
-/// Resolves a dispute: both parties are told, and the LSM leaves their chat.
+/// Resolves a dispute: notifies both parties, and ends the membership of the LSM in their chat.
 ///
 /// # Errors
 /// 400 a field breaks a rule. 404 no such dispute, or about another LSM's provider. 409 it is resolved.

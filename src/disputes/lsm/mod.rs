@@ -1,4 +1,4 @@
-//! An LSM settles the disputes about its providers.
+//! Disputes for the LSM who resolves them.
 
 mod http;
 mod queries;

@@ -1,4 +1,4 @@
-//! Disputes as the LSM who settles them sees and changes them.
+//! SQL of disputes for the LSM who resolves them.
 
 use super::http::{DisputePartyView, DisputeView, DisputedJobView, DisputedProviderView};
 use crate::disputes::DisputeStatus;
@@ -10,17 +10,11 @@ use doors::{Pooler, Tx};
 /// A dispute that is about to change.
 #[derive(Debug)]
 pub(super) struct LockedDisputeRow {
-    /// Open or resolved.
     pub status: DisputeStatus,
-    /// About which job.
     pub job_id: JobId,
-    /// Where the job is.
     pub job_status: JobStatus,
-    /// The service's name.
     pub service: String,
-    /// The customer's user.
     pub customer_user_id: UserId,
-    /// The provider's user.
     pub provider_user_id: UserId,
     /// The chat of both, unless it is closed.
     pub chat_id: Option<ChatId>,
@@ -41,7 +35,8 @@ impl LockedDisputeRow {
     }
 }
 
-/// Locks a dispute until the transaction ends. `None`: there is no such dispute, or it is about another LSM's provider.
+/// Locks a dispute until the transaction ends. Returns `None` if there is no such dispute, or it is about another LSM's
+/// provider.
 pub(super) async fn lock(tx: &mut Tx<Pooler>, id: DisputeId, lsm: UserId) -> sqlx::Result<Option<LockedDisputeRow>> {
     sqlx::query_as!(
         LockedDisputeRow,
@@ -64,7 +59,7 @@ pub(super) async fn lock(tx: &mut Tx<Pooler>, id: DisputeId, lsm: UserId) -> sql
     .await
 }
 
-/// Settles an open dispute.
+/// Resolves an open dispute.
 pub(super) async fn resolve(tx: &mut Tx<Pooler>, id: DisputeId, by: UserId, notes: &str) -> sqlx::Result<()> {
     sqlx::query!(
         "update stm.disputes set status = 'resolved', resolution_notes = $3, resolved_by = $2, resolved_at = now()
@@ -78,14 +73,11 @@ pub(super) async fn resolve(tx: &mut Tx<Pooler>, id: DisputeId, by: UserId, note
     .map(drop)
 }
 
-/// Which disputes.
+/// A selection of the disputes.
 #[derive(Debug)]
 pub(super) struct DisputeFilter {
-    /// Only this one.
     pub id: Option<DisputeId>,
-    /// Only in this state.
     pub status: Option<DisputeStatus>,
-    /// Which page of them.
     pub page: PageRequest,
 }
 

@@ -33,7 +33,7 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(create)).routes(routes!(booking))
 }
 
-/// What is booked, with whom, where and when.
+/// A booking.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct CreateRequest {
@@ -60,28 +60,24 @@ struct CreateRequest {
 /// A new job and its chat.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct CreatedView {
-    /// The job.
     pub job: JobCreatedView,
     /// The chat about it.
     pub chat: ChatCreatedView,
-    /// A sentence.
     pub message: &'static str,
 }
 
 /// A new job.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct JobCreatedView {
-    /// Id.
     pub id: JobId,
-    /// New.
+    /// Always `new`.
     pub status: JobStatus,
     /// The service's name.
     pub service: String,
     /// Where: in the customer's words, or the ZIP code.
     pub location: String,
-    /// When.
     pub scheduled_at: Option<Timestamp>,
-    /// Until when the provider should answer.
+    /// The deadline for the provider to answer.
     pub response_deadline: Timestamp,
     /// When it was first requested.
     pub created_at: Timestamp,
@@ -90,9 +86,7 @@ pub(crate) struct JobCreatedView {
 /// A new chat.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ChatCreatedView {
-    /// Id.
     pub id: ChatId,
-    /// Now.
     pub created_at: Timestamp,
 }
 
@@ -126,7 +120,7 @@ async fn create(
 /// Books a provider: the same as POST /jobs/create.
 ///
 /// # Errors
-/// As there.
+/// Those of POST /jobs/create.
 #[utoipa::path(post, path = "/customer/booking", tag = "jobs", security(("customer" = [])),
     params(docs::IdempotencyKey), request_body = CreateRequest,
     responses(

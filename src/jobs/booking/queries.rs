@@ -1,4 +1,4 @@
-//! Rows of bookings: who books, who is to be booked, and the new job.
+//! SQL of bookings: the customer, the provider to book, and the new job.
 
 use chrono::{DateTime, Utc};
 
@@ -9,16 +9,14 @@ use doors::{Pooler, Tx};
 /// The customer who books.
 #[derive(Debug)]
 pub(crate) struct CustomerRow {
-    /// The customer.
     pub id: CustomerId,
     /// First and last name.
     pub name: String,
-    /// Whether the account is banned.
     pub is_banned: bool,
 }
 
-/// Locks the customer's row until the transaction ends: two bookings of one customer are decided one after
-/// the other. `None`: this user is not a customer.
+/// Locks the customer's row until the transaction ends: two bookings of one customer are decided one after the other.
+/// Returns `None` if this user is not a customer.
 pub(crate) async fn lock_customer(tx: &mut Tx<Pooler>, user_id: UserId) -> sqlx::Result<Option<CustomerRow>> {
     sqlx::query_as!(
         CustomerRow,
@@ -36,17 +34,12 @@ pub(crate) async fn lock_customer(tx: &mut Tx<Pooler>, user_id: UserId) -> sqlx:
 /// A provider who is to be booked for a service.
 #[derive(Debug)]
 pub(crate) struct CandidateRow {
-    /// The service's name.
     pub service_name: String,
-    /// The provider's user.
     pub user_id: UserId,
-    /// What the provider says first in every new chat.
+    /// The provider's first message in every new chat.
     pub first_message_template: Option<String>,
-    /// How long a provider has to answer.
     pub response_deadline_minutes: i32,
-    /// Whether the provider can be booked for this.
     pub availability: Availability,
-    /// What stands in the customer's way.
     pub blocks: Blocks,
 }
 
@@ -106,11 +99,8 @@ pub(crate) async fn lock_candidate(
 /// A new job.
 #[derive(Debug)]
 pub(crate) struct NewJobRow {
-    /// The job.
     pub id: JobId,
-    /// When it was inserted.
     pub created_at: DateTime<Utc>,
-    /// Until when the provider should answer.
     pub response_deadline: DateTime<Utc>,
 }
 

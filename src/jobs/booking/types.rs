@@ -12,39 +12,32 @@ use crate::types::{Cents, ProviderId, ServiceId, Side, UserId};
 /// A booking without faults in its fields.
 #[derive(Debug)]
 pub(crate) struct Booking {
-    /// What.
     pub service_id: ServiceId,
-    /// With whom.
     pub provider_id: ProviderId,
-    /// Where: five digits.
+    /// Five digits.
     pub zipcode: String,
-    /// Where, in the customer's words.
+    /// The address, in the customer's words.
     pub location: Option<String>,
     /// Answers to the service's questions.
     pub answers: serde_json::Value,
-    /// The appointment.
     pub scheduled_at: Option<DateTime<Utc>>,
-    /// Whether the provider must come and look first.
     pub requires_in_person_visit: bool,
-    /// What that costs.
     pub in_person_visit_cost: Option<Cents>,
-    /// For how much.
     pub customer_budget: Option<Cents>,
     /// URLs of pictures.
     pub images: Vec<String>,
-    /// Size, in square feet.
     pub project_size_sqft: Option<i32>,
 }
 
 impl Booking {
-    /// Where: in the customer's words, or the ZIP code.
+    /// The location in the customer's words, or the ZIP code.
     #[must_use]
     pub(crate) fn place(&self) -> &str {
         self.location.as_deref().unwrap_or(&self.zipcode)
     }
 }
 
-/// What stands between a customer and a new booking.
+/// The reasons why a customer cannot book.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Blocks {
     /// A completed job that is not paid.
@@ -56,14 +49,14 @@ pub(crate) struct Blocks {
 }
 
 impl Blocks {
-    /// Checks that nothing stands in the way.
+    /// Checks that nothing prevents the booking.
     ///
     /// # Errors
-    /// 409 with what to settle first.
+    /// 409 with what to do first.
     pub(crate) fn check(self) -> Result<(), Error> {
         let conflict = |code, message: &str| Err(Error::Conflict(code, message.to_owned()));
         if self.has_unpaid_job {
-            return conflict("unpaid_job", "a completed job has not been paid yet: settle it before booking again");
+            return conflict("unpaid_job", "a completed job has not been paid yet: pay for it before booking again");
         }
         if self.has_open_job_with_provider {
             return conflict("open_job_with_provider", "there is an open job with this provider already");
@@ -81,7 +74,7 @@ impl Blocks {
 /// Whether a provider can be booked for a service and a place.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Availability {
-    /// Approved by the LSM, and not away.
+    /// Approved by the LSM, and taking bookings.
     pub is_active: bool,
     /// Has the service in its list.
     pub offers_service: bool,
@@ -109,24 +102,20 @@ impl Availability {
     }
 }
 
-/// What the chat of a new job begins with, in the customer's name.
+/// The first message in the chat of a new job, in the customer's name.
 #[derive(Debug)]
 pub(crate) struct FirstMessage<'a> {
-    /// The service's name.
     pub service: &'a str,
-    /// Where.
     pub place: &'a str,
-    /// The appointment.
     pub scheduled_at: Option<DateTime<Utc>>,
-    /// For how much.
     pub budget: Option<Cents>,
     /// Answers to the service's questions: an object, or a list of anything.
     pub answers: &'a serde_json::Value,
 }
 
 impl FirstMessage<'_> {
-    /// The messages the chat begins with: the customer's request, and what the provider's template answers. Each party is
-    /// its user, with the customer's name or the provider's template.
+    /// The messages the chat begins with: the customer's request, and the provider's template. Each party is its user,
+    /// with the customer's name or the provider's template.
     #[must_use]
     pub(crate) fn messages(&self, customer: (UserId, &str), provider: (UserId, Option<&str>)) -> Vec<OpeningMessage> {
         let mut messages = vec![OpeningMessage { sender_id: customer.0, side: Side::Customer, text: self.text() }];
@@ -181,7 +170,7 @@ pub(super) fn fill_template(
     let date = scheduled_at.map_or_else(|| "a date to be agreed".to_owned(), date_in_words);
     let mut text = String::with_capacity(template.len());
     let mut rest = template;
-    // One pass, so that a value that looks like a variable is not filled in turn.
+    // One pass, so that a value that looks like a variable is not replaced.
     while let Some(at) = rest.find('[') {
         text.push_str(&rest[..at]);
         rest = &rest[at..];
@@ -200,7 +189,7 @@ pub(super) fn fill_template(
     truncate_to_message(text)
 }
 
-/// Cuts a text to the longest message.
+/// Truncates a text to the longest message.
 #[must_use]
 pub(crate) fn truncate_to_message(mut text: String) -> String {
     if let Some((at, _)) = text.char_indices().nth(crate::chat::MAX_MESSAGE_CHARS) {

@@ -1,4 +1,4 @@
-//! Making and answering offers, through whichever door.
+//! Makes and answers offers, through either door.
 
 use chrono::{DateTime, Utc};
 

@@ -1,4 +1,4 @@
-//! `/customers/jobs/{id}/feedback` and `/customers/pending-feedback`: what the caller says, and could say.
+//! `/customers/jobs/{id}/feedback` and `/customers/pending-feedback`: reviews by the calling customer.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -24,7 +24,7 @@ use crate::web::extract::{Json, Path};
 use crate::web::fields::{Fields, LONG_TEXT};
 use doors::{Pooler, Tx};
 
-/// The longest time of response that is believed: a year, in minutes.
+/// The longest response time: a year, in minutes.
 const MAX_RESPONSE_TIME_MINUTES: i32 = 366 * 24 * 60;
 
 pub(crate) fn routes() -> OpenApiRouter<ApiState> {
@@ -38,7 +38,7 @@ struct FeedbackRequest {
     /// 1 to 5.
     #[schema(value_type = i16)]
     rating: Option<i16>,
-    /// Needed with less than 3 stars; at most 4,000 characters.
+    /// Required below 3 stars; at most 4,000 characters.
     feedback: Option<String>,
     /// 1 to 5.
     punctuality_rating: Option<i16>,
@@ -68,7 +68,7 @@ impl FeedbackRequest {
     }
 }
 
-/// Reviews a paid job of the caller's, once. With an `Idempotency-Key` a repetition gets the first answer again.
+/// Reviews one of the caller's paid jobs, once. A repetition with the same `Idempotency-Key` receives the first answer.
 ///
 /// # Errors
 /// 400 a field breaks a rule. 404 no such job, or somebody else's. 409 the job is not paid, or has a review.
@@ -111,7 +111,7 @@ async fn insert(tx: &mut Tx<Pooler>, job: &Job, feedback: &Feedback) -> Result<(
     Ok(())
 }
 
-/// The notifications a review causes: the provider's always, its LSM's if the rating is low.
+/// The notifications for the provider, and for its LSM if the rating is low.
 fn notifications_of(job: &Job, rating: i16) -> Vec<NewNotification> {
     let row = &job.row;
     let parties = &row.parties;
@@ -139,11 +139,11 @@ fn notifications_of(job: &Job, rating: i16) -> Vec<NewNotification> {
     notifications
 }
 
-/// Jobs that the caller could review.
+/// The jobs that the caller can review.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct PendingFeedbackView {
-    /// How many there are.
+    /// The total number of matches.
     pending_count: i64,
     /// Newest first, at most 100.
     jobs: Vec<UnreviewedJobView>,
@@ -163,7 +163,7 @@ pub(super) struct UnreviewedJobView {
     pub amount: Cents,
 }
 
-/// The calling customer's paid jobs without a review.
+/// Lists the calling customer's paid jobs without a review.
 #[utoipa::path(get, path = "/customers/pending-feedback", tag = "reviews", security(("customer" = [])),
     responses((status = 200, body = PendingFeedbackView)))]
 async fn pending_feedback(State(pooler): State<Pooler>, who: Customer) -> Result<Json<PendingFeedbackView>> {

@@ -16,7 +16,7 @@ pub(super) async fn lock_provider(tx: &mut Tx<Pooler>, provider: ProviderId) -> 
         .map(drop)
 }
 
-/// Inserts a review of a job. `false`: the job has one already.
+/// Inserts a review of a job. Returns `false` if the job has one already.
 pub(super) async fn insert(
     tx: &mut Tx<Pooler>,
     job: JobId,
