@@ -28,7 +28,6 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// Starts the periodic tasks.
-    #[must_use]
     pub(crate) fn start(pooler: Pooler, notifier: Notifier) -> Self {
         let stopped = CancellationToken::new();
         let mut tasks = JoinSet::new();

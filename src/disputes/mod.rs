@@ -15,7 +15,6 @@ use crate::state::ApiState;
 pub(crate) use types::DisputeStatus;
 
 /// The feature's routes.
-#[must_use]
 pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     http::routes().merge(lsm::routes())
 }

@@ -171,13 +171,11 @@ fn terms_in_words(prefix: &str, terms: Terms) -> String {
 }
 
 /// A moment for people.
-#[must_use]
 pub(super) fn date_in_words(date: DateTime<Utc>) -> String {
     date.format("%Y-%m-%d %H:%M UTC").to_string()
 }
 
 /// An amount for people.
-#[must_use]
 pub(super) fn dollars(Cents(cents): Cents) -> String {
     format!("${}.{:02}", cents / 100, cents % 100)
 }

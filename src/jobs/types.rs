@@ -263,7 +263,14 @@ impl JobState {
 
 impl fmt::Display for JobState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.status.as_str())?;
+        f.write_str(match self.status {
+            JobStatus::New => "new",
+            JobStatus::InProgress => "in progress",
+            JobStatus::Completed => "completed",
+            JobStatus::Paid => "paid",
+            JobStatus::Cancelled => "cancelled",
+            JobStatus::RejectedBySp => "rejected",
+        })?;
         if self.status != JobStatus::New {
             return Ok(());
         }

@@ -19,7 +19,6 @@ use crate::state::ApiState;
 pub(crate) use types::ProviderStatus;
 
 /// The routes of all pages.
-#[must_use]
 pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     dashboard::routes()
         .merge(profile::routes())

@@ -23,7 +23,6 @@ text_enum! {
 
 impl ProviderStatus {
     /// Whether the provider may switch between active and inactive.
-    #[must_use]
     pub(crate) const fn may_switch(self) -> bool {
         matches!(self, Self::Active | Self::Inactive)
     }

@@ -24,7 +24,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 /// A page of the list.
 #[derive(Deserialize, IntoParams)]
 struct ReviewsQuery {
-    /// From 1.
+    /// The number of the page, from 1.
     page: Option<i64>,
     /// The maximum number of rows, 1 to 100; 20 by default.
     limit: Option<i64>,

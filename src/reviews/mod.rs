@@ -13,7 +13,6 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::state::ApiState;
 
 /// The feature's routes.
-#[must_use]
 pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     http::routes().merge(feedback::routes())
 }

@@ -21,20 +21,17 @@ pub(super) struct Feedback {
 pub(super) struct StarCounts(pub [i64; 5]);
 
 impl StarCounts {
-    #[must_use]
     pub(super) fn total(self) -> i64 {
         self.0.iter().sum()
     }
 
     /// The mean, with two decimals; 0 without reviews.
-    #[must_use]
     pub(super) fn average(self) -> f64 {
         let stars: i64 = (1..).zip(self.0).map(|(stars, count)| stars * count).sum();
         ratio(stars * 100, self.total()) / 100.0
     }
 
     /// The percentages by stars, with one decimal; 0 without reviews.
-    #[must_use]
     pub(super) fn percentages(self) -> [f64; 5] {
         let total = self.total();
         self.0.map(|count| ratio(count * 1000, total) / 10.0)

@@ -54,7 +54,6 @@ pub(crate) struct IdempotencyKey {
 
 /// Completes what the handlers declared: the security scheme, the operations' ids, and the responses that many
 /// operations share.
-#[must_use]
 pub(crate) fn complete(mut api: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
     let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
     api.components.get_or_insert_default().add_security_scheme(ACCESS_TOKEN, SecurityScheme::Http(scheme));

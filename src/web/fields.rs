@@ -27,7 +27,6 @@ pub(crate) struct Fields(Vec<FieldError>);
 
 impl Fields {
     /// No errors yet.
-    #[must_use]
     pub(crate) fn new() -> Self {
         Self::default()
     }
@@ -137,7 +136,6 @@ fn five_digits(text: &str) -> Option<String> {
 }
 
 /// Lower-cases an e-mail address and checks its shape. Whether it exists, only a message to it shows.
-#[must_use]
 pub(crate) fn email(text: &str) -> Option<String> {
     let email = text.trim().to_lowercase();
     let (local, domain) = email.rsplit_once('@')?;
@@ -155,7 +153,6 @@ pub(crate) fn email(text: &str) -> Option<String> {
 }
 
 /// A US phone number in any notation, as +1 and ten digits (E.164, North American Numbering Plan).
-#[must_use]
 pub(crate) fn us_phone_number(text: &str) -> Option<String> {
     if text.chars().any(|c| !c.is_ascii_digit() && !"+-.() ".contains(c)) {
         return None;

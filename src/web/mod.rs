@@ -19,7 +19,6 @@ pub(crate) struct MessageView {
 
 impl MessageView {
     /// The response with this message.
-    #[must_use]
     pub(crate) const fn new(message: &'static str) -> Self {
         Self { message }
     }

@@ -11,7 +11,7 @@ pub(crate) const DEFAULT_LIMIT: i64 = 20;
 /// The requested page of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PageRequest {
-    /// From 1.
+    /// The number of the page, from 1.
     pub page: i64,
     /// Rows per page.
     pub limit: i64,
@@ -28,7 +28,6 @@ impl PageRequest {
     }
 
     /// The number of rows before the page.
-    #[must_use]
     pub(crate) const fn offset(self) -> i64 {
         (self.page - 1).saturating_mul(self.limit)
     }
@@ -55,7 +54,6 @@ struct Pagination {
 
 impl<T> Page<T> {
     /// The requested page of a list of `total` rows.
-    #[must_use]
     pub(crate) const fn new(data: Vec<T>, total: i64, PageRequest { page, limit }: PageRequest) -> Self {
         let total_pages = (total + limit - 1) / limit;
         Self { data, pagination: Pagination { total, page, limit, total_pages } }

@@ -50,7 +50,7 @@ struct SearchQuery {
     min_price: Option<String>,
     /// In dollars: excludes services whose providers all work for more.
     max_price: Option<String>,
-    /// From 1.
+    /// The number of the page, from 1.
     page: Option<i64>,
     /// 1 to 100; 20 by default.
     limit: Option<i64>,

@@ -33,7 +33,7 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
 struct DisputesQuery {
     /// `open` or `resolved`; both by default.
     status: Option<String>,
-    /// From 1.
+    /// The number of the page, from 1.
     page: Option<i64>,
     /// 1 to 100; 20 by default.
     limit: Option<i64>,

@@ -31,7 +31,6 @@ pub(crate) struct Booking {
 
 impl Booking {
     /// The location in the customer's words, or the ZIP code.
-    #[must_use]
     pub(crate) fn place(&self) -> &str {
         self.location.as_deref().unwrap_or(&self.zipcode)
     }
@@ -116,7 +115,6 @@ pub(crate) struct FirstMessage<'a> {
 impl FirstMessage<'_> {
     /// The messages the chat begins with: the customer's request, and the provider's template. Each party is its user,
     /// with the customer's name or the provider's template.
-    #[must_use]
     pub(crate) fn messages(&self, customer: (UserId, &str), provider: (UserId, Option<&str>)) -> Vec<OpeningMessage> {
         let mut messages = vec![OpeningMessage { sender_id: customer.0, side: Side::Customer, text: self.text() }];
         if let (sender_id, Some(template)) = provider {
@@ -127,7 +125,6 @@ impl FirstMessage<'_> {
     }
 
     /// The text, at most as long as any message.
-    #[must_use]
     pub(crate) fn text(&self) -> String {
         let mut text = format!("New booking request: {}\nLocation: {}", self.service, self.place);
         if let Some(scheduled_at) = self.scheduled_at {
@@ -159,7 +156,6 @@ pub(crate) fn write_answers(text: &mut String, answers: &serde_json::Value) {
 }
 
 /// Fills a provider's template: `[CUSTOMER_NAME]`, `[SERVICE_NAME]`, `[LOCATION]`, `[SCHEDULED_DATE]`.
-#[must_use]
 pub(super) fn fill_template(
     template: &str,
     customer: &str,
@@ -190,7 +186,6 @@ pub(super) fn fill_template(
 }
 
 /// Truncates a text to the longest message.
-#[must_use]
 pub(crate) fn truncate_to_message(mut text: String) -> String {
     if let Some((at, _)) = text.char_indices().nth(crate::chat::MAX_MESSAGE_CHARS) {
         text.truncate(at);

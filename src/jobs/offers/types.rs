@@ -103,7 +103,6 @@ text_enum! {
 
 impl ResponseAction {
     /// The response that a command is. Returns `None` if it does not answer an offer as such.
-    #[must_use]
     pub(crate) const fn of(command: &Command) -> Option<Self> {
         match command {
             Command::AcceptOffer { .. } => Some(Self::Accept),
@@ -143,7 +142,6 @@ pub(crate) fn check(command: &Command, open: Option<OfferId>, count: i64) -> Res
 }
 
 /// The refusal of an offer that no chat could hold.
-#[must_use]
 pub(crate) fn no_chat() -> Error {
     Error::Conflict("no_chat", "this job has no chat to negotiate in".into())
 }

@@ -83,7 +83,7 @@ struct JobsQuery {
     from_date: Option<String>,
     /// Returns only jobs requested until the end of this day, or before this moment. ISO-8601; days are in UTC.
     to_date: Option<String>,
-    /// From 1.
+    /// The number of the page, from 1.
     page: Option<i64>,
     /// The maximum number of rows, 1 to 100; 20 by default.
     limit: Option<i64>,
@@ -95,7 +95,7 @@ impl JobsQuery {
         let given = |text: Option<String>| text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
         let (status, from_date, to_date) = (given(self.status), given(self.from_date), given(self.to_date));
         let statuses = status.as_deref().and_then(parse_statuses);
-        let states = "must be of new, in_progress, completed, paid, cancelled, rejected_by_sp";
+        let states = "must be a list of new, in_progress, completed, paid, cancelled, rejected_by_sp";
         rules.check("status", status.is_none() || statuses.is_some(), states);
         let from = from_date.as_deref().and_then(parse_from);
         rules.check("fromDate", from_date.is_none() || from.is_some(), "must be an ISO-8601 date");
