@@ -4,11 +4,8 @@ use sqlx::Executor as _;
 
 use doors::Direct;
 
-/// Loads the demo users and services once, and tells how to log in as them.
-///
-/// # Errors
-/// Those of the database.
-pub async fn load(direct: &Direct) -> sqlx::Result<()> {
+/// Loads the demo users and services once, and logs their credentials.
+pub(crate) async fn load(direct: &Direct) -> sqlx::Result<()> {
     // One simple-protocol message is one transaction.
     direct.session().await?.execute(sqlx::raw_sql(include_str!("demo.sql"))).await?;
     tracing::info!("demo users, all with the password `demo-password`:");

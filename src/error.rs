@@ -1,7 +1,7 @@
 //! The errors of a request, and how clients see them: RFC 9457 problem details, with the extra members that today's
 //! clients read.
 //!
-//! Why one type: every handler returns it with `?`, and one place decides on status, code and what is logged. A variant
+//! One type for all: every handler returns it with `?`, and one place decides on status, code and what is logged. A variant
 //! stands for a status; a status has several where the body or the log differs. Causes from the database or from
 //! ourselves go to the log only, under the request's id.
 
@@ -14,9 +14,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 /// The result of a handler.
-pub type Result<T, E = Error> = std::result::Result<T, E>;
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a request fails.
+/// The reason why a request fails.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// 400: the request cannot be parsed.
@@ -70,8 +70,8 @@ pub struct FieldError {
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Problem)]
-pub struct Problem {
-    /// Always `about:blank`: the code tells more than a page would.
+pub(crate) struct Problem {
+    /// Always `about:blank`: `code` identifies the problem.
     #[serde(rename = "type")]
     kind: &'static str,
     /// The status in words.
@@ -82,13 +82,13 @@ pub struct Problem {
     detail: String,
     /// A stable word for programs.
     code: &'static str,
-    /// The HTTP status once more.
+    /// The same as `status`.
     status_code: u16,
     /// The detail, or one sentence per field.
     message: Message,
-    /// The title once more.
+    /// The same as `title`.
     error: &'static str,
-    /// The fields that break rules.
+    /// The fields that break a rule.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError>,
     /// The request's id, as in the `x-request-id` header: quote it when you report a problem.

@@ -3,27 +3,29 @@
 //! [`start`] builds the whole application from a [`Config`]; the binaries only find the configuration and
 //! serve the router. The map of the code is in `ARCHITECTURE.md`.
 
+#![warn(unreachable_pub)]
+
 pub mod auth;
-pub mod catalog;
+mod catalog;
 pub mod chat;
 pub mod config;
-pub mod customers;
+mod customers;
 mod demo;
-pub mod disputes;
-pub mod error;
-pub mod idempotency;
+mod disputes;
+mod error;
+mod idempotency;
 pub mod jobs;
-pub mod notifications;
+mod notifications;
 pub mod outbox;
-pub mod providers;
+mod providers;
 pub mod realtime;
-pub mod reviews;
+mod reviews;
 mod routes;
-pub mod service_requests;
+mod service_requests;
 pub mod sockets;
 pub mod state;
 pub mod types;
-pub mod web;
+mod web;
 mod worker;
 
 use std::sync::Arc;

@@ -1,31 +1,47 @@
-//! What a transaction announces: collected while it runs, published after its commit.
+//! The announcements of a transaction: collected while it runs, published after its commit.
 
 use crate::chat::live::Rooms;
-use crate::notifications::{Created, deliver};
+use crate::notifications::{self, Created, NewNotification, deliver};
 use crate::realtime::{Connections, EncodedEvent, ServerEvent};
 use crate::types::ChatId;
+use doors::{Door, Tx};
 
 /// Everything that a transaction announces once it is committed.
 #[derive(Debug, Default)]
 #[must_use = "publish it after the commit"]
 pub struct Outbox {
-    /// Notifications, each for its recipient.
-    pub notifications: Vec<Created>,
+    notifications: Vec<Created>,
     /// Chats with new messages, each with its last `seq`.
-    pub lines: Vec<(ChatId, i64)>,
+    messages: Vec<(ChatId, i64)>,
     events: Vec<(ChatId, EncodedEvent)>,
 }
 
 impl Outbox {
-    /// Adds an event for everybody in a chat.
-    pub fn emit<E: ServerEvent>(&mut self, chat: ChatId, event: &E) {
-        self.events.push((chat, EncodedEvent::new(event)));
+    /// Inserts notifications, and adds each for its recipient.
+    pub(crate) async fn notify<D: Door>(
+        &mut self,
+        tx: &mut Tx<D>,
+        notifications: impl IntoIterator<Item = NewNotification>,
+    ) -> sqlx::Result<()> {
+        for notification in notifications {
+            self.notifications.push(notifications::queries::insert(tx, notification).await?);
+        }
+        Ok(())
     }
-}
 
-impl FromIterator<Created> for Outbox {
-    fn from_iter<T: IntoIterator<Item = Created>>(notifications: T) -> Self {
-        Self { notifications: notifications.into_iter().collect(), ..Self::default() }
+    /// The notifications, each for its recipient.
+    pub fn notifications(&self) -> &[Created] {
+        &self.notifications
+    }
+
+    /// Adds a message that was inserted into a chat.
+    pub(crate) fn message(&mut self, chat: ChatId, seq: i64) {
+        self.messages.push((chat, seq));
+    }
+
+    /// Adds an event for everybody in a chat.
+    pub(crate) fn emit<E: ServerEvent>(&mut self, chat: ChatId, event: &E) {
+        self.events.push((chat, EncodedEvent::new(event)));
     }
 }
 
@@ -37,15 +53,13 @@ pub struct Notifier {
 }
 
 impl Notifier {
-    /// Publishes to these users, and in these chats.
-    #[must_use]
-    pub const fn new(connections: Connections, rooms: Rooms) -> Self {
+    pub(crate) const fn new(connections: Connections, rooms: Rooms) -> Self {
         Self { connections, rooms }
     }
 
     /// Delivers the messages, then the events, then the notifications. To be called after the commit, never before.
     pub fn publish(&self, outbox: Outbox) {
-        for (chat, seq) in outbox.lines {
+        for (chat, seq) in outbox.messages {
             self.rooms.catch_up(chat, seq);
         }
         for (chat, event) in outbox.events {

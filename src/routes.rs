@@ -25,7 +25,7 @@ fn features() -> OpenApiRouter<ApiState> {
 }
 
 /// REST, health, and the documents that describe them and the sockets.
-pub fn router(state: ApiState, doors: health::Doors) -> Router {
+pub(crate) fn router(state: ApiState, doors: health::Doors) -> Router {
     let (routes, api) = features().with_state(state).merge(health::routes().with_state(doors)).split_for_parts();
     routes.merge(home::routes()).merge(docs::routes(docs::complete(api))).merge(sockets::asyncapi::routes())
 }

@@ -1,4 +1,4 @@
-//! What handlers can reach. Of the two doors, REST's state holds only [`Pooler`], the sockets' only
+//! The state of the handlers. Of the two doors, REST's state holds only [`Pooler`], the sockets' only
 //! [`Direct`](doors::Direct): a handler that uses the other one does not compile.
 //!
 //! ```compile_fail,E0308

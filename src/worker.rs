@@ -21,15 +21,14 @@ const KEYS_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// The running worker.
 #[derive(Debug)]
-pub struct Worker {
+pub(crate) struct Worker {
     stopped: CancellationToken,
     tasks: Mutex<JoinSet<()>>,
 }
 
 impl Worker {
     /// Starts the periodic tasks.
-    #[must_use]
-    pub fn start(pooler: Pooler, notifier: Notifier) -> Self {
+    pub(crate) fn start(pooler: Pooler, notifier: Notifier) -> Self {
         let stopped = CancellationToken::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(watch_deadlines(pooler.clone(), notifier, stopped.clone()));
@@ -38,7 +37,7 @@ impl Worker {
     }
 
     /// Stops: a pass that has begun is finished.
-    pub async fn stop(&self) {
+    pub(crate) async fn stop(&self) {
         self.stopped.cancel();
         while self.tasks.lock().await.join_next().await.is_some() {}
     }
@@ -66,7 +65,7 @@ async fn delete_keys(pooler: Pooler, stopped: CancellationToken) {
     }
 }
 
-/// Waits for the next pass. `false`: it is time to stop.
+/// Waits for the next pass. Returns `false` if it is time to stop.
 async fn wait(time: Duration, stopped: &CancellationToken) -> bool {
     stopped.run_until_cancelled(tokio::time::sleep(time)).await.is_some()
 }

@@ -15,8 +15,8 @@ use uuid::Uuid;
 use super::queries::{self, NewCustomer, NewProvider, NewUser};
 use super::{AccessTokens, Caller, Passwords, RefreshTokenLifetime, password, token};
 use crate::error::{Error, Result, invalid, violates};
-use crate::notifications::{self, NewNotification, NotificationType};
-use crate::outbox::Notifier;
+use crate::notifications::{NewNotification, NotificationType};
+use crate::outbox::{Notifier, Outbox};
 use crate::state::ApiState;
 use crate::types::{Cents, Role, UserId};
 use crate::web::MessageView;
@@ -40,7 +40,7 @@ pub fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(me))
 }
 
-/// Who registers, as what.
+/// A new customer or provider.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct RegisterRequest {
@@ -49,7 +49,7 @@ struct RegisterRequest {
     /// A US phone number, in any notation.
     #[schema(value_type = String)]
     phone_number: Option<String>,
-    /// 8 characters at least.
+    /// At least 8 characters.
     #[schema(value_type = String)]
     password: Option<SecretString>,
     #[schema(value_type = String)]
@@ -155,16 +155,17 @@ async fn register(
         }
         inserted => inserted?,
     };
-    let created = match registration.profile {
-        Profile::Customer(customer) => {
-            queries::insert_customer(&mut tx, id, &customer).await?;
-            None
+    let mut outbox = Outbox::default();
+    match registration.profile {
+        Profile::Customer(customer) => queries::insert_customer(&mut tx, id, &customer).await?,
+        Profile::Provider(provider) => {
+            let waiting = insert_provider(&mut tx, id, &provider, now).await?;
+            outbox.notify(&mut tx, [waiting]).await?;
         }
-        Profile::Provider(provider) => Some(insert_provider(&mut tx, id, &provider, now).await?),
-    };
+    }
     let (login, refresh_token) = open_login(&mut tx, id, now + lifetime.0).await?;
     tx.commit().await?;
-    notifier.publish(created.into_iter().collect());
+    notifier.publish(outbox);
 
     let access_token = access_tokens.issue(id, user.email.clone(), user.role, Some(login), now)?;
     let user =
@@ -172,26 +173,25 @@ async fn register(
     Ok((StatusCode::CREATED, Json(SessionView { user, access_token, refresh_token })))
 }
 
-/// Inserts a provider under its region's LSM, and notifies the LSM.
+/// Inserts a provider under its region's LSM. Returns the notification for the LSM.
 async fn insert_provider(
     tx: &mut Tx<Pooler>,
     user_id: UserId,
     provider: &NewProvider,
     now: DateTime<Utc>,
-) -> Result<notifications::Created> {
+) -> Result<NewNotification> {
     let lsm = queries::find_lsm(tx, &provider.region, provider.area.as_deref()).await?;
     let lsm = lsm.ok_or_else(|| {
         Error::Refused("no_lsm_in_region", format!("no active LSM serves the region {}", provider.region))
     })?;
     queries::insert_provider(tx, user_id, lsm.id, provider, now).await?;
-    let notification = NewNotification {
+    Ok(NewNotification {
         recipient_id: lsm.user_id,
         kind: NotificationType::System,
         title: "New provider".into(),
         message: format!("{} has registered and is waiting for your approval", provider.business_name),
         metadata: serde_json::json!({"providerUserId": user_id}),
-    };
-    Ok(notifications::queries::insert(tx, notification).await?)
+    })
 }
 
 /// Opens a login on one device: a new family of refresh tokens.
@@ -202,7 +202,7 @@ async fn open_login(tx: &mut Tx<Pooler>, user_id: UserId, expires_at: DateTime<U
     Ok((family_id, token))
 }
 
-/// Who logs in.
+/// The credentials of a login.
 #[derive(Deserialize, ToSchema)]
 struct LoginRequest {
     #[schema(value_type = String)]
@@ -318,9 +318,9 @@ async fn refresh(
     Ok(Json(TokensView { access_token, refresh_token }))
 }
 
-/// Ends this login: its refresh tokens work no more, and the user's sockets are closed.
+/// Ends this login: revokes its refresh tokens and closes the user's sockets.
 #[utoipa::path(post, path = "/auth/logout", tag = "auth", security(("access_token" = [])),
-    responses((status = 200, body = MessageView), (status = 401, description = "No good access token")))]
+    responses((status = 200, body = MessageView), (status = 401, description = "No valid access token")))]
 async fn logout(State(pooler): State<Pooler>, who: Caller) -> Result<Json<MessageView>> {
     // A token that predates logins has nothing to revoke; it ends when it expires.
     if let Some(login) = who.login {
@@ -331,12 +331,12 @@ async fn logout(State(pooler): State<Pooler>, who: Caller) -> Result<Json<Messag
     Ok(Json(MessageView::new("Logged out successfully")))
 }
 
-/// Who is calling.
+/// The calling user.
 ///
 /// # Errors
-/// 401 no good token, or its user is banned or gone.
+/// 401 no valid token, or its user is banned or deleted.
 #[utoipa::path(get, path = "/auth/me", tag = "auth", security(("access_token" = [])),
-    responses((status = 200, body = UserView), (status = 401, description = "No good access token")))]
+    responses((status = 200, body = UserView), (status = 401, description = "No valid access token")))]
 async fn me(State(pooler): State<Pooler>, who: Caller) -> Result<Json<UserView>> {
     let user = queries::find_user(&pooler, who.user_id).await?;
     user.map(Json).ok_or(Error::Unauthorized("this account cannot be used any more"))

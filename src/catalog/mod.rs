@@ -11,7 +11,6 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::state::ApiState;
 
 /// The routes of all pages.
-#[must_use]
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     services::routes().merge(search::routes())
 }

@@ -10,10 +10,9 @@ use crate::types::{ChatId, MessageId, Timestamp, UserId};
 /// `join_chat`
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct JoinChat {
-    /// Which chat.
+pub(crate) struct JoinChat {
     pub chat_id: ChatId,
-    /// The last `seq` that the client has without a gap: what came after it is in the answer.
+    /// The last `seq` up to which the client has no gap: the answer contains the messages after it.
     #[schema(minimum = 0)]
     pub after_seq: Option<i64>,
 }
@@ -26,8 +25,7 @@ impl ClientEvent for JoinChat {
 /// `leave_chat`
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct LeaveChat {
-    /// Which chat.
+pub(crate) struct LeaveChat {
     pub chat_id: ChatId,
 }
 
@@ -38,16 +36,15 @@ impl ClientEvent for LeaveChat {
 
 /// `send_message`
 #[derive(Debug, Deserialize, ToSchema)]
-pub struct SendMessage {
-    /// Which chat.
+pub(crate) struct SendMessage {
     #[serde(rename = "chatId")]
     pub chat_id: ChatId,
-    /// The text; an http or https URL if it is an image or a document. At most 4,000 characters.
+    /// The text; an http or https URL for an image or a document. At most 4,000 characters.
     #[schema(min_length = 1, max_length = 4000)]
     pub message: String,
-    /// What it holds; `text` if left out.
+    /// `text` by default.
     pub message_type: Option<MessageType>,
-    /// The client's own name for the message: the same one again is the same message, and is stored once.
+    /// The client's own id for the message: a message sent again with the same id is stored once.
     #[serde(rename = "clientMessageId")]
     #[schema(min_length = 1, max_length = 128)]
     pub client_message_id: Option<String>,
@@ -61,10 +58,9 @@ impl ClientEvent for SendMessage {
 /// `typing`
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Typing {
-    /// Which chat.
+pub(crate) struct Typing {
     pub chat_id: ChatId,
-    /// Begins, or stops.
+    /// True when the user begins to type, false when it stops.
     pub is_typing: bool,
 }
 
@@ -76,10 +72,9 @@ impl ClientEvent for Typing {
 /// `mark_read`
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct MarkRead {
-    /// Which chat.
+pub(crate) struct MarkRead {
     pub chat_id: ChatId,
-    /// The last `seq` that was read; the chat's last if left out.
+    /// The last `seq` that was read; the chat's last by default.
     #[schema(minimum = 0)]
     pub seq: Option<i64>,
 }
@@ -92,10 +87,8 @@ impl ClientEvent for MarkRead {
 /// `joined_chat`, and the acknowledgement of `join_chat`.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct JoinedChat {
-    /// Which chat.
+pub(crate) struct JoinedChat {
     pub chat_id: ChatId,
-    /// A sentence.
     pub message: &'static str,
     /// The `seq` of the chat's last message; 0 without any.
     pub last_seq: i64,
@@ -103,8 +96,8 @@ pub struct JoinedChat {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(max_items = 200)]
     pub messages: Option<Vec<MessageView>>,
-    /// With `afterSeq`: is there more? Then join again with the last `seq`; until there is no more, this socket
-    /// is sent no `new_message` of this chat.
+    /// With `afterSeq`: whether there are more messages. If so, join again with the last `seq`: until there are no more,
+    /// this socket receives no `new_message` of this chat.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub has_more: Option<bool>,
 }
@@ -116,10 +109,8 @@ impl ServerEvent for JoinedChat {
 /// `left_chat`, and the acknowledgement of `leave_chat`. Also sent when a membership ends or the chat closes.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct LeftChat {
-    /// Which chat.
+pub(crate) struct LeftChat {
     pub chat_id: ChatId,
-    /// A sentence.
     pub message: &'static str,
 }
 
@@ -131,10 +122,8 @@ impl ServerEvent for LeftChat {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = UserInChat)]
-pub struct UserJoined {
-    /// Who.
+pub(crate) struct UserJoined {
     pub user_id: UserId,
-    /// Which chat.
     pub chat_id: ChatId,
 }
 
@@ -146,10 +135,8 @@ impl ServerEvent for UserJoined {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = UserInChat)]
-pub struct UserLeft {
-    /// Who.
+pub(crate) struct UserLeft {
     pub user_id: UserId,
-    /// Which chat.
     pub chat_id: ChatId,
 }
 
@@ -157,12 +144,11 @@ impl ServerEvent for UserLeft {
     const NAME: &'static str = "user_left";
 }
 
-/// The acknowledgement of `send_message`: it is committed.
+/// The acknowledgement of `send_message`, once the message is committed.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 pub struct MessageAck {
-    /// The message.
     pub id: MessageId,
-    /// Its place in the chat.
+    /// The position in the chat.
     pub seq: i64,
     /// When it was committed.
     pub created_at: Timestamp,
@@ -170,11 +156,9 @@ pub struct MessageAck {
 
 /// `new_message`
 #[derive(Debug, Serialize, ToSchema)]
-pub struct NewMessageEvent {
-    /// Which chat.
+pub(crate) struct NewMessageEvent {
     #[serde(rename = "chatId")]
     pub chat_id: ChatId,
-    /// The message.
     #[serde(flatten)]
     pub message: MessageView,
 }
@@ -186,12 +170,10 @@ impl ServerEvent for NewMessageEvent {
 /// `user_typing`, and the acknowledgement of `typing`.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct UserTyping {
-    /// Who.
+pub(crate) struct UserTyping {
     pub user_id: UserId,
-    /// Begins, or stops.
+    /// True when the user begins to type, false when it stops.
     pub is_typing: bool,
-    /// Which chat.
     pub chat_id: ChatId,
 }
 
@@ -203,11 +185,9 @@ impl ServerEvent for UserTyping {
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MessagesRead {
-    /// Who.
     pub user_id: UserId,
-    /// Which chat.
     pub chat_id: ChatId,
-    /// Up to which `seq`: the furthest that this member has ever marked.
+    /// The highest `seq` that this member has ever marked as read.
     pub seq: i64,
 }
 
@@ -218,14 +198,11 @@ impl ServerEvent for MessagesRead {
 /// `lsm_joined`
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct LsmJoined {
-    /// Which chat.
+pub(crate) struct LsmJoined {
     pub chat_id: ChatId,
-    /// The LSM.
     pub lsm_id: i64,
     /// First and last name.
     pub lsm_name: String,
-    /// A sentence.
     pub message: &'static str,
 }
 
@@ -236,10 +213,9 @@ impl ServerEvent for LsmJoined {
 /// `presence`
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct PresenceView {
-    /// Who.
+pub(crate) struct PresenceView {
     pub user_id: UserId,
-    /// Connected?
+    /// Whether the user is connected.
     pub online: bool,
     /// When the user was last seen; null while online.
     pub last_seen: Option<Timestamp>,

@@ -17,18 +17,18 @@ use crate::web::fields::{Fields, MAX_LIMIT};
 use doors::Pooler;
 
 /// The feature's routes.
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(messages)).merge(lists::routes())
 }
 
-/// Which messages: without parameters the newest 100.
+/// A part of the history; by default the newest 100 messages.
 #[derive(Deserialize, IntoParams)]
 struct MessagesQuery {
-    /// At most so many, 1 to 100.
+    /// The maximum number of rows, 1 to 100.
     limit: Option<i64>,
-    /// Only messages before this `seq`: the newest of them.
+    /// Returns only messages before this `seq`: the newest of them.
     before: Option<i64>,
-    /// Only messages after this `seq`: the oldest of them.
+    /// Returns only messages after this `seq`: the oldest of them.
     after: Option<i64>,
 }
 
@@ -41,12 +41,13 @@ struct MessagesView {
     messages: Vec<MessageView>,
 }
 
-/// A chat's history, for its members.
+/// Returns a part of a chat's history. Only for its members.
 ///
 /// # Errors
-/// 400 a parameter is out of range. 404 no such chat, or the caller is not a member.
-#[utoipa::path(get, path = "/chat/{id}/messages", tag = "chat", security(("access_token" = [])), params(("id" = ChatId, Path), MessagesQuery),
-    responses((status = 200, body = MessagesView), (status = 400, description = "A parameter is out of range"), (status = 404, description = "No such chat, or not a member")))]
+/// 400 a parameter breaks a rule. 404 no such chat, or the caller is not a member.
+#[utoipa::path(get, path = "/chat/{id}/messages", tag = "chat", security(("access_token" = [])),
+    params(("id" = ChatId, Path), MessagesQuery),
+    responses((status = 200, body = MessagesView), (status = 404, description = "No such chat, or not a member")))]
 async fn messages(
     State(pooler): State<Pooler>,
     who: Caller,

@@ -7,29 +7,24 @@ use doors::{Door, Pooler, Tx};
 
 /// A message that a new chat begins with.
 #[derive(Debug)]
-pub struct OpeningMessage {
+pub(crate) struct OpeningMessage {
     /// The sender's user.
     pub sender_id: UserId,
     /// The sender's side.
     pub side: Side,
-    /// The text.
     pub text: String,
 }
 
 /// A chat that was just opened.
 #[derive(Debug)]
-pub struct OpenedChat {
-    /// The chat.
+pub(crate) struct OpenedChat {
     pub id: ChatId,
     /// When it was opened.
     pub created_at: DateTime<Utc>,
 }
 
 /// Opens a chat about a job, with both parties as members and its first messages.
-///
-/// # Errors
-/// Those of the database.
-pub async fn open(
+pub(crate) async fn open(
     tx: &mut Tx<Pooler>,
     job: JobId,
     customer: UserId,
@@ -65,10 +60,7 @@ pub async fn open(
 }
 
 /// Closes the open chat of a job; it is kept.
-///
-/// # Errors
-/// Those of the database.
-pub async fn close<D: Door>(tx: &mut Tx<D>, job: JobId, now: DateTime<Utc>) -> sqlx::Result<()> {
+pub(crate) async fn close<D: Door>(tx: &mut Tx<D>, job: JobId, now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!("update stm.chats set closed_at = $2 where job_id = $1 and closed_at is null", job.0, now)
         .execute(tx)
         .await
@@ -76,10 +68,7 @@ pub async fn close<D: Door>(tx: &mut Tx<D>, job: JobId, now: DateTime<Utc>) -> s
 }
 
 /// Makes an LSM a member of a chat, if it is not one.
-///
-/// # Errors
-/// Those of the database.
-pub async fn add_lsm(tx: &mut Tx<Pooler>, chat: ChatId, lsm: UserId) -> sqlx::Result<()> {
+pub(crate) async fn add_lsm(tx: &mut Tx<Pooler>, chat: ChatId, lsm: UserId) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into stm.chat_members as m (chat_id, user_id, side) values ($1, $2, 'local_service_manager')
          on conflict (chat_id, user_id) do update set left_at = null, joined_at = now() where m.left_at is not null",
@@ -92,10 +81,7 @@ pub async fn add_lsm(tx: &mut Tx<Pooler>, chat: ChatId, lsm: UserId) -> sqlx::Re
 }
 
 /// Ends the membership of every LSM in a chat.
-///
-/// # Errors
-/// Those of the database.
-pub async fn remove_lsms(tx: &mut Tx<Pooler>, chat: ChatId) -> sqlx::Result<()> {
+pub(crate) async fn remove_lsms(tx: &mut Tx<Pooler>, chat: ChatId) -> sqlx::Result<()> {
     sqlx::query!(
         "update stm.chat_members set left_at = now()
          where chat_id = $1 and side = 'local_service_manager' and left_at is null",

@@ -6,7 +6,7 @@ use doors::Pooler;
 
 /// A chat in a member's list.
 #[derive(Debug)]
-pub struct ChatRow {
+pub(super) struct ChatRow {
     pub id: ChatId,
     pub created_at: Timestamp,
     pub job_id: JobId,
@@ -26,7 +26,7 @@ pub struct ChatRow {
 
 /// A user as others see it.
 #[derive(Debug)]
-pub struct PersonRow {
+pub(super) struct PersonRow {
     pub id: UserId,
     pub first_name: String,
     pub last_name: String,
@@ -38,10 +38,13 @@ pub struct PersonRow {
 
 /// Lists the chats in which a user is a member on this side, the most recent activity first: the last message, or the
 /// creation of the chat.
-///
-/// # Errors
-/// Those of the database.
-pub async fn list(pooler: &Pooler, user: UserId, side: Side, limit: i64, offset: i64) -> sqlx::Result<Vec<ChatRow>> {
+pub(super) async fn list(
+    pooler: &Pooler,
+    user: UserId,
+    side: Side,
+    limit: i64,
+    offset: i64,
+) -> sqlx::Result<Vec<ChatRow>> {
     let rows =
         sqlx::query_file!("src/chat/list_chats.sql", user.0, side.as_str(), limit, offset).fetch_all(pooler).await?;
     let chats = rows.into_iter().map(|row| ChatRow {

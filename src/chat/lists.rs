@@ -17,16 +17,16 @@ use crate::web::extract::{Json, Query};
 use crate::web::fields::{Fields, MAX_LIMIT};
 use doors::Pooler;
 
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(customer_chats)).routes(routes!(provider_chats)).routes(routes!(lsm_chats))
 }
 
-/// Which part of the list.
+/// A part of the list.
 #[derive(Deserialize, IntoParams)]
 struct ChatsQuery {
-    /// At most so many, 1 to 100; 100 unless given.
+    /// The maximum number of rows, 1 to 100; 100 by default.
     limit: Option<i64>,
-    /// Skip so many, 0 to 100,000.
+    /// The number of rows to skip, 0 to 100,000.
     offset: Option<i64>,
 }
 
@@ -35,22 +35,22 @@ struct ChatsQuery {
 struct ListedChatView {
     id: ChatId,
     job: ChatJobView,
-    /// Who is booked: for customers and LSMs.
+    /// The booked provider: for customers and LSMs.
     #[serde(skip_serializing_if = "Option::is_none")]
     provider: Option<ChatProviderView>,
-    /// Who has booked: for providers and LSMs.
+    /// The customer who booked: for providers and LSMs.
     #[serde(skip_serializing_if = "Option::is_none")]
     customer: Option<ChatCustomerView>,
-    /// The newest message; null without any.
+    /// The newest message; null if there is none.
     #[serde(rename = "lastMessage")]
     last_message: Option<MessageView>,
-    /// How many messages of others the caller has not read; 0 once the chat is closed.
+    /// How many messages of others the caller has not read; 0 in a closed chat.
     #[serde(rename = "unreadCount")]
     unread_count: i64,
     created_at: Timestamp,
 }
 
-/// What a chat is about.
+/// The job of a chat.
 #[derive(Serialize, ToSchema)]
 struct ChatJobView {
     id: JobId,
@@ -65,7 +65,7 @@ struct ChatServiceView {
     category: String,
 }
 
-/// Who is booked.
+/// The booked provider.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ChatProviderView {
@@ -74,13 +74,13 @@ struct ChatProviderView {
     /// First and last name.
     owner_name: String,
     user: ChatUserView,
-    /// Connected to the chat?
+    /// Whether the user is connected to the chat.
     online: bool,
-    /// When last seen; null while online, or if never.
+    /// When the user was last seen; null while online, or if never.
     last_seen: Option<Timestamp>,
 }
 
-/// Who has booked.
+/// The customer who booked.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ChatCustomerView {
@@ -88,9 +88,9 @@ struct ChatCustomerView {
     /// First and last name.
     name: String,
     user: ChatUserView,
-    /// Connected to the chat?
+    /// Whether the user is connected to the chat.
     online: bool,
-    /// When last seen; null while online, or if never.
+    /// When the user was last seen; null while online, or if never.
     last_seen: Option<Timestamp>,
 }
 
@@ -156,12 +156,12 @@ impl From<PersonRow> for ChatUserView {
     }
 }
 
-/// The calling customer's chats, the most recent activity first.
+/// Lists the calling customer's chats, the most recent activity first.
 ///
 /// # Errors
-/// 400 a parameter is out of range. 403 not a customer.
-#[utoipa::path(get, path = "/chat/customer/chats", tag = "chat", security(("access_token" = [])), params(ChatsQuery),
-    responses((status = 200, body = Vec<ListedChatView>), (status = 400, description = "A parameter is out of range"), (status = 403, description = "Not a customer")))]
+/// 400 a parameter breaks a rule. 403 not a customer.
+#[utoipa::path(get, path = "/chat/customer/chats", tag = "chat", security(("customer" = [])), params(ChatsQuery),
+    responses((status = 200, body = Vec<ListedChatView>)))]
 async fn customer_chats(
     State(pooler): State<Pooler>,
     State(connections): State<Connections>,
@@ -171,12 +171,12 @@ async fn customer_chats(
     chats(&pooler, &connections, who.user_id, Side::Customer, &query).await
 }
 
-/// The calling provider's chats, the most recent activity first.
+/// Lists the calling provider's chats, the most recent activity first.
 ///
 /// # Errors
-/// 400 a parameter is out of range. 403 not a service provider.
-#[utoipa::path(get, path = "/chat/provider/chats", tag = "chat", security(("access_token" = [])), params(ChatsQuery),
-    responses((status = 200, body = Vec<ListedChatView>), (status = 400, description = "A parameter is out of range"), (status = 403, description = "Not a service provider")))]
+/// 400 a parameter breaks a rule. 403 not a provider.
+#[utoipa::path(get, path = "/chat/provider/chats", tag = "chat", security(("provider" = [])), params(ChatsQuery),
+    responses((status = 200, body = Vec<ListedChatView>)))]
 async fn provider_chats(
     State(pooler): State<Pooler>,
     State(connections): State<Connections>,
@@ -186,12 +186,13 @@ async fn provider_chats(
     chats(&pooler, &connections, who.user_id, Side::ServiceProvider, &query).await
 }
 
-/// The chats that the calling local service manager has joined, the most recent activity first.
+/// Lists the chats that the calling local service manager has joined, the most recent activity first.
 ///
 /// # Errors
-/// 400 a parameter is out of range. 403 not a local service manager.
-#[utoipa::path(get, path = "/chat/lsm/chats", tag = "chat", security(("access_token" = [])), params(ChatsQuery),
-    responses((status = 200, body = Vec<ListedChatView>), (status = 400, description = "A parameter is out of range"), (status = 403, description = "Not a local service manager")))]
+/// 400 a parameter breaks a rule. 403 not a local service manager.
+#[utoipa::path(get, path = "/chat/lsm/chats", tag = "chat", security(("local_service_manager" = [])),
+    params(ChatsQuery),
+    responses((status = 200, body = Vec<ListedChatView>)))]
 async fn lsm_chats(
     State(pooler): State<Pooler>,
     State(connections): State<Connections>,

@@ -6,7 +6,7 @@ use doors::{Door, Pooler, Tx};
 
 /// A part of a chat's history.
 #[derive(Debug, Clone, Copy)]
-pub struct Window {
+pub(crate) struct Window {
     /// Only messages after this `seq`: the oldest of them.
     pub after: Option<i64>,
     /// Only messages before this `seq`.
@@ -16,10 +16,7 @@ pub struct Window {
 
 /// Lists a part of a chat's history, oldest first; without `after`, its newest messages.
 /// Returns `None` if the user is not a member.
-///
-/// # Errors
-/// Those of the database.
-pub async fn list_messages(
+pub(crate) async fn list_messages(
     pooler: &Pooler,
     chat: ChatId,
     user: UserId,
@@ -78,10 +75,7 @@ pub async fn list_messages(
 
 /// Adds a message to an open chat in which the sender is a member. Returns its `seq`, or `None` if the chat is closed or
 /// the sender is not a member. Until the commit, everybody else who writes to the chat waits for its row lock.
-///
-/// # Errors
-/// Those of the database.
-pub async fn insert_line<D: Door>(
+pub(crate) async fn insert_message<D: Door>(
     tx: &mut Tx<D>,
     chat: ChatId,
     sender: UserId,

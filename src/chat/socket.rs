@@ -19,7 +19,7 @@ const MAX_MISSED: i64 = 200;
 const MAX_MISSED_BYTES: usize = 128 * 1024;
 
 /// Queues a message for its writer.
-pub fn send_message(reply: Reply, event: SendMessage, state: &SocketState) {
+pub(crate) fn send_message(reply: Reply, event: SendMessage, state: &SocketState) {
     let message = match check(event, reply.session().user_id) {
         Ok(message) => message,
         Err(refusal) => return reply.refuse(SendMessage::NAME, &refusal),
@@ -34,7 +34,7 @@ pub fn send_message(reply: Reply, event: SendMessage, state: &SocketState) {
 }
 
 /// Emits to the others in the chat that the user types, or stops.
-pub fn typing(reply: Reply, Typing { chat_id, is_typing }: Typing, state: &SocketState) {
+pub(crate) fn typing(reply: Reply, Typing { chat_id, is_typing }: Typing, state: &SocketState) {
     let user_id = reply.session().user_id;
     let is_in_chat = state.rooms.emit_typing(chat_id, reply.socket().id, is_typing);
     let answer = is_in_chat.then_some(UserTyping { user_id, is_typing, chat_id }).ok_or(Refusal::Forbidden);
@@ -42,7 +42,7 @@ pub fn typing(reply: Reply, Typing { chat_id, is_typing }: Typing, state: &Socke
 }
 
 /// Queues a read mark.
-pub fn mark_read(reply: Reply, MarkRead { chat_id, seq }: MarkRead, state: &SocketState) {
+pub(crate) fn mark_read(reply: Reply, MarkRead { chat_id, seq }: MarkRead, state: &SocketState) {
     if seq.is_some_and(|seq| seq < 0) {
         return reply.refuse(MarkRead::NAME, &Refusal::Invalid("seq must be at least 0".into()));
     }
@@ -52,7 +52,7 @@ pub fn mark_read(reply: Reply, MarkRead { chat_id, seq }: MarkRead, state: &Sock
 }
 
 /// Enters a chat, and catches up with it.
-pub async fn join_chat(reply: Reply, JoinChat { chat_id, after_seq }: JoinChat, state: SocketState) {
+pub(crate) async fn join_chat(reply: Reply, JoinChat { chat_id, after_seq }: JoinChat, state: SocketState) {
     let (socket, user_id) = (reply.socket().clone(), reply.session().user_id);
     if after_seq.is_some_and(|seq| seq < 0) {
         return reply.refuse(JoinChat::NAME, &Refusal::Invalid("afterSeq must be at least 0".into()));
@@ -143,7 +143,7 @@ fn truncate_to_page(mut messages: Vec<MessageView>) -> (Vec<MessageView>, usize)
 }
 
 /// Leaves a chat on purpose.
-pub fn leave_chat(reply: Reply, LeaveChat { chat_id }: LeaveChat, state: &SocketState) {
+pub(crate) fn leave_chat(reply: Reply, LeaveChat { chat_id }: LeaveChat, state: &SocketState) {
     let (socket, user_id) = (reply.socket().clone(), reply.session().user_id);
     if !state.rooms.leave(chat_id, socket.id) {
         return reply.refuse(LeaveChat::NAME, &Refusal::Forbidden);

@@ -1,4 +1,4 @@
-//! Messages as values, and the rules for what a client may send.
+//! Messages, and the rules for those that clients send.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use crate::types::{MessageId, Side, Timestamp, UserId, text_enum};
 
 text_enum! {
-    /// What a message holds.
+    /// The type of a message.
     MessageType {
         /// Words.
         Text = "text",
@@ -20,16 +20,15 @@ text_enum! {
 /// The longest message, in characters.
 pub const MAX_MESSAGE_CHARS: usize = 4000;
 
-/// The longest name that a client may give a message, in bytes.
-pub const MAX_CLIENT_MESSAGE_ID_BYTES: usize = 128;
+/// The longest `clientMessageId`, in bytes.
+pub(super) const MAX_CLIENT_MESSAGE_ID_BYTES: usize = 128;
 
 /// A message in a chat's history.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = ChatMessageView)]
 pub struct MessageView {
-    /// Id.
     pub id: MessageId,
-    /// Its place in the chat: 1, 2, 3… without gaps.
+    /// The position in the chat: 1, 2, 3… without gaps.
     pub seq: i64,
     /// The sender's side.
     pub sender_type: Side,
@@ -39,7 +38,6 @@ pub struct MessageView {
     pub sender_name: String,
     /// The text, or a URL.
     pub message: String,
-    /// What it holds.
     pub message_type: MessageType,
     /// When it was committed.
     pub created_at: Timestamp,
@@ -49,7 +47,7 @@ pub struct MessageView {
 ///
 /// # Errors
 /// A sentence that names the field and the rule.
-pub fn check_message(text: &str, message_type: MessageType) -> Result<(), String> {
+pub(super) fn check_message(text: &str, message_type: MessageType) -> Result<(), String> {
     if text.trim().is_empty() {
         return Err("message must not be empty".into());
     }
@@ -71,7 +69,7 @@ pub fn check_message(text: &str, message_type: MessageType) -> Result<(), String
 ///
 /// # Errors
 /// A sentence that names the field and the rule.
-pub fn check_client_message_id(text: &str) -> Result<(), String> {
+pub(super) fn check_client_message_id(text: &str) -> Result<(), String> {
     if text.is_empty() || text.len() > MAX_CLIENT_MESSAGE_ID_BYTES || text.contains('\0') {
         return Err(format!(
             "clientMessageId must be 1 to {MAX_CLIENT_MESSAGE_ID_BYTES} bytes, without the character U+0000"

@@ -12,19 +12,20 @@ use super::queries;
 use crate::auth::Customer;
 use crate::error::{Error, Result};
 use crate::idempotency::{Keyed, StoredAnswer, once};
-use crate::jobs::{Command, Job, notify};
+use crate::jobs::{Command, Job};
 use crate::notifications::{NewNotification, NotificationType};
 use crate::outbox::Notifier;
 use crate::state::ApiState;
 use crate::types::{DisputeId, JobId};
+use crate::web::docs;
 use crate::web::fields::{Fields, LONG_TEXT};
 use doors::Pooler;
 
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(dispute))
 }
 
-/// What went wrong.
+/// A complaint about a job.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct DisputeRequest {
@@ -43,14 +44,19 @@ struct DisputeCreatedView {
     message: &'static str,
 }
 
-/// Disputes a completed or paid job of the caller's. With an `Idempotency-Key` a repetition gets the first answer again.
+/// Disputes one of the caller's completed or paid jobs. A repetition with the same `Idempotency-Key` receives the
+/// first answer.
 ///
 /// # Errors
 /// 400 a field breaks a rule. 404 no such job, or somebody else's. 409 the job is not done yet, or has an open dispute.
 /// 422 the key was used for another request.
-#[utoipa::path(post, path = "/customers/disputes", tag = "disputes", security(("access_token" = [])), request_body = DisputeRequest,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Repeats get the first answer")),
-    responses((status = 201, body = DisputeCreatedView), (status = 400, description = "A field breaks a rule"), (status = 403, description = "Not a customer"), (status = 404, description = "No such job, or somebody else's"), (status = 409, description = "The job is not done yet, or has an open dispute"), (status = 422, description = "The Idempotency-Key was used for another request")))]
+#[utoipa::path(post, path = "/customers/disputes", tag = "disputes", security(("customer" = [])),
+    params(docs::IdempotencyKey), request_body = DisputeRequest,
+    responses(
+        (status = 201, body = DisputeCreatedView),
+        (status = 404, description = "No such job, or somebody else's"),
+        (status = 409, description = "The job is not done yet, or has an open dispute"),
+    ))]
 async fn dispute(
     State(pooler): State<Pooler>,
     State(notifier): State<Notifier>,
@@ -62,10 +68,10 @@ async fn dispute(
         let transition = job.apply(Command::Dispute, Utc::now())?;
         let dispute_id = queries::insert(tx, id, job.row.parties.lsm_id, &description).await?;
         let dispute_id = dispute_id.ok_or_else(|| {
-            Error::Conflict("dispute_open", "this job has an open dispute: your LSM will settle it".into())
+            Error::Conflict("dispute_open", "this job has an open dispute: your LSM will resolve it".into())
         })?;
         let mut outbox = job.store(tx, &transition).await?.outbox;
-        notify(tx, &mut outbox, notifications_of(dispute_id, &job)).await?;
+        outbox.notify(tx, notifications_of(dispute_id, &job)).await?;
         let message = "Dispute filed. The local service manager has been notified.";
         Ok((StatusCode::CREATED, DisputeCreatedView { dispute_id, message }, outbox))
     })
@@ -99,12 +105,12 @@ fn notifications_of(id: DisputeId, job: &Job) -> [NewNotification; 2] {
         notification(
             parties.lsm_user_id,
             "New dispute",
-            format!("{customer} disputes {service} by {business}: join their chat and settle it"),
+            format!("{customer} disputes {service} by {business}: join their chat and resolve it"),
         ),
         notification(
             parties.provider_user_id,
             "Job disputed",
-            format!("{customer} disputes {service}: your LSM will settle it"),
+            format!("{customer} disputes {service}: your LSM will resolve it"),
         ),
     ]
 }

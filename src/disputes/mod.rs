@@ -1,4 +1,4 @@
-//! Disputes: what went wrong with a job that is done, in the customer's words, and how its LSM has settled it.
+//! Disputes about completed jobs, and how LSMs resolve them.
 //!
 //! Invariants: at most one dispute per job is open; an LSM sees the disputes about its own providers only, and is a member
 //! of a chat from joining it until the dispute is resolved.
@@ -12,10 +12,9 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::state::ApiState;
 
-pub use types::DisputeStatus;
+pub(crate) use types::DisputeStatus;
 
 /// The feature's routes.
-#[must_use]
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     http::routes().merge(lsm::routes())
 }

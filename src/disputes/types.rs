@@ -3,11 +3,11 @@
 use crate::types::text_enum;
 
 text_enum! {
-    /// Where a dispute is.
+    /// The state of a dispute.
     DisputeStatus {
         /// Waits for the LSM.
         Open = "open",
-        /// Settled.
+        /// Resolved by the LSM.
         Resolved = "resolved",
     }
 }

@@ -1,4 +1,4 @@
-//! `/customers/jobs/{id}/action`: what a customer does with a job.
+//! `/customers/jobs/{id}/action`: a customer's actions on a job.
 
 use axum::extract::State;
 use chrono::Utc;
@@ -19,44 +19,44 @@ use crate::web::fields::Fields;
 use doors::Pooler;
 
 /// The longest reason of a cancellation or rejection, in characters.
-pub const MAX_REASON_CHARS: usize = 500;
+pub(super) const MAX_REASON_CHARS: usize = 500;
 
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(act))
 }
 
 text_enum! {
-    /// What a customer does with a job.
+    /// A customer's action on a job.
     CustomerAction {
         /// Takes the provider's offer.
         ApproveEdits = "approve_edits",
         /// Closes the deal: work may begin.
         CloseDeal = "close_deal",
-        /// Gives it up.
+        /// Cancels the job.
         Cancel = "cancel",
     }
 }
 
-/// What to do, and why.
+/// A customer's action on a job.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct CustomerActionRequest {
     action: CustomerAction,
-    /// With `approve_edits`: which offer is meant; 409 if it is not the open one any more.
+    /// With `approve_edits`: the offer that is meant; 409 if it is no longer the open one.
     offer_id: Option<OfferId>,
     /// With `cancel`: at most 500 characters; the provider reads it.
     cancellation_reason: Option<String>,
 }
 
-/// What was done.
+/// The effect of the action.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct CustomerActionView {
     message: &'static str,
-    /// With `cancel`: what is owed, in dollars.
+    /// With `cancel`: the fee, in dollars.
     #[serde(skip_serializing_if = "Option::is_none")]
     cancellation_fee: Option<Cents>,
-    /// With `cancel`: it was early enough to book another date without loss.
+    /// With `cancel`: whether it was early enough to cost nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     can_reschedule: Option<bool>,
 }
@@ -65,8 +65,13 @@ struct CustomerActionView {
 ///
 /// # Errors
 /// 400 a field breaks a rule. 404 no such job, or somebody else's. 409 the job's state does not allow it.
-#[utoipa::path(post, path = "/customers/jobs/{id}/action", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)), request_body = CustomerActionRequest,
-    responses((status = 200, body = CustomerActionView), (status = 400, description = "A field breaks a rule"), (status = 403, description = "Not a customer"), (status = 404, description = "No such job, or somebody else's"), (status = 409, description = "The job's state does not allow it")))]
+#[utoipa::path(post, path = "/customers/jobs/{id}/action", tag = "jobs", security(("customer" = [])),
+    params(("id" = JobId, Path)), request_body = CustomerActionRequest,
+    responses(
+        (status = 200, body = CustomerActionView),
+        (status = 404, description = "No such job, or somebody else's"),
+        (status = 409, description = "The job's state does not allow it"),
+    ))]
 async fn act(
     State(pooler): State<Pooler>,
     State(notifier): State<Notifier>,

@@ -1,4 +1,4 @@
-//! Response deadlines: what happens when a provider lets one pass.
+//! Missed response deadlines.
 
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
@@ -11,7 +11,7 @@ use crate::outbox::Outbox;
 use crate::types::JobId;
 use doors::{Pooler, Tx};
 
-/// The most jobs that may fail before a pass gives up: the cause is not in the jobs then.
+/// After this many failed jobs a pass stops: the cause is not in the jobs then.
 const MAX_FAILURES: usize = 20;
 
 /// Acts upon every deadline that has passed at `now` and was not acted upon: one transaction each, the oldest first.

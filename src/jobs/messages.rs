@@ -1,4 +1,4 @@
-//! What a transition of a job says: notifications, and the actor's message in the job's chat. No I/O.
+//! The texts of a transition: notifications, and the actor's message in the job's chat. No I/O.
 
 use std::fmt::Write as _;
 
@@ -62,7 +62,7 @@ impl Transition {
         }
     }
 
-    /// What the actor says in the chat, at most as long as any message.
+    /// The actor's message in the chat, truncated to the longest message.
     #[must_use]
     pub fn chat_message(&self, job: &Job) -> Option<String> {
         let text = match &self.command {
@@ -171,13 +171,11 @@ fn terms_in_words(prefix: &str, terms: Terms) -> String {
 }
 
 /// A moment for people.
-#[must_use]
-pub fn date_in_words(date: DateTime<Utc>) -> String {
+pub(super) fn date_in_words(date: DateTime<Utc>) -> String {
     date.format("%Y-%m-%d %H:%M UTC").to_string()
 }
 
 /// An amount for people.
-#[must_use]
-pub fn dollars(Cents(cents): Cents) -> String {
+pub(super) fn dollars(Cents(cents): Cents) -> String {
     format!("${}.{:02}", cents / 100, cents % 100)
 }

@@ -9,7 +9,7 @@ mod customer;
 pub mod deadlines;
 mod details;
 mod messages;
-pub mod offers;
+pub(crate) mod offers;
 mod provider;
 mod queries;
 mod reassign;
@@ -21,8 +21,8 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::state::ApiState;
 
-pub use queries::{Event, insert_event};
-pub use transition::{Job, Stored, Transition, notify};
+pub(crate) use queries::{Event, insert_event};
+pub use transition::{Job, Stored, Transition};
 pub use types::{Action, Command};
 
 /// The feature's routes.

@@ -1,4 +1,4 @@
-//! Rows of jobs that are about to change, of their audit and of payments, through whichever door.
+//! SQL of jobs that change, their audit rows and payments, through either door.
 
 use chrono::{DateTime, Utc};
 
@@ -6,11 +6,9 @@ use super::types::{Action, JobState, OpenOffer, PaymentMethod, Settings, Terms};
 use crate::types::{Cents, ChatId, CustomerId, JobId, JobStatus, OfferId, Party, ProviderId, ServiceId, UserId};
 use doors::{Door, Pooler, Tx};
 
-/// Locks a job until the transaction ends. `false`: there is no such job, it never was this user's, or the user is banned.
-///
-/// # Errors
-/// Those of the database.
-pub async fn lock<D: Door>(tx: &mut Tx<D>, id: JobId, user: UserId) -> sqlx::Result<bool> {
+/// Locks a job until the transaction ends. Returns `false` if there is no such job, if it never was this user's, or if
+/// the user is banned.
+pub(super) async fn lock<D: Door>(tx: &mut Tx<D>, id: JobId, user: UserId) -> sqlx::Result<bool> {
     let row = sqlx::query!(
         r#"select j.id
            from stm.jobs j
@@ -29,12 +27,13 @@ pub async fn lock<D: Door>(tx: &mut Tx<D>, id: JobId, user: UserId) -> sqlx::Res
     Ok(row.is_some())
 }
 
-/// Locks the job whose deadline has been over the longest, among those that no other transaction has locked.
-/// `None`: there is none left but those to be `skipped`.
-///
-/// # Errors
-/// Those of the database.
-pub async fn lock_overdue(tx: &mut Tx<Pooler>, now: DateTime<Utc>, skipped: &[i64]) -> sqlx::Result<Option<JobId>> {
+/// Locks the job whose deadline has been over the longest, among those that no other transaction has locked. Returns
+/// `None` if there is none left but those to be `skipped`.
+pub(super) async fn lock_overdue(
+    tx: &mut Tx<Pooler>,
+    now: DateTime<Utc>,
+    skipped: &[i64],
+) -> sqlx::Result<Option<JobId>> {
     sqlx::query_scalar!(
         r#"select j.id as "id: JobId"
            from stm.jobs j
@@ -53,50 +52,36 @@ pub async fn lock_overdue(tx: &mut Tx<Pooler>, now: DateTime<Utc>, skipped: &[i6
 /// A locked job.
 #[derive(Debug)]
 pub struct JobRow {
-    /// The job.
     pub id: JobId,
-    /// Who has booked.
     pub customer_id: CustomerId,
-    /// Who is booked.
     pub provider_id: ProviderId,
-    /// What.
     pub service_id: ServiceId,
-    /// The customer's budget.
     pub customer_budget: Option<Cents>,
-    /// Where: five digits.
+    /// Five digits.
     pub zipcode: String,
-    /// Where, in the customer's words.
+    /// The address, in the customer's words.
     pub location: Option<String>,
     /// Answers to the service's questions.
     pub answers: serde_json::Value,
-    /// The job as its rules see it.
     pub state: JobState,
     /// The open offer.
     pub offer_id: Option<OfferId>,
-    /// How many offers there have been.
     pub offer_count: i64,
-    /// Whom it concerns.
     pub parties: Parties,
-    /// The marketplace's settings.
     pub settings: Settings,
 }
 
 /// Whom a job concerns, and what they call it.
 #[derive(Debug)]
 pub struct Parties {
-    /// The customer's user.
     pub customer_user_id: UserId,
     /// First and last name.
     pub customer_name: String,
     /// The present provider's user.
     pub provider_user_id: UserId,
-    /// The name of the business.
     pub business_name: String,
-    /// The user of the provider's LSM.
     pub lsm_user_id: UserId,
-    /// The provider's LSM.
     pub lsm_id: i64,
-    /// The service's name.
     pub service_name: String,
     /// The chat with the present provider.
     pub chat_id: Option<ChatId>,
@@ -104,10 +89,7 @@ pub struct Parties {
 
 /// Reads a job that this transaction has locked. A separate statement: under READ COMMITTED the one that waited for the
 /// row lock still sees all other rows as of before the wait.
-///
-/// # Errors
-/// Those of the database.
-pub async fn find<D: Door>(tx: &mut Tx<D>, id: JobId) -> sqlx::Result<JobRow> {
+pub(super) async fn find<D: Door>(tx: &mut Tx<D>, id: JobId) -> sqlx::Result<JobRow> {
     let row = sqlx::query!(
         r#"select j.customer_id as "customer_id: CustomerId", j.provider_id as "provider_id: ProviderId",
                   j.service_id as "service_id: ServiceId", j.status as "status: JobStatus", j.sp_accepted, j.price_cents,
@@ -180,24 +162,17 @@ pub async fn find<D: Door>(tx: &mut Tx<D>, id: JobId) -> sqlx::Result<JobRow> {
 
 /// An audit row.
 #[derive(Debug)]
-pub struct Event<'a> {
-    /// About which job.
+pub(crate) struct Event<'a> {
     pub job_id: JobId,
-    /// Whose action it was; `None` is the platform's.
+    /// The actor's user; `None` is the platform.
     pub actor_id: Option<UserId>,
-    /// What was done.
     pub action: Action,
-    /// Why.
     pub reason: Option<&'a str>,
-    /// When it is done.
     pub at: DateTime<Utc>,
 }
 
-/// Changes a job if it still is as it was, and writes the audit row. `false`: it is not.
-///
-/// # Errors
-/// Those of the database.
-pub async fn set_state<D: Door>(
+/// Changes a job that is still in state `from`, and inserts the audit row. Returns `false` if the state has changed.
+pub(super) async fn set_state<D: Door>(
     tx: &mut Tx<D>,
     from: &JobState,
     to: &JobState,
@@ -234,11 +209,8 @@ pub async fn set_state<D: Door>(
     Ok(changed.rows_affected() == 1)
 }
 
-/// Writes an audit row of what does not change the job itself.
-///
-/// # Errors
-/// Those of the database.
-pub async fn insert_event<D: Door>(tx: &mut Tx<D>, status: JobStatus, event: &Event<'_>) -> sqlx::Result<()> {
+/// Inserts the audit row of an action that does not change the job itself.
+pub(crate) async fn insert_event<D: Door>(tx: &mut Tx<D>, status: JobStatus, event: &Event<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into stm.job_events (job_id, actor_id, action, from_status, to_status, reason, at)
          values ($1, $2, $3, $4, $4, $5, $6)",
@@ -254,20 +226,22 @@ pub async fn insert_event<D: Door>(tx: &mut Tx<D>, status: JobStatus, event: &Ev
     .map(drop)
 }
 
-/// What a payment is for.
+/// The reason of a payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PaymentKind {
+pub(super) enum PaymentKind {
     /// The work.
     Job,
     /// A late cancellation.
     CancellationFee,
 }
 
-/// Inserts the payment that is due for a job; once for each kind.
-///
-/// # Errors
-/// Those of the database.
-pub async fn insert_payment<D: Door>(tx: &mut Tx<D>, job: JobId, kind: PaymentKind, amount: Cents) -> sqlx::Result<()> {
+/// Inserts the payment that is due for a job, once for each kind.
+pub(super) async fn insert_payment<D: Door>(
+    tx: &mut Tx<D>,
+    job: JobId,
+    kind: PaymentKind,
+    amount: Cents,
+) -> sqlx::Result<()> {
     let kind = match kind {
         PaymentKind::Job => "job",
         PaymentKind::CancellationFee => "cancellation_fee",
@@ -285,11 +259,8 @@ pub async fn insert_payment<D: Door>(tx: &mut Tx<D>, job: JobId, kind: PaymentKi
 
 /// Marks a job's payment as received, and counts the job and its price for the provider.
 ///
-/// The provider's numbers are raised in place, so that no two payments can overwrite each other.
-///
-/// # Errors
-/// Those of the database.
-pub async fn receive_payment<D: Door>(
+/// The provider's totals are incremented in place, so that two payments cannot overwrite each other.
+pub(super) async fn receive_payment<D: Door>(
     tx: &mut Tx<D>,
     job: &JobRow,
     method: PaymentMethod,
@@ -321,11 +292,8 @@ pub async fn receive_payment<D: Door>(
     .map(drop)
 }
 
-/// Adds a warning to a provider, and returns how many there are now.
-///
-/// # Errors
-/// Those of the database.
-pub async fn warn_provider<D: Door>(tx: &mut Tx<D>, provider: ProviderId) -> sqlx::Result<i32> {
+/// Adds a warning to a provider. Returns the new number of warnings.
+pub(super) async fn warn_provider<D: Door>(tx: &mut Tx<D>, provider: ProviderId) -> sqlx::Result<i32> {
     sqlx::query_scalar!(
         "update stm.providers set warnings = warnings + 1, updated_at = now() where id = $1 returning warnings",
         provider.0,

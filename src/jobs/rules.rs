@@ -1,7 +1,6 @@
 //! The rules by which a job changes: no I/O, and `now` is an argument.
 //!
-//! [`RULES`] is the whole state machine: who may do what in which state. [`JobState::apply`] returns what becomes of the
-//! job.
+//! [`RULES`] is the whole state machine: who may do what in which state. [`JobState::apply`] returns the new state.
 
 use chrono::{DateTime, Duration, Utc};
 
@@ -9,10 +8,10 @@ use super::types::{Action, Actor, CUSTOMER, Command, JobState, OpenOffer, PROVID
 use crate::error::Error;
 use crate::types::{Cents, JobStatus, OfferStatus};
 
-/// Under this time before the appointment a cancellation costs a fee.
+/// A cancellation costs a fee if less than this time remains until the appointment.
 const FREE_CANCELLATION: Duration = Duration::hours(96);
 
-/// What has to hold besides the status.
+/// A condition besides the status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Guard {
     None,
@@ -20,13 +19,13 @@ enum Guard {
     NotAccepted,
     /// The other party's offer is open.
     OffersAnswer,
-    /// Nobody has answered in time, and nothing was done about it.
+    /// The deadline has passed, and the platform has not acted upon it.
     DeadlineMissed,
 }
 
 /// A row of the state machine.
 #[derive(Debug)]
-pub struct Rule {
+pub(super) struct Rule {
     action: Action,
     by: &'static [Actor],
     from: &'static [JobStatus],
@@ -39,7 +38,7 @@ const fn rule(action: Action, by: &'static [Actor], from: &'static [JobStatus], 
 
 /// The state machine.
 #[rustfmt::skip]
-pub const RULES: &[Rule] = {
+pub(super) const RULES: &[Rule] = {
     use JobStatus::{Completed, InProgress, New, Paid, RejectedBySp};
     const EITHER: &[Actor] = &[CUSTOMER, PROVIDER];
     &[
@@ -73,13 +72,13 @@ impl JobState {
         })
     }
 
-    /// Whether the provider has let the deadline pass.
+    /// Whether the provider has missed the deadline.
     #[must_use]
     pub fn is_expired(&self, now: DateTime<Utc>) -> bool {
         self.status == JobStatus::New && !self.sp_accepted && self.offer.is_none() && self.response_deadline < now
     }
 
-    /// Returns what becomes of the job if `actor` does this now.
+    /// Applies a command of `actor`.
     ///
     /// # Errors
     /// 409 with the job's state, and what the actor may do instead.
@@ -101,7 +100,7 @@ impl JobState {
             Command::AcceptOffer { .. } => change.accept_offer(),
             Command::DeclineOffer { .. } => {
                 change.close_offer(OfferStatus::Declined);
-                // Whoever was waiting for an answer could not be late in the meantime.
+                // The deadline does not pass while an offer is open, so it starts again.
                 change.state.renew_deadline(now, settings);
             }
             Command::SendOffer { proposal } | Command::CounterOffer { proposal, .. } => {
@@ -134,7 +133,7 @@ impl JobState {
         Ok(change)
     }
 
-    /// What it would cost to cancel at `now`: nothing without an appointment, or early enough before it.
+    /// The fee of a cancellation at `now`: 0 without an appointment, or early enough before it.
     #[must_use]
     pub fn cancellation_fee(&self, now: DateTime<Utc>, settings: Settings) -> Cents {
         match self.scheduled_at {
@@ -197,7 +196,7 @@ impl StateChange {
         self.state.sp_accepted = true;
     }
 
-    /// The job is not new any more: nothing waits for an answer.
+    /// Leaves the status `new`: an open offer is withdrawn.
     fn end_negotiation(&mut self, status: JobStatus) {
         self.close_offer(OfferStatus::Withdrawn);
         self.state.status = status;

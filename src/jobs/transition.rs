@@ -1,4 +1,4 @@
-//! How a job changes, whoever asks (REST, a socket, the worker): load it for update, apply a rule, store what follows.
+//! The three steps of every change of a job, for REST, sockets and the worker: load for update, apply a rule, store.
 
 use chrono::{DateTime, Utc};
 
@@ -7,7 +7,7 @@ use super::queries::{self, Event, JobRow, PaymentKind};
 use super::types::{Actor, CUSTOMER, Command, StateChange};
 use crate::chat;
 use crate::error::{Error, Result};
-use crate::notifications::{self, NewNotification};
+use crate::notifications::NewNotification;
 use crate::outbox::Outbox;
 use crate::types::{Cents, ChatId, JobId, Party, Side, UserId};
 use doors::{Door, Pooler, Tx};
@@ -15,7 +15,6 @@ use doors::{Door, Pooler, Tx};
 /// A job that is locked until the transaction ends, for one of its parties or for the platform.
 #[derive(Debug)]
 pub struct Job {
-    /// Its row, and whom it concerns.
     pub row: JobRow,
     actor: Actor,
     /// The actor's user; `None` is the platform.
@@ -25,20 +24,17 @@ pub struct Job {
 /// A change of a job that its rules allow, to be stored.
 #[derive(Debug)]
 pub struct Transition {
-    /// What was asked for.
     pub command: Command,
-    /// What it does to the job.
     pub change: StateChange,
-    /// When it is done.
     pub at: DateTime<Utc>,
 }
 
-/// What a transition has stored.
+/// The result of a stored transition.
 #[derive(Debug)]
 pub struct Stored {
-    /// The offer that was made.
+    /// The new offer, if the command makes one.
     pub offer: Option<OfferView>,
-    /// What is to be published after the commit.
+    /// To be published after the commit.
     pub outbox: Outbox,
 }
 
@@ -46,7 +42,7 @@ impl Job {
     /// Locks a job for one of its parties.
     ///
     /// # Errors
-    /// 404 no such job, it never was this user's, or the user is banned. 409 it is another provider's by now.
+    /// 404 no such job, not this user's, or the user is banned. 409 it was given to another provider.
     pub async fn load_for_update<D: Door>(tx: &mut Tx<D>, id: JobId, user: UserId) -> Result<Self> {
         if !queries::lock(tx, id, user).await? {
             return Err(Error::NotFound("job"));
@@ -76,7 +72,7 @@ impl Job {
     /// Applies the rules to a command.
     ///
     /// # Errors
-    /// 409 the job's state does not allow it, or the offer that is meant is not open any more.
+    /// 409 the job's state does not allow it, or the named offer is no longer the open one.
     pub fn apply(&self, command: Command, now: DateTime<Utc>) -> Result<Transition> {
         offers::check(&command, self.row.offer_id, self.row.offer_count)?;
         let change = self.row.state.apply(self.actor, &command, now, self.row.settings)?;
@@ -94,16 +90,16 @@ impl Job {
         self.store_payments(tx, transition).await?;
         notifications.extend(self.warn_provider(tx, transition).await?);
         let mut stored = Stored { offer: self.store_offer(tx, transition).await?, outbox: Outbox::default() };
-        notify(tx, &mut stored.outbox, notifications).await?;
+        stored.outbox.notify(tx, notifications).await?;
         if let Some(chat) = self.row.parties.chat_id {
-            // Last, because whoever writes to the chat waits for its row from here to the commit.
+            // Last: other writers to the chat wait for its row lock from here to the commit.
             self.store_message(tx, transition, chat, &mut stored.outbox).await?;
             offers::emit(&mut stored.outbox, chat, self, transition, stored.offer.as_ref());
         }
         Ok(stored)
     }
 
-    /// Which party acts; `None` is the platform.
+    /// The party that acts; `None` is the platform.
     #[must_use]
     pub const fn party(&self) -> Option<Party> {
         match self.actor {
@@ -186,30 +182,16 @@ impl Job {
     ) -> Result<()> {
         if let (Some(text), Some(sender)) = (transition.chat_message(self), self.actor_id) {
             let side = if self.actor == CUSTOMER { Side::Customer } else { Side::ServiceProvider };
-            let seq = chat::queries::insert_line(tx, chat, sender, side, &text).await?;
-            if seq.is_none() && !matches!(transition.command, Command::Accept { .. }) {
-                return Err(Error::Conflict("chat_closed", "the chat of this job is closed".into()));
+            let seq = chat::queries::insert_message(tx, chat, sender, side, &text).await?;
+            match seq {
+                Some(seq) => outbox.message(chat, seq),
+                None if matches!(transition.command, Command::Accept { .. }) => {}
+                None => return Err(Error::Conflict("chat_closed", "the chat of this job is closed".into())),
             }
-            outbox.lines.extend(seq.map(|seq| (chat, seq)));
         }
         if matches!(transition.command, Command::Reject { .. }) {
             chat::job_chats::close(tx, self.row.id, transition.at).await?;
         }
         Ok(())
     }
-}
-
-/// Inserts notifications, to be published after the commit.
-///
-/// # Errors
-/// Those of the database.
-pub async fn notify<D: Door>(
-    tx: &mut Tx<D>,
-    outbox: &mut Outbox,
-    notifications: impl IntoIterator<Item = NewNotification>,
-) -> sqlx::Result<()> {
-    for notification in notifications {
-        outbox.notifications.push(notifications::queries::insert(tx, notification).await?);
-    }
-    Ok(())
 }

@@ -1,4 +1,4 @@
-//! A job, and what can be done with it, as values: no I/O. The rules are in `rules.rs`.
+//! Jobs and the commands on them: no I/O. The rules are in `rules.rs`.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use super::offers::Proposal;
 use crate::types::{Cents, JobStatus, OfferId, OfferStatus, Party, text_enum};
 
 text_enum! {
-    /// What is done with a job, as its audit rows name it.
+    /// An action on a job, as its audit rows name it.
     Action {
         /// A customer books.
         Book = "book",
@@ -26,7 +26,7 @@ text_enum! {
         CounterOffer = "counter_offer",
         /// The customer closes the deal: work may begin.
         CloseDeal = "close_deal",
-        /// The customer gives the job up.
+        /// The customer cancels the job.
         Cancel = "cancel",
         /// The customer asks another provider.
         Reassign = "reassign",
@@ -36,13 +36,13 @@ text_enum! {
         MarkComplete = "mark_complete",
         /// The provider has received the money.
         MarkPayment = "mark_payment",
-        /// The provider has let the deadline pass.
+        /// The provider has missed the deadline.
         MissDeadline = "miss_deadline",
         /// The customer reviews the job.
         Review = "review",
         /// The customer disputes the job.
         Dispute = "dispute",
-        /// The LSM has settled the dispute.
+        /// The LSM has resolved the dispute.
         ResolveDispute = "resolve_dispute",
     }
 }
@@ -74,7 +74,7 @@ impl Action {
 }
 
 text_enum! {
-    /// How money was received.
+    /// A method of payment.
     PaymentMethod {
         /// In notes and coins.
         Cash = "cash",
@@ -87,51 +87,28 @@ text_enum! {
     }
 }
 
-/// What somebody wants to do with a job, with all that it takes.
+/// A command on a job, with what it needs. An offer that it names must be the open one.
 #[derive(Debug, Clone)]
 pub enum Command {
     /// The provider takes the job: as it is, or as the customer's open offer has it.
-    Accept {
-        /// The offer that is meant, if the caller names it.
-        offer: Option<OfferId>,
-    },
+    Accept { offer: Option<OfferId> },
     /// The provider turns the job down.
-    Reject {
-        /// Why.
-        reason: Option<String>,
-    },
+    Reject { reason: Option<String> },
     /// A party offers other terms.
-    SendOffer {
-        /// The offer.
-        proposal: Proposal,
-    },
+    SendOffer { proposal: Proposal },
     /// A party takes the other's offer.
-    AcceptOffer {
-        /// The offer that is meant, if the caller names it.
-        offer: Option<OfferId>,
-    },
+    AcceptOffer { offer: Option<OfferId> },
     /// A party does not take the other's offer.
-    DeclineOffer {
-        /// The offer that is meant, if the caller names it.
-        offer: Option<OfferId>,
-    },
+    DeclineOffer { offer: Option<OfferId> },
     /// A party answers the other's offer with its own.
-    CounterOffer {
-        /// The offer that is meant, if the caller names it.
-        offer: Option<OfferId>,
-        /// The counter-offer.
-        proposal: Proposal,
-    },
+    CounterOffer { offer: Option<OfferId>, proposal: Proposal },
     /// The customer closes the deal: work may begin.
     CloseDeal,
-    /// The customer gives the job up.
-    Cancel {
-        /// Why.
-        reason: Option<String>,
-    },
+    /// The customer cancels the job.
+    Cancel { reason: Option<String> },
     /// The customer asks another provider.
     Reassign {
-        /// For how much: the budget.
+        /// The new budget.
         price: Option<Cents>,
         /// The new date; `None` keeps the present one.
         scheduled_at: Option<DateTime<Utc>>,
@@ -141,13 +118,8 @@ pub enum Command {
     /// The provider has done the work.
     MarkComplete,
     /// The provider has received the money.
-    MarkPayment {
-        /// How.
-        method: PaymentMethod,
-        /// In the provider's own words.
-        notes: Option<String>,
-    },
-    /// The provider has let the deadline pass.
+    MarkPayment { method: PaymentMethod, notes: Option<String> },
+    /// The provider has missed the deadline.
     MissDeadline,
     /// The customer reviews the job.
     Review,
@@ -209,61 +181,55 @@ impl Command {
     }
 }
 
-/// Who acts.
+/// The actor of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Actor {
-    /// One of the two who have a job together.
+    /// The customer or the provider of the job.
     Party(Party),
-    /// The platform itself, when time has passed.
+    /// The platform, after a deadline.
     Platform,
 }
 
-/// The customer acts.
-pub const CUSTOMER: Actor = Actor::Party(Party::Customer);
-/// The provider acts.
-pub const PROVIDER: Actor = Actor::Party(Party::ServiceProvider);
+/// The customer as an actor.
+pub(super) const CUSTOMER: Actor = Actor::Party(Party::Customer);
+/// The provider as an actor.
+pub(super) const PROVIDER: Actor = Actor::Party(Party::ServiceProvider);
 
 /// The marketplace's settings that the rules depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// How long a provider has to answer.
     pub response_deadline_minutes: i32,
     /// A late cancellation's share of the price.
     pub cancellation_fee_percentage: i32,
-    /// From how many warnings on the LSM is notified.
+    /// The number of warnings from which on the LSM is notified.
     pub warning_threshold: i32,
 }
 
 impl Settings {
-    /// Until when a provider who is asked at `now` should answer.
+    /// The response deadline of a request sent at `now`.
     #[must_use]
     pub fn deadline(self, now: DateTime<Utc>) -> DateTime<Utc> {
         now + Duration::minutes(self.response_deadline_minutes.into())
     }
 }
 
-/// What an offer would change; `None` stays as it is.
+/// The terms an offer changes; `None` is not changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Terms {
-    /// The price.
     pub price: Option<Cents>,
-    /// The date.
     pub scheduled_at: Option<DateTime<Utc>>,
 }
 
 /// An offer that waits for an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenOffer {
-    /// Who made it.
     pub by: Party,
-    /// What it would change.
     pub terms: Terms,
 }
 
 /// A job as its rules see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JobState {
-    /// Where it is between request and payment.
     pub status: JobStatus,
     /// While new: whether the provider, or the customer, has agreed to the present terms.
     pub sp_accepted: bool,
@@ -271,13 +237,10 @@ pub struct JobState {
     pub offer: Option<OpenOffer>,
     /// The agreed price, or the budget, or 0.
     pub price: Cents,
-    /// The appointment.
     pub scheduled_at: Option<DateTime<Utc>>,
-    /// Until when the provider should answer.
     pub response_deadline: DateTime<Utc>,
     /// Whether the platform has acted upon this deadline.
     pub deadline_missed: bool,
-    /// When the work was done.
     pub completed_at: Option<DateTime<Utc>>,
 }
 
@@ -300,7 +263,14 @@ impl JobState {
 
 impl fmt::Display for JobState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.status.as_str())?;
+        f.write_str(match self.status {
+            JobStatus::New => "new",
+            JobStatus::InProgress => "in progress",
+            JobStatus::Completed => "completed",
+            JobStatus::Paid => "paid",
+            JobStatus::Cancelled => "cancelled",
+            JobStatus::RejectedBySp => "rejected",
+        })?;
         if self.status != JobStatus::New {
             return Ok(());
         }
@@ -313,13 +283,13 @@ impl fmt::Display for JobState {
     }
 }
 
-/// What a command does to a job.
+/// The effect of a command on a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StateChange {
-    /// The job afterwards.
+    /// The state after the command.
     pub state: JobState,
-    /// What became of the offer that was open.
+    /// The new status of the offer that was open.
     pub offer: Option<OfferStatus>,
-    /// What the customer owes for a late cancellation.
+    /// The fee for a late cancellation.
     pub fee: Cents,
 }

@@ -21,7 +21,7 @@ use doors::Pooler;
 const DEFAULT_LIMIT: i64 = 20;
 
 /// The feature's routes.
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(notifications))
         .routes(routes!(unread_count))
@@ -31,20 +31,20 @@ pub fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(mark_read))
 }
 
-/// Which notifications.
+/// A selection of the notifications.
 #[derive(Deserialize, IntoParams)]
 struct NotificationsQuery {
-    /// Only those about this.
+    /// Returns only notifications of this type.
     #[serde(rename = "type")]
     #[param(inline)]
     kind: Option<NotificationType>,
-    /// Only read ones, or only unread ones.
+    /// Returns only read notifications, or only unread ones.
     is_read: Option<bool>,
-    /// At most so many, 1 to 100; 20 unless given.
+    /// The maximum number of rows, 1 to 100; 20 by default.
     limit: Option<i64>,
-    /// Skip so many, 0 to 100,000. New ones shift it: to read on, `before` is better.
+    /// The number of rows to skip, 0 to 100,000. New notifications shift it: prefer `before` to read on.
     offset: Option<i64>,
-    /// Only those older than this one: the last of the page before.
+    /// Returns only notifications older than this one, the last of the previous page.
     before: Option<NotificationId>,
 }
 
@@ -58,23 +58,24 @@ struct NotificationsView {
     total: i64,
     limit: i64,
     offset: i64,
-    /// How many the caller has not read, whatever was asked for.
+    /// How many the caller has not read, regardless of the selection.
     unread_count: i64,
 }
 
-/// How many notifications.
+/// A number of notifications.
 #[derive(Serialize, ToSchema)]
 #[schema(as = NotificationCountView)]
 struct CountView {
     count: i64,
 }
 
-/// The caller's notifications.
+/// Lists the caller's notifications, newest first.
 ///
 /// # Errors
-/// 400 a parameter is out of range.
-#[utoipa::path(get, path = "/notifications", tag = "notifications", security(("access_token" = [])), params(NotificationsQuery),
-    responses((status = 200, body = NotificationsView), (status = 400, description = "A parameter is out of range")))]
+/// 400 a parameter breaks a rule.
+#[utoipa::path(get, path = "/notifications", tag = "notifications", security(("access_token" = [])),
+    params(NotificationsQuery),
+    responses((status = 200, body = NotificationsView)))]
 async fn notifications(
     State(pooler): State<Pooler>,
     who: Caller,
@@ -95,15 +96,17 @@ async fn notifications(
     }))
 }
 
-/// How many notifications the caller has not read.
-#[utoipa::path(get, path = "/notifications/unread-count", tag = "notifications", security(("access_token" = [])), responses((status = 200, body = CountView)))]
+/// Counts the notifications that the caller has not read.
+#[utoipa::path(get, path = "/notifications/unread-count", tag = "notifications", security(("access_token" = [])),
+    responses((status = 200, body = CountView)))]
 async fn unread_count(State(pooler): State<Pooler>, who: Caller) -> Result<Json<CountView>> {
     let count = queries::count_unread_of(&pooler, who.user_id).await?;
     Ok(Json(CountView { count }))
 }
 
-/// Marks all of the caller's notifications as read, and says how many were not.
-#[utoipa::path(patch, path = "/notifications/mark-all-read", tag = "notifications", security(("access_token" = [])), responses((status = 200, body = CountView)))]
+/// Marks all of the caller's notifications as read. Returns how many were unread.
+#[utoipa::path(patch, path = "/notifications/mark-all-read", tag = "notifications", security(("access_token" = [])),
+    responses((status = 200, body = CountView)))]
 async fn mark_all_read(State(pooler): State<Pooler>, who: Caller) -> Result<Json<CountView>> {
     let mut tx = pooler.write().await?;
     let count = queries::set_all_read(&mut tx, who.user_id).await?;
@@ -111,8 +114,9 @@ async fn mark_all_read(State(pooler): State<Pooler>, who: Caller) -> Result<Json
     Ok(Json(CountView { count }))
 }
 
-/// Deletes the notifications that the caller has read, and says how many.
-#[utoipa::path(delete, path = "/notifications/clear-read", tag = "notifications", security(("access_token" = [])), responses((status = 200, body = CountView)))]
+/// Deletes the notifications that the caller has read. Returns how many.
+#[utoipa::path(delete, path = "/notifications/clear-read", tag = "notifications", security(("access_token" = [])),
+    responses((status = 200, body = CountView)))]
 async fn clear_read(State(pooler): State<Pooler>, who: Caller) -> Result<Json<CountView>> {
     let mut tx = pooler.write().await?;
     let count = queries::delete_read(&mut tx, who.user_id).await?;
@@ -120,12 +124,16 @@ async fn clear_read(State(pooler): State<Pooler>, who: Caller) -> Result<Json<Co
     Ok(Json(CountView { count }))
 }
 
-/// One of the caller's notifications.
+/// Returns one of the caller's notifications.
 ///
 /// # Errors
 /// 404 no such notification, or it is somebody else's.
-#[utoipa::path(get, path = "/notifications/{id}", tag = "notifications", security(("access_token" = [])), params(("id" = NotificationId, Path)),
-    responses((status = 200, body = NotificationView), (status = 404, description = "No such notification, or somebody else's")))]
+#[utoipa::path(get, path = "/notifications/{id}", tag = "notifications", security(("access_token" = [])),
+    params(("id" = NotificationId, Path)),
+    responses(
+        (status = 200, body = NotificationView),
+        (status = 404, description = "No such notification, or somebody else's"),
+    ))]
 async fn notification(
     State(pooler): State<Pooler>,
     who: Caller,
@@ -134,12 +142,16 @@ async fn notification(
     queries::find(&pooler, id, who.user_id).await?.map(Json).ok_or(Error::NotFound("notification"))
 }
 
-/// Marks one of the caller's notifications as read; again is as good as once.
+/// Marks one of the caller's notifications as read. A repetition changes nothing.
 ///
 /// # Errors
 /// 404 no such notification, or it is somebody else's.
-#[utoipa::path(patch, path = "/notifications/{id}/read", tag = "notifications", security(("access_token" = [])), params(("id" = NotificationId, Path)),
-    responses((status = 200, body = NotificationView), (status = 404, description = "No such notification, or somebody else's")))]
+#[utoipa::path(patch, path = "/notifications/{id}/read", tag = "notifications", security(("access_token" = [])),
+    params(("id" = NotificationId, Path)),
+    responses(
+        (status = 200, body = NotificationView),
+        (status = 404, description = "No such notification, or somebody else's"),
+    ))]
 async fn mark_read(
     State(pooler): State<Pooler>,
     who: Caller,
@@ -155,8 +167,12 @@ async fn mark_read(
 ///
 /// # Errors
 /// 404 no such notification, or it is somebody else's.
-#[utoipa::path(delete, path = "/notifications/{id}", tag = "notifications", security(("access_token" = [])), params(("id" = NotificationId, Path)),
-    responses((status = 200, body = MessageView), (status = 404, description = "No such notification, or somebody else's")))]
+#[utoipa::path(delete, path = "/notifications/{id}", tag = "notifications", security(("access_token" = [])),
+    params(("id" = NotificationId, Path)),
+    responses(
+        (status = 200, body = MessageView),
+        (status = 404, description = "No such notification, or somebody else's"),
+    ))]
 async fn delete(
     State(pooler): State<Pooler>,
     who: Caller,

@@ -1,14 +1,13 @@
 //! Notifications of users, as rows and over sockets.
 //!
-//! Invariants: a notification is written in the same transaction as its cause, and emitted after the commit to the
-//! sockets of its recipient and nobody else; whoever is not its recipient cannot distinguish it from one that does not
-//! exist.
+//! Invariants: a notification is inserted in the transaction of its cause, and emitted after the commit, to the sockets of
+//! its recipient alone. For everybody else it does not exist.
 
 mod deliver;
 mod http;
-pub mod queries;
+pub(crate) mod queries;
 mod types;
 
-pub use deliver::{NotificationCreated, deliver};
-pub use http::routes;
-pub use types::{Created, NewNotification, NotificationType, NotificationView};
+pub(crate) use deliver::{NotificationCreated, deliver};
+pub(crate) use http::routes;
+pub(crate) use types::{Created, NewNotification, NotificationType, NotificationView};

@@ -7,10 +7,7 @@ use crate::types::{NotificationId, Role, UserId};
 use doors::{Direct, Door, Pooler, Tx};
 
 /// Inserts a notification.
-///
-/// # Errors
-/// Those of the database.
-pub async fn insert<D: Door>(tx: &mut Tx<D>, new: NewNotification) -> sqlx::Result<Created> {
+pub(crate) async fn insert<D: Door>(tx: &mut Tx<D>, new: NewNotification) -> sqlx::Result<Created> {
     let row = sqlx::query!(
         r#"with created as (
                insert into stm.notifications (recipient_id, type, title, message, metadata)
@@ -44,10 +41,7 @@ pub async fn insert<D: Door>(tx: &mut Tx<D>, new: NewNotification) -> sqlx::Resu
 }
 
 /// Counts the unread notifications of each of these users; users without any are left out.
-///
-/// # Errors
-/// Those of the database.
-pub async fn count_unread(direct: &Direct, users: &HashSet<UserId>) -> sqlx::Result<HashMap<UserId, i64>> {
+pub(crate) async fn count_unread(direct: &Direct, users: &HashSet<UserId>) -> sqlx::Result<HashMap<UserId, i64>> {
     let users: Vec<i64> = users.iter().map(|user| user.0).collect();
     let rows = sqlx::query!(
         r#"select recipient_id as "recipient_id: UserId", count(*) as "unread!"
@@ -63,7 +57,7 @@ pub async fn count_unread(direct: &Direct, users: &HashSet<UserId>) -> sqlx::Res
 
 /// Selects some of a user's notifications.
 #[derive(Debug, Clone, Copy)]
-pub struct Filter {
+pub(crate) struct Filter {
     pub kind: Option<NotificationType>,
     pub is_read: Option<bool>,
     /// Only those older than this one.
@@ -74,7 +68,7 @@ pub struct Filter {
 
 /// A part of a user's notifications.
 #[derive(Debug)]
-pub struct NotificationPage {
+pub(crate) struct NotificationPage {
     /// Newest first.
     pub notifications: Vec<NotificationView>,
     /// How many match the filter's `kind` and `is_read`.
@@ -84,10 +78,7 @@ pub struct NotificationPage {
 }
 
 /// Lists a user's notifications, newest first.
-///
-/// # Errors
-/// Those of the database.
-pub async fn list(pooler: &Pooler, user: UserId, filter: Filter) -> sqlx::Result<NotificationPage> {
+pub(crate) async fn list(pooler: &Pooler, user: UserId, filter: Filter) -> sqlx::Result<NotificationPage> {
     let rows = sqlx::query!(
         r#"select u.role as "role: Role",
                   (select count(*)
@@ -140,10 +131,7 @@ pub async fn list(pooler: &Pooler, user: UserId, filter: Filter) -> sqlx::Result
 }
 
 /// Counts the unread notifications of a user.
-///
-/// # Errors
-/// Those of the database.
-pub async fn count_unread_of(pooler: &Pooler, user: UserId) -> sqlx::Result<i64> {
+pub(crate) async fn count_unread_of(pooler: &Pooler, user: UserId) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"select count(*) as "unread!" from stm.notifications where recipient_id = $1 and read_at is null"#,
         user.0
@@ -153,10 +141,7 @@ pub async fn count_unread_of(pooler: &Pooler, user: UserId) -> sqlx::Result<i64>
 }
 
 /// Finds one of a user's notifications.
-///
-/// # Errors
-/// Those of the database.
-pub async fn find(pooler: &Pooler, id: NotificationId, user: UserId) -> sqlx::Result<Option<NotificationView>> {
+pub(crate) async fn find(pooler: &Pooler, id: NotificationId, user: UserId) -> sqlx::Result<Option<NotificationView>> {
     sqlx::query_as!(
         NotificationView,
         r#"select n.id as "id: NotificationId", u.role as "recipient_type: Role", u.id as "recipient_id: UserId",
@@ -174,10 +159,11 @@ pub async fn find(pooler: &Pooler, id: NotificationId, user: UserId) -> sqlx::Re
 
 /// Marks one of a user's notifications as read, and keeps the time of the first read.
 /// Returns `None` if this user has no such notification.
-///
-/// # Errors
-/// Those of the database.
-pub async fn set_read(tx: &mut Tx<Pooler>, id: NotificationId, user: UserId) -> sqlx::Result<Option<NotificationView>> {
+pub(crate) async fn set_read(
+    tx: &mut Tx<Pooler>,
+    id: NotificationId,
+    user: UserId,
+) -> sqlx::Result<Option<NotificationView>> {
     sqlx::query_as!(
         NotificationView,
         r#"update stm.notifications n
@@ -195,10 +181,7 @@ pub async fn set_read(tx: &mut Tx<Pooler>, id: NotificationId, user: UserId) -> 
 }
 
 /// Marks all of a user's notifications as read. Returns how many were unread.
-///
-/// # Errors
-/// Those of the database.
-pub async fn set_all_read(tx: &mut Tx<Pooler>, user: UserId) -> sqlx::Result<i64> {
+pub(crate) async fn set_all_read(tx: &mut Tx<Pooler>, user: UserId) -> sqlx::Result<i64> {
     let changed = sqlx::query!(
         "update stm.notifications set read_at = now() where recipient_id = $1 and read_at is null",
         user.0
@@ -209,10 +192,7 @@ pub async fn set_all_read(tx: &mut Tx<Pooler>, user: UserId) -> sqlx::Result<i64
 }
 
 /// Deletes one of a user's notifications. Returns `false` if this user has no such notification.
-///
-/// # Errors
-/// Those of the database.
-pub async fn delete(tx: &mut Tx<Pooler>, id: NotificationId, user: UserId) -> sqlx::Result<bool> {
+pub(crate) async fn delete(tx: &mut Tx<Pooler>, id: NotificationId, user: UserId) -> sqlx::Result<bool> {
     let deleted = sqlx::query!("delete from stm.notifications where id = $1 and recipient_id = $2", id.0, user.0)
         .execute(tx)
         .await?;
@@ -220,10 +200,7 @@ pub async fn delete(tx: &mut Tx<Pooler>, id: NotificationId, user: UserId) -> sq
 }
 
 /// Deletes all that a user has read. Returns how many there were.
-///
-/// # Errors
-/// Those of the database.
-pub async fn delete_read(tx: &mut Tx<Pooler>, user: UserId) -> sqlx::Result<i64> {
+pub(crate) async fn delete_read(tx: &mut Tx<Pooler>, user: UserId) -> sqlx::Result<i64> {
     let deleted = sqlx::query!("delete from stm.notifications where recipient_id = $1 and read_at is not null", user.0)
         .execute(tx)
         .await?;

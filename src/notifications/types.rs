@@ -14,9 +14,9 @@ text_enum! {
         Job = "job",
         /// Money moved.
         Payment = "payment",
-        /// A chat message arrived while its chat was not open.
+        /// A chat message arrived while its recipient was not in the chat.
         Message = "message",
-        /// The platform says so.
+        /// A message from the platform.
         System = "system",
         /// A review.
         Feedback = "feedback",
@@ -30,7 +30,6 @@ pub struct NewNotification {
     pub kind: NotificationType,
     /// A few words.
     pub title: Cow<'static, str>,
-    /// A sentence.
     pub message: String,
     /// What a client needs to open the right page.
     pub metadata: serde_json::Value,
@@ -39,22 +38,18 @@ pub struct NewNotification {
 /// A notification as its recipient sees it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct NotificationView {
-    /// Id.
     pub id: NotificationId,
     /// The recipient's role.
     pub recipient_type: Role,
     /// The recipient's user.
     pub recipient_id: UserId,
-    /// What it is about.
     #[serde(rename = "type")]
     pub kind: NotificationType,
     /// A few words.
     pub title: String,
-    /// A sentence.
     pub message: String,
-    /// Has the recipient seen it?
+    /// Whether the recipient has read it.
     pub is_read: bool,
-    /// When its cause happened.
     pub created_at: Timestamp,
     /// What a client needs to open the right page.
     #[schema(value_type = Object)]

@@ -16,11 +16,10 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::state::ApiState;
 
-pub use types::ProviderStatus;
+pub(crate) use types::ProviderStatus;
 
 /// The routes of all pages.
-#[must_use]
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     dashboard::routes()
         .merge(profile::routes())
         .merge(availability::routes())

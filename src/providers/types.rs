@@ -6,7 +6,7 @@ use serde::de::value::{Error as WordError, StrDeserializer};
 use crate::types::{JobStatus, text_enum};
 
 text_enum! {
-    /// Where a provider is between registration and ban.
+    /// The status of a provider.
     ProviderStatus {
         /// Waits for the LSM.
         Pending = "pending",
@@ -23,8 +23,7 @@ text_enum! {
 
 impl ProviderStatus {
     /// Whether the provider may switch between active and inactive.
-    #[must_use]
-    pub const fn may_switch(self) -> bool {
+    pub(crate) const fn may_switch(self) -> bool {
         matches!(self, Self::Active | Self::Inactive)
     }
 }

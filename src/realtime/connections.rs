@@ -20,7 +20,7 @@ use crate::types::UserId;
 /// How long a socket may take from asking whether it may connect to being connected.
 const ADMISSION_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long a user without a socket still counts as online: reconnecting is not going away.
+/// How long a user without a socket still counts as online: a reconnect is no absence.
 const OFFLINE_AFTER: Duration = Duration::from_secs(3);
 
 /// The connected users. Cheap to clone.
@@ -53,7 +53,7 @@ pub struct PresenceChange {
     pub last_seen: Option<DateTime<Utc>>,
 }
 
-/// Why the server closes a socket: the last thing that its client receives.
+/// The reason why the server closes a socket: the last event that its client receives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CloseReason {
     /// The access token has expired.

@@ -20,7 +20,7 @@ const REFUSALS_AT_ONCE: NonZeroU32 = NonZeroU32::new(2000).unwrap();
 const PAGES_KIB_PER_S: NonZeroU32 = NonZeroU32::new(4 * 1024).unwrap();
 const PAGES_KIB_AT_ONCE: NonZeroU32 = NonZeroU32::new(32 * 1024).unwrap();
 
-/// What the limits say about an event.
+/// The verdict of the limits on an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     Allowed,

@@ -1,4 +1,4 @@
-//! Refused events: why, and what the client receives.
+//! Refused events: the reasons, and the payloads that clients receive.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::ServerEvent;
 use crate::error::Error;
 
-/// Why an event is refused. The codes are stable words for programs.
+/// The reason of a refusal. The codes are stable words for programs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The payload breaks a rule.
@@ -90,7 +90,6 @@ impl From<&Refusal> for AckError {
 
 #[derive(Debug, Serialize, ToSchema)]
 struct ErrorBody {
-    /// A sentence.
     message: String,
     /// A stable word for programs.
     code: &'static str,
@@ -99,7 +98,6 @@ struct ErrorBody {
 /// `error`: an event without acknowledgement is refused, or the server is about to disconnect the socket.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ErrorEvent {
-    /// A sentence.
     pub message: String,
     /// A stable word for programs.
     pub code: &'static str,

@@ -1,4 +1,4 @@
-//! `/provider/reviews`: what is said of the caller.
+//! `/provider/reviews`: the reviews of the calling provider.
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::queries::{self, ReviewRow};
+use super::queries;
 use super::types::StarCounts;
 use crate::auth::Provider;
 use crate::error::{Error, Result};
@@ -17,67 +17,51 @@ use crate::web::fields::Fields;
 use crate::web::page::{Page, PageRequest};
 use doors::Pooler;
 
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(reviews)).routes(routes!(stats)).routes(routes!(review))
 }
 
-/// Which page.
+/// A page of the list.
 #[derive(Deserialize, IntoParams)]
 struct ReviewsQuery {
-    /// 1 and up.
+    /// The number of the page, from 1.
     page: Option<i64>,
-    /// At most so many, 1 to 100; 20 unless given.
+    /// The maximum number of rows, 1 to 100; 20 by default.
     limit: Option<i64>,
 }
 
 /// A review as the provider sees it.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct ProviderReviewView {
-    id: ReviewId,
-    job_id: JobId,
+pub(super) struct ProviderReviewView {
+    pub id: ReviewId,
+    pub job_id: JobId,
     /// The service's name.
-    service: String,
-    customer: ReviewerView,
+    pub service: String,
+    pub customer: ReviewerView,
     /// 1 to 5.
-    rating: i16,
-    feedback: Option<String>,
+    pub rating: i16,
+    pub feedback: Option<String>,
     /// 1 to 5.
-    punctuality_rating: Option<i16>,
+    pub punctuality_rating: Option<i16>,
     /// How long the provider took to answer, in minutes.
-    response_time: Option<i32>,
-    created_at: Timestamp,
+    pub response_time: Option<i32>,
+    pub created_at: Timestamp,
 }
 
-/// Who gave a review.
+/// The customer who wrote a review.
 #[derive(Serialize, ToSchema)]
-struct ReviewerView {
+pub(super) struct ReviewerView {
     /// First and last name.
-    name: String,
+    pub name: String,
 }
 
-impl From<ReviewRow> for ProviderReviewView {
-    fn from(row: ReviewRow) -> Self {
-        Self {
-            id: row.id,
-            job_id: row.job_id,
-            service: row.service,
-            customer: ReviewerView { name: row.customer_name },
-            rating: row.rating,
-            feedback: row.feedback,
-            punctuality_rating: row.punctuality_rating,
-            response_time: row.response_time_minutes,
-            created_at: row.created_at.into(),
-        }
-    }
-}
-
-/// The calling provider's reviews, newest first.
+/// Lists the calling provider's reviews, newest first.
 ///
 /// # Errors
 /// 400 a parameter breaks a rule.
-#[utoipa::path(get, path = "/provider/reviews", tag = "reviews", security(("access_token" = [])), params(ReviewsQuery),
-    responses((status = 200, body = Page<ProviderReviewView>), (status = 400, description = "A parameter breaks a rule"), (status = 403, description = "Not a provider")))]
+#[utoipa::path(get, path = "/provider/reviews", tag = "reviews", security(("provider" = [])), params(ReviewsQuery),
+    responses((status = 200, body = Page<ProviderReviewView>)))]
 async fn reviews(
     State(pooler): State<Pooler>,
     who: Provider,
@@ -86,23 +70,23 @@ async fn reviews(
     let mut rules = Fields::new();
     let page = PageRequest::read(&mut rules, query.page, query.limit);
     rules.finish()?;
-    let (rows, total) = queries::list(&pooler, who.user_id, page).await?;
-    Ok(Json(Page::new(rows.into_iter().map(Into::into).collect(), total, page)))
+    let (reviews, total) = queries::list(&pooler, who.user_id, page).await?;
+    Ok(Json(Page::new(reviews, total, page)))
 }
 
-/// A provider's reviews in numbers.
+/// The statistics of a provider's reviews.
 #[derive(Serialize, ToSchema)]
 struct ReviewStatsView {
     /// The mean, with two decimals; 0 without reviews.
     average: f64,
     total: i64,
-    /// How many reviews gave so many stars.
+    /// The number of reviews by stars.
     counts: PerStarCountView,
-    /// How many of a hundred reviews gave so many stars, with one decimal.
+    /// The percentage of reviews by stars, with one decimal.
     percentages: PerStarPercentageView,
 }
 
-/// How many reviews gave so many stars.
+/// The number of reviews by stars.
 #[derive(Serialize, ToSchema)]
 struct PerStarCountView {
     #[serde(rename = "1")]
@@ -117,7 +101,7 @@ struct PerStarCountView {
     five: i64,
 }
 
-/// How many of a hundred reviews gave so many stars.
+/// The percentage of reviews by stars.
 #[derive(Serialize, ToSchema)]
 struct PerStarPercentageView {
     #[serde(rename = "1")]
@@ -145,24 +129,27 @@ impl From<StarCounts> for ReviewStatsView {
     }
 }
 
-/// The calling provider's reviews in numbers.
-#[utoipa::path(get, path = "/provider/reviews/stats", tag = "reviews", security(("access_token" = [])),
-    responses((status = 200, body = ReviewStatsView), (status = 403, description = "Not a provider")))]
+/// Returns the statistics of the calling provider's reviews.
+#[utoipa::path(get, path = "/provider/reviews/stats", tag = "reviews", security(("provider" = [])),
+    responses((status = 200, body = ReviewStatsView)))]
 async fn stats(State(pooler): State<Pooler>, who: Provider) -> Result<Json<ReviewStatsView>> {
     Ok(Json(queries::count_stars(&pooler, who.user_id).await?.into()))
 }
 
-/// One of the calling provider's reviews.
+/// Returns one of the calling provider's reviews.
 ///
 /// # Errors
-/// 404 no such review, or it is of somebody else.
-#[utoipa::path(get, path = "/provider/reviews/{id}", tag = "reviews", security(("access_token" = [])), params(("id" = ReviewId, Path)),
-    responses((status = 200, body = ProviderReviewView), (status = 403, description = "Not a provider"), (status = 404, description = "No such review, or of somebody else")))]
+/// 404 no such review, or it is about somebody else.
+#[utoipa::path(get, path = "/provider/reviews/{id}", tag = "reviews", security(("provider" = [])),
+    params(("id" = ReviewId, Path)),
+    responses(
+        (status = 200, body = ProviderReviewView),
+        (status = 404, description = "No such review, or it is about somebody else"),
+    ))]
 async fn review(
     State(pooler): State<Pooler>,
     who: Provider,
     Path(id): Path<ReviewId>,
 ) -> Result<Json<ProviderReviewView>> {
-    let row = queries::find(&pooler, id, who.user_id).await?;
-    row.map(|row| Json(row.into())).ok_or(Error::NotFound("review"))
+    queries::find(&pooler, id, who.user_id).await?.map(Json).ok_or(Error::NotFound("review"))
 }

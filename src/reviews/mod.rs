@@ -1,7 +1,7 @@
-//! What customers say of jobs that are done and paid.
+//! Reviews of paid jobs.
 //!
-//! Invariants: a job is reviewed once, by its customer; a provider's rating is the mean of its reviews as they
-//! are committed, however many are given at the same time.
+//! Invariants: a job is reviewed once, by its customer. A provider's rating is the mean of its committed reviews, however
+//! many are inserted at the same time.
 
 mod feedback;
 mod http;
@@ -13,7 +13,6 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::state::ApiState;
 
 /// The feature's routes.
-#[must_use]
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     http::routes().merge(feedback::routes())
 }

@@ -1,40 +1,17 @@
-//! A provider's reviews.
+//! SQL of a provider's reviews.
 
-use chrono::{DateTime, Utc};
-
+use super::http::{ProviderReviewView, ReviewerView};
 use super::types::StarCounts;
 use crate::types::{JobId, ReviewId, UserId};
 use crate::web::page::PageRequest;
 use doors::Pooler;
 
-/// A review as the provider sees it.
-#[derive(Debug)]
-pub struct ReviewRow {
-    /// The review.
-    pub id: ReviewId,
-    /// Which job it is about.
-    pub job_id: JobId,
-    /// The service's name.
-    pub service: String,
-    /// The customer's first and last name.
-    pub customer_name: String,
-    /// 1 to 5.
-    pub rating: i16,
-    /// Why.
-    pub feedback: Option<String>,
-    /// 1 to 5.
-    pub punctuality_rating: Option<i16>,
-    /// How long the provider took to answer.
-    pub response_time_minutes: Option<i32>,
-    /// When it was given.
-    pub created_at: DateTime<Utc>,
-}
-
 /// A page of the reviews of a user who is a provider, newest first; and how many there are.
-///
-/// # Errors
-/// Those of the database.
-pub async fn list(pooler: &Pooler, user_id: UserId, page: PageRequest) -> sqlx::Result<(Vec<ReviewRow>, i64)> {
+pub(super) async fn list(
+    pooler: &Pooler,
+    user_id: UserId,
+    page: PageRequest,
+) -> sqlx::Result<(Vec<ProviderReviewView>, i64)> {
     let rows = sqlx::query!(
         r#"select n.total as "total!",
                   r.id as "id?: ReviewId", r.job_id as "job_id?: JobId", s.name as "service?",
@@ -66,28 +43,24 @@ pub async fn list(pooler: &Pooler, user_id: UserId, page: PageRequest) -> sqlx::
     let total = rows.first().map_or(0, |row| row.total);
     // A page without reviews is one row of nulls.
     let reviews = rows.into_iter().filter_map(|row| {
-        Some(ReviewRow {
+        Some(ProviderReviewView {
             id: row.id?,
             job_id: row.job_id?,
             service: row.service?,
-            customer_name: row.customer_name?,
+            customer: ReviewerView { name: row.customer_name? },
             rating: row.rating?,
             feedback: row.feedback,
             punctuality_rating: row.punctuality_rating,
-            response_time_minutes: row.response_time_minutes,
-            created_at: row.created_at?,
+            response_time: row.response_time_minutes,
+            created_at: row.created_at?.into(),
         })
     });
     Ok((reviews.collect(), total))
 }
 
 /// One of the reviews of a user who is a provider.
-///
-/// # Errors
-/// Those of the database.
-pub async fn find(pooler: &Pooler, id: ReviewId, user_id: UserId) -> sqlx::Result<Option<ReviewRow>> {
-    sqlx::query_as!(
-        ReviewRow,
+pub(super) async fn find(pooler: &Pooler, id: ReviewId, user_id: UserId) -> sqlx::Result<Option<ProviderReviewView>> {
+    let row = sqlx::query!(
         r#"select r.id as "id: ReviewId", r.job_id as "job_id: JobId", s.name as service,
                   u.first_name || ' ' || u.last_name as "customer_name!", r.rating, r.feedback, r.punctuality_rating,
                   r.response_time_minutes, r.created_at
@@ -102,14 +75,22 @@ pub async fn find(pooler: &Pooler, id: ReviewId, user_id: UserId) -> sqlx::Resul
         user_id.0,
     )
     .fetch_optional(pooler)
-    .await
+    .await?;
+    Ok(row.map(|row| ProviderReviewView {
+        id: row.id,
+        job_id: row.job_id,
+        service: row.service,
+        customer: ReviewerView { name: row.customer_name },
+        rating: row.rating,
+        feedback: row.feedback,
+        punctuality_rating: row.punctuality_rating,
+        response_time: row.response_time_minutes,
+        created_at: row.created_at.into(),
+    }))
 }
 
-/// How many stars a user who is a provider was given.
-///
-/// # Errors
-/// Those of the database.
-pub async fn count_stars(pooler: &Pooler, user_id: UserId) -> sqlx::Result<StarCounts> {
+/// Counts the reviews of a user who is a provider, by stars.
+pub(super) async fn count_stars(pooler: &Pooler, user_id: UserId) -> sqlx::Result<StarCounts> {
     let row = sqlx::query!(
         r#"select count(*) filter (where r.rating = 1) as "one!", count(*) filter (where r.rating = 2) as "two!",
                   count(*) filter (where r.rating = 3) as "three!", count(*) filter (where r.rating = 4) as "four!",

@@ -1,11 +1,11 @@
 //! Reviews as values, and how ratings are counted: no I/O.
 
 /// Below this many stars a review must say why, and the provider's LSM is notified.
-pub const LOW_RATING: i16 = 3;
+pub(super) const LOW_RATING: i16 = 3;
 
 /// A review without faults.
 #[derive(Debug)]
-pub struct Feedback {
+pub(super) struct Feedback {
     /// 1 to 5.
     pub rating: i16,
     /// In the customer's words.
@@ -16,27 +16,23 @@ pub struct Feedback {
     pub response_time_minutes: Option<i32>,
 }
 
-/// How many reviews gave one star, two stars, up to five.
+/// The number of reviews by stars, from one to five.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct StarCounts(pub [i64; 5]);
+pub(super) struct StarCounts(pub [i64; 5]);
 
 impl StarCounts {
-    /// How many reviews there are.
-    #[must_use]
-    pub fn total(self) -> i64 {
+    pub(super) fn total(self) -> i64 {
         self.0.iter().sum()
     }
 
     /// The mean, with two decimals; 0 without reviews.
-    #[must_use]
-    pub fn average(self) -> f64 {
+    pub(super) fn average(self) -> f64 {
         let stars: i64 = (1..).zip(self.0).map(|(stars, count)| stars * count).sum();
         ratio(stars * 100, self.total()) / 100.0
     }
 
-    /// How many of a hundred reviews, with one decimal; 0 without reviews.
-    #[must_use]
-    pub fn percentages(self) -> [f64; 5] {
+    /// The percentages by stars, with one decimal; 0 without reviews.
+    pub(super) fn percentages(self) -> [f64; 5] {
         let total = self.total();
         self.0.map(|count| ratio(count * 1000, total) / 10.0)
     }

@@ -11,13 +11,13 @@ use super::ServiceRequestStatus;
 use super::queries::{self, CustomerRequest, ProviderRequest, RequestedRow};
 use crate::auth::{Customer, Provider};
 use crate::error::{Error, Result};
-use crate::notifications::{self, NewNotification, NotificationType};
+use crate::notifications::{NewNotification, NotificationType};
 use crate::outbox::{Notifier, Outbox};
 use crate::state::ApiState;
 use crate::types::{ServiceRequestId, Timestamp};
 use crate::web::extract::Json;
 use crate::web::fields::{Fields, LONG_TEXT, SHORT_TEXT};
-use doors::{Pooler, Tx};
+use doors::Pooler;
 
 /// The longest keyword of a customer, in characters.
 const MAX_KEYWORD: usize = 100;
@@ -29,14 +29,14 @@ const MAX_CUSTOMER_DESCRIPTION: usize = 500;
 const MAX_QUESTIONS_BYTES: usize = 16 * 1024;
 
 /// The feature's routes.
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(request_service))
         .routes(routes!(request_new_service))
         .routes(routes!(my_service_requests))
 }
 
-/// A request that was made.
+/// A new request for a service.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ServiceRequestedView {
@@ -44,16 +44,16 @@ struct ServiceRequestedView {
     request_id: ServiceRequestId,
 }
 
-/// What a customer misses.
+/// A customer's request for a service that the catalogue lacks.
 #[derive(Deserialize, ToSchema)]
 struct CustomerServiceRequest {
     /// The service; at most 100 characters.
     #[schema(value_type = String)]
     keyword: Option<String>,
-    /// What it should be; at most 500 characters.
+    /// A description; at most 500 characters.
     #[schema(value_type = String)]
     description: Option<String>,
-    /// Decides which LSM is told.
+    /// The region, by which the LSM is chosen.
     #[schema(value_type = String)]
     region: Option<String>,
     #[schema(value_type = String)]
@@ -74,12 +74,13 @@ impl CustomerServiceRequest {
     }
 }
 
-/// Asks for a service that the caller misses.
+/// Requests a service that the catalogue lacks.
 ///
 /// # Errors
-/// 400 a field breaks a rule. 404 the account is banned or gone.
-#[utoipa::path(post, path = "/customers/request-service", tag = "service requests", security(("access_token" = [])), request_body = CustomerServiceRequest,
-    responses((status = 200, body = ServiceRequestedView), (status = 400, description = "A field breaks a rule"), (status = 403, description = "Not a customer")))]
+/// 400 a field breaks a rule. 404 the account is banned or no longer exists.
+#[utoipa::path(post, path = "/customers/request-service", tag = "service requests", security(("customer" = [])),
+    request_body = CustomerServiceRequest,
+    responses((status = 200, body = ServiceRequestedView)))]
 async fn request_service(
     State(pooler): State<Pooler>,
     State(notifier): State<Notifier>,
@@ -90,14 +91,15 @@ async fn request_service(
     let mut tx = pooler.write().await?;
     let requested =
         queries::insert_of_customer(&mut tx, who.user_id, &request).await?.ok_or(Error::NotFound("customer"))?;
-    let outbox = notify(&mut tx, &requested, &request.keyword).await?;
+    let mut outbox = Outbox::default();
+    outbox.notify(&mut tx, notification_of(&requested, &request.keyword)).await?;
     tx.commit().await?;
     notifier.publish(outbox);
     let message = "Service request submitted successfully";
     Ok(Json(ServiceRequestedView { message, request_id: requested.id }))
 }
 
-/// What a provider would offer.
+/// A provider's request for a service that the catalogue lacks.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ProviderServiceRequest {
@@ -132,12 +134,13 @@ impl ProviderServiceRequest {
     }
 }
 
-/// Asks for a service that the caller would offer.
+/// Requests a service that the caller would offer.
 ///
 /// # Errors
-/// 400 a field breaks a rule. 404 the account is banned or gone.
-#[utoipa::path(post, path = "/provider/request-new-service", tag = "service requests", security(("access_token" = [])), request_body = ProviderServiceRequest,
-    responses((status = 201, body = ServiceRequestedView), (status = 400, description = "A field breaks a rule"), (status = 403, description = "Not a provider")))]
+/// 400 a field breaks a rule. 404 the account is banned or no longer exists.
+#[utoipa::path(post, path = "/provider/request-new-service", tag = "service requests", security(("provider" = [])),
+    request_body = ProviderServiceRequest,
+    responses((status = 201, body = ServiceRequestedView)))]
 async fn request_new_service(
     State(pooler): State<Pooler>,
     State(notifier): State<Notifier>,
@@ -148,33 +151,29 @@ async fn request_new_service(
     let mut tx = pooler.write().await?;
     let requested =
         queries::insert_of_provider(&mut tx, who.user_id, &request).await?.ok_or(Error::NotFound("provider"))?;
-    let outbox = notify(&mut tx, &requested, &request.service_name).await?;
+    let mut outbox = Outbox::default();
+    outbox.notify(&mut tx, notification_of(&requested, &request.service_name)).await?;
     tx.commit().await?;
     notifier.publish(outbox);
     let message = "Service request submitted successfully. Your LSM has been notified.";
     Ok((StatusCode::CREATED, Json(ServiceRequestedView { message, request_id: requested.id })))
 }
 
-/// Notifies the LSM whom the request goes to, if there is one.
-async fn notify(tx: &mut Tx<Pooler>, requested: &RequestedRow, service: &str) -> sqlx::Result<Outbox> {
-    let mut outbox = Outbox::default();
-    if let Some(recipient_id) = requested.lsm_user_id {
-        let notification = NewNotification {
-            recipient_id,
-            kind: NotificationType::System,
-            title: "New service request".into(),
-            message: format!("{} asks for the service {service}", requested.name),
-            metadata: serde_json::json!({"requestId": requested.id}),
-        };
-        outbox.notifications.push(notifications::queries::insert(tx, notification).await?);
-    }
-    Ok(outbox)
+/// The notification for the LSM who decides on the request, if there is one.
+fn notification_of(requested: &RequestedRow, service: &str) -> Option<NewNotification> {
+    requested.lsm_user_id.map(|recipient_id| NewNotification {
+        recipient_id,
+        kind: NotificationType::System,
+        title: "New service request".into(),
+        message: format!("{} asks for the service {service}", requested.name),
+        metadata: serde_json::json!({"requestId": requested.id}),
+    })
 }
 
-/// A request as the provider who made it sees it.
+/// A provider's request, as the provider sees it.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct MyServiceRequestView {
+pub(super) struct MyServiceRequestView {
     pub id: ServiceRequestId,
     pub service_name: String,
     pub category: Option<String>,
@@ -183,15 +182,15 @@ pub struct MyServiceRequestView {
     #[schema(value_type = Option<Object>)]
     pub questions: Option<serde_json::Value>,
     pub status: ServiceRequestStatus,
-    /// Why it was turned down.
+    /// Why it was rejected.
     pub reason: Option<String>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }
 
-/// What the calling provider has asked for, newest first, at most 100.
-#[utoipa::path(get, path = "/provider/my-service-requests", tag = "service requests", security(("access_token" = [])),
-    responses((status = 200, body = Vec<MyServiceRequestView>), (status = 403, description = "Not a provider")))]
+/// Lists the service requests of the calling provider, newest first, at most 100.
+#[utoipa::path(get, path = "/provider/my-service-requests", tag = "service requests", security(("provider" = [])),
+    responses((status = 200, body = Vec<MyServiceRequestView>)))]
 async fn my_service_requests(State(pooler): State<Pooler>, who: Provider) -> Result<Json<Vec<MyServiceRequestView>>> {
     Ok(Json(queries::list(&pooler, who.user_id).await?))
 }

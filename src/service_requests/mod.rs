@@ -7,5 +7,5 @@ mod http;
 mod queries;
 mod types;
 
-pub use http::routes;
-pub use types::ServiceRequestStatus;
+pub(crate) use http::routes;
+pub(crate) use types::ServiceRequestStatus;

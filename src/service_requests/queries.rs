@@ -1,4 +1,4 @@
-//! Rows of requests.
+//! SQL of requests for services.
 
 use super::ServiceRequestStatus;
 use super::http::MyServiceRequestView;
@@ -6,38 +6,33 @@ use crate::types::{ServiceRequestId, UserId};
 use doors::{Pooler, Tx};
 
 /// The most requests in one answer.
-pub const MAX_REQUESTS: i64 = 100;
+pub(super) const MAX_REQUESTS: i64 = 100;
 
 /// A request that was just made.
 #[derive(Debug)]
-pub struct RequestedRow {
-    /// The request.
+pub(super) struct RequestedRow {
     pub id: ServiceRequestId,
-    /// Who asks: the business, or first and last name.
+    /// The name of the business, or first and last name.
     pub name: String,
-    /// The user of the LSM whom it goes to.
+    /// The LSM who decides on it.
     pub lsm_user_id: Option<UserId>,
 }
 
-/// What a customer misses.
+/// A customer's request for a service that the catalogue lacks.
 #[derive(Debug)]
-pub struct CustomerRequest {
+pub(super) struct CustomerRequest {
     /// The service, in the customer's words.
     pub keyword: String,
-    /// What it should be.
     pub description: String,
-    /// Where: decides the LSM.
+    /// Decides the LSM.
     pub region: String,
-    /// Where: five digits.
+    /// Five digits.
     pub zipcode: String,
 }
 
-/// Inserts a customer's request, for the oldest active LSM of the region if there is one. `None`: this user is
-/// not a customer, or banned.
-///
-/// # Errors
-/// Those of the database.
-pub async fn insert_of_customer(
+/// Inserts a customer's request, for the oldest active LSM of the region if there is one. Returns `None` if this user
+/// is not a customer, or banned.
+pub(super) async fn insert_of_customer(
     tx: &mut Tx<Pooler>,
     user_id: UserId,
     request: &CustomerRequest,
@@ -73,25 +68,19 @@ pub async fn insert_of_customer(
     .await
 }
 
-/// What a provider would offer.
+/// A provider's request for a service that the catalogue lacks.
 #[derive(Debug)]
-pub struct ProviderRequest {
-    /// The service's name.
+pub(super) struct ProviderRequest {
     pub service_name: String,
-    /// Its category.
     pub category: String,
-    /// What it is.
     pub description: String,
     /// What customers should be asked.
     pub questions: Option<serde_json::Value>,
 }
 
-/// Inserts a provider's request, for the provider's own LSM and region. `None`: this user is not a provider, or
-/// banned.
-///
-/// # Errors
-/// Those of the database.
-pub async fn insert_of_provider(
+/// Inserts a provider's request, for the provider's own LSM and region. Returns `None` if this user is not a provider,
+/// or banned.
+pub(super) async fn insert_of_provider(
     tx: &mut Tx<Pooler>,
     user_id: UserId,
     request: &ProviderRequest,
@@ -121,11 +110,8 @@ pub async fn insert_of_provider(
     .await
 }
 
-/// What a user has requested, newest first, at most [`MAX_REQUESTS`].
-///
-/// # Errors
-/// Those of the database.
-pub async fn list(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Vec<MyServiceRequestView>> {
+/// Lists a user's requests, newest first, at most [`MAX_REQUESTS`].
+pub(super) async fn list(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Vec<MyServiceRequestView>> {
     sqlx::query_as!(
         MyServiceRequestView,
         r#"select id as "id: ServiceRequestId", service_name, category, description, questions_json as questions,

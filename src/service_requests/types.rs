@@ -3,7 +3,7 @@
 use crate::types::text_enum;
 
 text_enum! {
-    /// Where a request for a service is between being made and being decided.
+    /// The status of a request for a service.
     ServiceRequestStatus {
         /// Waits for the LSM.
         Pending = "pending",

@@ -103,10 +103,10 @@ fn in_channel(message: &str) -> Value {
 #[must_use]
 pub fn document() -> Value {
     let mut events = Events::default();
-    events.received::<JoinChat>("Enters a chat, and catches up with it");
+    events.received::<JoinChat>("Joins a chat, and returns the missed messages");
     events.received::<LeaveChat>("Leaves a chat");
     events.received::<SendMessage>("Sends a message; acknowledged once it is committed");
-    events.received::<Typing>("Tells the others in the chat that the user types, or stops");
+    events.received::<Typing>("Notifies the others in the chat that the user types, or has stopped");
     events.received::<MarkRead>("Marks a chat as read, up to a message");
     events.received::<SendOfferSocketRequest>(
         "Offers other terms for a new job: the same as POST /chat/negotiation/send-offer",
@@ -117,11 +117,11 @@ pub fn document() -> Value {
     events.message::<AckError>("refused_ack", ErrorEvent::NAME, "Acknowledgement of an event that is refused");
     events.sent::<Connected>("The connection is ready");
     events.sent::<JoinedChat>("The socket has entered a chat: the same as the acknowledgement");
-    events.sent::<LeftChat>("The socket is not in a chat any more");
+    events.sent::<LeftChat>("The socket is no longer in a chat");
     events.sent::<UserJoined>("Somebody has entered a chat that the socket is in");
     events.sent::<UserLeft>("Somebody has left a chat that the socket is in");
-    events.sent::<NewMessageEvent>("A message was committed; in the order of `seq`, each once");
-    events.sent::<UserTyping>("Somebody types, or stops");
+    events.sent::<NewMessageEvent>("A message was committed; emitted in the order of `seq`, each once");
+    events.sent::<UserTyping>("Somebody types, or has stopped");
     events.sent::<MessagesRead>("Somebody has read a chat, up to a message");
     events.sent::<NegotiationOfferSent>("A party has offered other terms for the chat's job");
     events.sent::<NegotiationResponse>("A party has answered the other's offer");
@@ -143,7 +143,7 @@ pub fn document() -> Value {
             "title": "STM Backend chat", "version": env!("CARGO_PKG_VERSION"),
             "description": "Live chat over Socket.IO (protocol 5): path `/socket.io`, namespace `/chat`, websocket or polling. \
                 A bad token is a `connect_error` whose message begins with `unauthorized`. A message is committed before it is acknowledged; \
-                the same `clientMessageId` again gives the same acknowledgement. `seq` counts 1, 2, 3… in each chat without gaps: \
+                the same `clientMessageId` again receives the same acknowledgement. `seq` counts 1, 2, 3… in each chat without gaps: \
                 apply a message only if it is the next one, and join again with `afterSeq` on a gap or after a reconnect.",
         }),
         default_content_type: "application/json",

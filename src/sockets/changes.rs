@@ -1,7 +1,7 @@
-//! Follows changes that concern live sockets, whoever makes them: triggers notify a channel when their transaction
-//! commits (`migrations/0006_realtime.sql`).
+//! Follows changes that concern live sockets, from any process: triggers notify a channel when their transaction commits
+//! (`migrations/0006_realtime.sql`).
 //!
-//! Notifications that were sent while nobody listened are made up for by comparing everything with the database.
+//! Notifications that were sent while nobody listened are lost: afterwards everything is compared with the database.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ enum Announcement {
 
 /// Follows changes for as long as the process lives. `outcome_unknown` is notified when a batch of messages may have
 /// been committed without being delivered.
-pub async fn follow(direct: Direct, state: SocketState, outcome_unknown: Arc<Notify>) {
+pub(super) async fn follow(direct: Direct, state: SocketState, outcome_unknown: Arc<Notify>) {
     loop {
         match direct.listen(CHANNEL).await {
             Ok(mut listener) => {

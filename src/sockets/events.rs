@@ -20,12 +20,13 @@ use crate::jobs::offers;
 use crate::jobs::offers::{RespondSocketRequest, SendOfferSocketRequest};
 use crate::realtime::{ClientEvent as _, CloseReason, Refusal, Reply, Verdict, lock};
 use crate::state::SocketState;
+use crate::web::extract::explain;
 
 /// How many of a connection's events may wait in its queue.
 const MAX_WAITING: usize = 256;
 
 /// Makes a socket listen to every event.
-pub fn listen(socket: &SocketRef) {
+pub(super) fn listen(socket: &SocketRef) {
     let queue = Arc::new(EventQueue::default());
     at_once(socket, SendMessage::NAME, chat::socket::send_message);
     at_once(socket, Typing::NAME, chat::socket::typing);
@@ -85,7 +86,7 @@ fn on_event<D: DeserializeOwned + Send + Sync + 'static>(
             Ok(data) => handle(reply, data, state),
             Err(error) => {
                 let error: ParserError = error;
-                reply.refuse(event, &Refusal::Invalid(format!("the payload is not valid: {error}")));
+                reply.refuse(event, &Refusal::Invalid(format!("a field of the payload {}", explain(&error))));
                 ready(()).boxed()
             }
         }

@@ -1,4 +1,4 @@
-//! The handshake: who may connect.
+//! The handshake: admits connections.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::types::UserId;
 /// How long after a failed check of an account it is tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
-/// What a client sends to connect: `auth: {token}`.
+/// The payload of a client that connects: `auth: {token}`.
 #[derive(Debug, Default, Deserialize)]
 struct Handshake {
     token: Option<String>,
@@ -31,10 +31,9 @@ struct Handshake {
 /// `connected`
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Connected {
-    /// A sentence.
+pub(super) struct Connected {
     pub message: &'static str,
-    /// Who the token belongs to.
+    /// The token's user.
     pub user_id: UserId,
 }
 
@@ -42,7 +41,7 @@ impl ServerEvent for Connected {
     const NAME: &'static str = "connected";
 }
 
-/// Why a connection is refused: `message` of the client's `connect_error`, which begins with a stable word.
+/// The reason of a refused connection: `message` of the client's `connect_error`, which begins with a stable word.
 #[derive(Debug)]
 struct Refused(&'static str);
 
@@ -53,7 +52,7 @@ impl fmt::Display for Refused {
 }
 
 /// Opens the namespace.
-pub fn open_namespace(io: &SocketIo) {
+pub(super) fn open_namespace(io: &SocketIo) {
     // Not an async closure: its body runs before the client's first event can.
     let connected = |socket: SocketRef, State(state): State<SocketState>| {
         connected(&socket, &state);
@@ -62,8 +61,8 @@ pub fn open_namespace(io: &SocketIo) {
     io.ns(NAMESPACE, connected.with(admit));
 }
 
-/// Checks the token and the account, and makes the socket ready before the client learns that it is connected, so that
-/// none of its events comes too early.
+/// Checks the token and the account, and prepares the socket before the client is connected: none of its events comes too
+/// early.
 async fn admit(
     socket: SocketRef,
     State(state): State<SocketState>,

@@ -8,10 +8,7 @@ use crate::types::UserId;
 use doors::Direct;
 
 /// Whether this user may connect: the account exists and is not banned, and the login is not revoked.
-///
-/// # Errors
-/// Those of the database.
-pub async fn is_allowed_in(direct: &Direct, user: UserId, login: Option<Uuid>) -> sqlx::Result<bool> {
+pub(super) async fn is_allowed_in(direct: &Direct, user: UserId, login: Option<Uuid>) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (select from stm.users where id = $1 and banned_at is null)
                   and not exists (select from stm.refresh_tokens where family_id = $2 and revoked_at is not null)
@@ -24,10 +21,7 @@ pub async fn is_allowed_in(direct: &Direct, user: UserId, login: Option<Uuid>) -
 }
 
 /// Returns those of the users and logins that may not be connected any more: banned, gone or revoked.
-///
-/// # Errors
-/// Those of the database.
-pub async fn list_ended(
+pub(super) async fn list_ended(
     direct: &Direct,
     logins: &[(UserId, Option<Uuid>)],
 ) -> sqlx::Result<HashSet<(UserId, Option<Uuid>)>> {

@@ -8,6 +8,7 @@ macro_rules! text_enum {
     ($(#[$meta:meta])* $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $text:tt,)+ }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+        #[allow(unreachable_pub, reason = "some are private to their feature")]
         // `$text` is a `tt`: utoipa does not see the value of a `literal`, and would document the Rust names.
         pub enum $name {
             $($(#[$variant_meta])* #[serde(rename = $text)] $variant,)+
@@ -16,7 +17,7 @@ macro_rules! text_enum {
         impl $name {
             /// The word in SQL and JSON.
             #[must_use]
-            #[allow(dead_code, reason = "some words are only read")]
+            #[allow(dead_code, unreachable_pub, reason = "some words are only read, some are private to their feature")]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text,)+ }
             }
@@ -46,11 +47,11 @@ macro_rules! text_enum {
 pub(crate) use text_enum;
 
 text_enum! {
-    /// What a user is on the marketplace.
+    /// The role of a user on the marketplace.
     Role {
-        /// Books.
+        /// Books providers.
         Customer = "customer",
-        /// Is booked.
+        /// Is booked by customers.
         ServiceProvider = "service_provider",
         /// Oversees a region's providers.
         LocalServiceManager = "local_service_manager",
@@ -60,7 +61,7 @@ text_enum! {
 }
 
 text_enum! {
-    /// Where a job is between request and payment.
+    /// The status of a job.
     JobStatus {
         /// Requested.
         New = "new",
@@ -80,15 +81,15 @@ text_enum! {
 text_enum! {
     /// Who makes, or answers, an offer.
     Party {
-        /// Has booked.
+        /// The customer who booked.
         Customer = "customer",
-        /// Is booked.
+        /// Is booked by customers.
         ServiceProvider = "service_provider",
     }
 }
 
 text_enum! {
-    /// What became of an offer.
+    /// The status of an offer.
     OfferStatus {
         /// Waits for the other party.
         Open = "open",
@@ -104,13 +105,13 @@ text_enum! {
 }
 
 text_enum! {
-    /// On which side of a chat a member is.
+    /// A member's side of a chat.
     Side {
-        /// Has booked.
+        /// The customer who booked.
         Customer = "customer",
-        /// Is booked.
+        /// Is booked by customers.
         ServiceProvider = "service_provider",
-        /// Settles a dispute.
+        /// The local service manager who settles a dispute.
         LocalServiceManager = "local_service_manager",
     }
 }

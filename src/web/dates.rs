@@ -3,21 +3,18 @@
 use chrono::{DateTime, Datelike as _, Days, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 
 /// Parses an appointment. A day means its first moment.
-#[must_use]
-pub fn parse_appointment(text: &str) -> Option<DateTime<Utc>> {
+pub(crate) fn parse_appointment(text: &str) -> Option<DateTime<Utc>> {
     let text = text.trim();
     parse_moment(text).or_else(|| parse_unzoned(text, "%Y-%m-%d %H:%M")).or_else(|| parse_day(text))
 }
 
 /// Parses the start of a time range: a moment, or the first moment of a day.
-#[must_use]
-pub fn parse_from(text: &str) -> Option<DateTime<Utc>> {
+pub(crate) fn parse_from(text: &str) -> Option<DateTime<Utc>> {
     parse_moment(text).or_else(|| parse_day(text)).filter(is_in_range)
 }
 
 /// Parses the exclusive end of a time range: a moment, or the end of a day.
-#[must_use]
-pub fn parse_until(text: &str) -> Option<DateTime<Utc>> {
+pub(crate) fn parse_until(text: &str) -> Option<DateTime<Utc>> {
     match parse_moment(text) {
         Some(moment) => Some(moment).filter(is_in_range),
         None => parse_day(text).filter(is_in_range)?.checked_add_days(Days::new(1)),

@@ -17,21 +17,21 @@ use crate::error::Problem;
         about the job. The chat itself is Socket.IO, namespace /chat, described by /asyncapi.json."),
     components(schemas(Problem)),
     tags(
-        (name = "auth", description = "Registration, login, and who is calling"),
+        (name = "auth", description = "Registration, login and the calling user"),
         (name = "customers", description = "The calling customer"),
         (name = "providers", description = "The calling provider"),
-        (name = "reviews", description = "What customers say of jobs that are done and paid"),
-        (name = "service requests", description = "Services that somebody misses"),
-        (name = "catalog", description = "Services and who offers them; public"),
+        (name = "reviews", description = "Reviews of paid jobs"),
+        (name = "service requests", description = "Requests for services the catalogue lacks"),
+        (name = "catalog", description = "Services and their providers; public"),
         (name = "jobs", description = "Bookings"),
         (name = "negotiation", description = "Offers about a new job, by either party"),
-        (name = "disputes", description = "What went wrong with a job, and how its LSM has settled it"),
+        (name = "disputes", description = "Complaints about jobs, resolved by LSMs"),
         (name = "chat", description = "Chat history; live chat is Socket.IO"),
-        (name = "notifications", description = "What the caller has been told"),
-        (name = "operations", description = "Health"),
+        (name = "notifications", description = "The caller's notifications"),
+        (name = "operations", description = "Health checks"),
     )
 )]
-pub struct Frame;
+pub(crate) struct Frame;
 
 /// The `security` of a handler that serves one role, and the description of its 403.
 const ROLES: [(&str, &str); 3] = [
@@ -46,16 +46,15 @@ const ACCESS_TOKEN: &str = "access_token";
 /// The header of a request that may be repeated: `params(IdempotencyKey)`.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Header)]
-pub struct IdempotencyKey {
-    /// Repeats get the first answer
+pub(crate) struct IdempotencyKey {
+    /// A repetition with the same key receives the first answer
     #[param(rename = "Idempotency-Key")]
     _key: Option<String>,
 }
 
 /// Completes what the handlers declared: the security scheme, the operations' ids, and the responses that many
 /// operations share.
-#[must_use]
-pub fn complete(mut api: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
+pub(crate) fn complete(mut api: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
     let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
     api.components.get_or_insert_default().add_security_scheme(ACCESS_TOKEN, SecurityScheme::Http(scheme));
     for (path, item) in &mut api.paths.paths {
@@ -124,7 +123,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut O
 }
 
 /// Serves and documents `routes` under a second path.
-pub fn also_at<S>(path: &str, mut routes: UtoipaMethodRouter<S>) -> UtoipaMethodRouter<S> {
+pub(crate) fn also_at<S>(path: &str, mut routes: UtoipaMethodRouter<S>) -> UtoipaMethodRouter<S> {
     let paths = &mut routes.1.paths;
     if let Some(item) = paths.values().next().cloned() {
         paths.insert(path.to_owned(), item);
@@ -133,7 +132,7 @@ pub fn also_at<S>(path: &str, mut routes: UtoipaMethodRouter<S>) -> UtoipaMethod
 }
 
 /// Serves `/openapi.json`, and the page at `/docs` with assets from the binary.
-pub fn routes(api: utoipa::openapi::OpenApi) -> Router {
+pub(crate) fn routes(api: utoipa::openapi::OpenApi) -> Router {
     SwaggerUi::new("/docs").url("/openapi.json", api).into()
 }
 

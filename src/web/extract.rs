@@ -15,7 +15,7 @@ use crate::error::{Error, invalid};
 
 /// A JSON body. Unknown fields are ignored. The error of a field of the wrong type names the field.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Json<T>(pub T);
+pub(crate) struct Json<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = Response;
@@ -63,7 +63,7 @@ fn is_json(content_type: Option<&header::HeaderValue>) -> bool {
 
 /// The rule that a field breaks: serde's "invalid type: string "x", expected u32 at line 1 column 9" without position
 /// and Rust types.
-fn explain(why: &serde_json::Error) -> String {
+pub(crate) fn explain(why: &dyn Display) -> String {
     let text = why.to_string();
     let text = text.split(" at line ").next().unwrap_or_default();
     if text.starts_with("UUID parsing failed") {
@@ -82,7 +82,7 @@ fn explain(why: &serde_json::Error) -> String {
 
 /// A path parameter.
 #[derive(Debug, Clone, Copy)]
-pub struct Path<T>(pub T);
+pub(crate) struct Path<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
     type Rejection = Error;
@@ -110,7 +110,7 @@ fn explain_path(kind: &ErrorKind) -> String {
 
 /// A query string.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Query<T>(pub T);
+pub(crate) struct Query<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = Error;

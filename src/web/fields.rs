@@ -7,46 +7,45 @@ use chrono::{DateTime, Duration, Utc};
 use crate::error::{Error, FieldError};
 
 /// The maximum length of a short text (a name, an address), in characters.
-pub const SHORT_TEXT: usize = 200;
+pub(crate) const SHORT_TEXT: usize = 200;
 
 /// The maximum length of a long text (a description), in characters.
-pub const LONG_TEXT: usize = 4000;
+pub(crate) const LONG_TEXT: usize = 4000;
 
 /// The maximum number of ZIP codes that a provider serves.
 const MAX_ZIP_CODES: usize = 200;
 
 /// The maximum number of rows of a list in one response.
-pub const MAX_LIMIT: i64 = 100;
+pub(crate) const MAX_LIMIT: i64 = 100;
 
 /// The maximum number of rows that a list may skip: PostgreSQL reads each of them.
-pub const MAX_OFFSET: i64 = 100_000;
+pub(crate) const MAX_OFFSET: i64 = 100_000;
 
 /// The fields of a request that break rules.
 #[derive(Debug, Default)]
-pub struct Fields(Vec<FieldError>);
+pub(crate) struct Fields(Vec<FieldError>);
 
 impl Fields {
     /// No errors yet.
-    #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// Records that `field` breaks `rule`, which continues a sentence that begins with the field.
-    pub fn refuse(&mut self, field: impl Into<Cow<'static, str>>, rule: &str) {
+    pub(crate) fn refuse(&mut self, field: impl Into<Cow<'static, str>>, rule: &str) {
         let field = field.into();
         self.0.push(FieldError { message: format!("{field} {rule}"), field });
     }
 
     /// Records that `field` breaks `rule`, unless `ok`.
-    pub fn check(&mut self, field: impl Into<Cow<'static, str>>, ok: bool, rule: &str) {
+    pub(crate) fn check(&mut self, field: impl Into<Cow<'static, str>>, ok: bool, rule: &str) {
         if !ok {
             self.refuse(field, rule);
         }
     }
 
     /// A required text: trimmed, 1 to `max` characters.
-    pub fn text(&mut self, field: &'static str, value: Option<String>, max: usize) -> String {
+    pub(crate) fn text(&mut self, field: &'static str, value: Option<String>, max: usize) -> String {
         let errors = self.0.len();
         let text = self.optional_text(field, value, max);
         if text.is_none() && self.0.len() == errors {
@@ -56,7 +55,7 @@ impl Fields {
     }
 
     /// An optional text: trimmed, at most `max` characters. A blank one counts as missing.
-    pub fn optional_text(&mut self, field: &'static str, value: Option<String>, max: usize) -> Option<String> {
+    pub(crate) fn optional_text(&mut self, field: &'static str, value: Option<String>, max: usize) -> Option<String> {
         let text = value?.trim().to_owned();
         if text.is_empty() {
             return None;
@@ -73,14 +72,14 @@ impl Fields {
     }
 
     /// A five-digit US ZIP code. ZIP+4 is cut to its first five digits.
-    pub fn zip_code(&mut self, field: impl Into<Cow<'static, str>>, value: Option<&str>) -> String {
+    pub(crate) fn zip_code(&mut self, field: impl Into<Cow<'static, str>>, value: Option<&str>) -> String {
         let zip = value.map(str::trim).and_then(five_digits);
         self.check(field, zip.is_some(), "must be a US ZIP code of five digits");
         zip.unwrap_or_default()
     }
 
     /// A list of 1 to 200 ZIP codes: each once, in the order of the request.
-    pub fn zip_codes(&mut self, field: &'static str, values: &[String]) -> Vec<String> {
+    pub(crate) fn zip_codes(&mut self, field: &'static str, values: &[String]) -> Vec<String> {
         self.check(field, (1..=MAX_ZIP_CODES).contains(&values.len()), "must hold 1 to 200 ZIP codes");
         let mut zip_codes: Vec<String> = Vec::new();
         for (index, value) in values.iter().take(MAX_ZIP_CODES).enumerate() {
@@ -93,7 +92,7 @@ impl Fields {
     }
 
     /// An http or https URL of at most 2,000 characters. It is never fetched.
-    pub fn web_url(&mut self, field: impl Into<Cow<'static, str>>, value: &str) {
+    pub(crate) fn web_url(&mut self, field: impl Into<Cow<'static, str>>, value: &str) {
         let ok = value.len() <= 2000
             && url::Url::parse(value).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         self.check(field, ok, "must be an http or https URL");
@@ -101,21 +100,21 @@ impl Fields {
 
     /// An appointment, neither past nor far away. A date without a time means its first moment in UTC, so the last 24
     /// hours are accepted.
-    pub fn appointment(&mut self, field: &'static str, date: Option<DateTime<Utc>>, now: DateTime<Utc>) {
+    pub(crate) fn appointment(&mut self, field: &'static str, date: Option<DateTime<Utc>>, now: DateTime<Utc>) {
         let is_past = date.is_some_and(|date| date < now - Duration::days(1));
         let is_far = date.is_some_and(|date| date > now + Duration::days(2 * 366));
         self.check(field, !is_past && !is_far, "must be neither in the past nor more than two years ahead");
     }
 
     /// The number of rows of a list: 1 to [`MAX_LIMIT`].
-    pub fn limit(&mut self, value: Option<i64>, default: i64) -> i64 {
+    pub(crate) fn limit(&mut self, value: Option<i64>, default: i64) -> i64 {
         let limit = value.unwrap_or(default);
         self.check("limit", (1..=MAX_LIMIT).contains(&limit), "must be 1 to 100");
         limit
     }
 
     /// The number of rows of a list to skip: 0 (the default) to [`MAX_OFFSET`].
-    pub fn offset(&mut self, value: Option<i64>) -> i64 {
+    pub(crate) fn offset(&mut self, value: Option<i64>) -> i64 {
         let offset = value.unwrap_or(0);
         self.check("offset", (0..=MAX_OFFSET).contains(&offset), "must be 0 to 100000");
         offset
@@ -125,7 +124,7 @@ impl Fields {
     ///
     /// # Errors
     /// 400 that names every field with an error.
-    pub fn finish(self) -> Result<(), Error> {
+    pub(crate) fn finish(self) -> Result<(), Error> {
         if self.0.is_empty() { Ok(()) } else { Err(Error::Invalid(self.0)) }
     }
 }
@@ -137,8 +136,7 @@ fn five_digits(text: &str) -> Option<String> {
 }
 
 /// Lower-cases an e-mail address and checks its shape. Whether it exists, only a message to it shows.
-#[must_use]
-pub fn email(text: &str) -> Option<String> {
+pub(crate) fn email(text: &str) -> Option<String> {
     let email = text.trim().to_lowercase();
     let (local, domain) = email.rsplit_once('@')?;
     let labels = domain.split('.').count() >= 2
@@ -155,8 +153,7 @@ pub fn email(text: &str) -> Option<String> {
 }
 
 /// A US phone number in any notation, as +1 and ten digits (E.164, North American Numbering Plan).
-#[must_use]
-pub fn us_phone_number(text: &str) -> Option<String> {
+pub(crate) fn us_phone_number(text: &str) -> Option<String> {
     if text.chars().any(|c| !c.is_ascii_digit() && !"+-.() ".contains(c)) {
         return None;
     }

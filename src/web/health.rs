@@ -20,7 +20,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Both doors.
 #[derive(Debug, Clone)]
-pub struct Doors {
+pub(crate) struct Doors {
     /// REST's.
     pub pooler: Pooler,
     /// The sockets'.
@@ -28,11 +28,11 @@ pub struct Doors {
 }
 
 /// `/health`, `/livez`, `/readyz`.
-pub fn routes() -> OpenApiRouter<Doors> {
+pub(crate) fn routes() -> OpenApiRouter<Doors> {
     OpenApiRouter::new().routes(routes!(health)).routes(routes!(livez)).routes(routes!(readyz))
 }
 
-/// That the service runs.
+/// The state of the service.
 #[derive(Debug, Serialize, ToSchema)]
 struct HealthView {
     /// Always `ok`.
@@ -43,7 +43,7 @@ struct HealthView {
     version: &'static str,
 }
 
-/// Tells that the service runs, without looking at the databases.
+/// Reports that the service runs, without looking at the databases.
 #[utoipa::path(get, path = "/health", tag = "operations", responses((status = 200, body = HealthView)))]
 async fn health() -> Json<HealthView> {
     Json(HealthView {
@@ -60,7 +60,7 @@ async fn livez() -> Json<HealthView> {
     health().await
 }
 
-/// Whether both databases answer.
+/// The state of both databases.
 #[derive(Debug, Serialize, ToSchema)]
 struct ReadyView {
     /// `ok` or `unavailable`.
@@ -74,7 +74,7 @@ struct ReadyView {
 /// Readiness: pings both databases, each with a time limit of two seconds.
 ///
 /// # Errors
-/// 503 saying which of the two does not answer.
+/// 503 with the one that does not answer.
 #[utoipa::path(get, path = "/readyz", tag = "operations",
     responses((status = 200, body = ReadyView), (status = 503, body = ReadyView)))]
 async fn readyz(State(doors): State<Doors>) -> Response {

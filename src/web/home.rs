@@ -11,7 +11,7 @@ const POLICY: &str = "default-src 'none'; base-uri 'none'; form-action 'none'; f
 const README: &str = include_str!("../../README.md");
 
 /// Serves the page.
-pub fn routes() -> Router {
+pub(crate) fn routes() -> Router {
     Router::new().route("/", get(home))
 }
 

@@ -24,7 +24,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Adds the layers to the REST routes.
-pub fn around_routes(router: Router) -> Router {
+pub(crate) fn around_routes(router: Router) -> Router {
     router
         .layer(middleware::from_fn(finish_writes))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
@@ -33,7 +33,7 @@ pub fn around_routes(router: Router) -> Router {
 }
 
 /// Lets browsers of these origins call with credentials. `Access-Control-Allow-Origin` echoes the origin, never `*`.
-pub fn cors(origins: AllowedOrigins) -> CorsLayer {
+pub(crate) fn cors(origins: AllowedOrigins) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(move |origin, _| origins.allow(origin)))
         .allow_credentials(true)

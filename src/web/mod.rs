@@ -1,26 +1,25 @@
-//! What all routes share.
+//! Shared parts of all routes.
 
-pub mod dates;
-pub mod docs;
-pub mod extract;
-pub mod fields;
-pub mod health;
-pub mod home;
-pub mod layers;
-pub mod origin;
-pub mod page;
+pub(crate) mod dates;
+pub(crate) mod docs;
+pub(crate) mod extract;
+pub(crate) mod fields;
+pub(crate) mod health;
+pub(crate) mod home;
+pub(crate) mod layers;
+pub(crate) mod origin;
+pub(crate) mod page;
 
-/// An answer that only says what was done.
+/// An answer without data.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
-pub struct MessageView {
-    /// What was done, as a sentence.
+pub(crate) struct MessageView {
+    /// The effect of the request, as a sentence.
     message: &'static str,
 }
 
 impl MessageView {
     /// The response with this message.
-    #[must_use]
-    pub const fn new(message: &'static str) -> Self {
+    pub(crate) const fn new(message: &'static str) -> Self {
         Self { message }
     }
 }

@@ -6,12 +6,12 @@ use utoipa::ToSchema;
 use super::fields::{Fields, MAX_OFFSET};
 
 /// The number of rows of a page, unless the client sets it.
-pub const DEFAULT_LIMIT: i64 = 20;
+pub(crate) const DEFAULT_LIMIT: i64 = 20;
 
 /// The requested page of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PageRequest {
-    /// 1 and up.
+pub(crate) struct PageRequest {
+    /// The number of the page, from 1.
     pub page: i64,
     /// Rows per page.
     pub limit: i64,
@@ -19,7 +19,7 @@ pub struct PageRequest {
 
 impl PageRequest {
     /// Checks `page` and `limit`.
-    pub fn read(rules: &mut Fields, page: Option<i64>, limit: Option<i64>) -> Self {
+    pub(crate) fn read(rules: &mut Fields, page: Option<i64>, limit: Option<i64>) -> Self {
         let limit = rules.limit(limit, DEFAULT_LIMIT);
         let page = page.unwrap_or(1);
         let is_in_reach = (1..=MAX_OFFSET).contains(&page) && (page - 1).saturating_mul(limit) <= MAX_OFFSET;
@@ -28,21 +28,20 @@ impl PageRequest {
     }
 
     /// The number of rows before the page.
-    #[must_use]
-    pub const fn offset(self) -> i64 {
+    pub(crate) const fn offset(self) -> i64 {
         (self.page - 1).saturating_mul(self.limit)
     }
 }
 
 /// A part of a list.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Page<T> {
+pub(crate) struct Page<T> {
     /// The page's rows.
     data: Vec<T>,
     pagination: Pagination,
 }
 
-/// Where a page is in its list.
+/// The position of a page in its list.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Pagination {
@@ -55,8 +54,7 @@ struct Pagination {
 
 impl<T> Page<T> {
     /// The requested page of a list of `total` rows.
-    #[must_use]
-    pub const fn new(data: Vec<T>, total: i64, PageRequest { page, limit }: PageRequest) -> Self {
+    pub(crate) const fn new(data: Vec<T>, total: i64, PageRequest { page, limit }: PageRequest) -> Self {
         let total_pages = (total + limit - 1) / limit;
         Self { data, pagination: Pagination { total, page, limit, total_pages } }
     }

@@ -35,24 +35,24 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(homepage_providers))
 }
 
-/// Which services.
+/// A selection of the services.
 #[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 struct SearchQuery {
-    /// Words, whole, begun or nearly right; at most 100 characters.
+    /// Words, prefixes of words, or words with a typing error; at most 100 characters.
     query: Option<String>,
-    /// Only this category.
+    /// Returns only services of this category.
     category: Option<String>,
-    /// Only what somebody offers at this ZIP code.
+    /// Returns only services that are offered at this ZIP code.
     zipcode: Option<String>,
-    /// Dollars: not only with providers who work for less.
+    /// In dollars: excludes services whose providers all work for less.
     min_price: Option<String>,
-    /// Dollars: not only with providers who work for more.
+    /// In dollars: excludes services whose providers all work for more.
     max_price: Option<String>,
-    /// 1 and up.
+    /// The number of the page, from 1.
     page: Option<i64>,
-    /// 1 to 100; 20 if left out.
+    /// 1 to 100; 20 by default.
     limit: Option<i64>,
 }
 
@@ -73,14 +73,14 @@ pub(super) struct FoundServiceView {
     pub price_range: PriceRangeView,
 }
 
-/// What those providers ask, in dollars; null if none says.
+/// The prices of those providers, in dollars; null if none has a price.
 #[derive(Serialize, ToSchema)]
 pub(super) struct PriceRangeView {
     pub min: Option<Cents>,
     pub max: Option<Cents>,
 }
 
-/// Services by words, category, ZIP code and price: the best match first, then the popular ones.
+/// Searches services by words, category, ZIP code and price: the best match first, then the popular ones.
 ///
 /// # Errors
 /// 400 a parameter breaks a rule.
@@ -120,7 +120,7 @@ fn read_price(rules: &mut Fields, field: &'static str, text: Option<&str>) -> Op
     cents.map(|cents| cents.0)
 }
 
-/// For what, where, and for how much.
+/// A search for the best providers of a service.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct SmartProvidersRequest {
@@ -128,7 +128,7 @@ struct SmartProvidersRequest {
     service_id: Option<ServiceId>,
     #[schema(value_type = String)]
     zipcode: Option<String>,
-    /// Dollars: only providers whose lowest price is not above.
+    /// In dollars: returns only providers whose lowest price is not above.
     budget: Option<Cents>,
 }
 
@@ -139,7 +139,7 @@ struct SmartProvidersView {
     success: bool,
     /// At most 5, the best rated first.
     providers: Vec<MatchedProviderView>,
-    /// How many there are.
+    /// The total number of matches.
     total_matches: i64,
     message: &'static str,
 }
@@ -160,7 +160,7 @@ pub(super) struct MatchedProviderView {
     pub service_areas: Vec<String>,
 }
 
-/// The best rated providers of a service at a ZIP code.
+/// Finds the best rated providers of a service at a ZIP code.
 ///
 /// # Errors
 /// 400 a field breaks a rule. 404 no such service.
@@ -204,7 +204,7 @@ impl<T> HomepageView<T> {
     }
 }
 
-/// What somebody has typed so far.
+/// The text typed so far.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct SuggestionsQuery {
@@ -212,22 +212,22 @@ struct SuggestionsQuery {
     query: Option<String>,
 }
 
-/// A category or a service that somebody may mean.
+/// A suggested category or service.
 #[derive(Serialize, ToSchema)]
 pub(super) struct SuggestionView {
     /// `category` or `service`.
     #[serde(rename = "type")]
     pub kind: &'static str,
     pub category: String,
-    /// Of a service.
+    /// With a service.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The service; of a category the first one in it.
+    /// The service; with a category, its first service.
     pub id: ServiceId,
     pub description: Option<String>,
 }
 
-/// Categories and services while somebody types.
+/// Suggests categories and services while somebody types.
 ///
 /// # Errors
 /// 400 the query is too short or too long.
@@ -262,7 +262,7 @@ struct CategoryView {
     services: Vec<FoundServiceView>,
 }
 
-/// The services of a category.
+/// Lists the services of a category.
 ///
 /// # Errors
 /// 400 the category is too long.
@@ -287,17 +287,17 @@ async fn of_category(
     Ok(HomepageView::new(CategoryView { category, services }))
 }
 
-/// What somebody has typed so far.
+/// The text typed so far.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct PlacesQuery {
     /// The beginning of a ZIP code or of a region's name: 2 to 100 characters.
     query: Option<String>,
-    /// 1 to 100; 10 if left out.
+    /// 1 to 100; 10 by default.
     limit: Option<i64>,
 }
 
-/// A place that somebody serves.
+/// A place that providers serve.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PlaceView {
@@ -307,7 +307,7 @@ pub(super) struct PlaceView {
     pub formatted_address: String,
 }
 
-/// Places while somebody types: ZIP codes that providers serve.
+/// Suggests places while somebody types: ZIP codes that providers serve.
 ///
 /// # Errors
 /// 400 a parameter breaks a rule.
@@ -324,10 +324,10 @@ async fn places(
     Ok(HomepageView::new(queries::search_places(&pooler, &words, limit).await?))
 }
 
-/// For what, where, and how good.
+/// A search for the best providers of a service.
 #[derive(Deserialize, ToSchema)]
 struct HomepageProvidersRequest {
-    /// The service's name, or what comes near it.
+    /// The service's name, or a similar one.
     #[schema(value_type = String)]
     service: Option<String>,
     #[schema(value_type = String)]
@@ -335,13 +335,13 @@ struct HomepageProvidersRequest {
     filters: Option<ProviderFiltersRequest>,
 }
 
-/// Which providers.
+/// A selection of the providers.
 #[derive(Deserialize, ToSchema, Default)]
 #[serde(rename_all = "camelCase")]
 struct ProviderFiltersRequest {
     /// 0 to 5.
     min_rating: Option<f64>,
-    /// Dollars: only providers whose lowest price is not above.
+    /// In dollars: returns only providers whose lowest price is not above.
     max_price: Option<Cents>,
 }
 
@@ -350,7 +350,7 @@ struct ProviderFiltersRequest {
 struct HomepageProvidersView {
     /// At most 100, the best rated first.
     providers: Vec<MatchedProviderView>,
-    /// How many there are.
+    /// The total number of matches.
     count: i64,
     /// The service that was found, or what was asked for.
     service: String,
@@ -358,7 +358,7 @@ struct HomepageProvidersView {
     location: String,
 }
 
-/// The providers of a service, by its name, at a ZIP code.
+/// Finds the providers of a service, by its name, at a ZIP code.
 ///
 /// # Errors
 /// 400 a field breaks a rule.

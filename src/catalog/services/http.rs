@@ -33,20 +33,20 @@ pub(super) struct ServiceView {
 pub(super) struct ServicesView {
     /// At most 1,000, by category and name.
     pub services: Vec<ServiceView>,
-    /// How many there are.
+    /// The total number of matches.
     pub total: i64,
 }
 
-/// All services that can be booked.
+/// Lists all services that can be booked.
 #[utoipa::path(get, path = "/services", tag = "catalog", responses((status = 200, body = ServicesView)))]
 async fn services(State(pooler): State<Pooler>) -> Result<Json<ServicesView>> {
     Ok(Json(queries::list_services(&pooler).await?))
 }
 
-/// Which providers, in which order.
+/// A selection of the providers, and their order.
 #[derive(Deserialize, IntoParams)]
 struct ProvidersQuery {
-    /// Only providers that serve this ZIP code.
+    /// Returns only providers that serve this ZIP code.
     zipcode: Option<String>,
     /// `rating` (default), `price` or `jobs`.
     #[serde(rename = "sortBy", default)]
@@ -81,7 +81,7 @@ pub(super) struct ProviderView {
     pub service_areas: Vec<String>,
 }
 
-/// Who offers a service.
+/// Lists the providers who offer a service.
 ///
 /// # Errors
 /// 400 not a ZIP code, or an unknown order. 404 no such service.

@@ -27,7 +27,7 @@ pub struct MemberCursor {
     pub presence: Presence,
 }
 
-/// Where a member's sockets are.
+/// The presence of a member's sockets in a chat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presence {
     /// At least one is in the chat.
@@ -51,7 +51,7 @@ impl Presence {
 }
 
 /// Saves cursors for as long as the process lives.
-pub async fn run(rooms: Rooms, bulkhead: Bulkhead) {
+pub(crate) async fn run(rooms: Rooms, bulkhead: Bulkhead) {
     let mut every = tokio::time::interval(SAVE_EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -61,7 +61,7 @@ pub async fn run(rooms: Rooms, bulkhead: Bulkhead) {
 }
 
 /// Saves the cursors that have changed in the chats of this process.
-pub async fn save(rooms: &Rooms, bulkhead: &Bulkhead) {
+pub(crate) async fn save(rooms: &Rooms, bulkhead: &Bulkhead) {
     for cursors in rooms.unsaved_cursors().chunks(MAX_BATCH) {
         match bulkhead.run(async |direct| queries::save_cursors(direct, cursors).await).await {
             Ok(()) => rooms.mark_saved(cursors),

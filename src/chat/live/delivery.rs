@@ -24,13 +24,13 @@ pub struct CommittedMessage {
     /// The socket that sent it, which receives the acknowledgement instead.
     pub sender: Option<Sid>,
     pub id: MessageId,
-    /// Its place in the chat.
+    /// The position in the chat.
     pub seq: i64,
     /// `new_message`.
     pub event: EncodedEvent,
 }
 
-/// What a chat's feeder does next.
+/// The next step of a chat's feeder.
 enum Feed {
     Done,
     Wait(Instant),
@@ -51,7 +51,7 @@ impl Rooms {
         self.feed_if_behind(chat, room);
     }
 
-    /// Feeds whoever lacks messages up to `seq`, which may not have been delivered.
+    /// Feeds the sockets that lack messages up to `seq`, which may not have been delivered.
     pub fn catch_up(&self, chat: ChatId, seq: i64) {
         let mut rooms = lock(self.shard(chat));
         let Some(room) = rooms.get_mut(&chat) else { return };

@@ -2,9 +2,9 @@
 //!
 //! Messages reach sockets through [`Rooms`] alone.
 
-pub mod cursor_store;
+pub(crate) mod cursor_store;
 mod delivery;
-pub mod presence;
+pub(crate) mod presence;
 pub mod queries;
 mod read_marks;
 mod resume;

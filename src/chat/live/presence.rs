@@ -21,7 +21,7 @@ const SAVE_EVERY: Duration = Duration::from_secs(60);
 const MAX_BATCH: usize = 500;
 
 /// Emits and saves presence for as long as the process lives.
-pub async fn run(connections: Connections, bulkhead: Bulkhead) {
+pub(crate) async fn run(connections: Connections, bulkhead: Bulkhead) {
     let mut emit_every = ticks(EMIT_EVERY);
     let mut save_every = ticks(SAVE_EVERY);
     loop {

@@ -12,7 +12,7 @@ use crate::notifications::{NotificationType, NotificationView};
 use crate::types::{ChatId, MessageId, NotificationId, Role, Side, Timestamp, UserId};
 use doors::Direct;
 
-/// What a member who joins finds in a chat, at one moment.
+/// A snapshot of a chat for a member who joins.
 #[derive(Debug)]
 pub struct JoinSnapshot {
     /// The `seq` of the last message; 0 without any.
@@ -24,7 +24,7 @@ pub struct JoinSnapshot {
     pub messages: Vec<MessageView>,
 }
 
-/// From where a member who joins goes on.
+/// The point from which a member who joins continues.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct JoinQuery {
     /// The client's own cursor: messages after it are read.
@@ -126,7 +126,7 @@ pub async fn list_missed(direct: &Direct, chat: ChatId, after: i64, limit: i64) 
     .await
 }
 
-/// What became of a read mark.
+/// The outcome of a read mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MarkOutcome {
     /// The member has read up to this `seq`.
@@ -208,7 +208,7 @@ pub struct Present {
     pub user_id: UserId,
 }
 
-/// What became of a message.
+/// The outcome of a message.
 #[derive(Debug)]
 pub enum SendOutcome {
     /// It is committed.
@@ -370,7 +370,7 @@ pub async fn save_cursors(direct: &Direct, members: &[MemberCursor]) -> sqlx::Re
     .map(drop)
 }
 
-/// What the database says about a user in a chat.
+/// A user's membership of a chat, from the database.
 #[derive(Debug)]
 pub struct MembershipStatus {
     pub chat_id: ChatId,

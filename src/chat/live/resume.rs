@@ -1,4 +1,4 @@
-//! From where members go on who come back without a cursor: how far their last socket had come when it left.
+//! The point from which members continue who come back without a cursor: how far their last socket had come.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::types::{ChatId, UserId};
 /// How long after a drop a member receives what was missed without asking.
 pub(super) const RESUME_WITHIN: Duration = Duration::from_secs(120);
 
-/// How a member's last socket left a chat.
+/// The departure of a member's last socket from a chat.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LastSeen {
     pub(super) at: Instant,
@@ -25,7 +25,7 @@ pub(super) struct LastSeen {
     pub(super) is_saved: bool,
 }
 
-/// From where a member goes on who joins without a cursor.
+/// The point from which a member continues who joins without a cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResumePoint {
     /// The member dropped out a moment ago.
@@ -42,7 +42,7 @@ pub enum ResumePoint {
 }
 
 impl Rooms {
-    /// From where a member goes on who joins without a cursor.
+    /// The point from which a member continues who joins without a cursor.
     #[must_use]
     pub fn resume_point(&self, chat: ChatId, user: UserId) -> ResumePoint {
         if let Some(room) = lock(self.shard(chat)).get(&chat)

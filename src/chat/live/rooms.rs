@@ -87,7 +87,7 @@ pub struct PendingJoin {
     was_paging: bool,
 }
 
-/// Where a socket stands once its join is answered.
+/// The state of a socket once its join is answered.
 #[derive(Debug, Clone, Copy)]
 pub struct JoinOutcome {
     /// The `seq` up to which it has everything; `None` if nothing is known of it and it wants nothing older.
@@ -116,7 +116,7 @@ impl Rooms {
         &self.0.shards[usize::from(chat.0.as_bytes()[15]) % SHARDS]
     }
 
-    /// Gives a socket a seat before anything is read for it, so that what is committed in the meantime is not missed.
+    /// Adds a seat for a socket before anything is read for it, so that what is committed in the meantime is not missed.
     /// If it has a seat already, nothing is emitted to it until [`finish_join`](Self::finish_join).
     ///
     /// # Errors

@@ -14,7 +14,7 @@ const MAX_UNACKED: usize = 2500;
 /// How many chats a connection may be in.
 const MAX_CHATS: usize = 1000;
 
-/// What a connection does in chats. Dies with its socket.
+/// The chats and pending messages of a connection. Dies with its socket.
 pub struct ChatSession {
     pub user_id: UserId,
     session: Arc<Session>,

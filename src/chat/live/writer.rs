@@ -75,7 +75,7 @@ struct Queue {
     bytes: Arc<AtomicUsize>,
 }
 
-/// What a writer task works with.
+/// The parts of a writer task.
 struct WriterTask {
     direct: Direct,
     rooms: Rooms,

@@ -18,7 +18,7 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(dashboard))
 }
 
-/// What a customer sees first.
+/// A customer's dashboard.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct CustomerDashboardView {
@@ -36,13 +36,13 @@ pub(super) struct CustomerDashboardView {
 pub(super) struct CustomerSummaryView {
     /// Jobs ever requested.
     pub total_jobs: i64,
-    /// The prices of paid jobs, in dollars.
+    /// The sum of the prices of paid jobs, in dollars.
     pub total_spent: Cents,
     /// Paid jobs without a review.
     pub pending_feedback: i64,
 }
 
-/// How many jobs are in each state.
+/// The number of jobs by status.
 #[derive(Serialize, ToSchema)]
 pub(super) struct CustomerJobCountsView {
     pub new: i64,
@@ -84,10 +84,10 @@ pub(super) struct CustomerRecentFeedbackView {
     pub created_at: Timestamp,
 }
 
-/// What the calling customer sees first.
+/// Returns the calling customer's dashboard.
 ///
 /// # Errors
-/// 404 the account is banned or gone.
+/// 404 the account is banned or no longer exists.
 #[utoipa::path(get, path = "/customers/dashboard", tag = "customers", security(("customer" = [])),
     responses((status = 200, body = CustomerDashboardView)))]
 async fn dashboard(State(pooler): State<Pooler>, who: Customer) -> Result<Json<CustomerDashboardView>> {

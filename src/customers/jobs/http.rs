@@ -1,4 +1,4 @@
-//! `/customer/jobs`: the list. What is done with one job is in [`crate::jobs`].
+//! `/customer/jobs`: the list. Actions on one job are in [`crate::jobs`].
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -19,12 +19,12 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(jobs))
 }
 
-/// Which part of the list.
+/// A part of the list.
 #[derive(Deserialize, IntoParams)]
 struct CustomerJobsQuery {
-    /// At most so many, 1 to 100; 100 unless given.
+    /// The maximum number of rows, 1 to 100; 100 by default.
     limit: Option<i64>,
-    /// Skip so many, 0 to 100,000.
+    /// The number of rows to skip, 0 to 100,000.
     offset: Option<i64>,
 }
 
@@ -44,7 +44,7 @@ pub(super) struct CustomerJobListedView {
     pub created_at: Timestamp,
 }
 
-/// What is booked.
+/// The booked service.
 #[derive(Serialize, ToSchema)]
 pub(super) struct BookedServiceView {
     pub id: ServiceId,
@@ -52,13 +52,13 @@ pub(super) struct BookedServiceView {
     pub category: String,
 }
 
-/// Who is booked.
+/// The booked provider.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct BookedProviderView {
     pub id: ProviderId,
     pub business_name: String,
-    /// Mean of all reviews, 0 without any.
+    /// The mean of all reviews; 0 without any.
     pub rating: f64,
     pub user: BookedUserView,
 }
@@ -71,10 +71,10 @@ pub(super) struct BookedUserView {
     pub phone_number: Option<String>,
 }
 
-/// The calling customer's jobs, newest first.
+/// Lists the calling customer's jobs, newest first.
 ///
 /// # Errors
-/// 400 a parameter is out of range.
+/// 400 a parameter breaks a rule.
 #[utoipa::path(get, path = "/customer/jobs", tag = "customers", security(("customer" = [])),
     params(CustomerJobsQuery),
     responses(

@@ -31,7 +31,7 @@ pub(super) struct ProfileView {
     pub statistics: StatisticsView,
 }
 
-/// How to reach the customer.
+/// The customer's contact data.
 #[derive(Serialize, ToSchema)]
 pub(super) struct ContactView {
     /// First and last name.
@@ -46,21 +46,21 @@ pub(super) struct ContactView {
 pub(super) struct StatisticsView {
     /// Jobs ever requested.
     pub total_jobs: i64,
-    /// The prices of paid jobs, in dollars.
+    /// The sum of the prices of paid jobs, in dollars.
     pub total_spent: Cents,
 }
 
-/// The calling customer's profile.
+/// Returns the calling customer's profile.
 ///
 /// # Errors
-/// 404 the account is banned or gone.
+/// 404 the account is banned or no longer exists.
 #[utoipa::path(get, path = "/customer/profile", tag = "customers", security(("customer" = [])),
     responses((status = 200, body = ProfileView)))]
 async fn profile(State(pooler): State<Pooler>, who: Customer) -> Result<Json<ProfileView>> {
     queries::find(&pooler, who.user_id).await?.map(Json).ok_or(Error::NotFound("customer"))
 }
 
-/// What to change; what is left out stays.
+/// The fields to change; fields left out are not changed.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ProfileRequest {
@@ -97,7 +97,7 @@ impl ProfileRequest {
 /// Changes the calling customer's profile.
 ///
 /// # Errors
-/// 400 a field breaks a rule. 404 the account is banned or gone.
+/// 400 a field breaks a rule. 404 the account is banned or no longer exists.
 #[utoipa::path(put, path = "/customer/profile", tag = "customers", security(("customer" = [])),
     request_body = ProfileRequest,
     responses((status = 200, body = MessageView)))]

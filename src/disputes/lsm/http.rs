@@ -1,4 +1,4 @@
-//! `/lsm/disputes`: an LSM settles the disputes about its providers.
+//! `/lsm/disputes`: an LSM resolves the disputes about its providers.
 
 use axum::extract::State;
 use chrono::Utc;
@@ -12,7 +12,7 @@ use crate::auth::Lsm;
 use crate::chat::job_chats;
 use crate::disputes::DisputeStatus;
 use crate::error::{Error, Result};
-use crate::jobs::{Action, Event, insert_event, notify};
+use crate::jobs::{Action, Event, insert_event};
 use crate::notifications::{NewNotification, NotificationType};
 use crate::outbox::{Notifier, Outbox};
 use crate::state::ApiState;
@@ -23,38 +23,38 @@ use crate::web::fields::{Fields, LONG_TEXT};
 use crate::web::page::{Page, PageRequest};
 use doors::Pooler;
 
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).routes(routes!(join_chat)).routes(routes!(resolve))
 }
 
-/// Which disputes.
+/// A selection of the disputes.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct DisputesQuery {
-    /// `open` or `resolved`; both if left out.
+    /// `open` or `resolved`; both by default.
     status: Option<String>,
-    /// 1 and up.
+    /// The number of the page, from 1.
     page: Option<i64>,
-    /// 1 to 100; 20 if left out.
+    /// 1 to 100; 20 by default.
     limit: Option<i64>,
 }
 
 /// A dispute about a job of one of the LSM's providers.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct DisputeView {
+pub(super) struct DisputeView {
     pub id: DisputeId,
     pub status: DisputeStatus,
     /// What went wrong, in the customer's words.
     pub description: String,
-    /// How it was settled, in the LSM's.
+    /// The resolution, in the LSM's words.
     pub resolution_notes: Option<String>,
     pub job: DisputedJobView,
     pub customer: DisputePartyView,
     pub provider: DisputedProviderView,
     /// The chat of both parties.
     pub chat_id: Option<ChatId>,
-    /// Is the LSM in it?
+    /// Whether the LSM is a member of the chat.
     pub has_joined_chat: bool,
     pub created_at: Timestamp,
     pub resolved_at: Option<Timestamp>,
@@ -63,7 +63,7 @@ pub struct DisputeView {
 /// The job that is disputed.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct DisputedJobView {
+pub(super) struct DisputedJobView {
     pub id: JobId,
     /// The service's name.
     pub service: String,
@@ -74,18 +74,18 @@ pub struct DisputedJobView {
     pub completed_at: Option<Timestamp>,
 }
 
-/// Who disputes.
+/// The customer who disputes.
 #[derive(Serialize, ToSchema)]
-pub struct DisputePartyView {
+pub(super) struct DisputePartyView {
     pub name: String,
     /// E.164.
     pub phone: Option<String>,
 }
 
-/// Whose work is disputed.
+/// The provider whose work is disputed.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct DisputedProviderView {
+pub(super) struct DisputedProviderView {
     pub id: ProviderId,
     pub business_name: String,
     pub owner_name: String,
@@ -93,12 +93,13 @@ pub struct DisputedProviderView {
     pub phone: Option<String>,
 }
 
-/// The disputes about the calling LSM's providers, newest first.
+/// Lists the disputes about the calling LSM's providers, newest first.
 ///
 /// # Errors
 /// 400 a parameter breaks a rule.
-#[utoipa::path(get, path = "/lsm/disputes", tag = "disputes", security(("access_token" = [])), params(DisputesQuery),
-    responses((status = 200, body = Page<DisputeView>), (status = 400, description = "A parameter breaks a rule"), (status = 403, description = "Not a local service manager")))]
+#[utoipa::path(get, path = "/lsm/disputes", tag = "disputes", security(("local_service_manager" = [])),
+    params(DisputesQuery),
+    responses((status = 200, body = Page<DisputeView>)))]
 async fn list(
     State(pooler): State<Pooler>,
     who: Lsm,
@@ -120,12 +121,16 @@ async fn list(
     Ok(Json(Page::new(disputes, total, page)))
 }
 
-/// A dispute.
+/// Returns one dispute.
 ///
 /// # Errors
 /// 404 no such dispute, or about another LSM's provider.
-#[utoipa::path(get, path = "/lsm/disputes/{id}", tag = "disputes", security(("access_token" = [])), params(("id" = DisputeId, Path)),
-    responses((status = 200, body = DisputeView), (status = 403, description = "Not a local service manager"), (status = 404, description = "No such dispute, or about another LSM's provider")))]
+#[utoipa::path(get, path = "/lsm/disputes/{id}", tag = "disputes", security(("local_service_manager" = [])),
+    params(("id" = DisputeId, Path)),
+    responses(
+        (status = 200, body = DisputeView),
+        (status = 404, description = "No such dispute, or about another LSM's provider"),
+    ))]
 async fn show(State(pooler): State<Pooler>, who: Lsm, Path(id): Path<DisputeId>) -> Result<Json<DisputeView>> {
     let filter = DisputeFilter { id: Some(id), status: None, page: PageRequest { page: 1, limit: 1 } };
     let (disputes, _) = queries::list(&pooler, who.user_id, filter).await?;
@@ -140,12 +145,17 @@ struct ChatJoinedView {
     chat_id: ChatId,
 }
 
-/// Joins the chat of an open dispute, until it is resolved.
+/// Joins the chat of an open dispute. The membership ends when it is resolved.
 ///
 /// # Errors
 /// 404 no such dispute, or about another LSM's provider. 409 it is resolved, or there is no open chat.
-#[utoipa::path(post, path = "/lsm/disputes/{id}/join-chat", tag = "disputes", security(("access_token" = [])), params(("id" = DisputeId, Path)),
-    responses((status = 200, body = ChatJoinedView), (status = 403, description = "Not a local service manager"), (status = 404, description = "No such dispute, or about another LSM's provider"), (status = 409, description = "It is resolved, or there is no open chat")))]
+#[utoipa::path(post, path = "/lsm/disputes/{id}/join-chat", tag = "disputes", security(("local_service_manager" = [])),
+    params(("id" = DisputeId, Path)),
+    responses(
+        (status = 200, body = ChatJoinedView),
+        (status = 404, description = "No such dispute, or about another LSM's provider"),
+        (status = 409, description = "It is resolved, or there is no open chat"),
+    ))]
 async fn join_chat(State(pooler): State<Pooler>, who: Lsm, Path(id): Path<DisputeId>) -> Result<Json<ChatJoinedView>> {
     let mut tx = pooler.write().await?;
     let dispute = queries::lock(&mut tx, id, who.user_id).await?.ok_or(Error::NotFound("dispute"))?;
@@ -157,7 +167,7 @@ async fn join_chat(State(pooler): State<Pooler>, who: Lsm, Path(id): Path<Disput
     Ok(Json(ChatJoinedView { message: "You have joined the chat", chat_id }))
 }
 
-/// How a dispute was settled.
+/// The resolution of a dispute.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ResolveRequest {
@@ -166,12 +176,17 @@ struct ResolveRequest {
     resolution_notes: Option<String>,
 }
 
-/// Resolves a dispute: both parties are told, and the LSM leaves their chat.
+/// Resolves a dispute: notifies both parties, and ends the membership of the LSM in their chat.
 ///
 /// # Errors
 /// 400 a field breaks a rule. 404 no such dispute, or about another LSM's provider. 409 it is resolved.
-#[utoipa::path(post, path = "/lsm/disputes/{id}/resolve", tag = "disputes", security(("access_token" = [])), params(("id" = DisputeId, Path)), request_body = ResolveRequest,
-    responses((status = 200, body = MessageView), (status = 400, description = "A field breaks a rule"), (status = 403, description = "Not a local service manager"), (status = 404, description = "No such dispute, or about another LSM's provider"), (status = 409, description = "It is resolved")))]
+#[utoipa::path(post, path = "/lsm/disputes/{id}/resolve", tag = "disputes", security(("local_service_manager" = [])),
+    params(("id" = DisputeId, Path)), request_body = ResolveRequest,
+    responses(
+        (status = 200, body = MessageView),
+        (status = 404, description = "No such dispute, or about another LSM's provider"),
+        (status = 409, description = "It is resolved"),
+    ))]
 async fn resolve(
     State(pooler): State<Pooler>,
     State(notifier): State<Notifier>,
@@ -196,7 +211,7 @@ async fn resolve(
     };
     insert_event(&mut tx, dispute.job_status, &event).await?;
     let mut outbox = Outbox::default();
-    notify(&mut tx, &mut outbox, notifications_of(id, &dispute, &notes)).await?;
+    outbox.notify(&mut tx, notifications_of(id, &dispute, &notes)).await?;
     if let Some(chat) = dispute.chat_id {
         job_chats::remove_lsms(&mut tx, chat).await?;
     }

@@ -1,6 +1,6 @@
-//! An LSM settles the disputes about its providers.
+//! Disputes for the LSM who resolves them.
 
 mod http;
 mod queries;
 
-pub use http::routes;
+pub(super) use http::routes;

@@ -1,4 +1,4 @@
-//! Disputes as the LSM who settles them sees and changes them.
+//! SQL of disputes for the LSM who resolves them.
 
 use super::http::{DisputePartyView, DisputeView, DisputedJobView, DisputedProviderView};
 use crate::disputes::DisputeStatus;
@@ -9,18 +9,12 @@ use doors::{Pooler, Tx};
 
 /// A dispute that is about to change.
 #[derive(Debug)]
-pub struct LockedDisputeRow {
-    /// Open or resolved.
+pub(super) struct LockedDisputeRow {
     pub status: DisputeStatus,
-    /// About which job.
     pub job_id: JobId,
-    /// Where the job is.
     pub job_status: JobStatus,
-    /// The service's name.
     pub service: String,
-    /// The customer's user.
     pub customer_user_id: UserId,
-    /// The provider's user.
     pub provider_user_id: UserId,
     /// The chat of both, unless it is closed.
     pub chat_id: Option<ChatId>,
@@ -31,7 +25,7 @@ impl LockedDisputeRow {
     ///
     /// # Errors
     /// 409 it is resolved.
-    pub fn check_open(&self) -> Result<(), Error> {
+    pub(super) fn check_open(&self) -> Result<(), Error> {
         match self.status {
             DisputeStatus::Open => Ok(()),
             DisputeStatus::Resolved => {
@@ -41,11 +35,9 @@ impl LockedDisputeRow {
     }
 }
 
-/// Locks a dispute until the transaction ends. `None`: there is no such dispute, or it is about another LSM's provider.
-///
-/// # Errors
-/// Those of the database.
-pub async fn lock(tx: &mut Tx<Pooler>, id: DisputeId, lsm: UserId) -> sqlx::Result<Option<LockedDisputeRow>> {
+/// Locks a dispute until the transaction ends. Returns `None` if there is no such dispute, or it is about another LSM's
+/// provider.
+pub(super) async fn lock(tx: &mut Tx<Pooler>, id: DisputeId, lsm: UserId) -> sqlx::Result<Option<LockedDisputeRow>> {
     sqlx::query_as!(
         LockedDisputeRow,
         r#"select d.status as "status: DisputeStatus", j.id as "job_id: JobId", j.status as "job_status: JobStatus",
@@ -67,11 +59,8 @@ pub async fn lock(tx: &mut Tx<Pooler>, id: DisputeId, lsm: UserId) -> sqlx::Resu
     .await
 }
 
-/// Settles an open dispute.
-///
-/// # Errors
-/// Those of the database.
-pub async fn resolve(tx: &mut Tx<Pooler>, id: DisputeId, by: UserId, notes: &str) -> sqlx::Result<()> {
+/// Resolves an open dispute.
+pub(super) async fn resolve(tx: &mut Tx<Pooler>, id: DisputeId, by: UserId, notes: &str) -> sqlx::Result<()> {
     sqlx::query!(
         "update stm.disputes set status = 'resolved', resolution_notes = $3, resolved_by = $2, resolved_at = now()
          where id = $1 and status = 'open'",
@@ -84,22 +73,16 @@ pub async fn resolve(tx: &mut Tx<Pooler>, id: DisputeId, by: UserId, notes: &str
     .map(drop)
 }
 
-/// Which disputes.
+/// A selection of the disputes.
 #[derive(Debug)]
-pub struct DisputeFilter {
-    /// Only this one.
+pub(super) struct DisputeFilter {
     pub id: Option<DisputeId>,
-    /// Only in this state.
     pub status: Option<DisputeStatus>,
-    /// Which page of them.
     pub page: PageRequest,
 }
 
 /// The disputes about an LSM's providers, newest first, and how many there are.
-///
-/// # Errors
-/// Those of the database.
-pub async fn list(pooler: &Pooler, lsm: UserId, filter: DisputeFilter) -> sqlx::Result<(Vec<DisputeView>, i64)> {
+pub(super) async fn list(pooler: &Pooler, lsm: UserId, filter: DisputeFilter) -> sqlx::Result<(Vec<DisputeView>, i64)> {
     let rows = sqlx::query!(
         r#"select d.id as "id: DisputeId", d.status as "status: DisputeStatus", d.description, d.resolution_notes, d.created_at,
                   d.resolved_at, j.id as "job_id: JobId", s.name as service, s.category, j.status as "job_status: JobStatus",

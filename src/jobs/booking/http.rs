@@ -14,12 +14,12 @@ use crate::auth::Customer;
 use crate::chat::job_chats::{self, OpenedChat};
 use crate::error::{Error, Result};
 use crate::idempotency::{Keyed, StoredAnswer, once};
-use crate::jobs::transition::notify;
 use crate::notifications::{NewNotification, NotificationType};
 use crate::outbox::{Notifier, Outbox};
 use crate::state::ApiState;
 use crate::types::{Cents, ChatId, JobId, JobStatus, ProviderId, ServiceId, Timestamp, UserId};
 use crate::web::dates::parse_appointment;
+use crate::web::docs;
 use crate::web::fields::{Fields, SHORT_TEXT};
 use doors::{Pooler, Tx};
 
@@ -29,11 +29,11 @@ const MAX_IMAGES: usize = 20;
 /// The largest answers to a service's questions, as JSON, in bytes.
 const MAX_ANSWERS_BYTES: usize = 16 * 1024;
 
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(create)).routes(routes!(booking))
 }
 
-/// What is booked, with whom, where and when.
+/// A booking.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct CreateRequest {
@@ -59,29 +59,25 @@ struct CreateRequest {
 
 /// A new job and its chat.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct CreatedView {
-    /// The job.
+pub(crate) struct CreatedView {
     pub job: JobCreatedView,
     /// The chat about it.
     pub chat: ChatCreatedView,
-    /// A sentence.
     pub message: &'static str,
 }
 
 /// A new job.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct JobCreatedView {
-    /// Id.
+pub(crate) struct JobCreatedView {
     pub id: JobId,
-    /// New.
+    /// Always `new`.
     pub status: JobStatus,
     /// The service's name.
     pub service: String,
     /// Where: in the customer's words, or the ZIP code.
     pub location: String,
-    /// When.
     pub scheduled_at: Option<Timestamp>,
-    /// Until when the provider should answer.
+    /// The deadline for the provider to answer.
     pub response_deadline: Timestamp,
     /// When it was first requested.
     pub created_at: Timestamp,
@@ -89,10 +85,8 @@ pub struct JobCreatedView {
 
 /// A new chat.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ChatCreatedView {
-    /// Id.
+pub(crate) struct ChatCreatedView {
     pub id: ChatId,
-    /// Now.
     pub created_at: Timestamp,
 }
 
@@ -101,9 +95,15 @@ pub struct ChatCreatedView {
 /// # Errors
 /// 400 a field breaks a rule, or the provider cannot be booked for it. 403 not a customer, or banned.
 /// 404 no such service or provider. 409 another job must be settled first.
-#[utoipa::path(post, path = "/jobs/create", tag = "jobs", security(("access_token" = [])), request_body = CreateRequest,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Repeats get the first answer")),
-    responses((status = 422, description = "The Idempotency-Key was used for another request"), (status = 201, body = CreatedView), (status = 400, description = "A field breaks a rule, or the provider cannot be booked for it"), (status = 403, description = "Not a customer, or banned"), (status = 404, description = "No such service or provider"), (status = 409, description = "Another job must be settled first")))]
+#[utoipa::path(post, path = "/jobs/create", tag = "jobs", security(("customer" = [])),
+    params(docs::IdempotencyKey), request_body = CreateRequest,
+    responses(
+        (status = 201, body = CreatedView),
+        (status = 400, description = "A field breaks a rule, or the provider cannot be booked for it"),
+        (status = 403, description = "Not a customer, or banned"),
+        (status = 404, description = "No such service or provider"),
+        (status = 409, description = "Another job must be settled first"),
+    ))]
 async fn create(
     State(pooler): State<Pooler>,
     State(notifier): State<Notifier>,
@@ -120,10 +120,16 @@ async fn create(
 /// Books a provider: the same as POST /jobs/create.
 ///
 /// # Errors
-/// As there.
-#[utoipa::path(post, path = "/customer/booking", tag = "jobs", security(("access_token" = [])), request_body = CreateRequest,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Repeats get the first answer")),
-    responses((status = 422, description = "The Idempotency-Key was used for another request"), (status = 201, body = CreatedView), (status = 400, description = "A field breaks a rule, or the provider cannot be booked for it"), (status = 403, description = "Not a customer, or banned"), (status = 404, description = "No such service or provider"), (status = 409, description = "Another job must be settled first")))]
+/// Those of POST /jobs/create.
+#[utoipa::path(post, path = "/customer/booking", tag = "jobs", security(("customer" = [])),
+    params(docs::IdempotencyKey), request_body = CreateRequest,
+    responses(
+        (status = 201, body = CreatedView),
+        (status = 400, description = "A field breaks a rule, or the provider cannot be booked for it"),
+        (status = 403, description = "Not a customer, or banned"),
+        (status = 404, description = "No such service or provider"),
+        (status = 409, description = "Another job must be settled first"),
+    ))]
 async fn booking(
     pooler: State<Pooler>,
     notifier: State<Notifier>,
@@ -156,7 +162,7 @@ async fn book(tx: &mut Tx<Pooler>, who: Customer, booking: Booking) -> Result<(S
     let chat = open_chat(tx, job.id, &first, (who.user_id, &customer.name), &provider).await?;
     let mut outbox = Outbox::default();
     let requested = new_request(provider.user_id, &customer.name, &provider.service_name, job.id, chat.id);
-    notify(tx, &mut outbox, [requested]).await?;
+    outbox.notify(tx, [requested]).await?;
 
     let view = CreatedView {
         job: JobCreatedView {
@@ -175,7 +181,7 @@ async fn book(tx: &mut Tx<Pooler>, who: Customer, booking: Booking) -> Result<(S
 }
 
 /// Opens the chat of a job with a provider. The customer is its user and name.
-pub async fn open_chat(
+pub(crate) async fn open_chat(
     tx: &mut Tx<Pooler>,
     job: JobId,
     first: &FirstMessage<'_>,
@@ -188,7 +194,13 @@ pub async fn open_chat(
 }
 
 /// The notification of a provider who is asked to take a job.
-pub fn new_request(provider: UserId, customer_name: &str, service: &str, job: JobId, chat: ChatId) -> NewNotification {
+pub(crate) fn new_request(
+    provider: UserId,
+    customer_name: &str,
+    service: &str,
+    job: JobId,
+    chat: ChatId,
+) -> NewNotification {
     NewNotification {
         recipient_id: provider,
         kind: NotificationType::Job,

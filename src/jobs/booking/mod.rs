@@ -4,8 +4,8 @@
 //! there or none is; a customer's bookings are decided one after the other.
 
 mod http;
-pub mod queries;
+pub(super) mod queries;
 mod types;
 
-pub use http::{ChatCreatedView, CreatedView, JobCreatedView, new_request, open_chat, routes};
-pub use types::{FirstMessage, truncate_to_message, write_answers};
+pub(super) use http::{ChatCreatedView, CreatedView, JobCreatedView, new_request, open_chat, routes};
+pub(super) use types::{FirstMessage, truncate_to_message, write_answers};

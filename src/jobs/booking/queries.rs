@@ -1,4 +1,4 @@
-//! Rows of bookings: who books, who is to be booked, and the new job.
+//! SQL of bookings: the customer, the provider to book, and the new job.
 
 use chrono::{DateTime, Utc};
 
@@ -8,21 +8,16 @@ use doors::{Pooler, Tx};
 
 /// The customer who books.
 #[derive(Debug)]
-pub struct CustomerRow {
-    /// The customer.
+pub(crate) struct CustomerRow {
     pub id: CustomerId,
     /// First and last name.
     pub name: String,
-    /// Whether the account is banned.
     pub is_banned: bool,
 }
 
-/// Locks the customer's row until the transaction ends: two bookings of one customer are decided one after
-/// the other. `None`: this user is not a customer.
-///
-/// # Errors
-/// Those of the database.
-pub async fn lock_customer(tx: &mut Tx<Pooler>, user_id: UserId) -> sqlx::Result<Option<CustomerRow>> {
+/// Locks the customer's row until the transaction ends: two bookings of one customer are decided one after the other.
+/// Returns `None` if this user is not a customer.
+pub(crate) async fn lock_customer(tx: &mut Tx<Pooler>, user_id: UserId) -> sqlx::Result<Option<CustomerRow>> {
     sqlx::query_as!(
         CustomerRow,
         r#"select c.id as "id: CustomerId", u.first_name || ' ' || u.last_name as "name!", u.banned_at is not null as "is_banned!"
@@ -38,18 +33,13 @@ pub async fn lock_customer(tx: &mut Tx<Pooler>, user_id: UserId) -> sqlx::Result
 
 /// A provider who is to be booked for a service.
 #[derive(Debug)]
-pub struct CandidateRow {
-    /// The service's name.
+pub(crate) struct CandidateRow {
     pub service_name: String,
-    /// The provider's user.
     pub user_id: UserId,
-    /// What the provider says first in every new chat.
+    /// The provider's first message in every new chat.
     pub first_message_template: Option<String>,
-    /// How long a provider has to answer.
     pub response_deadline_minutes: i32,
-    /// Whether the provider can be booked for this.
     pub availability: Availability,
-    /// What stands in the customer's way.
     pub blocks: Blocks,
 }
 
@@ -57,10 +47,7 @@ pub struct CandidateRow {
 ///
 /// The provider's row is share-locked until the transaction ends, by a separate statement: under READ COMMITTED the one
 /// that waited for the row lock still sees all other rows as of before the wait.
-///
-/// # Errors
-/// Those of the database.
-pub async fn lock_candidate(
+pub(crate) async fn lock_candidate(
     tx: &mut Tx<Pooler>,
     customer: CustomerId,
     service: ServiceId,
@@ -111,20 +98,14 @@ pub async fn lock_candidate(
 
 /// A new job.
 #[derive(Debug)]
-pub struct NewJobRow {
-    /// The job.
+pub(crate) struct NewJobRow {
     pub id: JobId,
-    /// When it was inserted.
     pub created_at: DateTime<Utc>,
-    /// Until when the provider should answer.
     pub response_deadline: DateTime<Utc>,
 }
 
 /// Inserts a new job with its first audit row: one statement.
-///
-/// # Errors
-/// Those of the database.
-pub async fn insert(
+pub(crate) async fn insert(
     tx: &mut Tx<Pooler>,
     (customer, user): (CustomerId, UserId),
     booking: &Booking,

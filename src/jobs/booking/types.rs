@@ -11,42 +11,34 @@ use crate::types::{Cents, ProviderId, ServiceId, Side, UserId};
 
 /// A booking without faults in its fields.
 #[derive(Debug)]
-pub struct Booking {
-    /// What.
+pub(crate) struct Booking {
     pub service_id: ServiceId,
-    /// With whom.
     pub provider_id: ProviderId,
-    /// Where: five digits.
+    /// Five digits.
     pub zipcode: String,
-    /// Where, in the customer's words.
+    /// The address, in the customer's words.
     pub location: Option<String>,
     /// Answers to the service's questions.
     pub answers: serde_json::Value,
-    /// The appointment.
     pub scheduled_at: Option<DateTime<Utc>>,
-    /// Whether the provider must come and look first.
     pub requires_in_person_visit: bool,
-    /// What that costs.
     pub in_person_visit_cost: Option<Cents>,
-    /// For how much.
     pub customer_budget: Option<Cents>,
     /// URLs of pictures.
     pub images: Vec<String>,
-    /// Size, in square feet.
     pub project_size_sqft: Option<i32>,
 }
 
 impl Booking {
-    /// Where: in the customer's words, or the ZIP code.
-    #[must_use]
-    pub fn place(&self) -> &str {
+    /// The location in the customer's words, or the ZIP code.
+    pub(crate) fn place(&self) -> &str {
         self.location.as_deref().unwrap_or(&self.zipcode)
     }
 }
 
-/// What stands between a customer and a new booking.
+/// The reasons why a customer cannot book.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Blocks {
+pub(crate) struct Blocks {
     /// A completed job that is not paid.
     pub has_unpaid_job: bool,
     /// A new or running job with the same provider.
@@ -56,14 +48,14 @@ pub struct Blocks {
 }
 
 impl Blocks {
-    /// Checks that nothing stands in the way.
+    /// Checks that nothing prevents the booking.
     ///
     /// # Errors
-    /// 409 with what to settle first.
-    pub fn check(self) -> Result<(), Error> {
+    /// 409 with what to do first.
+    pub(crate) fn check(self) -> Result<(), Error> {
         let conflict = |code, message: &str| Err(Error::Conflict(code, message.to_owned()));
         if self.has_unpaid_job {
-            return conflict("unpaid_job", "a completed job has not been paid yet: settle it before booking again");
+            return conflict("unpaid_job", "a completed job has not been paid yet: pay for it before booking again");
         }
         if self.has_open_job_with_provider {
             return conflict("open_job_with_provider", "there is an open job with this provider already");
@@ -80,8 +72,8 @@ impl Blocks {
 
 /// Whether a provider can be booked for a service and a place.
 #[derive(Debug, Clone, Copy)]
-pub struct Availability {
-    /// Approved by the LSM, and not away.
+pub(crate) struct Availability {
+    /// Approved by the LSM, and taking bookings.
     pub is_active: bool,
     /// Has the service in its list.
     pub offers_service: bool,
@@ -94,7 +86,7 @@ impl Availability {
     ///
     /// # Errors
     /// 400 with the condition that does not.
-    pub fn check(self) -> Result<(), Error> {
+    pub(crate) fn check(self) -> Result<(), Error> {
         let refused = |code, message: &str| Err(Error::Refused(code, message.to_owned()));
         if !self.is_active {
             return refused("provider_not_active", "this provider does not take bookings at present");
@@ -109,26 +101,21 @@ impl Availability {
     }
 }
 
-/// What the chat of a new job begins with, in the customer's name.
+/// The first message in the chat of a new job, in the customer's name.
 #[derive(Debug)]
-pub struct FirstMessage<'a> {
-    /// The service's name.
+pub(crate) struct FirstMessage<'a> {
     pub service: &'a str,
-    /// Where.
     pub place: &'a str,
-    /// The appointment.
     pub scheduled_at: Option<DateTime<Utc>>,
-    /// For how much.
     pub budget: Option<Cents>,
     /// Answers to the service's questions: an object, or a list of anything.
     pub answers: &'a serde_json::Value,
 }
 
 impl FirstMessage<'_> {
-    /// The messages the chat begins with: the customer's request, and what the provider's template answers. Each party is
-    /// its user, with the customer's name or the provider's template.
-    #[must_use]
-    pub fn messages(&self, customer: (UserId, &str), provider: (UserId, Option<&str>)) -> Vec<OpeningMessage> {
+    /// The messages the chat begins with: the customer's request, and the provider's template. Each party is its user,
+    /// with the customer's name or the provider's template.
+    pub(crate) fn messages(&self, customer: (UserId, &str), provider: (UserId, Option<&str>)) -> Vec<OpeningMessage> {
         let mut messages = vec![OpeningMessage { sender_id: customer.0, side: Side::Customer, text: self.text() }];
         if let (sender_id, Some(template)) = provider {
             let text = fill_template(template, customer.1, self.service, self.place, self.scheduled_at);
@@ -138,8 +125,7 @@ impl FirstMessage<'_> {
     }
 
     /// The text, at most as long as any message.
-    #[must_use]
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut text = format!("New booking request: {}\nLocation: {}", self.service, self.place);
         if let Some(scheduled_at) = self.scheduled_at {
             let _infallible = write!(text, "\nPreferred date: {}", date_in_words(scheduled_at));
@@ -154,7 +140,7 @@ impl FirstMessage<'_> {
 
 /// Writes answers to a service's questions, a line each: of an object its members, of a list its elements, which may be
 /// `{question, answer}`.
-pub fn write_answers(text: &mut String, answers: &serde_json::Value) {
+pub(crate) fn write_answers(text: &mut String, answers: &serde_json::Value) {
     let plain = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     if let Some(answers) = answers.as_object() {
         for (question, answer) in answers {
@@ -170,8 +156,7 @@ pub fn write_answers(text: &mut String, answers: &serde_json::Value) {
 }
 
 /// Fills a provider's template: `[CUSTOMER_NAME]`, `[SERVICE_NAME]`, `[LOCATION]`, `[SCHEDULED_DATE]`.
-#[must_use]
-pub fn fill_template(
+pub(super) fn fill_template(
     template: &str,
     customer: &str,
     service: &str,
@@ -181,7 +166,7 @@ pub fn fill_template(
     let date = scheduled_at.map_or_else(|| "a date to be agreed".to_owned(), date_in_words);
     let mut text = String::with_capacity(template.len());
     let mut rest = template;
-    // One pass, so that a value that looks like a variable is not filled in turn.
+    // One pass, so that a value that looks like a variable is not replaced.
     while let Some(at) = rest.find('[') {
         text.push_str(&rest[..at]);
         rest = &rest[at..];
@@ -200,9 +185,8 @@ pub fn fill_template(
     truncate_to_message(text)
 }
 
-/// Cuts a text to the longest message.
-#[must_use]
-pub fn truncate_to_message(mut text: String) -> String {
+/// Truncates a text to the longest message.
+pub(crate) fn truncate_to_message(mut text: String) -> String {
     if let Some((at, _)) = text.char_indices().nth(crate::chat::MAX_MESSAGE_CHARS) {
         text.truncate(at);
     }

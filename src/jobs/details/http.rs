@@ -1,4 +1,4 @@
-//! `/customers/jobs/{id}` and `/provider/jobs/{id}`: a job for one of its two parties, with what that party may do now.
+//! `/customers/jobs/{id}` and `/provider/jobs/{id}`: a job for one of its two parties, with the actions open to it.
 
 use axum::extract::State;
 use chrono::{DateTime, Utc};
@@ -17,7 +17,7 @@ use crate::types::{Cents, ChatId, JobId, JobStatus, ProviderId, Timestamp};
 use crate::web::extract::{Json, Path};
 use doors::Pooler;
 
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(job_for_customer)).routes(routes!(job_for_provider))
 }
 
@@ -28,7 +28,7 @@ pub fn routes() -> OpenApiRouter<ApiState> {
 struct CustomerJobView {
     job: JobDetailsView,
     provider: BookedProviderView,
-    /// What is owed or was paid: for the work, or for a late cancellation.
+    /// The payment that is due or received: for the work, or for a late cancellation.
     payment: Option<PaymentView>,
     /// The chat with the present provider.
     chat_id: Option<ChatId>,
@@ -42,7 +42,7 @@ struct CustomerJobView {
 struct ProviderJobView {
     job: JobDetailsView,
     customer: BookingCustomerView,
-    /// What is owed or was paid: for the work, or for a late cancellation.
+    /// The payment that is due or received: for the work, or for a late cancellation.
     payment: Option<PaymentView>,
     /// The chat with the customer.
     chat_id: Option<ChatId>,
@@ -52,22 +52,22 @@ struct ProviderJobView {
 /// The job itself.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct JobDetailsView {
+pub(super) struct JobDetailsView {
     pub id: JobId,
     /// The service's name.
     pub service: String,
     pub category: String,
     pub status: JobStatus,
     pub price: Cents,
-    /// As they were given with the booking.
+    /// The answers given with the booking.
     #[schema(value_type = Object)]
     pub original_answers: serde_json::Value,
-    /// As the offers that are open or accepted change them, one after the other; null if none does.
+    /// The answers with the changes of all open and accepted offers applied; null without changes.
     #[schema(value_type = Option<Object>)]
     pub edited_answers: Option<serde_json::Value>,
-    /// While new: agreed to the present terms?
+    /// While new: whether the provider, or the customer, has agreed to the present terms.
     pub sp_accepted: bool,
-    /// Does an offer wait for an answer?
+    /// Whether an offer waits for an answer.
     pub pending_approval: bool,
     /// The offer that waits for an answer.
     pub offer: Option<OfferView>,
@@ -76,16 +76,16 @@ pub struct JobDetailsView {
     /// URLs of pictures.
     pub images: Vec<String>,
     pub scheduled_at: Option<Timestamp>,
-    /// While new: until when the provider should answer.
+    /// While new: the deadline for the provider to answer.
     pub response_deadline: Timestamp,
     pub completed_at: Option<Timestamp>,
     pub created_at: Timestamp,
 }
 
-/// Who is booked.
+/// The booked provider.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct BookedProviderView {
+pub(super) struct BookedProviderView {
     pub id: ProviderId,
     pub business_name: String,
     pub owner_name: String,
@@ -96,19 +96,19 @@ pub struct BookedProviderView {
     pub location: Option<String>,
 }
 
-/// Who has booked.
+/// The customer who booked.
 #[derive(Serialize, ToSchema)]
-pub struct BookingCustomerView {
+pub(super) struct BookingCustomerView {
     pub name: String,
     /// E.164.
     pub phone: Option<String>,
     pub address: String,
 }
 
-/// What is owed or was paid.
+/// A payment that is due or received.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct PaymentView {
+pub(super) struct PaymentView {
     pub amount: Cents,
     /// `pending` or `received`.
     pub status: String,
@@ -118,7 +118,7 @@ pub struct PaymentView {
     pub marked_at: Option<Timestamp>,
 }
 
-/// What the customer may do now.
+/// The actions open to the customer.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = CustomersActionsView)]
@@ -129,11 +129,11 @@ struct CustomerActionsView {
     can_cancel: bool,
     can_give_feedback: bool,
     can_resend: bool,
-    /// Has the provider let the deadline pass?
+    /// Whether the provider has missed the deadline.
     is_expired: bool,
 }
 
-/// What the provider may do now.
+/// The actions open to the provider.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = ProvidersActionsView)]
@@ -142,12 +142,16 @@ struct ProviderActionsView {
     can_mark_payment: bool,
 }
 
-/// A job of the calling customer's.
+/// Returns one of the calling customer's jobs.
 ///
 /// # Errors
 /// 404 no such job, or somebody else's.
-#[utoipa::path(get, path = "/customers/jobs/{id}", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)),
-    responses((status = 200, body = CustomerJobView), (status = 403, description = "Not a customer"), (status = 404, description = "No such job, or somebody else's")))]
+#[utoipa::path(get, path = "/customers/jobs/{id}", tag = "jobs", security(("customer" = [])),
+    params(("id" = JobId, Path)),
+    responses(
+        (status = 200, body = CustomerJobView),
+        (status = 404, description = "No such job, or somebody else's"),
+    ))]
 async fn job_for_customer(
     State(pooler): State<Pooler>,
     who: Customer,
@@ -159,12 +163,16 @@ async fn job_for_customer(
     Ok(Json(CustomerJobView { job, provider, payment, chat_id, actions }))
 }
 
-/// A job of the calling provider's.
+/// Returns one of the calling provider's jobs.
 ///
 /// # Errors
 /// 404 no such job, or somebody else's: also one that the customer has given to another provider.
-#[utoipa::path(get, path = "/provider/jobs/{id}", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)),
-    responses((status = 200, body = ProviderJobView), (status = 403, description = "Not a service provider"), (status = 404, description = "No such job, or somebody else's")))]
+#[utoipa::path(get, path = "/provider/jobs/{id}", tag = "jobs", security(("provider" = [])),
+    params(("id" = JobId, Path)),
+    responses(
+        (status = 200, body = ProviderJobView),
+        (status = 404, description = "No such job, or somebody else's"),
+    ))]
 async fn job_for_provider(
     State(pooler): State<Pooler>,
     who: Provider,

@@ -3,4 +3,4 @@
 mod http;
 mod queries;
 
-pub use http::routes;
+pub(super) use http::routes;

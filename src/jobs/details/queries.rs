@@ -6,13 +6,13 @@ use crate::jobs::types::{JobState, OpenOffer, Terms};
 use crate::types::{Cents, ChatId, JobId, JobStatus, OfferId, OfferStatus, Party, ProviderId, Timestamp, UserId};
 use doors::Pooler;
 
-/// A job, both its parties, and what became of it.
-pub struct Details {
+/// A job, its parties, payment and chat.
+pub(super) struct Details {
     /// The job itself.
     pub job: JobDetailsView,
-    /// Who has booked.
+    /// The customer who booked.
     pub customer: BookingCustomerView,
-    /// Who is booked.
+    /// The booked provider.
     pub provider: BookedProviderView,
     /// What is owed or was paid.
     pub payment: Option<PaymentView>,
@@ -24,12 +24,9 @@ pub struct Details {
     pub is_reviewed: bool,
 }
 
-/// Reads a job for one of its two parties. `None`: there is no such job, or it is not this user's.
-///
-/// # Errors
-/// Those of the database.
+/// Reads a job for one of its two parties. Returns `None` if there is no such job, or it is not this user's.
 #[expect(clippy::too_many_lines, reason = "a statement, and a line for each of its columns")]
-pub async fn find(pooler: &Pooler, id: JobId, user: UserId) -> sqlx::Result<Option<Details>> {
+pub(super) async fn find(pooler: &Pooler, id: JobId, user: UserId) -> sqlx::Result<Option<Details>> {
     let row = sqlx::query!(
         r#"select j.id as "id: JobId", s.name as service, s.category, j.status as "status: JobStatus", j.price_cents,
                   j.answers as original_answers,

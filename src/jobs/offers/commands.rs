@@ -1,4 +1,4 @@
-//! Making and answering offers, through whichever door.
+//! Makes and answers offers, through either door.
 
 use chrono::{DateTime, Utc};
 
@@ -17,7 +17,7 @@ use doors::{Door, Tx};
 ///
 /// # Errors
 /// 404 no such job, or somebody else's. 409 the job is not new any more, or its chat is closed.
-pub async fn send<D: Door>(
+pub(super) async fn send<D: Door>(
     tx: &mut Tx<D>,
     user: UserId,
     offer: NewOffer,
@@ -34,7 +34,7 @@ pub async fn send<D: Door>(
 ///
 /// # Errors
 /// 404 no such job, or somebody else's. 409 there is no offer of the other party to answer.
-pub async fn respond<D: Door>(
+pub(super) async fn respond<D: Door>(
     tx: &mut Tx<D>,
     user: UserId,
     response: Response,
@@ -53,7 +53,13 @@ pub async fn respond<D: Door>(
 }
 
 /// Adds the event that everybody in the chat receives about an offer that was made or answered.
-pub fn emit(outbox: &mut Outbox, chat_id: ChatId, job: &Job, transition: &Transition, offer: Option<&OfferView>) {
+pub(crate) fn emit(
+    outbox: &mut Outbox,
+    chat_id: ChatId,
+    job: &Job,
+    transition: &Transition,
+    offer: Option<&OfferView>,
+) {
     let job_id = job.row.id;
     if let (Command::SendOffer { .. }, Some(offer)) = (&transition.command, offer) {
         let sent = NegotiationOfferSent { chat_id, job_id, offer: offer.clone() };

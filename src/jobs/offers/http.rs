@@ -14,13 +14,13 @@ use crate::auth::Caller;
 use crate::error::{Error, Result};
 use crate::outbox::Notifier;
 use crate::state::ApiState;
-use crate::types::{Cents, JobId, JobStatus, OfferStatus, Timestamp};
+use crate::types::{Cents, JobId, JobStatus, Timestamp};
 use crate::web::extract::{Json, Path};
 use crate::web::fields::MAX_LIMIT;
 use doors::Pooler;
 
 /// The routes of offers.
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(send_offer)).routes(routes!(respond)).routes(routes!(history))
 }
 
@@ -29,8 +29,14 @@ pub fn routes() -> OpenApiRouter<ApiState> {
 ///
 /// # Errors
 /// 400 a field breaks a rule, or nothing is proposed. 404 no such job, or not one of its parties. 409 the job is not new.
-#[utoipa::path(post, path = "/chat/negotiation/send-offer", tag = "negotiation", security(("access_token" = [])), request_body = SendOfferRequest,
-    responses((status = 201, body = OfferSentView), (status = 400, description = "A field breaks a rule, or nothing is proposed"), (status = 404, description = "No such job, or not one of its parties"), (status = 409, description = "The job is not new")))]
+#[utoipa::path(post, path = "/chat/negotiation/send-offer", tag = "negotiation", security(("access_token" = [])),
+    request_body = SendOfferRequest,
+    responses(
+        (status = 201, body = OfferSentView),
+        (status = 400, description = "A field breaks a rule, or nothing is proposed"),
+        (status = 404, description = "No such job, or not one of its parties"),
+        (status = 409, description = "The job is not new"),
+    ))]
 async fn send_offer(
     State(pooler): State<Pooler>,
     State(notifier): State<Notifier>,
@@ -50,8 +56,13 @@ async fn send_offer(
 ///
 /// # Errors
 /// 400 a field breaks a rule. 404 no such job, or not one of its parties. 409 there is no offer to answer.
-#[utoipa::path(post, path = "/chat/negotiation/respond", tag = "negotiation", security(("access_token" = [])), request_body = RespondRequest,
-    responses((status = 201, body = RespondedView), (status = 400, description = "A field breaks a rule"), (status = 404, description = "No such job, or not one of its parties"), (status = 409, description = "There is no offer of the other party to answer")))]
+#[utoipa::path(post, path = "/chat/negotiation/respond", tag = "negotiation", security(("access_token" = [])),
+    request_body = RespondRequest,
+    responses(
+        (status = 201, body = RespondedView),
+        (status = 404, description = "No such job, or not one of its parties"),
+        (status = 409, description = "There is no offer of the other party to answer"),
+    ))]
 async fn respond(
     State(pooler): State<Pooler>,
     State(notifier): State<Notifier>,
@@ -67,36 +78,33 @@ async fn respond(
     Ok((StatusCode::CREATED, Json(responded)))
 }
 
-/// What was offered about a job.
+/// The offers about a job.
 #[derive(Serialize, ToSchema)]
-struct HistoryView {
-    job_id: JobId,
-    /// Where the job is.
-    current_status: JobStatus,
+pub(super) struct HistoryView {
+    pub job_id: JobId,
+    /// The job's status.
+    pub current_status: JobStatus,
     /// The offer that waits for an answer.
-    current_offer: Option<OfferView>,
-    /// What the customer asked for, in dollars; 0 without a budget.
-    original_price: Cents,
-    /// When the customer wanted it.
-    original_date: Option<Timestamp>,
+    pub current_offer: Option<OfferView>,
+    /// The customer's budget, in dollars; 0 without one.
+    pub original_price: Cents,
+    /// The date the customer asked for.
+    pub original_date: Option<Timestamp>,
     /// Oldest first; the newest 100.
-    offers: Vec<OfferView>,
+    pub offers: Vec<OfferView>,
 }
 
-/// The offers about a job that were made with its present provider.
+/// Lists the offers about a job that were made with its present provider.
 ///
 /// # Errors
 /// 404 no such job, or not one of its parties.
-#[utoipa::path(get, path = "/chat/negotiation/job/{jobId}/history", tag = "negotiation", security(("access_token" = [])), params(("jobId" = JobId, Path)),
-    responses((status = 200, body = HistoryView), (status = 404, description = "No such job, or not one of its parties")))]
+#[utoipa::path(get, path = "/chat/negotiation/job/{jobId}/history", tag = "negotiation",
+    security(("access_token" = [])), params(("jobId" = JobId, Path)),
+    responses(
+        (status = 200, body = HistoryView),
+        (status = 404, description = "No such job, or not one of its parties"),
+    ))]
 async fn history(State(pooler): State<Pooler>, who: Caller, Path(id): Path<JobId>) -> Result<Json<HistoryView>> {
-    let row = queries::find_history(&pooler, id, who.user_id, MAX_LIMIT).await?.ok_or(Error::NotFound("job"))?;
-    Ok(Json(HistoryView {
-        job_id: id,
-        current_status: row.status,
-        current_offer: row.offers.iter().find(|offer| offer.status == OfferStatus::Open).cloned(),
-        original_price: Cents(row.original_price_cents),
-        original_date: row.original_date.map(Timestamp),
-        offers: row.offers,
-    }))
+    let history = queries::find_history(&pooler, id, who.user_id, MAX_LIMIT).await?;
+    history.map(Json).ok_or(Error::NotFound("job"))
 }

@@ -1,18 +1,18 @@
-//! Offers about a new job: who proposes what, and what the other party says. Over REST and over Socket.IO, by the same
-//! rules (`jobs/rules.rs`) and in the same rows.
+//! Offers about a new job, and the answers of the other party. Over REST and over Socket.IO, by the same rules
+//! (`jobs/rules.rs`) and in the same rows.
 //!
 //! Invariants: at most one offer per job is open; only the party that did not make it answers it; every offer is kept,
-//! with what became of it; an offer belongs to the chat in which it was made, so that another provider never sees it.
+//! with its final status; an offer belongs to the chat in which it was made, so that another provider never sees it.
 
 mod commands;
 mod http;
-pub mod queries;
-pub mod socket;
+pub(crate) mod queries;
+pub(crate) mod socket;
 mod types;
 
-pub use commands::emit;
-pub use http::routes;
-pub use types::{
-    FieldNames, NegotiationOfferSent, NegotiationResponse, OfferSentView, OfferView, Proposal, RespondSocketRequest,
-    RespondedView, SendOfferSocketRequest, check, no_chat,
+pub(crate) use commands::emit;
+pub(crate) use http::routes;
+pub(crate) use types::{
+    FieldNames, NegotiationOfferSent, NegotiationResponse, OfferView, Proposal, RespondSocketRequest,
+    SendOfferSocketRequest, check, no_chat,
 };

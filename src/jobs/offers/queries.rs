@@ -1,16 +1,14 @@
-//! Rows of offers.
+//! SQL of offers.
 
 use chrono::{DateTime, Utc};
 
+use super::http::HistoryView;
 use super::types::{OfferView, Proposal};
 use crate::types::{Cents, ChatId, JobId, JobStatus, OfferId, OfferStatus, Party, Timestamp, UserId};
 use doors::{Door, Pooler, Tx};
 
 /// Inserts an open offer. There must be no other: the job's rules have answered it.
-///
-/// # Errors
-/// Those of the database.
-pub async fn insert<D: Door>(
+pub(crate) async fn insert<D: Door>(
     tx: &mut Tx<D>,
     job: JobId,
     chat: ChatId,
@@ -48,10 +46,12 @@ pub async fn insert<D: Door>(
 }
 
 /// Answers, or withdraws, the open offer of a job.
-///
-/// # Errors
-/// Those of the database.
-pub async fn close<D: Door>(tx: &mut Tx<D>, job: JobId, status: OfferStatus, now: DateTime<Utc>) -> sqlx::Result<()> {
+pub(crate) async fn close<D: Door>(
+    tx: &mut Tx<D>,
+    job: JobId,
+    status: OfferStatus,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "update stm.offers set status = $2, answered_at = $3 where job_id = $1 and status = 'open'",
         job.0,
@@ -63,25 +63,14 @@ pub async fn close<D: Door>(tx: &mut Tx<D>, job: JobId, status: OfferStatus, now
     .map(drop)
 }
 
-/// What was offered about a job.
-#[derive(Debug)]
-pub struct HistoryRow {
-    /// Where the job is.
-    pub status: JobStatus,
-    /// What the customer asked for, in cents.
-    pub original_price_cents: i64,
-    /// When the customer wanted it.
-    pub original_date: Option<DateTime<Utc>>,
-    /// Oldest first.
-    pub offers: Vec<OfferView>,
-}
-
-/// The offers that were made in a job's present chat, oldest first; the newest `limit` of them.
-/// `None`: there is no such job, or the user is not one of its parties.
-///
-/// # Errors
-/// Those of the database.
-pub async fn find_history(pooler: &Pooler, job: JobId, user: UserId, limit: i64) -> sqlx::Result<Option<HistoryRow>> {
+/// The offers that were made in a job's present chat, oldest first; the newest `limit` of them. Returns `None` if there
+/// is no such job, or the user is not one of its parties.
+pub(super) async fn find_history(
+    pooler: &Pooler,
+    job: JobId,
+    user: UserId,
+    limit: i64,
+) -> sqlx::Result<Option<HistoryView>> {
     let rows = sqlx::query!(
         r#"select j.status as "status: JobStatus", coalesce(j.customer_budget_cents, 0) as "original_price_cents!",
                   j.preferred_at as original_date,
@@ -108,7 +97,8 @@ pub async fn find_history(pooler: &Pooler, job: JobId, user: UserId, limit: i64)
     .fetch_all(pooler)
     .await?;
     let Some(first) = rows.first() else { return Ok(None) };
-    let (status, original_price_cents, original_date) = (first.status, first.original_price_cents, first.original_date);
+    let (current_status, original_price) = (first.status, Cents(first.original_price_cents));
+    let original_date = first.original_date.map(Timestamp);
     // A job without offers is one row of nulls.
     let offers = rows.into_iter().filter_map(|row| {
         Some(OfferView {
@@ -124,5 +114,7 @@ pub async fn find_history(pooler: &Pooler, job: JobId, user: UserId, limit: i64)
             answered_at: row.answered_at.map(Timestamp),
         })
     });
-    Ok(Some(HistoryRow { status, original_price_cents, original_date, offers: offers.collect() }))
+    let offers: Vec<_> = offers.collect();
+    let current_offer = offers.iter().find(|offer| offer.status == OfferStatus::Open).cloned();
+    Ok(Some(HistoryView { job_id: job, current_status, current_offer, original_price, original_date, offers }))
 }

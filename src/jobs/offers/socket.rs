@@ -14,15 +14,16 @@ use crate::outbox::Outbox;
 use crate::realtime::{ClientEvent as _, Refusal, Reply};
 use crate::state::SocketState;
 use crate::types::UserId;
+use crate::web::extract::explain;
 
 /// Makes an offer, and answers the event.
-pub async fn on_send_offer(reply: Reply, event: Value, state: SocketState) {
+pub(crate) async fn on_send_offer(reply: Reply, event: Value, state: SocketState) {
     let sent = send_offer(event, reply.session().user_id, &state).await;
     answer(SendOfferSocketRequest::NAME, reply, sent, &state);
 }
 
 /// Answers an offer, and the event.
-pub async fn on_respond(reply: Reply, event: Value, state: SocketState) {
+pub(crate) async fn on_respond(reply: Reply, event: Value, state: SocketState) {
     let responded = respond(event, reply.session().user_id, &state).await;
     answer(RespondSocketRequest::NAME, reply, responded, &state);
 }
@@ -63,12 +64,12 @@ fn read<T: DeserializeOwned>(event: &Value) -> Result<T> {
         return Err(Error::Malformed("the payload must be an object".into()));
     }
     serde_path_to_error::deserialize(event).map_err(|error| match error.path().to_string() {
-        whole if whole == "." => Error::Malformed(format!("the payload is not valid: {}", error.inner())),
-        field => invalid(field, &format!("is not valid: {}", error.inner())),
+        whole if whole == "." => Error::Malformed(format!("the payload {}", explain(error.inner()))),
+        field => invalid(field, &explain(error.inner())),
     })
 }
 
-/// The refusal REST would send: to somebody who is not a party there is no such job, and no chat is mentioned.
+/// The refusal of REST: for somebody who is not a party there is no such job, and no chat is mentioned.
 fn refusal(error: Error) -> Refusal {
     match error {
         Error::NotFound(_) => {

@@ -1,4 +1,4 @@
-//! Offers as values, and what clients send about them. No I/O.
+//! Offers, and the requests and views about them. No I/O.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -23,9 +23,7 @@ const MAX_ANSWERS_BYTES: usize = 16 * 1024;
 /// An offer that breaks no rule for its fields.
 #[derive(Debug, Clone, Default)]
 pub struct Proposal {
-    /// The price and the date.
     pub terms: Terms,
-    /// In the party's own words.
     pub notes: Option<String>,
     /// Changed answers to the service's questions.
     pub answers: Option<serde_json::Value>,
@@ -34,13 +32,9 @@ pub struct Proposal {
 /// The fields of an offer as a request names them.
 #[derive(Debug, Clone, Copy)]
 pub struct FieldNames {
-    /// The price's.
     pub price: &'static str,
-    /// The date's.
     pub date: &'static str,
-    /// The notes'.
     pub notes: &'static str,
-    /// The answers'.
     pub answers: &'static str,
 }
 
@@ -96,7 +90,7 @@ impl Proposal {
 }
 
 text_enum! {
-    /// What a party says to the other's offer.
+    /// An answer to the other party's offer.
     ResponseAction {
         /// Takes it.
         Accept = "accept",
@@ -108,9 +102,8 @@ text_enum! {
 }
 
 impl ResponseAction {
-    /// The response that a command is; `None`: it does not answer an offer as such.
-    #[must_use]
-    pub const fn of(command: &Command) -> Option<Self> {
+    /// The response that a command is. Returns `None` if it does not answer an offer as such.
+    pub(crate) const fn of(command: &Command) -> Option<Self> {
         match command {
             Command::AcceptOffer { .. } => Some(Self::Accept),
             Command::DeclineOffer { .. } => Some(Self::Decline),
@@ -135,7 +128,7 @@ impl ResponseAction {
 ///
 /// # Errors
 /// 409 which of the two it is.
-pub fn check(command: &Command, open: Option<OfferId>, count: i64) -> Result<()> {
+pub(crate) fn check(command: &Command, open: Option<OfferId>, count: i64) -> Result<()> {
     let named = command.named_offer();
     if named.is_some() && named != open {
         let message = "this offer is not the open one any more: look at the job again";
@@ -149,40 +142,33 @@ pub fn check(command: &Command, open: Option<OfferId>, count: i64) -> Result<()>
 }
 
 /// The refusal of an offer that no chat could hold.
-#[must_use]
-pub fn no_chat() -> Error {
+pub(crate) fn no_chat() -> Error {
     Error::Conflict("no_chat", "this job has no chat to negotiate in".into())
 }
 
 /// An offer to be made, without faults.
 #[derive(Debug)]
-pub struct NewOffer {
-    /// About which job.
+pub(super) struct NewOffer {
     pub job: JobId,
-    /// What it proposes.
     pub proposal: Proposal,
 }
 
 /// An answer to an offer, without faults.
 #[derive(Debug)]
-pub struct Response {
-    /// About which job.
+pub(super) struct Response {
     pub job: JobId,
-    /// The answer as clients name it.
     pub action: ResponseAction,
-    /// What it does.
     pub command: Command,
 }
 
-/// An offer to be made.
+/// A new offer.
 #[derive(Debug, Deserialize, ToSchema)]
-pub struct SendOfferRequest {
-    /// About which job.
+pub(super) struct SendOfferRequest {
     #[schema(value_type = JobId)]
     pub job_id: Option<JobId>,
-    /// In dollars; the price stays if left out.
+    /// In dollars; the price does not change if left out.
     pub proposed_price: Option<Cents>,
-    /// ISO-8601; the date stays if left out.
+    /// ISO-8601; the date does not change if left out.
     pub proposed_date: Option<String>,
     /// At most 1,000 characters.
     pub notes: Option<String>,
@@ -193,7 +179,7 @@ impl SendOfferRequest {
     ///
     /// # Errors
     /// 400 with each bad field named.
-    pub fn check(self, now: DateTime<Utc>) -> Result<NewOffer> {
+    pub(super) fn check(self, now: DateTime<Utc>) -> Result<NewOffer> {
         let proposal = Proposal::read(SENT, self.proposed_price, self.proposed_date, self.notes, None, now);
         let job = self.job_id.ok_or_else(|| invalid("job_id", "must be a job's id"))?;
         Ok(NewOffer { job, proposal: proposal? })
@@ -202,14 +188,13 @@ impl SendOfferRequest {
 
 /// `send_negotiation_offer`: as REST, with `jobId`.
 #[derive(Debug, Deserialize, ToSchema)]
-pub struct SendOfferSocketRequest {
-    /// About which job.
+pub(crate) struct SendOfferSocketRequest {
     #[serde(rename = "jobId", alias = "job_id")]
     pub job_id: JobId,
-    /// In dollars; the price stays if left out.
+    /// In dollars; the price does not change if left out.
     #[serde(alias = "proposedPrice")]
     pub proposed_price: Option<Cents>,
-    /// ISO-8601; the date stays if left out.
+    /// ISO-8601; the date does not change if left out.
     #[serde(alias = "proposedDate")]
     pub proposed_date: Option<String>,
     /// At most 1,000 characters.
@@ -223,15 +208,14 @@ impl From<SendOfferSocketRequest> for SendOfferRequest {
     }
 }
 
-/// What a party says to the other's offer.
+/// An answer to the other party's offer.
 #[derive(Debug, Deserialize, ToSchema)]
-pub struct RespondRequest {
-    /// About which job.
+pub(super) struct RespondRequest {
     #[schema(value_type = JobId)]
     pub job_id: Option<JobId>,
-    /// Which offer is meant: 409 if it is not the open one any more. Whichever is open, if left out.
+    /// The offer that is meant: 409 if it is no longer the open one. The open one by default.
     pub offer_id: Option<OfferId>,
-    /// Takes it, does not, or makes an offer of its own.
+    /// With `counter` the fields of the new offer apply.
     pub action: ResponseAction,
     /// In dollars; with `counter`.
     pub counter_proposed_price: Option<Cents>,
@@ -246,7 +230,7 @@ impl RespondRequest {
     ///
     /// # Errors
     /// 400 with each bad field named.
-    pub fn check(self, now: DateTime<Utc>) -> Result<Response> {
+    pub(super) fn check(self, now: DateTime<Utc>) -> Result<Response> {
         let offer = self.offer_id;
         let command = match self.action {
             ResponseAction::Accept => Command::AcceptOffer { offer },
@@ -264,14 +248,13 @@ impl RespondRequest {
 
 /// `respond_to_negotiation`: as REST, with `jobId`.
 #[derive(Debug, Deserialize, ToSchema)]
-pub struct RespondSocketRequest {
-    /// About which job.
+pub(crate) struct RespondSocketRequest {
     #[serde(rename = "jobId", alias = "job_id")]
     pub job_id: JobId,
-    /// Which offer is meant: refused if it is not the open one any more. Whichever is open, if left out.
+    /// The offer that is meant: refused if it is no longer the open one. The open one by default.
     #[serde(rename = "offerId", alias = "offer_id")]
     pub offer_id: Option<OfferId>,
-    /// Takes it, does not, or makes an offer of its own.
+    /// With `counter` the fields of the new offer apply.
     pub action: ResponseAction,
     /// In dollars; with `counter`.
     #[serde(alias = "counterProposedPrice")]
@@ -300,48 +283,37 @@ impl From<RespondSocketRequest> for RespondRequest {
 /// An offer, as both parties see it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct OfferView {
-    /// Id.
     pub id: OfferId,
-    /// About which job.
     pub job_id: JobId,
-    /// Who made it.
+    /// The party that made it.
     pub offered_by: Party,
-    /// In dollars; null: the price stays.
+    /// In dollars; null if the price does not change.
     pub proposed_price: Option<Cents>,
-    /// Null: the date stays.
+    /// Null if the date does not change.
     pub proposed_date: Option<Timestamp>,
-    /// In the party's own words.
     pub notes: Option<String>,
     /// Changed answers to the service's questions.
     #[schema(value_type = Option<Object>)]
     pub answers: Option<serde_json::Value>,
-    /// What became of it.
     pub status: OfferStatus,
-    /// When it was made.
     pub created_at: Timestamp,
     /// When it was answered or withdrawn.
     pub answered_at: Option<Timestamp>,
 }
 
-/// An offer was made.
+/// A new offer.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct OfferSentView {
-    /// True.
+pub(crate) struct OfferSentView {
     pub success: bool,
-    /// A sentence.
     pub message: &'static str,
-    /// The offer.
     pub offer: OfferView,
 }
 
-/// An offer was answered.
+/// An answered offer.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct RespondedView {
-    /// True.
+pub(crate) struct RespondedView {
     pub success: bool,
-    /// A sentence.
     pub message: &'static str,
-    /// How.
     pub action: ResponseAction,
     /// With `counter`: the new offer.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -351,26 +323,19 @@ pub struct RespondedView {
 /// `negotiation_offer_sent`: somebody in the chat has made an offer.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct NegotiationOfferSent {
-    /// Which chat.
+pub(crate) struct NegotiationOfferSent {
     pub chat_id: ChatId,
-    /// About which job.
     pub job_id: JobId,
-    /// The offer.
     pub offer: OfferView,
 }
 
 /// `negotiation_response`: somebody in the chat has answered an offer.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct NegotiationResponse {
-    /// Which chat.
+pub(crate) struct NegotiationResponse {
     pub chat_id: ChatId,
-    /// About which job.
     pub job_id: JobId,
-    /// How.
     pub action: ResponseAction,
-    /// Who.
     pub responded_by: Party,
     /// With `counter`: the new offer.
     pub offer: Option<OfferView>,

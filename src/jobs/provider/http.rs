@@ -1,4 +1,4 @@
-//! `/provider/jobs/{id}/respond` and `/provider/jobs/{id}/update-status`: what a provider does with a job.
+//! `/provider/jobs/{id}/respond` and `/provider/jobs/{id}/update-status`: a provider's actions on a job.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -18,6 +18,7 @@ use crate::jobs::types::{Command, PaymentMethod};
 use crate::outbox::Notifier;
 use crate::state::ApiState;
 use crate::types::{Cents, JobId, JobStatus, OfferId, text_enum};
+use crate::web::docs;
 use crate::web::extract::{Json, Path};
 use crate::web::fields::Fields;
 use doors::Pooler;
@@ -25,12 +26,12 @@ use doors::Pooler;
 /// The longest notes of a payment, in characters.
 const MAX_NOTES_CHARS: usize = 500;
 
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(respond)).routes(routes!(update_status))
 }
 
 text_enum! {
-    /// What a provider says to a request.
+    /// A provider's answer to a request.
     ProviderResponse {
         /// Takes it as it is, or as the customer's open offer has it.
         Accept = "accept",
@@ -41,11 +42,11 @@ text_enum! {
     }
 }
 
-/// What to say to a request.
+/// A provider's answer to a request.
 #[derive(Deserialize, ToSchema)]
 struct ProviderResponseRequest {
     action: ProviderResponse,
-    /// With `accept`: the customer's offer that is meant; 409 if it is not the open one any more.
+    /// With `accept`: the offer of the customer that is meant; 409 if it is no longer the open one.
     #[serde(rename = "offerId")]
     offer_id: Option<OfferId>,
     /// With `reject`: at most 500 characters; the customer reads it.
@@ -54,7 +55,7 @@ struct ProviderResponseRequest {
     negotiation: Option<NegotiationRequest>,
 }
 
-/// Other terms; what is left out stays as it is.
+/// Other terms; fields left out are not changed.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct NegotiationRequest {
@@ -76,20 +77,20 @@ const EDITED: FieldNames = FieldNames {
     answers: "negotiation.editedAnswers",
 };
 
-/// What was said.
+/// The effect of a provider's answer.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ProviderResponseView {
     job_id: JobId,
     status: JobStatus,
     action: ProviderResponse,
-    /// With `accept`.
+    /// With `accept`: true.
     #[serde(skip_serializing_if = "Option::is_none")]
     sp_accepted: Option<bool>,
-    /// With `negotiate`.
+    /// With `negotiate`: true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pending_approval: Option<bool>,
-    /// With `reject`, if there was one.
+    /// With `reject`: the reason, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     message: &'static str,
@@ -100,8 +101,14 @@ struct ProviderResponseView {
 /// # Errors
 /// 400 a field breaks a rule, or nothing is proposed. 404 no such job, or somebody else's. 409 the job's state does not
 /// allow it, or it is another provider's by now.
-#[utoipa::path(post, path = "/provider/jobs/{id}/respond", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)), request_body = ProviderResponseRequest,
-    responses((status = 200, body = ProviderResponseView), (status = 400, description = "A field breaks a rule, or nothing is proposed"), (status = 403, description = "Not a service provider"), (status = 404, description = "No such job, or somebody else's"), (status = 409, description = "The job's state does not allow it, or it is another provider's by now")))]
+#[utoipa::path(post, path = "/provider/jobs/{id}/respond", tag = "jobs", security(("provider" = [])),
+    params(("id" = JobId, Path)), request_body = ProviderResponseRequest,
+    responses(
+        (status = 200, body = ProviderResponseView),
+        (status = 400, description = "A field breaks a rule, or nothing is proposed"),
+        (status = 404, description = "No such job, or somebody else's"),
+        (status = 409, description = "The job's state does not allow it, or it is another provider's by now"),
+    ))]
 async fn respond(
     State(pooler): State<Pooler>,
     State(notifier): State<Notifier>,
@@ -167,7 +174,7 @@ impl ProviderResponseView {
 }
 
 text_enum! {
-    /// How far a provider has come with a job.
+    /// A provider's progress with a job.
     ProviderUpdate {
         /// The work is done.
         MarkComplete = "mark_complete",
@@ -176,16 +183,16 @@ text_enum! {
     }
 }
 
-/// How far the provider has come.
+/// A provider's progress with a job.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ProviderUpdateRequest {
     action: ProviderUpdate,
-    /// With `mark_payment`; without it the payment counts as cash.
+    /// With `mark_payment`; cash by default.
     payment_details: Option<PaymentDetailsRequest>,
 }
 
-/// How the money was received.
+/// The details of a payment.
 #[derive(Deserialize, ToSchema)]
 struct PaymentDetailsRequest {
     method: PaymentMethod,
@@ -193,7 +200,7 @@ struct PaymentDetailsRequest {
     notes: Option<String>,
 }
 
-/// How far the job is.
+/// The job's status after the update.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ProviderUpdateView {
@@ -202,14 +209,18 @@ struct ProviderUpdateView {
     message: &'static str,
 }
 
-/// Marks a job as completed, or as paid. With an `Idempotency-Key` a repetition gets the first answer again.
+/// Marks a job as completed, or as paid. A repetition with the same `Idempotency-Key` receives the first answer.
 ///
 /// # Errors
 /// 400 a field breaks a rule. 404 no such job, or somebody else's. 409 the job's state does not allow it. 422 the key was
 /// used for another request.
-#[utoipa::path(post, path = "/provider/jobs/{id}/update-status", tag = "jobs", security(("access_token" = [])), request_body = ProviderUpdateRequest,
-    params(("id" = JobId, Path), ("Idempotency-Key" = Option<String>, Header, description = "Repeats get the first answer")),
-    responses((status = 200, body = ProviderUpdateView), (status = 400, description = "A field breaks a rule"), (status = 403, description = "Not a service provider"), (status = 404, description = "No such job, or somebody else's"), (status = 409, description = "The job's state does not allow it"), (status = 422, description = "The Idempotency-Key was used for another request")))]
+#[utoipa::path(post, path = "/provider/jobs/{id}/update-status", tag = "jobs", security(("provider" = [])),
+    params(("id" = JobId, Path), docs::IdempotencyKey), request_body = ProviderUpdateRequest,
+    responses(
+        (status = 200, body = ProviderUpdateView),
+        (status = 404, description = "No such job, or somebody else's"),
+        (status = 409, description = "The job's state does not allow it"),
+    ))]
 async fn update_status(
     State(pooler): State<Pooler>,
     State(notifier): State<Notifier>,

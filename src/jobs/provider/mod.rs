@@ -1,5 +1,5 @@
-//! What a provider does with a job: its answer to a request, and how far the work and the payment are.
+//! A provider's actions on a job: its answer to a request, and the progress of work and payment.
 
 mod http;
 
-pub use http::routes;
+pub(super) use http::routes;

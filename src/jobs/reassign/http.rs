@@ -1,5 +1,5 @@
-//! `/jobs/{id}/alternative-providers`, `/jobs/{id}/reassign` and `/jobs/{id}/resend`: what a customer can do when the
-//! provider does not answer, or does not want to.
+//! `/jobs/{id}/alternative-providers`, `/jobs/{id}/reassign` and `/jobs/{id}/resend`: a customer's actions when the
+//! provider does not answer or rejects.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -9,12 +9,12 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::queries::{self, AlternativeRow};
+use super::queries;
 use crate::auth::Customer;
 use crate::chat::job_chats;
 use crate::error::{Error, Result, invalid};
 use crate::jobs::booking::{self, ChatCreatedView, CreatedView, FirstMessage, JobCreatedView};
-use crate::jobs::transition::{Job, notify};
+use crate::jobs::transition::Job;
 use crate::jobs::types::Command;
 use crate::notifications::{NewNotification, NotificationType};
 use crate::outbox::{Notifier, Outbox};
@@ -28,66 +28,69 @@ use doors::{Pooler, Tx};
 /// The most alternatives in one answer.
 const MAX_ALTERNATIVES: i64 = 20;
 
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(alternatives)).routes(routes!(reassign)).routes(routes!(resend))
 }
 
-/// Who could take the job over.
+/// The providers who could take over a job.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct AlternativesView {
     success: bool,
     /// The best rated first, at most 20.
     providers: Vec<AlternativeView>,
-    /// How many there are.
+    /// The total number of matches.
     total_matches: i64,
     message: &'static str,
 }
 
-/// A provider who could take the job over.
+/// A provider who could take over the job.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct AlternativeView {
-    id: ProviderId,
-    business_name: String,
-    owner_name: String,
+pub(super) struct AlternativeView {
+    pub id: ProviderId,
+    pub business_name: String,
+    pub owner_name: String,
     /// 1 to 5; 0 without a review.
-    rating: f64,
-    total_jobs: i32,
-    min_price: Option<Cents>,
-    max_price: Option<Cents>,
+    pub rating: f64,
+    pub total_jobs: i32,
+    pub min_price: Option<Cents>,
+    pub max_price: Option<Cents>,
     /// ZIP codes, the primary one first.
-    service_areas: Vec<String>,
+    pub service_areas: Vec<String>,
 }
 
-/// The active providers, but the present one, who offer the job's service at its ZIP code.
+/// Lists the active providers, except the present one, who offer the job's service at its ZIP code.
 ///
 /// # Errors
 /// 404 no such job, or somebody else's.
-#[utoipa::path(get, path = "/jobs/{id}/alternative-providers", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)),
-    responses((status = 200, body = AlternativesView), (status = 403, description = "Not a customer"), (status = 404, description = "No such job, or somebody else's")))]
+#[utoipa::path(get, path = "/jobs/{id}/alternative-providers", tag = "jobs", security(("customer" = [])),
+    params(("id" = JobId, Path)),
+    responses(
+        (status = 200, body = AlternativesView),
+        (status = 404, description = "No such job, or somebody else's"),
+    ))]
 async fn alternatives(
     State(pooler): State<Pooler>,
     who: Customer,
     Path(id): Path<JobId>,
 ) -> Result<Json<AlternativesView>> {
-    let rows = queries::list_alternatives(&pooler, id, who.user_id, MAX_ALTERNATIVES).await?;
-    let rows = rows.ok_or(Error::NotFound("job"))?;
-    let total_matches = rows.first().map_or(0, |row| row.total);
-    let message = if rows.is_empty() { "No other provider offers this service there" } else { "Other providers found" };
-    let providers = rows.into_iter().map(Into::into).collect();
+    let found = queries::list_alternatives(&pooler, id, who.user_id, MAX_ALTERNATIVES).await?;
+    let (providers, total_matches) = found.ok_or(Error::NotFound("job"))?;
+    let message =
+        if providers.is_empty() { "No other provider offers this service there" } else { "Other providers found" };
     Ok(Json(AlternativesView { success: true, providers, total_matches, message }))
 }
 
-/// To whom the job goes, and on which terms.
+/// The new provider of a job, and the terms.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ReassignRequest {
     #[schema(value_type = ProviderId)]
     new_provider_id: Option<ProviderId>,
-    /// In dollars; the first budget if left out.
+    /// In dollars; the first budget by default.
     customer_budget: Option<Cents>,
-    /// ISO-8601; the present date if left out.
+    /// ISO-8601; the present date by default.
     preferred_date: Option<String>,
 }
 
@@ -112,13 +115,19 @@ impl ReassignRequest {
     }
 }
 
-/// Gives a new or rejected job to another provider: the old chat is closed and kept, a new one begins.
+/// Reassigns a new or rejected job to another provider. The old chat is closed and kept; a new one is opened.
 ///
 /// # Errors
 /// 400 a field breaks a rule, or the provider cannot be booked for it. 404 no such job or provider. 409 the job's state
 /// does not allow it, or it is this provider's already.
-#[utoipa::path(post, path = "/jobs/{id}/reassign", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)), request_body = ReassignRequest,
-    responses((status = 201, body = CreatedView), (status = 400, description = "A field breaks a rule, or the provider cannot be booked for it"), (status = 403, description = "Not a customer"), (status = 404, description = "No such job or provider, or somebody else's job"), (status = 409, description = "The job's state does not allow it, or it is this provider's already")))]
+#[utoipa::path(post, path = "/jobs/{id}/reassign", tag = "jobs", security(("customer" = [])),
+    params(("id" = JobId, Path)), request_body = ReassignRequest,
+    responses(
+        (status = 201, body = CreatedView),
+        (status = 400, description = "A field breaks a rule, or the provider cannot be booked for it"),
+        (status = 404, description = "No such job or provider, or somebody else's job"),
+        (status = 409, description = "The job's state does not allow it, or it is this provider's already"),
+    ))]
 async fn reassign(
     State(pooler): State<Pooler>,
     State(notifier): State<Notifier>,
@@ -130,13 +139,13 @@ async fn reassign(
     let reassignment = request.check(now)?;
     let mut tx = pooler.write().await?;
     let job = Job::load_for_update(&mut tx, id, who.user_id).await?;
-    let (view, outbox) = give(&mut tx, &job, who.user_id, &reassignment, now).await?;
+    let (view, outbox) = reassign_to(&mut tx, &job, who.user_id, &reassignment, now).await?;
     tx.commit().await?;
     notifier.publish(outbox);
     Ok((StatusCode::CREATED, Json(view)))
 }
 
-async fn give(
+async fn reassign_to(
     tx: &mut Tx<Pooler>,
     job: &Job,
     customer: UserId,
@@ -166,7 +175,7 @@ async fn give(
     let first = FirstMessage { service, place, scheduled_at: state.scheduled_at, budget: price, answers: &row.answers };
     let chat = booking::open_chat(tx, row.id, &first, (customer, name), &provider).await?;
     let requested = booking::new_request(provider.user_id, name, service, row.id, chat.id);
-    notify(tx, &mut outbox, std::iter::once(requested).chain(given_away(job, service))).await?;
+    outbox.notify(tx, std::iter::once(requested).chain(no_longer_yours(job, service))).await?;
     let view = CreatedView {
         job: JobCreatedView {
             id: row.id,
@@ -183,8 +192,8 @@ async fn give(
     Ok((view, outbox))
 }
 
-/// The notification of the provider who has the job no longer, unless it had rejected the job.
-fn given_away(job: &Job, service: &str) -> Option<NewNotification> {
+/// The notification for the former provider, unless it had rejected the job.
+fn no_longer_yours(job: &Job, service: &str) -> Option<NewNotification> {
     let parties = &job.row.parties;
     (job.row.state.status == JobStatus::New).then(|| NewNotification {
         recipient_id: parties.provider_user_id,
@@ -195,23 +204,28 @@ fn given_away(job: &Job, service: &str) -> Option<NewNotification> {
     })
 }
 
-/// The provider has time to answer again.
+/// A request that was sent again.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ResentView {
     job_id: JobId,
     status: JobStatus,
-    /// Until when the provider should answer.
+    /// The deadline for the provider to answer.
     response_deadline: Timestamp,
     message: &'static str,
 }
 
-/// Asks the same provider again: the deadline begins anew.
+/// Sends the request to the same provider again, with a new deadline.
 ///
 /// # Errors
 /// 404 no such job, or somebody else's. 409 the job's state does not allow it.
-#[utoipa::path(post, path = "/jobs/{id}/resend", tag = "jobs", security(("access_token" = [])), params(("id" = JobId, Path)),
-    responses((status = 201, body = ResentView), (status = 403, description = "Not a customer"), (status = 404, description = "No such job, or somebody else's"), (status = 409, description = "The job's state does not allow it")))]
+#[utoipa::path(post, path = "/jobs/{id}/resend", tag = "jobs", security(("customer" = [])),
+    params(("id" = JobId, Path)),
+    responses(
+        (status = 201, body = ResentView),
+        (status = 404, description = "No such job, or somebody else's"),
+        (status = 409, description = "The job's state does not allow it"),
+    ))]
 async fn resend(
     State(pooler): State<Pooler>,
     State(notifier): State<Notifier>,
@@ -231,19 +245,4 @@ async fn resend(
         message: "Job request sent again. The service provider has been notified.",
     };
     Ok((StatusCode::CREATED, Json(view)))
-}
-
-impl From<AlternativeRow> for AlternativeView {
-    fn from(row: AlternativeRow) -> Self {
-        Self {
-            id: row.id,
-            business_name: row.business_name,
-            owner_name: row.owner_name,
-            rating: row.rating,
-            total_jobs: row.total_jobs,
-            min_price: row.min_price_cents.map(Cents),
-            max_price: row.max_price_cents.map(Cents),
-            service_areas: row.service_areas,
-        }
-    }
 }

@@ -1,6 +1,6 @@
-//! What a customer can do when the provider does not answer, or does not want to: ask again, or ask another.
+//! A customer's actions when the provider does not answer or rejects: send again, or reassign.
 
 mod http;
 mod queries;
 
-pub use http::routes;
+pub(super) use http::routes;

@@ -2,43 +2,18 @@
 
 use chrono::{DateTime, Utc};
 
+use super::http::AlternativeView;
 use crate::types::{Cents, JobId, ProviderId, UserId};
 use doors::{Pooler, Tx};
 
-/// A provider who could take a job over.
-#[derive(Debug)]
-pub struct AlternativeRow {
-    /// The provider.
-    pub id: ProviderId,
-    /// The name of the business.
-    pub business_name: String,
-    /// Its owner's first and last name.
-    pub owner_name: String,
-    /// 0 without a review.
-    pub rating: f64,
-    /// How many jobs it has done.
-    pub total_jobs: i32,
-    /// In cents.
-    pub min_price_cents: Option<i64>,
-    /// In cents.
-    pub max_price_cents: Option<i64>,
-    /// ZIP codes, the primary one first.
-    pub service_areas: Vec<String>,
-    /// How many there are.
-    pub total: i64,
-}
-
 /// The active providers, but the present one, who offer a job's service at its place: the best rated first, at most
-/// `limit`. `None`: there is no such job, or it is not this customer's.
-///
-/// # Errors
-/// Those of the database.
-pub async fn list_alternatives(
+/// `limit`; and how many there are. Returns `None` if there is no such job, or it is not this customer's.
+pub(super) async fn list_alternatives(
     pooler: &Pooler,
     job: JobId,
     user: UserId,
     limit: i64,
-) -> sqlx::Result<Option<Vec<AlternativeRow>>> {
+) -> sqlx::Result<Option<(Vec<AlternativeView>, i64)>> {
     let rows = sqlx::query!(
         r#"select a.id as "id?: ProviderId", a.business_name as "business_name?", a.owner_name as "owner_name?", a.rating as "rating?",
                   a.total_jobs as "total_jobs?", a.min_price_cents as "min_price_cents?", a.max_price_cents as "max_price_cents?",
@@ -67,31 +42,26 @@ pub async fn list_alternatives(
     )
     .fetch_all(pooler)
     .await?;
-    if rows.is_empty() {
-        return Ok(None);
-    }
+    let Some(first) = rows.first() else { return Ok(None) };
+    let total = first.total.unwrap_or(0);
     // A job without alternatives is one row of nulls.
     let alternatives = rows.into_iter().filter_map(|row| {
-        Some(AlternativeRow {
+        Some(AlternativeView {
             id: row.id?,
             business_name: row.business_name?,
             owner_name: row.owner_name?,
             rating: row.rating?,
             total_jobs: row.total_jobs?,
-            min_price_cents: row.min_price_cents,
-            max_price_cents: row.max_price_cents,
+            min_price: row.min_price_cents.map(Cents),
+            max_price: row.max_price_cents.map(Cents),
             service_areas: row.service_areas.unwrap_or_default(),
-            total: row.total?,
         })
     });
-    Ok(Some(alternatives.collect()))
+    Ok(Some((alternatives.collect(), total)))
 }
 
 /// Sets another provider of a locked job, and what the customer asks of it. Returns when the job was first requested.
-///
-/// # Errors
-/// Those of the database.
-pub async fn set_provider(
+pub(super) async fn set_provider(
     tx: &mut Tx<Pooler>,
     job: JobId,
     provider: ProviderId,

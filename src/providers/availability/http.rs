@@ -19,7 +19,7 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(set_availability)).routes(routes!(confirm))
 }
 
-/// Whether to take bookings.
+/// The new state of the availability.
 #[derive(Deserialize, ToSchema)]
 struct AvailabilityRequest {
     /// `active` or `inactive`.
@@ -37,14 +37,14 @@ impl AvailabilityRequest {
     }
 }
 
-/// Whether the provider takes bookings now.
+/// The present state of the availability.
 #[derive(Serialize, ToSchema)]
 struct AvailabilityView {
     status: ProviderStatus,
     message: &'static str,
 }
 
-/// Goes away, or comes back. The state that is there already is confirmed.
+/// Starts or stops taking bookings. A repeated state is confirmed.
 ///
 /// # Errors
 /// 400 neither active nor inactive. 404 the account is gone. 409 a job is new or in progress, or the provider
@@ -72,7 +72,7 @@ async fn set_availability(
     if status == ProviderStatus::Inactive {
         let open = queries::count_open_jobs(&mut tx, provider.id).await?;
         if open > 0 {
-            let message = format!("{open} of your jobs are new or in progress: settle them before you go inactive");
+            let message = format!("{open} of your jobs are new or in progress: finish them before you go inactive");
             return Err(Error::Conflict("open_jobs", message));
         }
     }
@@ -92,7 +92,7 @@ pub(super) struct ConfirmedView {
     pub provider: ConfirmedProviderView,
 }
 
-/// Who confirmed.
+/// The provider who confirmed.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ConfirmedProviderView {
@@ -102,10 +102,10 @@ pub(super) struct ConfirmedProviderView {
     pub last_availability_confirmed_at: Timestamp,
 }
 
-/// Confirms that what the profile says of the caller's availability still holds.
+/// Confirms that the caller's availability in the profile still holds.
 ///
 /// # Errors
-/// 404 the account is banned or gone.
+/// 404 the account is banned or no longer exists.
 #[utoipa::path(post, path = "/provider/confirm-availability", tag = "providers", security(("provider" = [])),
     responses((status = 200, body = ConfirmedView)))]
 async fn confirm(State(pooler): State<Pooler>, who: Provider) -> Result<Json<ConfirmedView>> {

@@ -18,7 +18,7 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(dashboard))
 }
 
-/// What a provider sees first.
+/// A provider's dashboard.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ProviderDashboardView {
@@ -37,16 +37,16 @@ pub(super) struct ProviderDashboardView {
 pub(super) struct ProviderSummaryView {
     /// Jobs done and paid.
     pub total_jobs: i32,
-    /// What they brought, in dollars.
+    /// The earnings from them, in dollars.
     pub total_earnings: Cents,
-    /// Mean of all reviews, 0 without any.
+    /// The mean of all reviews; 0 without any.
     pub average_rating: f64,
-    /// How many deadlines were missed.
+    /// The number of missed deadlines.
     pub warnings: i32,
     pub last_availability_confirmed_at: Option<Timestamp>,
 }
 
-/// How many jobs are in each state.
+/// The number of jobs by status.
 #[derive(Serialize, ToSchema)]
 pub(super) struct ProviderJobCountsView {
     pub new: i64,
@@ -57,15 +57,15 @@ pub(super) struct ProviderJobCountsView {
     pub rejected_by_sp: i64,
 }
 
-/// How many jobs wait for the provider.
+/// The number of jobs that wait for the provider, by status.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PendingActionsView {
-    /// New ones that are not accepted.
+    /// New jobs that are not accepted.
     pub new_job_requests: i64,
-    /// Those in progress.
+    /// Jobs in progress.
     pub jobs_to_complete: i64,
-    /// Completed ones that are not paid.
+    /// Completed jobs that are not paid.
     pub payments_to_mark: i64,
 }
 
@@ -100,10 +100,10 @@ pub(super) struct ProviderRecentFeedbackView {
     pub created_at: Timestamp,
 }
 
-/// What the calling provider sees first.
+/// Returns the calling provider's dashboard.
 ///
 /// # Errors
-/// 404 the account is gone.
+/// 404 the account no longer exists.
 #[utoipa::path(get, path = "/provider/dashboard", tag = "providers", security(("provider" = [])),
     responses((status = 200, body = ProviderDashboardView)))]
 async fn dashboard(State(pooler): State<Pooler>, who: Provider) -> Result<Json<ProviderDashboardView>> {

@@ -22,7 +22,7 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(pending_jobs)).routes(routes!(jobs))
 }
 
-/// Who has booked.
+/// The customer who booked.
 #[derive(Serialize, ToSchema)]
 pub(super) struct JobCustomerView {
     /// First and last name.
@@ -30,7 +30,7 @@ pub(super) struct JobCustomerView {
     pub phone: Option<String>,
 }
 
-/// A job that is not agreed upon yet.
+/// A job without agreed terms.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PendingJobView {
@@ -50,42 +50,42 @@ pub(super) struct PendingJobView {
     pub price: Cents,
     pub customer_budget: Option<Cents>,
     pub scheduled_at: Option<Timestamp>,
-    /// Until when the provider should answer.
+    /// The deadline for the provider to answer.
     pub response_deadline: Timestamp,
     /// The same as `responseDeadline`, for clients that read it under this name.
     #[serde(rename = "response_deadline")]
     pub response_deadline_snake: Timestamp,
-    /// Has the provider accepted?
+    /// Whether the provider has accepted.
     pub sp_accepted: bool,
-    /// Is an offer open?
+    /// Whether an offer is open.
     pub pending_approval: bool,
     /// The newest chat about it that the provider is in.
     pub chat_id: Option<ChatId>,
     pub created_at: Timestamp,
 }
 
-/// The calling provider's new jobs, newest first, at most 100.
+/// Lists the calling provider's new jobs, newest first, at most 100.
 #[utoipa::path(get, path = "/provider/pending-jobs", tag = "providers", security(("provider" = [])),
     responses((status = 200, body = Vec<PendingJobView>)))]
 async fn pending_jobs(State(pooler): State<Pooler>, who: Provider) -> Result<Json<Vec<PendingJobView>>> {
     Ok(Json(queries::list_pending(&pooler, who.user_id).await?))
 }
 
-/// Which jobs.
+/// A selection of the jobs.
 #[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
 #[into_params(rename_all = "camelCase")]
 struct JobsQuery {
-    /// Only in these states, separated by commas.
+    /// Returns only jobs in these states, separated by commas.
     #[param(example = "new,in_progress")]
     status: Option<String>,
-    /// Only requested on this day or at this moment, or later. ISO-8601; days are in UTC.
+    /// Returns only jobs requested on this day, at this moment, or later. ISO-8601; days are in UTC.
     from_date: Option<String>,
-    /// Only requested until the end of this day, or before this moment. ISO-8601; days are in UTC.
+    /// Returns only jobs requested until the end of this day, or before this moment. ISO-8601; days are in UTC.
     to_date: Option<String>,
-    /// 1 and up.
+    /// The number of the page, from 1.
     page: Option<i64>,
-    /// At most so many, 1 to 100; 20 unless given.
+    /// The maximum number of rows, 1 to 100; 20 by default.
     limit: Option<i64>,
 }
 
@@ -95,7 +95,7 @@ impl JobsQuery {
         let given = |text: Option<String>| text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
         let (status, from_date, to_date) = (given(self.status), given(self.from_date), given(self.to_date));
         let statuses = status.as_deref().and_then(parse_statuses);
-        let states = "must be of new, in_progress, completed, paid, cancelled, rejected_by_sp";
+        let states = "must be a list of new, in_progress, completed, paid, cancelled, rejected_by_sp";
         rules.check("status", status.is_none() || statuses.is_some(), states);
         let from = from_date.as_deref().and_then(parse_from);
         rules.check("fromDate", from_date.is_none() || from.is_some(), "must be an ISO-8601 date");
@@ -129,7 +129,7 @@ pub(super) struct ProviderJobListedView {
     pub chat_id: Option<ChatId>,
 }
 
-/// The calling provider's jobs, newest first.
+/// Lists the calling provider's jobs, newest first.
 ///
 /// # Errors
 /// 400 a parameter breaks a rule.

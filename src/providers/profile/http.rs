@@ -74,17 +74,17 @@ pub(super) struct BusinessView {
     pub max_price: Option<Cents>,
 }
 
-/// Where the provider stands.
+/// The status of the provider.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ProviderStatusView {
     current: ProviderStatus,
     is_active: bool,
-    /// Active, and without a new or running job?
+    /// Whether the provider is active, without a new or running job.
     can_deactivate: bool,
     /// New and running jobs.
     active_jobs_count: i64,
-    /// How many deadlines were missed.
+    /// The number of missed deadlines.
     warnings: i32,
 }
 
@@ -101,17 +101,17 @@ impl ProviderStatusView {
 pub(super) struct ProviderStatisticsView {
     /// Jobs done and paid.
     pub total_jobs: i32,
-    /// What they brought, in dollars.
+    /// The earnings from them, in dollars.
     pub total_earnings: Cents,
-    /// Mean of all reviews, 0 without any.
+    /// The mean of all reviews; 0 without any.
     pub average_rating: f64,
     pub total_reviews: i64,
 }
 
-/// The calling provider's profile.
+/// Returns the calling provider's profile.
 ///
 /// # Errors
-/// 404 the account is banned or gone.
+/// 404 the account is banned or no longer exists.
 #[utoipa::path(get, path = "/provider/profile", tag = "providers", security(("provider" = [])),
     responses((status = 200, body = ProviderProfileView)))]
 async fn profile(State(pooler): State<Pooler>, who: Provider) -> Result<Json<ProviderProfileView>> {
@@ -121,7 +121,7 @@ async fn profile(State(pooler): State<Pooler>, who: Provider) -> Result<Json<Pro
 /// Changes the calling provider's profile.
 ///
 /// # Errors
-/// 400 a field breaks a rule. 404 the account is banned or gone.
+/// 400 a field breaks a rule. 404 the account is banned or no longer exists.
 #[utoipa::path(put, path = "/provider/profile", tag = "providers", security(("provider" = [])),
     request_body = ProfileRequest,
     responses((status = 200, body = MessageView)))]

@@ -11,7 +11,7 @@ use crate::web::fields::{self, Fields, LONG_TEXT, SHORT_TEXT};
 /// The maximum number of pictures of a provider.
 const MAX_IMAGES: usize = 20;
 
-/// What to change; what is left out, or null, stays. A blank text takes away what a profile may lack. Of a field
+/// The fields to change; fields left out, or null, are not changed. A blank text deletes an optional field. Of a field
 /// that is there in both spellings, the camelCase one counts.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = ProviderProfileRequest)]

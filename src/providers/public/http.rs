@@ -81,7 +81,7 @@ pub(super) struct PublicReviewView {
     pub created_at: Timestamp,
 }
 
-/// An active provider's page.
+/// Returns an active provider's page.
 ///
 /// # Errors
 /// 404 there is no such provider, or it takes no bookings.

@@ -19,7 +19,7 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(add_service))
 }
 
-/// Which service to offer.
+/// The service to offer.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct AddServiceRequest {
@@ -37,11 +37,8 @@ struct AddedServiceView {
 /// A service that a provider offers.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct OfferedServiceView {
-    /// Id.
     pub id: ServiceId,
-    /// Name.
     pub name: String,
-    /// Category.
     pub category: String,
 }
 

@@ -25,13 +25,13 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
 /// A provider's templates; null where it has none of its own.
 #[derive(Serialize, ToSchema)]
 struct TemplatesView {
-    /// What the provider says first in every new chat.
+    /// The provider's first message in every new chat.
     first_message_template: Option<String>,
     job_accepted_subject: Option<String>,
     job_accepted_body: Option<String>,
     negotiation_subject: Option<String>,
     negotiation_body: Option<String>,
-    /// What a template may name.
+    /// The variables that a template may contain.
     variables: [&'static str; 4],
 }
 
@@ -48,7 +48,7 @@ impl From<Templates> for TemplatesView {
     }
 }
 
-/// What was done, and the templates as they are now.
+/// The templates after a change.
 #[derive(Serialize, ToSchema)]
 struct ChangedTemplatesView {
     message: &'static str,
@@ -56,10 +56,10 @@ struct ChangedTemplatesView {
     templates: TemplatesView,
 }
 
-/// The calling provider's templates.
+/// Returns the calling provider's templates.
 ///
 /// # Errors
-/// 404 the account is gone.
+/// 404 the account no longer exists.
 #[utoipa::path(get, path = "/provider/email-templates", tag = "providers", security(("provider" = [])),
     responses((status = 200, body = TemplatesView)))]
 async fn templates(State(pooler): State<Pooler>, who: Provider) -> Result<Json<TemplatesView>> {
@@ -67,7 +67,7 @@ async fn templates(State(pooler): State<Pooler>, who: Provider) -> Result<Json<T
     row.map(|row| Json(row.into())).ok_or(Error::NotFound("provider"))
 }
 
-/// Which templates to change: what is left out stays, what is null or blank is taken away.
+/// The templates to change: those left out are not changed, null or blank ones are deleted.
 #[derive(Deserialize, ToSchema)]
 struct TemplatesRequest {
     /// At most 4,000 characters.
@@ -113,7 +113,7 @@ impl TemplatesRequest {
 /// Changes the calling provider's templates.
 ///
 /// # Errors
-/// 400 a text is too long. 404 the account is banned or gone.
+/// 400 a text is too long. 404 the account is banned or no longer exists.
 #[utoipa::path(put, path = "/provider/email-templates", tag = "providers", security(("provider" = [])),
     request_body = TemplatesRequest,
     responses((status = 200, body = ChangedTemplatesView), (status = 400, description = "A text is too long")))]
@@ -125,10 +125,10 @@ async fn set_templates(
     change(&pooler, who.user_id, &request.check()?, "Templates updated successfully").await
 }
 
-/// Takes all of the calling provider's templates away.
+/// Deletes all of the calling provider's templates.
 ///
 /// # Errors
-/// 404 the account is banned or gone.
+/// 404 the account is banned or no longer exists.
 #[utoipa::path(delete, path = "/provider/email-templates", tag = "providers", security(("provider" = [])),
     responses((status = 200, body = ChangedTemplatesView)))]
 async fn delete_templates(State(pooler): State<Pooler>, who: Provider) -> Result<Json<ChangedTemplatesView>> {

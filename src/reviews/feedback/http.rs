@@ -1,4 +1,4 @@
-//! `/customers/jobs/{id}/feedback` and `/customers/pending-feedback`: what the caller says, and could say.
+//! `/customers/jobs/{id}/feedback` and `/customers/pending-feedback`: reviews by the calling customer.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -12,21 +12,22 @@ use super::queries;
 use crate::auth::Customer;
 use crate::error::{Error, Result};
 use crate::idempotency::{Keyed, StoredAnswer, once};
-use crate::jobs::{Command, Job, notify};
+use crate::jobs::{Command, Job};
 use crate::notifications::{NewNotification, NotificationType};
 use crate::outbox::Notifier;
 use crate::reviews::types::{Feedback, LOW_RATING};
 use crate::state::ApiState;
 use crate::types::{Cents, JobId, Timestamp, UserId};
 use crate::web::MessageView;
+use crate::web::docs;
 use crate::web::extract::{Json, Path};
 use crate::web::fields::{Fields, LONG_TEXT};
 use doors::{Pooler, Tx};
 
-/// The longest time of response that is believed: a year, in minutes.
+/// The longest response time: a year, in minutes.
 const MAX_RESPONSE_TIME_MINUTES: i32 = 366 * 24 * 60;
 
-pub fn routes() -> OpenApiRouter<ApiState> {
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(give_feedback)).routes(routes!(pending_feedback))
 }
 
@@ -37,7 +38,7 @@ struct FeedbackRequest {
     /// 1 to 5.
     #[schema(value_type = i16)]
     rating: Option<i16>,
-    /// Needed with less than 3 stars; at most 4,000 characters.
+    /// Required below 3 stars; at most 4,000 characters.
     feedback: Option<String>,
     /// 1 to 5.
     punctuality_rating: Option<i16>,
@@ -67,14 +68,18 @@ impl FeedbackRequest {
     }
 }
 
-/// Reviews a paid job of the caller's, once. With an `Idempotency-Key` a repetition gets the first answer again.
+/// Reviews one of the caller's paid jobs, once. A repetition with the same `Idempotency-Key` receives the first answer.
 ///
 /// # Errors
 /// 400 a field breaks a rule. 404 no such job, or somebody else's. 409 the job is not paid, or has a review.
 /// 422 the key was used for another request.
-#[utoipa::path(post, path = "/customers/jobs/{id}/feedback", tag = "reviews", security(("access_token" = [])), request_body = FeedbackRequest,
-    params(("id" = JobId, Path), ("Idempotency-Key" = Option<String>, Header, description = "Repeats get the first answer")),
-    responses((status = 422, description = "The Idempotency-Key was used for another request"), (status = 200, body = MessageView), (status = 400, description = "A field breaks a rule"), (status = 403, description = "Not a customer"), (status = 404, description = "No such job, or somebody else's"), (status = 409, description = "The job is not paid, or has a review")))]
+#[utoipa::path(post, path = "/customers/jobs/{id}/feedback", tag = "reviews", security(("customer" = [])),
+    params(("id" = JobId, Path), docs::IdempotencyKey), request_body = FeedbackRequest,
+    responses(
+        (status = 200, body = MessageView),
+        (status = 404, description = "No such job, or somebody else's"),
+        (status = 409, description = "The job is not paid, or has a review"),
+    ))]
 async fn give_feedback(
     State(pooler): State<Pooler>,
     State(notifier): State<Notifier>,
@@ -87,7 +92,7 @@ async fn give_feedback(
         let transition = job.apply(Command::Review, Utc::now())?;
         insert(tx, &job, &feedback).await?;
         let mut outbox = job.store(tx, &transition).await?.outbox;
-        notify(tx, &mut outbox, notifications_of(&job, feedback.rating)).await?;
+        outbox.notify(tx, notifications_of(&job, feedback.rating)).await?;
         Ok((StatusCode::OK, MessageView::new("Feedback submitted successfully"), outbox))
     })
     .await?;
@@ -106,7 +111,7 @@ async fn insert(tx: &mut Tx<Pooler>, job: &Job, feedback: &Feedback) -> Result<(
     Ok(())
 }
 
-/// The notifications a review causes: the provider's always, its LSM's if the rating is low.
+/// The notifications for the provider, and for its LSM if the rating is low.
 fn notifications_of(job: &Job, rating: i16) -> Vec<NewNotification> {
     let row = &job.row;
     let parties = &row.parties;
@@ -134,11 +139,11 @@ fn notifications_of(job: &Job, rating: i16) -> Vec<NewNotification> {
     notifications
 }
 
-/// Jobs that the caller could review.
+/// The jobs that the caller can review.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct PendingFeedbackView {
-    /// How many there are.
+    /// The total number of matches.
     pending_count: i64,
     /// Newest first, at most 100.
     jobs: Vec<UnreviewedJobView>,
@@ -147,7 +152,7 @@ struct PendingFeedbackView {
 /// A paid job without a review.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct UnreviewedJobView {
+pub(super) struct UnreviewedJobView {
     pub job_id: JobId,
     /// The service's name.
     pub service: String,
@@ -158,9 +163,9 @@ pub struct UnreviewedJobView {
     pub amount: Cents,
 }
 
-/// The calling customer's paid jobs without a review.
-#[utoipa::path(get, path = "/customers/pending-feedback", tag = "reviews", security(("access_token" = [])),
-    responses((status = 200, body = PendingFeedbackView), (status = 403, description = "Not a customer")))]
+/// Lists the calling customer's paid jobs without a review.
+#[utoipa::path(get, path = "/customers/pending-feedback", tag = "reviews", security(("customer" = [])),
+    responses((status = 200, body = PendingFeedbackView)))]
 async fn pending_feedback(State(pooler): State<Pooler>, who: Customer) -> Result<Json<PendingFeedbackView>> {
     let (jobs, pending_count) = queries::list_unreviewed(&pooler, who.user_id).await?;
     Ok(Json(PendingFeedbackView { pending_count, jobs }))

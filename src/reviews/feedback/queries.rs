@@ -6,24 +6,18 @@ use crate::types::{Cents, CustomerId, JobId, ProviderId, Timestamp, UserId};
 use doors::{Pooler, Tx};
 
 /// The most jobs in the list of those without a review.
-pub const MAX_PENDING: i64 = 100;
+pub(super) const MAX_PENDING: i64 = 100;
 
 /// Locks a provider's row until the transaction ends, as every change of its reviews must, before the change.
-///
-/// # Errors
-/// Those of the database.
-pub async fn lock_provider(tx: &mut Tx<Pooler>, provider: ProviderId) -> sqlx::Result<()> {
+pub(super) async fn lock_provider(tx: &mut Tx<Pooler>, provider: ProviderId) -> sqlx::Result<()> {
     sqlx::query!("select id from stm.providers where id = $1 for no key update", provider.0)
         .fetch_optional(tx)
         .await
         .map(drop)
 }
 
-/// Inserts a review of a job. `false`: the job has one already.
-///
-/// # Errors
-/// Those of the database.
-pub async fn insert(
+/// Inserts a review of a job. Returns `false` if the job has one already.
+pub(super) async fn insert(
     tx: &mut Tx<Pooler>,
     job: JobId,
     customer: CustomerId,
@@ -49,10 +43,7 @@ pub async fn insert(
 
 /// Sets a provider's rating to the mean of its reviews, 0 without any. The provider's row must have been
 /// locked by an earlier statement: only then does this one see every review that was committed before.
-///
-/// # Errors
-/// Those of the database.
-pub async fn set_rating(tx: &mut Tx<Pooler>, provider: ProviderId) -> sqlx::Result<()> {
+pub(super) async fn set_rating(tx: &mut Tx<Pooler>, provider: ProviderId) -> sqlx::Result<()> {
     sqlx::query!(
         "update stm.providers
          set rating = (select coalesce(round(avg(r.rating), 2), 0) from stm.reviews r where r.provider_id = $1),
@@ -67,10 +58,7 @@ pub async fn set_rating(tx: &mut Tx<Pooler>, provider: ProviderId) -> sqlx::Resu
 
 /// The paid jobs without a review of a user who is a customer, newest first, at most [`MAX_PENDING`]; and how many there
 /// are.
-///
-/// # Errors
-/// Those of the database.
-pub async fn list_unreviewed(pooler: &Pooler, user_id: UserId) -> sqlx::Result<(Vec<UnreviewedJobView>, i64)> {
+pub(super) async fn list_unreviewed(pooler: &Pooler, user_id: UserId) -> sqlx::Result<(Vec<UnreviewedJobView>, i64)> {
     let rows = sqlx::query!(
         r#"select j.id as "job_id: JobId", s.name as service, p.business_name as provider, j.completed_at,
                   j.price_cents as amount_cents, count(*) over () as "total!"

@@ -5,6 +5,7 @@ use std::ops::Deref;
 use chrono::{DateTime, Duration, Utc};
 use doors::Pooler;
 use stm_backend::jobs::{Command, Job, deadlines};
+use stm_backend::outbox::Outbox;
 use stm_backend::types::{Cents, JobId, UserId};
 use testing::world::User;
 use tokio_util::sync::CancellationToken;
@@ -50,10 +51,8 @@ impl Clock {
     async fn at(&self, now: DateTime<Utc>) -> (usize, usize) {
         let notified = std::cell::Cell::new(0);
         let stopped = CancellationToken::new();
-        let done = deadlines::act(&self.pooler, now, &stopped, |outbox| {
-            notified.set(notified.get() + outbox.notifications.len());
-        })
-        .await;
+        let publish = |outbox: Outbox| notified.set(notified.get() + outbox.notifications().len());
+        let done = deadlines::act(&self.pooler, now, &stopped, publish).await;
         (done, notified.get())
     }
 

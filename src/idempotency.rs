@@ -1,17 +1,16 @@
 //! Requests that may be sent again without being carried out again: `Idempotency-Key`
 //! (<https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/>).
 //!
-//! Invariants: a key belongs to one user; it and the answer are written in the transaction of the effect, so that neither
-//! exists without the other. For 24 hours the same request with the same key gets the first answer again, to the letter;
-//! another request with it gets 422. Of two at the same time the second waits for the first. Refusals are not stored: the
-//! key can be used again once their cause is mended.
-
-mod queries;
+//! Invariants: a key belongs to one user. The key and the answer are written in the transaction of the effect: neither
+//! exists without the other. For 24 hours the same request with the same key receives the first answer, byte for byte;
+//! another request with it is refused with 422. Of two concurrent ones the second waits for the first. Refusals are not
+//! stored: the key can be used again once their cause is gone.
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, OriginalUri, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Duration, Utc};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
@@ -21,11 +20,15 @@ use crate::types::UserId;
 use crate::web::extract::Json;
 use doors::{Pooler, Tx};
 
-pub use queries::delete_expired;
+/// How long an answer is stored.
+const KEPT: Duration = Duration::hours(24);
+
+/// The most keys that are deleted by one statement.
+const MAX_DELETED: i64 = 10_000;
 
 /// A JSON body, and the key that came with it.
 #[derive(Debug)]
-pub struct Keyed<T> {
+pub(crate) struct Keyed<T> {
     /// The body.
     pub body: T,
     key: Option<Key>,
@@ -41,7 +44,7 @@ struct Key {
 
 /// An answer, as it is sent and stored.
 #[derive(Debug)]
-pub struct StoredAnswer {
+pub(crate) struct StoredAnswer {
     status: StatusCode,
     body: String,
 }
@@ -52,15 +55,14 @@ impl IntoResponse for StoredAnswer {
     }
 }
 
-/// Carries a request out once: claims its key, if it has one, checks its fields, has its effect, stores the answer, and
-/// commits. Returns the answer, and what the effect has to publish: nothing if the request was carried out before.
+/// Carries a request out once: claims its key, if it has one, checks its fields, runs the effect, stores the answer and
+/// commits. Returns the answer, and what to publish: nothing if the request was carried out before.
 ///
-/// The key comes before the fields: what was right when it was first sent is answered again, also when its date has
-/// passed since.
+/// The key is claimed before the fields are checked: a repetition receives its answer even if its date has passed since.
 ///
 /// # Errors
 /// Those of `check` and `effect`; nothing is stored then. 422 the key was used for another request.
-pub async fn once<T, C, V: Serialize, N: Default>(
+pub(crate) async fn once<T, C, V: Serialize, N: Default>(
     pooler: &Pooler,
     user: UserId,
     request: Keyed<T>,
@@ -78,7 +80,7 @@ pub async fn once<T, C, V: Serialize, N: Default>(
     let (status, view, outbox) = effect(&mut tx, checked).await?;
     let answer = StoredAnswer { status, body: serde_json::to_string(&view).map_err(anyhow::Error::from)? };
     if let Some(Key { key, .. }) = &key {
-        queries::set_answer(&mut tx, user, key, status, &answer.body).await?;
+        set_answer(&mut tx, user, key, status, &answer.body).await?;
     }
     tx.commit().await?;
     Ok((answer, outbox))
@@ -86,16 +88,16 @@ pub async fn once<T, C, V: Serialize, N: Default>(
 
 /// Claims a key for this transaction. Returns the first answer if the request was carried out before.
 async fn claim(tx: &mut Tx<Pooler>, user: UserId, key: &Key) -> Result<Option<StoredAnswer>> {
-    if queries::claim(tx, user, &key.key, &key.digest).await? {
+    if insert_key(tx, user, &key.key, &key.digest).await? {
         return Ok(None);
     }
-    // A separate statement: it sees what the claim has waited for.
-    match queries::find(tx, user, &key.key).await? {
+    // A separate statement: under READ COMMITTED it sees what the insert has waited for.
+    match find_key(tx, user, &key.key).await? {
         Some(used) if used.request_digest != key.digest => Err(Error::Unprocessable(
             "idempotency_key_reused",
             "this Idempotency-Key was used for another request: use a new one".into(),
         )),
-        Some(queries::UsedRow { status: Some(status), response: Some(body), .. }) => {
+        Some(UsedKey { status: Some(status), response: Some(body), .. }) => {
             let status = u16::try_from(status).ok().and_then(|status| StatusCode::from_u16(status).ok());
             Ok(Some(StoredAnswer { status: status.unwrap_or(StatusCode::OK), body }))
         }
@@ -126,7 +128,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Keyed<T> {
     }
 }
 
-/// A digest that is the same for every way to write the same JSON: spaces and the order of members do not count.
+/// A digest of the path and the JSON, regardless of spaces and the order of members.
 fn digest(path: &str, body: &[u8]) -> [u8; 32] {
     let canonical = serde_json::from_slice::<serde_json::Value>(body).map(|value| value.to_string().into_bytes());
     let mut digest = Sha256::new();
@@ -148,6 +150,76 @@ fn read_key(headers: &HeaderMap) -> Result<Option<String>> {
         return Err(Error::Malformed("Idempotency-Key must be one word of 1 to 255 visible ASCII characters".into()));
     }
     Ok(Some(key.to_owned()))
+}
+
+/// Inserts a key, or replaces one that has expired. Waits for a transaction that has inserted it. Returns `false` if it was
+/// used in the last 24 hours.
+async fn insert_key(tx: &mut Tx<Pooler>, user: UserId, key: &str, digest: &[u8]) -> sqlx::Result<bool> {
+    let claimed = sqlx::query!(
+        "insert into stm.idempotency_keys as k (user_id, key, request_digest) values ($1, $2, $3)
+         on conflict (user_id, key) do update
+         set request_digest = excluded.request_digest, status = null, response = null, created_at = excluded.created_at
+         where k.created_at <= excluded.created_at - interval '24 hours'",
+        user.0,
+        key,
+        digest,
+    )
+    .execute(tx)
+    .await?;
+    Ok(claimed.rows_affected() == 1)
+}
+
+/// A key that was used.
+#[derive(Debug)]
+struct UsedKey {
+    /// SHA-256 of the request.
+    request_digest: Vec<u8>,
+    /// The answer's status.
+    status: Option<i16>,
+    /// The answer's body.
+    response: Option<String>,
+}
+
+/// Finds a key that was used.
+async fn find_key(tx: &mut Tx<Pooler>, user: UserId, key: &str) -> sqlx::Result<Option<UsedKey>> {
+    sqlx::query_as!(
+        UsedKey,
+        "select request_digest, status, response from stm.idempotency_keys where user_id = $1 and key = $2",
+        user.0,
+        key,
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// Stores the answer to a request.
+async fn set_answer(tx: &mut Tx<Pooler>, user: UserId, key: &str, status: StatusCode, body: &str) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update stm.idempotency_keys set status = $3, response = $4 where user_id = $1 and key = $2",
+        user.0,
+        key,
+        i16::try_from(status.as_u16()).unwrap_or(i16::MAX),
+        body,
+    )
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
+/// Deletes keys that are older than 24 hours, some thousands at a time. Returns how many.
+pub(crate) async fn delete_expired(pooler: &Pooler, now: DateTime<Utc>) -> sqlx::Result<u64> {
+    let mut tx = pooler.write().await?;
+    let deleted = sqlx::query!(
+        "delete from stm.idempotency_keys
+         where (user_id, key) in (
+             select user_id, key from stm.idempotency_keys where created_at < $1 limit $2 for update skip locked)",
+        now - KEPT,
+        MAX_DELETED,
+    )
+    .execute(&mut tx)
+    .await?;
+    tx.commit().await?;
+    Ok(deleted.rows_affected())
 }
 
 #[cfg(test)]
