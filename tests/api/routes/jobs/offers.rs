@@ -317,7 +317,8 @@ async fn a_job_that_is_not_new_is_not_negotiated() {
             let refused = scene.send_offer(party, json!({"proposed_price": 80})).await.expect(409);
             assert_eq!(refused["code"], "wrong_state", "{status}");
             let sentence = text(&refused["detail"]);
-            assert!(sentence.contains(&format!("the job is {status}")), "it names the job's state: {sentence}");
+            let in_words = status.trim_end_matches("_by_sp").replace('_', " ");
+            assert!(sentence.contains(&format!("the job is {in_words}")), "it says how the job stands: {sentence}");
             for action in ["accept", "decline", "counter"] {
                 let answer = json!({"action": action, "counter_proposed_price": 70});
                 assert_eq!(scene.respond(party, answer).await.expect(409)["code"], "wrong_state", "{status} {action}");
