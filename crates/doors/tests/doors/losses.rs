@@ -60,7 +60,7 @@ async fn assert_unharmed(pooler: &Pooler, database: &Database, tally: &Tally, lo
     println!("{losses} losses, {} right, {} errors: {:#?}", tally.right, tally.errors(), tally.errors);
     assert_eq!((tally.wrong, tally.unanswered), (0, 0));
     assert!(tally.right > 100 && tally.acknowledged.len() > 5, "too little was tried: {tally:?}");
-    assert!(tally.errors() > 0, "nothing was hit");
+    assert!(losses > 0, "nothing was lost");
     until_no_transaction_is_open(database).await;
     let unknown = tally.assert_stored(database).await;
     assert!(unknown <= usize::try_from(tally.errors()).expect("small"), "{unknown} writes that nobody asked for");
@@ -101,6 +101,7 @@ async fn lost_connections_to_the_pooler_cost_errors_and_nothing_else() {
         losses
     };
     let (tally, losses) = load.meets(&pooler, trouble).await;
+    assert!(tally.errors() > 0, "nothing was hit: what is not a first statement is not tried again");
     assert_unharmed(&pooler, &database, &tally, losses).await;
 }
 
@@ -127,6 +128,7 @@ async fn lost_servers_cost_errors_and_nothing_else() {
         losses
     };
     let (tally, losses) = load.meets(&pooler, trouble).await;
+    assert!(tally.errors() > 0, "nothing was hit: what is not a first statement is not tried again");
     assert_unharmed(&pooler, &database, &tally, losses).await;
 }
 
@@ -148,6 +150,7 @@ async fn a_lost_pooler_comes_back_by_itself() {
         3
     };
     let (tally, losses) = load.meets(&pooler, trouble).await;
+    // Every connection is lost at once, between most operations: each may be tried once more, so there may be no error.
     assert_unharmed(&pooler, &database, &tally, losses).await;
 }
 
