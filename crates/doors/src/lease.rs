@@ -52,7 +52,7 @@ fn has_nothing_on_its_way(connection: &mut PgConnection) -> bool {
 ///
 /// When it is dropped, in whatever state, a task of its own puts it in order: it reads the answers that are still on
 /// their way, then rolls back an open transaction and awaits that. The connection is closed if this fails or takes
-/// longer than [`END_TIMEOUT`], or if there is no runtime to do it in.
+/// longer than ten seconds, or if there is no runtime to do it in.
 pub struct Lease {
     /// `None` only once it is dropped.
     connection: Option<PoolConnection<Postgres>>,

@@ -1,6 +1,6 @@
 //! What the tests and benches of this workspace share.
 //!
-//! The feature `service` adds what drives the application as a process: [`server::Server`], [`world::World`] with its
+//! The feature `service` adds what drives the application as a process: `server::Server`, `world::World` with its
 //! users, and a Socket.IO client. Nothing here depends on the application: the path of its binary is an argument.
 
 #![allow(clippy::expect_used, reason = "tests fail by panicking")]
