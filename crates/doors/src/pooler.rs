@@ -23,7 +23,7 @@ use crate::tx::{GuardedQuery, Opener, is_dead, not_available};
 use crate::url::ConnectionString;
 use crate::{ACQUIRE_TIMEOUT, Door, PoolerSettings, PoolerWire, Tx};
 
-/// How long a statement waits for a lock before it gives up.
+/// The longest a statement waits for a lock.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a connection may be idle before it is closed.

@@ -100,7 +100,7 @@ pub(super) async fn answer_within<T>(
     timeout(limit, step).await.map_err(|_| NoAnswer)
 }
 
-/// The server said nothing for too long: nobody can tell what its connection is good for.
+/// The server did not answer in time. The state of its connection is unknown, so it must not be used again.
 #[derive(Debug)]
 pub(super) struct NoAnswer;
 
