@@ -1,6 +1,6 @@
 # The whole interface of the project: what a newcomer, a developer and CI type.
 
-.PHONY: run test chaos check bench fuzz openapi prepare stack-down
+.PHONY: run test chaos soak check bench fuzz openapi prepare stack-down
 
 # Brings up the local database stack, and serves with demo data on port 8000.
 run:
@@ -13,6 +13,10 @@ test:
 # Kills the server, PostgreSQL and the pooler at random moments, many times, while many people chat.
 chaos:
 	scripts/chaos
+
+# The same for half an hour, with servers that are stopped for a while too; memory has to stay flat.
+soak:
+	scripts/soak
 
 # Format, lints, the committed query data, licences and bans.
 check:

@@ -35,7 +35,11 @@ export class Client {
       checkReceived(event, payload);
       this.note(event, payload);
     });
-    this.socket.on("connect_error", (error) => this.note("connect_error", { message: error.message }));
+    this.socket.on("connect_error", ({ message, description, context }) => {
+      // Of a transport that failed: the status and text of the answer, or the cause.
+      const answer = context && { status: context.status, text: context.responseText };
+      this.note("connect_error", { message, ...(description && { description: String(description), ...answer }) });
+    });
   }
 
   /** Remembers something that happened, to be awaited like an event. */

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::process::Process;
-use crate::server::{Server, environment};
+use crate::server::{Environment, Server, environment};
 use crate::token::access_token;
 use crate::{Database, PATIENCE, execute};
 
@@ -81,6 +81,11 @@ impl World {
             ))
             .await;
         world
+    }
+
+    /// The environment of another process on this database.
+    pub fn environment(&self, more: &[(&str, &str)]) -> Environment {
+        environment(&self.database, more)
     }
 
     pub async fn sql(&self, sql: &str) {
