@@ -18,6 +18,30 @@ pub struct Heartbeat {
     pub timeout: Duration,
 }
 
+/// The limits of HTTP connections.
+#[derive(Debug, Clone, Copy)]
+pub struct HttpLimits {
+    /// `REQUEST_HEAD_TIMEOUT_S`: how long a client may take to send the head of a request, 1 to 300, default 10.
+    pub head_timeout: Duration,
+    /// `REQUEST_BODY_TIMEOUT_S`: how long it may take to send a body, 1 to 300, default 20.
+    pub body_timeout: Duration,
+    /// `KEEP_ALIVE_S`: how long a connection waits for its next request, 1 to 3600, default 75.
+    pub keep_alive: Duration,
+    /// `MAX_CONNECTIONS`: connections at once, 16 to 1000000, default 10000.
+    pub max_connections: usize,
+    /// `MAX_CONNECTIONS_PER_ADDRESS`: of these from one address that is not private, 1 to 1000000, default 1000.
+    pub max_connections_per_address: usize,
+}
+
+/// How many sockets may be connected without having entered the namespace.
+#[derive(Debug, Clone, Copy)]
+pub struct WaitingLimits {
+    /// `MAX_WAITING_SOCKETS`: in all, 1 to 100000, default 4096.
+    pub in_all: usize,
+    /// `MAX_WAITING_SOCKETS_PER_ADDRESS`: from one address that is not private, 1 to 100000, default 256.
+    pub per_address: usize,
+}
+
 /// Every statement of the direct door finds its rows by an index. A plan that is made while a table is still empty would
 /// rather scan it, and is kept until the table is analyzed: a hundred times slower by then.
 pub const DIRECT_SESSION: [&str; 3] =
@@ -44,6 +68,8 @@ pub struct Config {
     /// `PING_INTERVAL_S`, `PING_TIMEOUT_S`: how often the server pings a socket, and how long it waits for the pong, in
     /// seconds, 1 to 300 each, default 25 and 20.
     pub heartbeat: Heartbeat,
+    pub http: HttpLimits,
+    pub waiting_sockets: WaitingLimits,
     /// `ALLOWED_ORIGINS`: comma-separated origins of browser clients; exact, or `https://*.suffix`. Default: none.
     pub allowed_origins: AllowedOrigins,
     /// `DEMO_DATA`: load demo users and services at start; refused unless both databases are on this machine.
@@ -100,6 +126,11 @@ impl Config {
         let refresh_token_expires_in_s = read.number("REFRESH_TOKEN_EXPIRES_IN_S", 30 * 86_400, 3600, 365 * 86_400);
         let ping_interval_s = read.number("PING_INTERVAL_S", 25, 1, 300);
         let ping_timeout_s = read.number("PING_TIMEOUT_S", 20, 1, 300);
+        let http = read.http_limits();
+        let waiting_sockets = WaitingLimits {
+            in_all: read.count("MAX_WAITING_SOCKETS", 4096, 1, 100_000),
+            per_address: read.count("MAX_WAITING_SOCKETS_PER_ADDRESS", 256, 1, 100_000),
+        };
         let allowed_origins = read.allowed_origins();
         let demo_data = read.flag("DEMO_DATA");
         if demo_data && [&database_url, &direct_url].into_iter().flatten().any(|url| !url.is_loopback()) {
@@ -130,6 +161,8 @@ impl Config {
                     interval: Duration::from_secs(ping_interval_s.into()),
                     timeout: Duration::from_secs(ping_timeout_s.into()),
                 },
+                http,
+                waiting_sockets,
                 allowed_origins,
                 demo_data,
                 warnings,
@@ -197,6 +230,21 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
                     .push(format!("{name} must be a whole number from {min} to {max}. Leave it out for {default}."));
                 default
             }
+        }
+    }
+
+    fn count(&mut self, name: &str, default: u32, min: u32, max: u32) -> usize {
+        usize::try_from(self.number(name, default, min, max)).unwrap_or(usize::MAX)
+    }
+
+    fn http_limits(&mut self) -> HttpLimits {
+        let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+        HttpLimits {
+            head_timeout: seconds(self.number("REQUEST_HEAD_TIMEOUT_S", 10, 1, 300)),
+            body_timeout: seconds(self.number("REQUEST_BODY_TIMEOUT_S", 20, 1, 300)),
+            keep_alive: seconds(self.number("KEEP_ALIVE_S", 75, 1, 3600)),
+            max_connections: self.count("MAX_CONNECTIONS", 10_000, 16, 1_000_000),
+            max_connections_per_address: self.count("MAX_CONNECTIONS_PER_ADDRESS", 1000, 1, 1_000_000),
         }
     }
 

@@ -15,6 +15,7 @@ mod disputes;
 mod error;
 mod idempotency;
 pub mod jobs;
+pub mod logs;
 mod notifications;
 pub mod outbox;
 mod providers;
@@ -22,41 +23,69 @@ pub mod realtime;
 mod reviews;
 mod routes;
 mod service_requests;
+mod serving;
 pub mod sockets;
 pub mod state;
+pub mod supervision;
 pub mod types;
 mod web;
 mod worker;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use axum::Router;
+use axum::middleware;
 use doors::diagnose::connection_failure;
 use doors::url::ConnectionString;
 use doors::{Direct, Doors, Pooler};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use auth::{AccessTokens, Passwords, RefreshTokenLifetime};
 pub use config::Config;
+use config::HttpLimits;
 pub use routes::openapi;
+use serving::Server;
 use sockets::Sockets;
 use state::ApiState;
-use worker::Worker;
+use supervision::{Health, Tasks};
 
-/// The running application: a router to serve, and what has to be stopped after it.
-#[derive(Debug)]
+/// The maximum time of the whole drain.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(9);
+
+/// The running application: what serves, and what has to be stopped after it.
 pub struct App {
-    /// REST, Socket.IO and documentation.
-    pub router: Router,
-    worker: Worker,
+    server: Server,
+    worker: Tasks,
     sockets: Sockets,
     direct: Direct,
+    health: Health,
 }
 
 impl App {
+    /// Serves REST, Socket.IO and documentation until `stopping`, then drains.
+    pub async fn serve(self, listener: TcpListener, stopping: CancellationToken) {
+        let serving = Tasks::new(&self.health);
+        let (server, listener) = (self.server.clone(), Arc::new(listener));
+        serving.start("connections", move |task| server.clone().accept(listener.clone(), task));
+        let server = self.server.clone();
+        serving.start("connection sweep", move |task| server.clone().sweep(task));
+        stopping.cancelled().await;
+        tracing::info!("draining");
+        let drained = async {
+            tokio::join!(self.server.drain(), self.drain());
+        };
+        if tokio::time::timeout(DRAIN_TIMEOUT, drained).await.is_err() {
+            tracing::warn!("some connections did not close in time");
+        }
+        serving.abort().await;
+        tracing::info!("stopped");
+    }
+
     /// Stops the worker, stores the messages that were taken, closes every socket, and closes the direct connections.
-    pub async fn drain(&self) {
-        self.worker.stop().await;
+    async fn drain(&self) {
+        self.worker.finish().await;
         self.sockets.drain().await;
         self.direct.close().await;
     }
@@ -66,7 +95,7 @@ impl App {
 ///
 /// # Errors
 /// A message for the operator: which secret is wrong, in what way, and what to put there. Never a secret.
-pub async fn start(config: Config) -> anyhow::Result<App> {
+pub async fn start(mut config: Config) -> anyhow::Result<App> {
     for name in ["PGOPTIONS", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY"] {
         if std::env::var_os(name).is_some() {
             tracing::warn!("{name} is set in the environment, and changes how both databases are reached. Unset it.");
@@ -76,6 +105,9 @@ pub async fn start(config: Config) -> anyhow::Result<App> {
     for warning in config.warnings.iter().chain(ignored.iter().flatten()) {
         tracing::warn!("{warning}");
     }
+    config.http = http_limits(&config);
+    // The other half is for those who have a token, and for REST.
+    config.waiting_sockets.in_all = config.waiting_sockets.in_all.min(config.http.max_connections / 2);
     let (pooler, direct) = connect(&config).await?;
     let mut migrator = sqlx::migrate!();
     doors::migrate(&direct, &mut migrator).await.map_err(anyhow::Error::msg)?;
@@ -85,7 +117,8 @@ pub async fn start(config: Config) -> anyhow::Result<App> {
     }
 
     let access_tokens = Arc::new(AccessTokens::new(&config.jwt_secret, config.access_token_expires_in));
-    let sockets = Sockets::start(direct.clone(), access_tokens.clone(), config.heartbeat)
+    let health = Health::default();
+    let sockets = Sockets::start(direct.clone(), access_tokens.clone(), &config, &health)
         .await
         .map_err(|error| anyhow!(connection_failure(&config.direct_url, &error)))?;
     let state = ApiState {
@@ -96,12 +129,27 @@ pub async fn start(config: Config) -> anyhow::Result<App> {
         connections: sockets.connections.clone(),
         notifier: sockets.notifier.clone(),
     };
-    let worker = Worker::start(pooler.clone(), sockets.notifier.clone());
-    let both = web::health::Doors { pooler, direct: direct.clone() };
-    let router = web::layers::around_routes(routes::router(state, both))
+    let worker = worker::start(pooler.clone(), sockets.notifier.clone(), &health);
+    let parts = web::health::Parts { pooler, direct: direct.clone(), tasks: health.clone() };
+    let router = web::layers::around_routes(routes::router(state, parts))
         .layer(sockets.layer.clone())
+        .layer(middleware::from_fn_with_state(sockets.waiting.clone(), sockets::waiting::admit))
         .layer(web::layers::cors(config.allowed_origins));
-    Ok(App { router, worker, sockets, direct })
+    let server = Server::new(router, config.http, config.heartbeat.interval + config.heartbeat.timeout);
+    Ok(App { server, worker, sockets, direct, health })
+}
+
+/// The limits of connections, within what the process may open.
+fn http_limits(config: &Config) -> HttpLimits {
+    let to_databases = config.pooler.max_connections + config.direct.max_connections;
+    let fit = serving::connections_that_fit(usize::try_from(to_databases).unwrap_or(usize::MAX));
+    if fit < config.http.max_connections {
+        tracing::warn!(
+            "MAX_CONNECTIONS is {}, but the limit of open files allows {fit}: raise it with `ulimit -n`",
+            config.http.max_connections
+        );
+    }
+    HttpLimits { max_connections: config.http.max_connections.min(fit), ..config.http }
 }
 
 /// Opens both doors, and says so.

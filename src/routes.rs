@@ -25,8 +25,8 @@ fn features() -> OpenApiRouter<ApiState> {
 }
 
 /// REST, health, and the documents that describe them and the sockets.
-pub(crate) fn router(state: ApiState, doors: health::Doors) -> Router {
-    let (routes, api) = features().with_state(state).merge(health::routes().with_state(doors)).split_for_parts();
+pub(crate) fn router(state: ApiState, parts: health::Parts) -> Router {
+    let (routes, api) = features().with_state(state).merge(health::routes().with_state(parts)).split_for_parts();
     routes.merge(home::routes()).merge(docs::routes(docs::complete(api))).merge(sockets::asyncapi::routes())
 }
 

@@ -12,6 +12,7 @@ use stm_backend::chat::live::queries::{NewMessage, SendOutcome, insert_messages}
 use stm_backend::chat::live::{Outgoing, Rooms, Writer};
 use stm_backend::config::{DIRECT_SESSION, Heartbeat};
 use stm_backend::realtime::{Bulkhead, Connections};
+use stm_backend::supervision::{Health, Tasks};
 use stm_backend::types::{ChatId, MessageId, UserId};
 use testing::Database;
 use testing::report::{Figure, say};
@@ -36,7 +37,8 @@ struct Reached {
 /// One of the two ways.
 #[derive(Clone)]
 enum Way {
-    Writer(Writer),
+    /// With its tasks.
+    Writer(Writer, #[expect(dead_code, reason = "they are kept")] Arc<Tasks>),
     OneByOne(Direct),
 }
 
@@ -113,8 +115,9 @@ fn ways(database: &Database) -> [Way; 2] {
     let heartbeat = Heartbeat { interval: Duration::from_secs(25), timeout: Duration::from_secs(20) };
     let bulkhead = Bulkhead::new(direct.clone(), 3);
     let rooms = Rooms::new(bulkhead.clone(), heartbeat);
-    let writer = Writer::start(&direct, &bulkhead, &rooms, &Connections::default(), &Arc::new(Notify::new()));
-    [Way::Writer(writer), Way::OneByOne(door())]
+    let tasks = Tasks::new(&Health::default());
+    let writer = Writer::start(&tasks, &direct, &bulkhead, &rooms, &Connections::default(), &Arc::new(Notify::new()));
+    [Way::Writer(writer, Arc::new(tasks)), Way::OneByOne(door())]
 }
 
 async fn senders_of(served: &Served, count: usize) -> Vec<Sender> {
@@ -172,7 +175,7 @@ async fn send(way: &Way, sender: Sender) {
         message_type: MessageType::Text,
     };
     match way {
-        Way::Writer(writer) => {
+        Way::Writer(writer, _) => {
             let (answered, answer) = oneshot::channel();
             let acknowledge = Box::new(move |answer: Result<_, _>| {
                 let _nobody_waits = answered.send(answer.is_ok());

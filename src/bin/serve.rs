@@ -2,39 +2,29 @@
 //! `Secrets.toml` in the working directory; listens on HOST and PORT; drains on SIGTERM and SIGINT.
 
 use std::collections::HashMap;
-use std::io::IsTerminal as _;
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use axum::serve::ListenerExt as _;
+use stm_backend::Config;
 use stm_backend::config::setting;
-use stm_backend::{App, Config};
+use stm_backend::logs::Log;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
-/// The maximum time of the whole drain.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(9);
+/// Returns what is free to the system within seconds, by threads of its own.
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx::postgres::notice=off"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_target(false)
-        .with_ansi(std::io::stdout().is_terminal())
-        .init();
-    match Box::pin(run()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("STM Backend cannot run:\n{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let log = Log::start();
+    let ended = Box::pin(run()).await;
+    let status = if ended.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    log.finish(ended.err().map(|error| format!("STM Backend cannot run:\n{error:#}")));
+    status
 }
 
 async fn run() -> anyhow::Result<()> {
@@ -56,48 +46,14 @@ async fn run() -> anyhow::Result<()> {
         |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty()).or_else(|| secrets.get(name).cloned());
     let config = Config::from_lookup(lookup)?;
     let address = read_address(lookup)?;
-    let stall_timeout = config.heartbeat.interval + config.heartbeat.timeout;
     let app = tokio::select! {
         started = stm_backend::start(config) => started?,
         () = stopping.cancelled() => return Ok(()),
     };
     let listener =
         TcpListener::bind(address).await.with_context(|| format!("HOST and PORT: cannot listen at {address}"))?;
-    let port = listener.local_addr()?.port();
-    let listener = listener.tap_io(move |connection| {
-        // Chat packets are small and must not be delayed by Nagle's algorithm.
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY");
-        }
-        // Cuts off a peer that reads nothing for this long: socketioxide cannot close a websocket during a write.
-        #[cfg(target_os = "linux")]
-        if let Err(error) = socket2::SockRef::from(&*connection).set_tcp_user_timeout(Some(stall_timeout)) {
-            tracing::debug!(%error, "TCP_USER_TIMEOUT");
-        }
-    });
-    tracing::info!("STM Backend running at port {port}");
-    serve(listener, app, stopping).await
-}
-
-async fn serve<L>(listener: L, app: App, stopping: CancellationToken) -> anyhow::Result<()>
-where
-    L: axum::serve::Listener,
-    L::Addr: std::fmt::Debug,
-{
-    let served = axum::serve(listener, app.router.clone()).with_graceful_shutdown(stopping.clone().cancelled_owned());
-    let server = tokio::spawn(served.into_future());
-    stopping.cancelled().await;
-    tracing::info!("draining");
-    let drained = async {
-        app.drain().await;
-        server.await
-    };
-    if let Ok(served) = tokio::time::timeout(DRAIN_TIMEOUT, drained).await {
-        served??;
-    } else {
-        tracing::warn!("some connections did not close in time");
-    }
-    tracing::info!("stopped");
+    tracing::info!("STM Backend running at port {}", listener.local_addr()?.port());
+    app.serve(listener, stopping).await;
     Ok(())
 }
 

@@ -29,7 +29,7 @@ pub(crate) fn send_message(reply: Reply, event: SendMessage, state: &SocketState
         Err(refusal) => return reply.refuse(SendMessage::NAME, &refusal),
     };
     let sender = Some(reply.socket().id);
-    let acknowledge = Box::new(move |answer| reply.answer(SendMessage::NAME, answer));
+    let acknowledge = reply.into_answer(SendMessage::NAME);
     state.writer.send(Outgoing { message, sender, acknowledge, sending, received_at: Instant::now() });
 }
 
@@ -47,7 +47,7 @@ pub(crate) fn mark_read(reply: Reply, MarkRead { chat_id, seq }: MarkRead, state
         return reply.refuse(MarkRead::NAME, &Refusal::Invalid("seq must be at least 0".into()));
     }
     let (user_id, socket) = (reply.session().user_id, reply.socket().id);
-    let answer = Box::new(move |answer| reply.answer(MarkRead::NAME, answer));
+    let answer = reply.into_answer(MarkRead::NAME);
     state.read_marks.mark(ReadMark { chat_id, user_id, seq, socket, answer });
 }
 

@@ -18,7 +18,7 @@ pub use connections::{CloseReason, Connections, PresenceChange};
 pub use emit::{ClientEvent, EncodedEvent, ServerEvent, emit};
 pub use limits::{Limits, Verdict};
 pub use refusal::{AckError, ErrorEvent, Refusal};
-pub use reply::Reply;
+pub use reply::{Answer, Reply};
 pub use session::Session;
 
 /// A mutex whose holder panicked still guards whole values: each change under it is one assignment.

@@ -1,5 +1,6 @@
 //! Answers to a client's event: its acknowledgement if it asked for one, an `error` event if it did not.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +35,9 @@ pub struct Reply {
 #[error("the socket has no session")]
 pub struct NoSession;
 
+/// Answers an event once.
+pub type Answer<T> = Box<dyn FnOnce(Result<T, Refusal>) + Send + Sync>;
+
 impl FromMessageParts<socketioxide::adapter::LocalAdapter> for Reply {
     type Error = NoSession;
 
@@ -62,6 +66,13 @@ impl Reply {
             Ok(payload) => self.ok(&payload),
             Err(refusal) => self.refuse(event, &refusal),
         }
+    }
+
+    /// Returns what answers the event later. If it is dropped uncalled, as by a panic, the event is refused as
+    /// unavailable.
+    #[must_use]
+    pub fn into_answer<T: Serialize + 'static>(self, event: &'static str) -> Answer<T> {
+        answer_once(move |answer| self.answer(event, answer))
     }
 
     /// Acknowledges the event, if that was asked for.
@@ -110,5 +121,45 @@ impl Reply {
                 true
             }
         }
+    }
+}
+
+fn answer_once<T: 'static>(answer: impl FnOnce(Result<T, Refusal>) + Send + Sync + 'static) -> Answer<T> {
+    let mut unanswered = Unanswered(Some(answer), PhantomData);
+    Box::new(move |result| {
+        if let Some(answer) = unanswered.0.take() {
+            answer(result);
+        }
+    })
+}
+
+/// An event that is refused when this is dropped.
+struct Unanswered<T, A: FnOnce(Result<T, Refusal>)>(Option<A>, PhantomData<fn(T)>);
+
+impl<T, A: FnOnce(Result<T, Refusal>)> Drop for Unanswered<T, A> {
+    fn drop(&mut self) {
+        if let Some(answer) = self.0.take() {
+            answer(Err(Refusal::Unavailable));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn an_event_is_answered_once_also_if_nobody_does() {
+        let (answers, received) = mpsc::channel();
+        let answer = || {
+            let answers = answers.clone();
+            answer_once(move |answer: Result<i32, Refusal>| answers.send(answer.is_ok()).unwrap())
+        };
+        answer()(Ok(1));
+        answer()(Err(Refusal::Forbidden));
+        drop(answer());
+        assert_eq!(received.try_iter().collect::<Vec<_>>(), [true, false, false]);
     }
 }

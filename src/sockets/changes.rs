@@ -18,12 +18,13 @@ use crate::chat::events::LsmJoined;
 use crate::chat::live;
 use crate::realtime::{CloseReason, EncodedEvent};
 use crate::state::SocketState;
+use crate::supervision::Task;
 use crate::types::{ChatId, UserId};
 use doors::Direct;
 
 const CHANNEL: &str = "stm_realtime";
 
-/// How long after a failure the listener is replaced, or the comparison is tried again.
+/// How long after a failure the comparison is tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
 
 /// How often the listener's connection is checked: a path may die silently.
@@ -47,24 +48,22 @@ enum Announcement {
     LoginEnded { user_id: UserId },
 }
 
-/// Follows changes for as long as the process lives. `outcome_unknown` is notified when a batch of messages may have
-/// been committed without being delivered.
-pub(super) async fn follow(direct: Direct, state: SocketState, outcome_unknown: Arc<Notify>) {
-    loop {
-        match direct.listen(CHANNEL).await {
-            Ok(mut listener) => {
-                // Otherwise a connection could be lost and replaced unnoticed.
-                listener.eager_reconnect(false);
-                compare(&state).await;
-                let settled_after = direct.statement_timeout() + SETTLED_AFTER;
-                if let Err(error) = listen(&mut listener, &state, &outcome_unknown, settled_after).await {
-                    tracing::warn!(%error, "the listener for changes was lost: listening again");
-                }
-            }
-            Err(error) => tracing::warn!(%error, "the listener for changes could not be started: trying again"),
-        }
-        tokio::time::sleep(RETRY_AFTER).await;
-    }
+/// Follows changes until the listener is lost. `outcome_unknown` is notified when a batch of messages may have been
+/// committed without being delivered.
+pub(super) async fn follow(
+    direct: Direct,
+    state: SocketState,
+    outcome_unknown: Arc<Notify>,
+    task: Arc<Task>,
+) -> anyhow::Result<()> {
+    let mut listener = direct.listen(CHANNEL).await?;
+    // Otherwise a connection could be lost and replaced unnoticed.
+    listener.eager_reconnect(false);
+    compare(&state).await;
+    task.works();
+    let settled_after = direct.statement_timeout() + SETTLED_AFTER;
+    listen(&mut listener, &state, &outcome_unknown, settled_after).await?;
+    anyhow::bail!("the listener's connection was closed")
 }
 
 /// Applies changes until the connection is lost.

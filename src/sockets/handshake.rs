@@ -12,6 +12,7 @@ use socketioxide::socket::DisconnectReason;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
+use super::waiting::Place;
 use super::{CONNECT_TIMEOUT, NAMESPACE, events, queries};
 use crate::auth::{caller, token::Claims};
 use crate::chat::live::ChatSession;
@@ -110,6 +111,9 @@ async fn is_allowed_in(state: &SocketState, claims: &Claims) -> bool {
 fn connected(socket: &SocketRef, state: &SocketState) {
     let Some(session) = socket.extensions.get::<Arc<Session>>() else { return };
     let user_id = session.user_id;
+    if let Some(place) = socket.req_parts().extensions.get::<Arc<Place>>() {
+        place.leave();
+    }
     state.connections.add(socket.clone(), session.clone());
     emit(socket, &EncodedEvent::new(&Connected { message: "Connected to chat", user_id }));
     if session.has_ended() {

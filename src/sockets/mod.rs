@@ -5,22 +5,24 @@ mod changes;
 mod events;
 mod handshake;
 mod queries;
+pub(crate) mod waiting;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use socketioxide::SocketIo;
 use socketioxide::layer::SocketIoLayer;
-use tokio::sync::{Mutex, Notify};
-use tokio::task::JoinSet;
+use tokio::sync::Notify;
 
 use crate::auth::AccessTokens;
 use crate::chat::live::{self, ReadMarks, Rooms, WRITERS, Writer, cursor_store, presence};
-use crate::config::Heartbeat;
+use crate::config::{Config, Heartbeat};
 use crate::outbox::Notifier;
 use crate::realtime::{Bulkhead, Connections, Limits};
 use crate::state::SocketState;
+use crate::supervision::{Health, Task, Tasks};
 use doors::Direct;
+use waiting::WaitingSockets;
 
 /// The one namespace.
 const NAMESPACE: &str = "/chat";
@@ -35,7 +37,8 @@ const MAX_BUFFERED_PACKETS: usize = 1024;
 /// What is read from a websocket at a time, kept for every socket: most packets fit.
 const READ_BUFFER_BYTES: usize = 1024;
 
-/// How long a connection may take to enter the namespace, and so how long one with a bad token is kept.
+/// How long a connection may take to enter the namespace, and so how long one with a bad token is kept: its socket's memory
+/// for as long even if it is cut.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the messages that were taken may take at the end: a little more than a message may wait.
@@ -54,11 +57,12 @@ pub struct Sockets {
     pub layer: SocketIoLayer,
     pub connections: Connections,
     pub notifier: Notifier,
+    pub(crate) waiting: WaitingSockets,
     io: SocketIo,
     rooms: Rooms,
     bulkhead: Bulkhead,
-    writer: Writer,
-    tasks: Arc<Mutex<JoinSet<()>>>,
+    writers: Arc<Tasks>,
+    tasks: Arc<Tasks>,
 }
 
 impl std::fmt::Debug for Sockets {
@@ -72,50 +76,67 @@ impl Sockets {
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn start(direct: Direct, access_tokens: Arc<AccessTokens>, heartbeat: Heartbeat) -> sqlx::Result<Self> {
+    pub async fn start(
+        direct: Direct,
+        access_tokens: Arc<AccessTokens>,
+        config: &Config,
+        health: &Health,
+    ) -> sqlx::Result<Self> {
         // One more is for the listener.
         let bulkhead = Bulkhead::new(direct.clone(), WRITERS + 1);
         bulkhead.run(async |direct| live::queries::mark_all_dropped(direct).await).await?;
-        let rooms = Rooms::new(bulkhead.clone(), heartbeat);
+        let rooms = Rooms::new(bulkhead.clone(), config.heartbeat);
         let connections = Connections::default();
         let outcome_unknown = Arc::new(Notify::new());
-        let writer = Writer::start(&direct, &bulkhead, &rooms, &connections, &outcome_unknown);
+        let (writers, tasks) = (Tasks::new(health), Tasks::new(health));
+        let writer = Writer::start(&writers, &direct, &bulkhead, &rooms, &connections, &outcome_unknown);
         let notifier = Notifier::new(connections.clone(), rooms.clone());
         let state = SocketState {
             bulkhead: bulkhead.clone(),
             access_tokens,
-            writer: writer.clone(),
-            read_marks: ReadMarks::start(bulkhead.clone(), rooms.clone()),
+            writer,
+            read_marks: ReadMarks::start(&tasks, bulkhead.clone(), rooms.clone()),
             rooms: rooms.clone(),
             connections: connections.clone(),
             limits: Limits::default(),
             notifier: notifier.clone(),
         };
-        let mut tasks = JoinSet::new();
-        tasks.spawn(changes::follow(direct, state.clone(), outcome_unknown));
-        tasks.spawn(cursor_store::run(rooms.clone(), bulkhead.clone()));
-        tasks.spawn(presence::run(connections.clone(), bulkhead.clone()));
-        tasks.spawn(clean_up(connections.clone(), state.limits.clone()));
-        let (layer, io) = build_layer(state, heartbeat);
+        start_tasks(&tasks, &state, direct, outcome_unknown);
+        let (layer, io) = build_layer(state, config.heartbeat);
         handshake::open_namespace(&io);
-        Ok(Self { layer, connections, notifier, io, rooms, bulkhead, writer, tasks: Arc::new(Mutex::new(tasks)) })
+        let waiting = WaitingSockets::new(config.waiting_sockets);
+        let (writers, tasks) = (Arc::new(writers), Arc::new(tasks));
+        Ok(Self { layer, connections, notifier, waiting, io, rooms, bulkhead, writers, tasks })
     }
 
     /// Stops taking messages, answers those taken, and closes every socket's transport, so that clients reconnect
     /// elsewhere.
     pub async fn drain(&self) {
-        if tokio::time::timeout(DRAIN_TIMEOUT, self.writer.drain()).await.is_err() {
+        if tokio::time::timeout(DRAIN_TIMEOUT, self.writers.finish()).await.is_err() {
             tracing::warn!("some messages were not stored in time");
         }
         if tokio::time::timeout(CLOSE_TIMEOUT, self.io.close()).await.is_err() {
             tracing::warn!("some sockets did not close in time");
         }
-        self.tasks.lock().await.shutdown().await;
+        self.tasks.abort().await;
         // For the process to which the clients come back.
         if tokio::time::timeout(SAVE_TIMEOUT, cursor_store::save(&self.rooms, &self.bulkhead)).await.is_err() {
             tracing::warn!("the cursors were not saved in time");
         }
     }
+}
+
+/// Starts what follows the database and the sockets.
+fn start_tasks(tasks: &Tasks, state: &SocketState, direct: Direct, outcome_unknown: Arc<Notify>) {
+    let SocketState { rooms, bulkhead, connections, limits, .. } = state.clone();
+    let followed = state.clone();
+    tasks
+        .start("changes", move |task| changes::follow(direct.clone(), followed.clone(), outcome_unknown.clone(), task));
+    let saved_by = bulkhead.clone();
+    tasks.start("cursors", move |task| cursor_store::run(rooms.clone(), saved_by.clone(), task));
+    let present = connections.clone();
+    tasks.start("presence", move |task| presence::run(present.clone(), bulkhead.clone(), task));
+    tasks.start("session sweep", move |task| sweep(connections.clone(), limits.clone(), task));
 }
 
 fn build_layer(state: SocketState, heartbeat: Heartbeat) -> (SocketIoLayer, SocketIo) {
@@ -133,7 +154,7 @@ fn build_layer(state: SocketState, heartbeat: Heartbeat) -> (SocketIoLayer, Sock
 }
 
 /// Closes sockets whose token expires, and forgets the limits of users who are quiet.
-async fn clean_up(connections: Connections, limits: Limits) {
+async fn sweep(connections: Connections, limits: Limits, task: Arc<Task>) -> anyhow::Result<()> {
     let mut every_second = tokio::time::interval(Duration::from_secs(1));
     let mut every_minute = tokio::time::interval(Duration::from_secs(60));
     loop {
@@ -141,5 +162,6 @@ async fn clean_up(connections: Connections, limits: Limits) {
             _ = every_second.tick() => connections.close_expired(chrono::Utc::now()),
             _ = every_minute.tick() => limits.forget_the_quiet(),
         }
+        task.works();
     }
 }

@@ -1,4 +1,5 @@
-//! Liveness and readiness. The only place in REST that reaches both doors, and only to ping them.
+//! Liveness and readiness: whether both databases answer, and whether every long-lived task runs. The only place in REST
+//! that reaches both doors, and only to ping them.
 
 use std::time::Duration;
 
@@ -12,23 +13,26 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::extract::Json;
+use crate::supervision::Health;
 use crate::types::Timestamp;
 use doors::{Direct, Pooler};
 
 /// The maximum time of a ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Both doors.
+/// What is looked at.
 #[derive(Debug, Clone)]
-pub(crate) struct Doors {
+pub(crate) struct Parts {
     /// REST's.
     pub pooler: Pooler,
     /// The sockets'.
     pub direct: Direct,
+    /// The long-lived tasks.
+    pub tasks: Health,
 }
 
 /// `/health`, `/livez`, `/readyz`.
-pub(crate) fn routes() -> OpenApiRouter<Doors> {
+pub(crate) fn routes() -> OpenApiRouter<Parts> {
     OpenApiRouter::new().routes(routes!(health)).routes(routes!(livez)).routes(routes!(readyz))
 }
 
@@ -60,30 +64,42 @@ async fn livez() -> Json<HealthView> {
     health().await
 }
 
-/// The state of both databases.
+/// The state of both databases, and of the tasks of this process.
 #[derive(Debug, Serialize, ToSchema)]
 struct ReadyView {
-    /// `ok` or `unavailable`.
+    /// `ok`; `unavailable` if a database does not answer; `degraded` if only a task is down.
     status: &'static str,
     /// The transaction pooler: `ok` or `unavailable`.
     pooler: &'static str,
     /// The direct connection: `ok` or `unavailable`.
     direct: &'static str,
+    /// The tasks that have failed and do not work again yet, such as `changes` or `deadlines`.
+    down: Vec<String>,
+    /// How often a task had to be started again since the process started.
+    restarts: u64,
 }
 
-/// Readiness: pings both databases, each with a time limit of two seconds.
+/// Readiness: pings both databases, each with a time limit of two seconds, and looks after the tasks of this process.
 ///
 /// # Errors
-/// 503 with the one that does not answer.
+/// 503 with the database that does not answer, or the task that is down.
 #[utoipa::path(get, path = "/readyz", tag = "operations",
     responses((status = 200, body = ReadyView), (status = 503, body = ReadyView)))]
-async fn readyz(State(doors): State<Doors>) -> Response {
-    let pooler = tokio::time::timeout(PING_TIMEOUT, doors.pooler.ping());
-    let direct = tokio::time::timeout(PING_TIMEOUT, doors.direct.ping());
+async fn readyz(State(parts): State<Parts>) -> Response {
+    let pooler = tokio::time::timeout(PING_TIMEOUT, parts.pooler.ping());
+    let direct = tokio::time::timeout(PING_TIMEOUT, parts.direct.ping());
     let (pooler, direct) = tokio::join!(pooler, direct);
     let word = |ok: bool| if ok { "ok" } else { "unavailable" };
     let (pooler, direct) = (matches!(pooler, Ok(Ok(()))), matches!(direct, Ok(Ok(()))));
-    let status = if pooler && direct { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(ReadyView { status: word(pooler && direct), pooler: word(pooler), direct: word(direct) }))
-        .into_response()
+    let (mut down, restarts) = (parts.tasks.down(), parts.tasks.restarts());
+    if !parts.pooler.is_accepting() {
+        down.push("relay".to_owned());
+    }
+    let (status, in_words) = match (pooler && direct, down.is_empty()) {
+        (true, true) => (StatusCode::OK, "ok"),
+        (true, false) => (StatusCode::SERVICE_UNAVAILABLE, "degraded"),
+        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+    };
+    let view = ReadyView { status: in_words, pooler: word(pooler), direct: word(direct), down, restarts };
+    (status, Json(view)).into_response()
 }

@@ -1,5 +1,7 @@
 //! The layers around every route: request ids, logs, limits, errors, CORS.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -22,6 +24,17 @@ const MAX_BODY_BYTES: usize = 256 * 1024;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Whether a request's body took too long, so that it could not be read. Rides in the request.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SlowBody(Arc<AtomicBool>);
+
+impl SlowBody {
+    /// The body's time is up.
+    pub(crate) fn is_too_slow(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
 
 /// Adds the layers to the REST routes.
 pub(crate) fn around_routes(router: Router) -> Router {
@@ -58,7 +71,7 @@ async fn finish_writes(request: Request, next: Next) -> Response {
     }
 }
 
-/// The error of a panic, whose own message is on stderr.
+/// The error of a panic, whose own message is in the log.
 fn panicked() -> Error {
     Error::Internal(anyhow::anyhow!("a handler panicked"))
 }
@@ -70,10 +83,14 @@ async fn observe(request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("", MatchedPath::as_str);
     let span = tracing::info_span!("request", %id, %method, route);
+    let slow = request.extensions().get::<SlowBody>().cloned().unwrap_or_default();
     let started = Instant::now();
 
     let answered = tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).instrument(span.clone()).await;
     let mut response = answered.unwrap_or_else(|_| StatusCode::GATEWAY_TIMEOUT.into_response());
+    if slow.0.load(Ordering::Relaxed) {
+        response = StatusCode::REQUEST_TIMEOUT.into_response();
+    }
     let status = response.status();
     span.in_scope(|| {
         if let Some(cause) = response.extensions().get::<Reported>().and_then(|reported| reported.cause.as_ref()) {

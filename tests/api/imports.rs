@@ -4,16 +4,19 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// What all features share, each with what it may import. `state` is the one arrow upwards: a router names its state.
-const GROUND: [(&str, &[&str]); 11] = [
+const GROUND: [(&str, &[&str]); 14] = [
     ("types", &[]),
+    ("logs", &[]),
+    ("supervision", &[]),
     ("error", &["types"]),
-    ("web", &["types", "error"]),
+    ("web", &["types", "error", "supervision"]),
     ("config", &["types", "web"]),
+    ("serving", &["web", "config", "supervision"]),
     ("auth", &["types", "error", "web", "state"]),
     ("realtime", &["types", "error", "auth"]),
     ("idempotency", &["types", "error", "web"]),
     ("notifications", &["types", "error", "web", "auth", "realtime", "state"]),
-    ("chat", &["types", "error", "config", "web", "auth", "realtime", "notifications", "state"]),
+    ("chat", &["types", "error", "supervision", "config", "web", "auth", "realtime", "notifications", "state"]),
     ("outbox", &["types", "realtime", "notifications", "chat"]),
     ("state", &["types", "auth", "realtime", "chat", "outbox"]),
 ];

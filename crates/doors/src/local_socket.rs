@@ -2,9 +2,13 @@
 
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use sqlx::postgres::PgConnectOptions;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinHandle;
@@ -13,6 +17,9 @@ use crate::url::ConnectionString;
 
 /// The port in the name of the socket; any would do.
 const PORT: u16 = 5432;
+
+/// How long after a panic, or a failure, connections are accepted again.
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
 /// How the names of sockets' directories begin.
 const PREFIX: &str = "doors-";
@@ -23,6 +30,7 @@ const PREFIX: &str = "doors-";
 pub struct LocalSocket {
     directory: PathBuf,
     listener: JoinHandle<()>,
+    is_accepting: Arc<AtomicBool>,
 }
 
 impl LocalSocket {
@@ -30,20 +38,31 @@ impl LocalSocket {
     ///
     /// # Errors
     /// A sentence: the directory cannot be used.
-    pub fn open<F>(url: &ConnectionString, serve: impl Fn(UnixStream) -> F + Send + 'static) -> Result<Self, String>
+    pub fn open<F>(
+        url: &ConnectionString,
+        serve: impl Fn(UnixStream) -> F + Send + Sync + 'static,
+    ) -> Result<Self, String>
     where
         F: Future<Output = io::Result<()>> + Send + 'static,
     {
         let (directory, listener) = listen(&std::env::temp_dir()).map_err(|error| {
             format!("{} needs a socket in the directory for temporary files, and none can be made ({error}). Set TMPDIR to a short path of a writable directory.", url.secret())
         })?;
-        Ok(Self { directory, listener: tokio::spawn(accept(listener, serve)) })
+        let is_accepting = Arc::new(AtomicBool::new(true));
+        let listener = tokio::spawn(keep_accepting(listener, serve, is_accepting.clone()));
+        Ok(Self { directory, listener, is_accepting })
     }
 
     /// Options of `url` that lead through the socket.
     #[must_use]
     pub fn options(&self, url: &ConnectionString, application_name: &str) -> PgConnectOptions {
         url.options_through(&self.directory, PORT, application_name)
+    }
+
+    /// Whether connections are accepted.
+    #[must_use]
+    pub fn is_accepting(&self) -> bool {
+        self.is_accepting.load(Ordering::Relaxed)
     }
 
     /// Where it listens.
@@ -100,7 +119,21 @@ fn is_left_behind(name: &str) -> bool {
     !Path::new("/proc").join(process).exists()
 }
 
-async fn accept<F>(listener: UnixListener, serve: impl Fn(UnixStream) -> F)
+/// Accepts connections for as long as the socket lives, also after a panic.
+async fn keep_accepting<F>(listener: UnixListener, serve: impl Fn(UnixStream) -> F, is_accepting: Arc<AtomicBool>)
+where
+    F: Future<Output = io::Result<()>> + Send + 'static,
+{
+    loop {
+        is_accepting.store(true, Ordering::Relaxed);
+        let _panic = AssertUnwindSafe(accept(&listener, &serve)).catch_unwind().await;
+        is_accepting.store(false, Ordering::Relaxed);
+        tracing::error!("accepting connections within this process panicked: accepting again");
+        tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
+    }
+}
+
+async fn accept<F>(listener: &UnixListener, serve: &impl Fn(UnixStream) -> F)
 where
     F: Future<Output = io::Result<()>> + Send + 'static,
 {
@@ -119,7 +152,7 @@ where
             // Out of files, most likely: connections end, and there is room again.
             Err(error) => {
                 tracing::warn!(%error, "a connection within this process cannot be accepted");
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
             }
         }
     }

@@ -123,6 +123,12 @@ impl Pooler {
         self.relay().map(Relay::counters)
     }
 
+    /// Whether the relay accepts connections, if there is one.
+    #[must_use]
+    pub fn is_accepting(&self) -> bool {
+        self.relay().is_none_or(Relay::is_accepting)
+    }
+
     /// The socket of the relay, if there is one: for tests, which come between.
     #[doc(hidden)]
     #[must_use]

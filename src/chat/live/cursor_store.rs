@@ -2,6 +2,7 @@
 //! back without a cursor to another process, also after this one was killed.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
@@ -10,6 +11,7 @@ use super::queries;
 use super::resume::RESUME_WITHIN;
 use super::rooms::Rooms;
 use crate::realtime::{Bulkhead, lock};
+use crate::supervision::Task;
 use crate::types::{ChatId, UserId};
 
 /// How often cursors are saved: a killed process forgets no more than this.
@@ -51,12 +53,13 @@ impl Presence {
 }
 
 /// Saves cursors for as long as the process lives.
-pub(crate) async fn run(rooms: Rooms, bulkhead: Bulkhead) {
+pub(crate) async fn run(rooms: Rooms, bulkhead: Bulkhead, task: Arc<Task>) -> anyhow::Result<()> {
     let mut every = tokio::time::interval(SAVE_EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         every.tick().await;
         save(&rooms, &bulkhead).await;
+        task.works();
     }
 }
 

@@ -1,7 +1,9 @@
 //! Delivery of messages to the sockets of a chat: each once, in the order of `seq`, from the writer or the database.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use socketioxide::socket::Sid;
 use socketioxide::{SendError, SocketError};
 use tokio::time::Instant;
@@ -65,12 +67,19 @@ impl Rooms {
     pub(super) fn feed_if_behind(&self, chat: ChatId, room: &mut Room) {
         let is_behind = room.seats.values().any(|seat| matches!(seat.state, DeliveryState::Behind(_)));
         if is_behind && !std::mem::replace(&mut room.is_feeding, true) {
-            tokio::spawn(self.clone().feed(chat));
+            let rooms = self.clone();
+            tokio::spawn(async move {
+                // A panic must not leave the chat without its feeder.
+                while AssertUnwindSafe(rooms.feed(chat)).catch_unwind().await.is_err() {
+                    tracing::error!("feeding a chat panicked: trying again");
+                    tokio::time::sleep(FEED_AGAIN_AFTER).await;
+                }
+            });
         }
     }
 
     /// Feeds those who are behind until nobody is.
-    async fn feed(self, chat: ChatId) {
+    async fn feed(&self, chat: ChatId) {
         loop {
             let (after, top) = match self.next_feed(chat) {
                 Feed::Done => return,

@@ -1,6 +1,7 @@
 //! Presence: who comes online and goes offline, emitted to the members of the same chats, and when users were last seen.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -9,6 +10,7 @@ use tokio::time::MissedTickBehavior;
 use super::queries;
 use crate::chat::events::PresenceView;
 use crate::realtime::{Bulkhead, Connections, EncodedEvent, PresenceChange};
+use crate::supervision::Task;
 use crate::types::UserId;
 
 /// How often presence changes are emitted.
@@ -21,7 +23,7 @@ const SAVE_EVERY: Duration = Duration::from_secs(60);
 const MAX_BATCH: usize = 500;
 
 /// Emits and saves presence for as long as the process lives.
-pub(crate) async fn run(connections: Connections, bulkhead: Bulkhead) {
+pub(crate) async fn run(connections: Connections, bulkhead: Bulkhead, task: Arc<Task>) -> anyhow::Result<()> {
     let mut emit_every = ticks(EMIT_EVERY);
     let mut save_every = ticks(SAVE_EVERY);
     loop {
@@ -39,6 +41,7 @@ pub(crate) async fn run(connections: Connections, bulkhead: Bulkhead) {
                 }
             }
         }
+        task.works();
     }
 }
 

@@ -1,15 +1,17 @@
 //! Read marks: stored in batches, several of one member in one step, and emitted to the chat after the commit.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use futures_util::FutureExt as _;
 use socketioxide::socket::Sid;
+use tokio::sync::Mutex;
 use tokio::sync::mpsc::{self, error::TrySendError};
 
 use super::queries::{self, MarkOutcome};
 use super::rooms::Rooms;
 use crate::chat::events::MessagesRead;
 use crate::realtime::{Bulkhead, EncodedEvent, Refusal};
+use crate::supervision::{Task, Tasks};
 use crate::types::{ChatId, UserId};
 
 /// How many marks may wait; more are refused as `overloaded`.
@@ -26,40 +28,52 @@ pub struct ReadMark {
     pub seq: Option<i64>,
     /// The socket that sent the mark.
     pub socket: Sid,
-    /// Called once the mark is stored or refused.
+    /// Called once the mark is stored or refused; if it is dropped instead, it answers by itself.
     pub answer: Box<dyn FnOnce(Result<MessagesRead, Refusal>) + Send>,
 }
 
 /// Takes read marks. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct ReadMarks(mpsc::Sender<ReadMark>);
+pub struct ReadMarks {
+    marks: mpsc::Sender<ReadMark>,
+    task: Arc<Task>,
+}
 
 impl ReadMarks {
-    /// Starts the task that stores them; it ends with the last clone.
+    /// Starts the task that stores them.
     #[must_use]
-    pub fn start(bulkhead: Bulkhead, rooms: Rooms) -> Self {
-        let (marks, mut received) = mpsc::channel(MAX_QUEUED);
-        tokio::spawn(async move {
-            let mut batch = Vec::with_capacity(MAX_BATCH);
-            while received.recv_many(&mut batch, MAX_BATCH).await > 0 {
-                let stored = std::panic::AssertUnwindSafe(store(&bulkhead, &rooms, std::mem::take(&mut batch)));
-                if stored.catch_unwind().await.is_err() {
-                    tracing::error!("storing read marks panicked: they were not answered");
-                }
-            }
-        });
-        Self(marks)
+    pub fn start(tasks: &Tasks, bulkhead: Bulkhead, rooms: Rooms) -> Self {
+        let (marks, received) = mpsc::channel(MAX_QUEUED);
+        let received = Arc::new(Mutex::new(received));
+        let task = tasks.start("read marks", move |task| run(received.clone(), bulkhead.clone(), rooms.clone(), task));
+        Self { marks, task }
     }
 
     /// Queues a mark, or refuses it at once.
     pub fn mark(&self, mark: ReadMark) {
-        let (mark, refusal) = match self.0.try_send(mark) {
+        let sent = if self.task.is_down() { Err(TrySendError::Closed(mark)) } else { self.marks.try_send(mark) };
+        let (mark, refusal) = match sent {
             Ok(()) => return,
             Err(TrySendError::Full(mark)) => (mark, Refusal::Overloaded),
             Err(TrySendError::Closed(mark)) => (mark, Refusal::Unavailable),
         };
         (mark.answer)(Err(refusal));
     }
+}
+
+async fn run(
+    received: Arc<Mutex<mpsc::Receiver<ReadMark>>>,
+    bulkhead: Bulkhead,
+    rooms: Rooms,
+    task: Arc<Task>,
+) -> anyhow::Result<()> {
+    let mut received = received.lock().await;
+    task.works();
+    let mut batch = Vec::with_capacity(MAX_BATCH);
+    while received.recv_many(&mut batch, MAX_BATCH).await > 0 {
+        store(&bulkhead, &rooms, std::mem::take(&mut batch)).await;
+    }
+    Ok(())
 }
 
 async fn store(bulkhead: &Bulkhead, rooms: &Rooms, batch: Vec<ReadMark>) {

@@ -6,16 +6,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use socketioxide::socket::Sid;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::{Mutex, Notify};
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +24,7 @@ use crate::chat::MessageView;
 use crate::chat::events::{MessageAck, NewMessageEvent};
 use crate::notifications::{self, Created, NotificationView, deliver};
 use crate::realtime::{Bulkhead, Connections, EncodedEvent, Refusal};
+use crate::supervision::{Task, Tasks};
 use crate::types::ChatId;
 use doors::{Direct, is_connection_loss};
 
@@ -47,7 +45,7 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many batches of notifications may wait to be emitted; clients find the others when they next look.
 const MAX_UNSENT_BATCHES: usize = 64;
 
-/// Called once, when a message is committed or refused.
+/// Called once, when a message is committed or refused. If it is dropped instead, it answers by itself.
 pub type Acknowledge = Box<dyn FnOnce(Result<MessageAck, Refusal>) + Send + Sync>;
 
 /// A message on its way to the database.
@@ -65,18 +63,19 @@ pub struct Outgoing {
 #[derive(Debug, Clone)]
 pub struct Writer {
     queues: Arc<[Queue]>,
-    tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
-    closing: CancellationToken,
 }
 
 #[derive(Debug)]
 struct Queue {
     messages: mpsc::Sender<Outgoing>,
     bytes: Arc<AtomicUsize>,
+    task: Arc<Task>,
 }
 
 /// The parts of a writer task.
 struct WriterTask {
+    messages: Mutex<mpsc::Receiver<Outgoing>>,
+    bytes: Arc<AtomicUsize>,
     direct: Direct,
     rooms: Rooms,
     connections: Connections,
@@ -87,34 +86,40 @@ struct WriterTask {
 
 impl Writer {
     /// Starts the writer tasks. `outcome_unknown` is notified when a batch may have been committed without being
-    /// delivered.
+    /// delivered. When the tasks finish, no message is taken any more, and those that were taken are answered.
     #[must_use]
     pub fn start(
+        tasks: &Tasks,
         direct: &Direct,
         bulkhead: &Bulkhead,
         rooms: &Rooms,
         connections: &Connections,
         outcome_unknown: &Arc<Notify>,
     ) -> Self {
-        let closing = CancellationToken::new();
-        let mut tasks = Vec::new();
-        let queues = (0..WRITERS).map(|_| {
+        let queues = (1..=WRITERS).map(|number| {
             let (messages, received) = mpsc::channel(MAX_QUEUED_MESSAGES);
             let (unsent, created) = mpsc::channel(MAX_UNSENT_BATCHES);
             let bytes = Arc::<AtomicUsize>::default();
-            let task = WriterTask {
+            let writer = Arc::new(WriterTask {
+                messages: Mutex::new(received),
+                bytes: bytes.clone(),
                 direct: direct.clone(),
                 rooms: rooms.clone(),
                 connections: connections.clone(),
                 outcome_unknown: outcome_unknown.clone(),
                 unsent,
-            };
-            tasks.push(tokio::spawn(task.run(received, bytes.clone(), closing.clone())));
-            tasks.push(tokio::spawn(emit_notifications(bulkhead.clone(), connections.clone(), created)));
-            Queue { messages, bytes }
+            });
+            let closing = tasks.stopping().clone();
+            let task =
+                tasks.start(format!("message writer {number}"), move |task| writer.clone().run(closing.clone(), task));
+            let (bulkhead, connections, created) =
+                (bulkhead.clone(), connections.clone(), Arc::new(Mutex::new(created)));
+            tasks.start(format!("notifications {number}"), move |task| {
+                emit_notifications(bulkhead.clone(), connections.clone(), created.clone(), task)
+            });
+            Queue { messages, bytes, task }
         });
-        let queues = queues.collect();
-        Self { queues, tasks: Arc::new(Mutex::new(tasks)), closing }
+        Self { queues: queues.collect() }
     }
 
     /// Queues a message for its chat's writer, or refuses it at once.
@@ -122,11 +127,14 @@ impl Writer {
         let mut hasher = DefaultHasher::new();
         outgoing.message.chat_id.hash(&mut hasher);
         let index = usize::try_from(hasher.finish() % WRITERS as u64).unwrap_or_default();
-        let Queue { messages, bytes } = &self.queues[index];
+        let Queue { messages, bytes, task } = &self.queues[index];
         let size = outgoing.message.message.len();
         let queued = bytes.fetch_add(size, Ordering::Relaxed);
-        let sent =
-            if queued > MAX_QUEUED_BYTES { Err(TrySendError::Full(outgoing)) } else { messages.try_send(outgoing) };
+        let sent = match outgoing {
+            outgoing if task.is_down() => Err(TrySendError::Closed(outgoing)),
+            outgoing if queued > MAX_QUEUED_BYTES => Err(TrySendError::Full(outgoing)),
+            outgoing => messages.try_send(outgoing),
+        };
         let (outgoing, refusal) = match sent {
             Ok(()) => return,
             Err(TrySendError::Full(outgoing)) => (outgoing, Refusal::Overloaded),
@@ -135,20 +143,14 @@ impl Writer {
         bytes.fetch_sub(size, Ordering::Relaxed);
         (outgoing.acknowledge)(Err(refusal));
     }
-
-    /// Stops taking messages, and answers those that were taken.
-    pub async fn drain(&self) {
-        self.closing.cancel();
-        for task in self.tasks.lock().await.drain(..) {
-            if let Err(error) = task.await {
-                tracing::error!(%error, "a message writer failed");
-            }
-        }
-    }
 }
 
 impl WriterTask {
-    async fn run(self, mut messages: mpsc::Receiver<Outgoing>, bytes: Arc<AtomicUsize>, closing: CancellationToken) {
+    async fn run(self: Arc<Self>, closing: CancellationToken, task: Arc<Task>) -> anyhow::Result<()> {
+        let mut messages = self.messages.lock().await;
+        // A run before this one may have panicked after a commit.
+        self.outcome_unknown.notify_one();
+        task.works();
         let mut received = Vec::with_capacity(MAX_BATCH_MESSAGES);
         loop {
             tokio::select! {
@@ -156,15 +158,12 @@ impl WriterTask {
                 () = closing.cancelled(), if !messages.is_closed() => messages.close(),
                 count = messages.recv_many(&mut received, MAX_BATCH_MESSAGES) => {
                     if count == 0 {
-                        return;
+                        return Ok(());
                     }
-                    bytes.fetch_sub(received.iter().map(|outgoing| outgoing.message.message.len()).sum(), Ordering::Relaxed);
+                    let bytes = received.iter().map(|outgoing| outgoing.message.message.len()).sum();
+                    self.bytes.fetch_sub(bytes, Ordering::Relaxed);
                     for batch in batches(std::mem::take(&mut received)) {
-                        // A panic costs its batch the answers; the chats of this writer go on.
-                        if AssertUnwindSafe(self.write(batch)).catch_unwind().await.is_err() {
-                            tracing::error!("a message writer panicked: its batch was not answered");
-                            self.outcome_unknown.notify_one();
-                        }
+                        self.write(batch).await;
                     }
                 }
             }
@@ -313,8 +312,11 @@ fn batches(received: Vec<Outgoing>) -> Vec<Vec<Outgoing>> {
 async fn emit_notifications(
     bulkhead: Bulkhead,
     connections: Connections,
-    mut unsent: mpsc::Receiver<Vec<NotificationView>>,
-) {
+    unsent: Arc<Mutex<mpsc::Receiver<Vec<NotificationView>>>>,
+    task: Arc<Task>,
+) -> anyhow::Result<()> {
+    let mut unsent = unsent.lock().await;
+    task.works();
     while let Some(mut created) = unsent.recv().await {
         while let Ok(more) = unsent.try_recv() {
             created.extend(more);
@@ -344,4 +346,5 @@ async fn emit_notifications(
             deliver(&connections, created);
         }
     }
+    Ok(())
 }

@@ -89,6 +89,12 @@ impl Relay {
         self.socket.options(url, application_name)
     }
 
+    /// Whether it accepts connections.
+    #[must_use]
+    pub fn is_accepting(&self) -> bool {
+        self.socket.is_accepting()
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn socket(&self) -> PathBuf {

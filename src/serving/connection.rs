@@ -1,0 +1,346 @@
+//! The open connections: what each waits for, since when, and which one goes when there is no room.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use super::address::counted;
+use crate::config::HttpLimits;
+
+/// What a client gets for whom there is no room.
+const NO_ROOM: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 2\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// What a connection does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Waits for the rest of a request's head.
+    Head,
+    /// Waits for the rest of a request's body, which has a time limit of its own.
+    Body,
+    /// Works for its client.
+    Working,
+    /// Waits for the next request.
+    Idle,
+    /// Is a websocket.
+    Upgraded,
+}
+
+/// What a connection does, and since when.
+#[derive(Debug)]
+pub(super) struct Activity {
+    address: Option<IpAddr>,
+    phase: Mutex<(Phase, Instant)>,
+    cut: CancellationToken,
+}
+
+impl Activity {
+    pub(super) fn reads_body(&self) {
+        self.set(Phase::Body);
+    }
+
+    pub(super) fn works(&self) {
+        self.set(Phase::Working);
+    }
+
+    pub(super) fn is_idle(&self) {
+        self.set(Phase::Idle);
+    }
+
+    pub(super) fn is_upgraded(&self) {
+        self.set(Phase::Upgraded);
+    }
+
+    /// Something has arrived.
+    fn has_read(&self) {
+        match self.phase().0 {
+            Phase::Idle => self.set(Phase::Head),
+            Phase::Upgraded => self.set(Phase::Upgraded),
+            Phase::Head | Phase::Body | Phase::Working => {}
+        }
+    }
+
+    /// Since when it has been waiting for its client; `None` if it has not, or is being cut.
+    fn waits_since(&self) -> Option<Instant> {
+        let (phase, since) = self.phase();
+        let is_waiting = matches!(phase, Phase::Head | Phase::Body | Phase::Idle);
+        (is_waiting && !self.cut.is_cancelled()).then_some(since)
+    }
+
+    fn phase(&self) -> (Phase, Instant) {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, phase: Phase) {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = (phase, Instant::now());
+    }
+}
+
+/// All open connections. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Connections {
+    open: Arc<Mutex<Open>>,
+    limits: HttpLimits,
+    /// How long a websocket may send nothing, not even the pong of a heartbeat.
+    silence: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    next_id: u64,
+    connections: HashMap<u64, Arc<Activity>>,
+    /// How many are open per address.
+    addresses: HashMap<IpAddr, usize>,
+}
+
+impl Connections {
+    pub(super) fn new(limits: HttpLimits, silence: Duration) -> Self {
+        Self { open: Arc::default(), limits, silence }
+    }
+
+    /// Takes a connection in, if need be instead of another one that waits. Without room, tells it so and closes it.
+    pub(super) fn admit(&self, stream: TcpStream, peer: IpAddr) -> Option<(Io, Arc<Activity>)> {
+        let Some((id, activity)) = self.enter(counted(peer)) else {
+            let _best_effort = SockRef::from(&stream).send(NO_ROOM);
+            tracing::debug!("there is no room for a connection");
+            return None;
+        };
+        let cut = Box::pin(activity.cut.clone().cancelled_owned());
+        let place = Place { connections: self.clone(), id };
+        Some((Io { stream, cut, activity: activity.clone(), _place: place }, activity))
+    }
+
+    fn enter(&self, address: Option<IpAddr>) -> Option<(u64, Arc<Activity>)> {
+        let mut open = self.open();
+        let of_address = address.and_then(|address| open.addresses.get(&address)).copied().unwrap_or_default();
+        let has_room = (of_address < self.limits.max_connections_per_address || open.cut_longest_waiting(address))
+            && (open.connections.len() < self.limits.max_connections || open.cut_longest_waiting(None));
+        if !has_room {
+            return None;
+        }
+        let id = open.next_id;
+        open.next_id += 1;
+        let phase = Mutex::new((Phase::Head, Instant::now()));
+        let activity = Arc::new(Activity { address, phase, cut: CancellationToken::new() });
+        open.connections.insert(id, activity.clone());
+        if let Some(address) = address {
+            *open.addresses.entry(address).or_default() += 1;
+        }
+        Some((id, activity))
+    }
+
+    /// Cuts the connection that has been waiting longest, if one does.
+    pub(super) fn make_room(&self) {
+        self.open().cut_longest_waiting(None);
+    }
+
+    /// Cuts every connection that waits for its client.
+    pub(super) fn cut_waiting(&self) {
+        for activity in self.open().connections.values().filter(|activity| activity.waits_since().is_some()) {
+            activity.cut.cancel();
+        }
+    }
+
+    /// Cuts every connection whose client has taken too long.
+    pub(super) fn cut_overdue(&self, now: Instant) {
+        for activity in self.open().connections.values() {
+            let (phase, since) = activity.phase();
+            let limit = match phase {
+                Phase::Head => self.limits.head_timeout,
+                Phase::Idle => self.limits.keep_alive,
+                Phase::Upgraded => self.silence,
+                Phase::Body | Phase::Working => continue,
+            };
+            if now.duration_since(since) >= limit {
+                activity.cut.cancel();
+            }
+        }
+    }
+
+    fn leave(&self, id: u64) {
+        let mut open = self.open();
+        let Some(address) = open.connections.remove(&id).and_then(|activity| activity.address) else { return };
+        if let Some(count) = open.addresses.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                open.addresses.remove(&address);
+            }
+        }
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    /// Cuts the connection, of this address or of any, that has been waiting longest. Returns whether there was one.
+    fn cut_longest_waiting(&self, address: Option<IpAddr>) -> bool {
+        let waiting = self.connections.values().filter(|activity| address.is_none() || activity.address == address);
+        let longest =
+            waiting.filter_map(|activity| Some((activity.waits_since()?, activity))).min_by_key(|(at, _)| *at);
+        longest.inspect(|(_, activity)| activity.cut.cancel()).is_some()
+    }
+}
+
+/// A connection's place among those that are open, for as long as its stream lives.
+#[derive(Debug)]
+struct Place {
+    connections: Connections,
+    id: u64,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.connections.leave(self.id);
+    }
+}
+
+/// A stream that can be cut, and whose activity is noted.
+pub(super) struct Io {
+    stream: TcpStream,
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    activity: Arc<Activity>,
+    _place: Place,
+}
+
+impl AsyncRead for Io {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.cut.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if matches!(read, Poll::Ready(Ok(()))) {
+            self.activity.has_read();
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connections(max_connections: usize, max_connections_per_address: usize) -> Connections {
+        let second = Duration::from_secs(1);
+        let limits = HttpLimits {
+            head_timeout: 10 * second,
+            body_timeout: 20 * second,
+            keep_alive: 75 * second,
+            max_connections,
+            max_connections_per_address,
+        };
+        Connections::new(limits, 90 * second)
+    }
+
+    fn address(last: u8) -> IpAddr {
+        IpAddr::from([203, 0, 113, last])
+    }
+
+    #[test]
+    fn whoever_waits_longest_makes_room_and_whoever_works_stays() {
+        let connections = connections(3, 10);
+        let mut open = Vec::new();
+        for _ in 0..3 {
+            open.push(connections.enter(None).expect("room"));
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        open[0].1.works();
+        open.push(connections.enter(None).expect("room"));
+        let cut = open.iter().map(|(_, activity)| activity.cut.is_cancelled()).collect::<Vec<_>>();
+        assert_eq!(cut, [false, true, false, false]);
+        // It counts until it is gone; the next to go is another one.
+        connections.leave(open[1].0);
+        open[2].1.is_upgraded();
+        open[3].1.works();
+        assert!(connections.enter(None).is_none(), "nobody waits");
+        open[3].1.is_idle();
+        assert!(connections.enter(None).is_some());
+        assert!(open[3].1.cut.is_cancelled());
+    }
+
+    #[test]
+    fn an_address_has_its_share_and_harms_no_other() {
+        let connections = connections(10, 2);
+        let [first, second] = [0, 1].map(|_| connections.enter(Some(address(1))).expect("room"));
+        first.1.works();
+        let other = connections.enter(Some(address(2))).expect("room");
+        let third = connections.enter(Some(address(1))).expect("room");
+        assert!(second.1.cut.is_cancelled() && !other.1.cut.is_cancelled());
+        connections.leave(second.0);
+        third.1.works();
+        assert!(connections.enter(Some(address(1))).is_none(), "both of its connections work");
+        assert!(connections.enter(None).is_some() && connections.enter(Some(address(3))).is_some());
+        connections.leave(third.0);
+        assert!(connections.enter(Some(address(1))).is_some());
+        assert_eq!(connections.open().addresses[&address(1)], 2);
+    }
+
+    #[test]
+    fn every_phase_has_its_time() {
+        for (set, limit_s) in [
+            (Activity::has_read as fn(&Activity), Some(10)),
+            (Activity::is_idle, Some(75)),
+            (Activity::is_upgraded, Some(90)),
+            (Activity::reads_body, None),
+            (Activity::works, None),
+        ] {
+            let connections = connections(10, 10);
+            let (_, activity) = connections.enter(None).expect("room");
+            set(&activity);
+            let time_is_up = activity.phase().1 + Duration::from_secs(limit_s.unwrap_or(1000));
+            connections.cut_overdue(time_is_up - Duration::from_millis(1));
+            assert!(!activity.cut.is_cancelled(), "{activity:?}");
+            connections.cut_overdue(time_is_up);
+            assert_eq!(activity.cut.is_cancelled(), limit_s.is_some(), "{activity:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_after_a_pause_begin_a_head_and_later_ones_do_not() {
+        let connections = connections(10, 10);
+        let (_, activity) = connections.enter(None).expect("room");
+        activity.is_idle();
+        activity.has_read();
+        let begun = activity.phase();
+        std::thread::sleep(Duration::from_millis(2));
+        activity.has_read();
+        assert_eq!((activity.phase(), begun.0), (begun, Phase::Head));
+    }
+}
