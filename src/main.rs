@@ -9,6 +9,11 @@ use stm_backend::{App, Config};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+/// Returns what is free to the system within seconds, by threads of its own.
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// The application as Shuttle runs it.
 struct Backend(App);
 

@@ -4,8 +4,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use testing::server::{Server, environment};
+use testing::usage::resident_kib;
 use testing::world::World;
-use testing::PATIENCE;
+use testing::{Database, PATIENCE};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -154,5 +156,34 @@ async fn sockets_without_a_token_are_bounded() {
     while world.get(handshake).await.status != 200 {
         assert!(started.elapsed() < PATIENCE, "no place becomes free");
         tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Thousands of sockets without a token are opened and cut: their memory comes back.
+#[tokio::test(flavor = "multi_thread")]
+async fn sockets_that_never_enter_give_their_memory_back() {
+    const SOCKETS: usize = 3000;
+    const MAX_GROWTH_KIB: f64 = 16.0 * 1024.0;
+    let database = Database::create().await;
+    let server = Server::start(SERVE, &environment(&database, &[]));
+    let before = resident_kib(server.pid());
+    let mut waiting = Vec::with_capacity(SOCKETS);
+    for _ in 0..SOCKETS {
+        waiting.push(open(server.port, WEBSOCKET).await);
+    }
+    for stream in &mut waiting {
+        assert!(read_some(stream).await.starts_with("HTTP/1.1 101 "));
+    }
+    let open_kib = resident_kib(server.pid());
+    drop(waiting);
+    let started = Instant::now();
+    loop {
+        let now = resident_kib(server.pid());
+        if now < before + MAX_GROWTH_KIB {
+            println!("{before} KiB before, {open_kib} open, {now} after {:?}", started.elapsed());
+            break;
+        }
+        assert!(started.elapsed() < 2 * PATIENCE, "{before} KiB before, {open_kib} open, {now} now");
+        tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }
