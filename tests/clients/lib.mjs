@@ -28,6 +28,7 @@ export class Client {
   #seen = [];
   #taken = new Set();
   #wake = new Set();
+  #overtaken = 0;
 
   constructor(token, options = {}) {
     this.socket = io(`${baseUrl}/chat`, { auth: { token }, forceNew: true, reconnection: false, ...options });
@@ -36,6 +37,9 @@ export class Client {
       this.note(event, payload);
     });
     this.socket.on("connect_error", ({ message, description, context }) => {
+      // Now and then an upgrade overtakes a poll, which engineioxide then answers with 400. Clients connect again by
+      // themselves, unless told not to.
+      if (context?.status === 400 && this.#overtaken++ < 3) return void this.socket.connect();
       // Of a transport that failed: the status and text of the answer, or the cause.
       const answer = context && { status: context.status, text: context.responseText };
       this.note("connect_error", { message, ...(description && { description: String(description), ...answer }) });

@@ -1,5 +1,6 @@
 // Clients of today send no cursor: whoever dropped out of a chat a moment ago is given what was committed since.
 import { Client, check, run } from "./lib.mjs";
+import { sql } from "./sql.mjs";
 
 const texts = (client) => client.all("new_message").map(({ message }) => message);
 
@@ -8,6 +9,15 @@ function cut(client) {
   const { transport } = client.socket.io.engine;
   if (transport.name === "websocket") transport.ws.terminate?.() ?? transport.ws.close();
   else client.socket.io.engine.close();
+}
+
+/** Waits until the server has noticed that the last socket of a member is gone, too. */
+async function dropped(user) {
+  const deadline = Date.now() + 20_000;
+  while (sql(`select count(*) from stm.chat_members where user_id = ${user} and dropped_at <= now()`) === "0") {
+    check(Date.now() < deadline, "the drop was not noticed", user);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
 }
 
 await run(async ({ customer, provider, chatId, transport }) => {
@@ -30,6 +40,7 @@ await run(async ({ customer, provider, chatId, transport }) => {
   const gone = new Promise((resolve) => first.socket.on("disconnect", resolve));
   cut(first);
   await gone;
+  await dropped(customer.id);
   await say("3", "4", "5");
   const second = await enter(customer.token);
   await say("6");
