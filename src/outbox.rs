@@ -63,7 +63,7 @@ impl Notifier {
             self.rooms.catch_up(chat, seq);
         }
         for (chat, event) in outbox.events {
-            self.rooms.emit(chat, None, &event);
+            self.rooms.emit(chat, None, event);
         }
         for created in outbox.notifications {
             deliver(&self.connections, created);

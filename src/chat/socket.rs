@@ -89,7 +89,7 @@ pub(crate) async fn join_chat(reply: Reply, JoinChat { chat_id, after_seq }: Joi
     }
     if is_new == Some(true) {
         let user_joined = EncodedEvent::new(&UserJoined { user_id, chat_id });
-        state.rooms.emit(chat_id, Some(socket.id), &user_joined);
+        state.rooms.emit(chat_id, Some(socket.id), user_joined);
     }
 }
 
@@ -148,7 +148,7 @@ pub(crate) fn leave_chat(reply: Reply, LeaveChat { chat_id }: LeaveChat, state: 
     if !state.rooms.leave(chat_id, socket.id) {
         return reply.refuse(LeaveChat::NAME, &Refusal::Forbidden);
     }
-    state.rooms.emit(chat_id, Some(socket.id), &EncodedEvent::new(&UserLeft { user_id, chat_id }));
+    state.rooms.emit(chat_id, Some(socket.id), EncodedEvent::new(&UserLeft { user_id, chat_id }));
     let left = EncodedEvent::new(&LeftChat { chat_id, message: "Left chat" });
     emit(&socket, &left);
     reply.ok(&left);

@@ -79,7 +79,7 @@ async fn listen(
             received = listener.try_recv() => {
                 let Some(notification) = received? else { return Ok(()) };
                 match serde_json::from_str(notification.payload()) {
-                    Ok(announcement) => apply(state, announcement),
+                    Ok(announcement) => apply(state, announcement).await,
                     Err(error) => tracing::error!(%error, payload = notification.payload(), "unknown change"),
                 }
             }
@@ -99,9 +99,9 @@ async fn listen(
     }
 }
 
-fn apply(state: &SocketState, announcement: Announcement) {
+async fn apply(state: &SocketState, announcement: Announcement) {
     match announcement {
-        Announcement::MemberLeft { chat_id, user_id } => state.rooms.evict(chat_id, user_id),
+        Announcement::MemberLeft { chat_id, user_id } => state.rooms.check_departure(chat_id, user_id).await,
         Announcement::ChatClosed { chat_id } => state.rooms.close(chat_id),
         Announcement::UserBanned { user_id } => state.connections.close_user(user_id, CloseReason::Banned),
         Announcement::LoginEnded { user_id } => state.connections.close_user(user_id, CloseReason::LoggedOut),
@@ -116,7 +116,7 @@ async fn emit_joined(state: SocketState, chat_id: ChatId, user_id: UserId) {
         Ok(Some(lsm)) => {
             let message = "A local service manager has joined the chat";
             let joined = LsmJoined { chat_id, lsm_id: lsm.id, lsm_name: lsm.name, message };
-            state.rooms.emit(chat_id, None, &EncodedEvent::new(&joined));
+            state.rooms.emit(chat_id, None, EncodedEvent::new(&joined));
         }
         Ok(None) => {}
         Err(error) => tracing::error!(%error, "lsm_joined was not emitted"),
@@ -142,6 +142,7 @@ async fn try_compare(state: &SocketState) -> sqlx::Result<()> {
     }
     let mut last_seqs = HashMap::new();
     for members in state.rooms.members().chunks(MAX_COMPARED) {
+        let at = Instant::now();
         let statuses = async |direct: &Direct| live::queries::list_membership_statuses(direct, members).await;
         for status in state.bulkhead.run(statuses).await? {
             if status.is_closed {
@@ -149,7 +150,7 @@ async fn try_compare(state: &SocketState) -> sqlx::Result<()> {
             } else if status.is_member {
                 last_seqs.insert(status.chat_id, status.last_seq);
             } else {
-                state.rooms.evict(status.chat_id, status.user_id);
+                state.rooms.evict(status.chat_id, status.user_id, at);
             }
         }
     }

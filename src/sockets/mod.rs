@@ -132,6 +132,8 @@ fn start_tasks(tasks: &Tasks, state: &SocketState, direct: Direct, outcome_unkno
     let followed = state.clone();
     tasks
         .start("changes", move |task| changes::follow(direct.clone(), followed.clone(), outcome_unknown.clone(), task));
+    let emitted = rooms.clone();
+    tasks.start("chat events", move |task| live::events::run(emitted.clone(), task));
     let saved_by = bulkhead.clone();
     tasks.start("cursors", move |task| cursor_store::run(rooms.clone(), saved_by.clone(), task));
     let present = connections.clone();

@@ -8,12 +8,11 @@ use socketioxide::socket::Sid;
 use socketioxide::{SendError, SocketError};
 use tokio::time::Instant;
 
-use super::queries;
-use super::rooms::{DeliveryState, Room, Rooms, Seat};
-use crate::chat::MessageView;
+use super::queries::{self, Page};
+use super::rooms::{DeliveryState, Room, Rooms, Seat, forget_if_empty};
 use crate::chat::events::NewMessageEvent;
 use crate::realtime::{EncodedEvent, lock};
-use crate::types::{ChatId, MessageId};
+use crate::types::{ChatId, MessageId, UserId};
 
 /// How many messages are read at a time for sockets that are behind.
 const FEED_MESSAGES: i64 = 200;
@@ -36,17 +35,19 @@ pub struct CommittedMessage {
 enum Feed {
     Done,
     Wait(Instant),
-    Read { after: i64, top: i64 },
+    Read { at: Instant, after: i64, top: i64 },
 }
 
 impl Rooms {
-    /// Delivers committed messages, in the order of their `seq`, to the sockets of their chat.
-    pub fn deliver(&self, chat: ChatId, messages: &[CommittedMessage]) {
+    /// Delivers committed messages, in the order of their `seq`, to the sockets of the members for whom they are meant. The
+    /// others are fed, which finds out whether they are members since.
+    pub fn deliver(&self, chat: ChatId, members: &[UserId], messages: &[CommittedMessage]) {
         let mut rooms = lock(self.shard(chat));
         let Some(room) = rooms.get_mut(&chat) else { return };
         for seat in room.seats.values_mut() {
+            let is_meant = members.contains(&seat.session.user_id);
             for message in messages {
-                seat.deliver(message);
+                seat.deliver(message, is_meant);
             }
         }
         room.top = room.top.max(messages.last().map_or(0, |message| message.seq));
@@ -81,18 +82,18 @@ impl Rooms {
     /// Feeds those who are behind until nobody is.
     async fn feed(&self, chat: ChatId) {
         loop {
-            let (after, top) = match self.next_feed(chat) {
+            let (at, after, top) = match self.next_feed(chat) {
                 Feed::Done => return,
                 Feed::Wait(until) => {
                     tokio::time::sleep_until(until).await;
                     continue;
                 }
-                Feed::Read { after, top } => (after, top),
+                Feed::Read { at, after, top } => (at, after, top),
             };
             let read =
-                self.0.bulkhead.run(async |direct| queries::list_missed(direct, chat, after, FEED_MESSAGES).await);
+                self.0.bulkhead.run(async |direct| queries::find_missed(direct, chat, after, FEED_MESSAGES).await);
             match read.await {
-                Ok(page) => self.hand_out(chat, after, page, top),
+                Ok(page) => self.hand_out(chat, at, after, page, top),
                 Err(error) => {
                     tracing::warn!(%error, "missed messages could not be read: trying again");
                     tokio::time::sleep(FEED_AGAIN_AFTER).await;
@@ -114,16 +115,19 @@ impl Rooms {
             return Feed::Done;
         };
         match behind.filter(|(since, _)| *since <= now).map(|(_, cursor)| cursor).min() {
-            Some(after) => Feed::Read { after, top: room.top },
+            Some(after) => Feed::Read { at: now, after, top: room.top },
             None => Feed::Wait(earliest),
         }
     }
 
     /// Delivers a page of messages `after` a `seq` to those who are behind, but not so far that they lack what is before
     /// it. `top` was known before the page was read, so a page that is not full holds everything up to there.
-    fn hand_out(&self, chat: ChatId, after: i64, page: Vec<MessageView>, top: i64) {
-        let is_whole = i64::try_from(page.len()).is_ok_and(|messages| messages < FEED_MESSAGES);
-        let page: Vec<_> = page
+    ///
+    /// Takes out those who were in the chat before the page was read, and are not among its members.
+    fn hand_out(&self, chat: ChatId, at: Instant, after: i64, page: Page, top: i64) {
+        let Page { members, messages } = page;
+        let is_whole = i64::try_from(messages.len()).is_ok_and(|messages| messages < FEED_MESSAGES);
+        let page: Vec<_> = messages
             .into_iter()
             .map(|message| {
                 let (id, seq) = (message.id, message.seq);
@@ -139,11 +143,9 @@ impl Rooms {
         let Some(room) = rooms.get_mut(&chat) else { return };
         let top = top.max(page.last().map_or(0, |message| message.seq));
         room.top = room.top.max(top);
-        let now = Instant::now();
-        for seat in room.seats.values_mut() {
-            if !matches!(seat.state, DeliveryState::Behind(since) if since <= now) || seat.cursor < after {
-                continue;
-            }
+        let is_due = |seat: &Seat| matches!(seat.state, DeliveryState::Behind(since) if since <= at);
+        self.evict_where(chat, room, |seat| is_due(seat) && !members.contains(&seat.session.user_id));
+        for seat in room.seats.values_mut().filter(|seat| is_due(seat) && seat.cursor >= after) {
             let is_fed = page.iter().filter(|message| message.seq > seat.cursor).collect::<Vec<_>>();
             let is_fed = is_fed.into_iter().all(|message| seat.feed(message));
             if is_fed {
@@ -151,6 +153,7 @@ impl Rooms {
                 seat.state = seat.state_at(room.top);
             }
         }
+        forget_if_empty(&mut rooms, chat);
     }
 }
 
@@ -159,8 +162,8 @@ impl Seat {
         if self.cursor < top { DeliveryState::Behind(Instant::now()) } else { DeliveryState::Live }
     }
 
-    /// Delivers a committed message if it is the next one.
-    fn deliver(&mut self, message: &CommittedMessage) {
+    /// Delivers a committed message if it is the next one, and meant for this user.
+    fn deliver(&mut self, message: &CommittedMessage, is_meant: bool) {
         if message.seq <= self.cursor {
             return;
         }
@@ -170,7 +173,7 @@ impl Seat {
         if self.state != DeliveryState::Live {
             return;
         }
-        if message.seq == self.cursor + 1 {
+        if is_meant && message.seq == self.cursor + 1 {
             self.feed(message);
         } else {
             self.state = DeliveryState::Behind(Instant::now());

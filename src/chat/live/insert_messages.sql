@@ -11,11 +11,12 @@ with input as (
     from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::text[]) with ordinality
          as input (id, chat_id, sender_id, client_message_id, message, message_type, position)
 ), locked as materialized (
-    select id, last_seq, closed_at from stm.chats where id = any($2::uuid[]) order by id for no key update
+    select id, last_seq, closed_at, member_ids from stm.chats where id = any($2::uuid[]) order by id for no key update
 ), known as (
-    select input.*, locked.last_seq, locked.closed_at is not null as is_closed, member.side,
+    select input.*, locked.last_seq, locked.closed_at is not null as is_closed, locked.member_ids, member.side,
            u.first_name || ' ' || u.last_name as sender_name,
            stored.id as stored_id, stored.seq as stored_seq, stored.created_at as stored_at,
+           stored.message as stored_message, stored.message_type as stored_type,
            row_number() over same as occurrence
     from input
     left join locked on locked.id = input.chat_id
@@ -23,16 +24,17 @@ with input as (
         select m.user_id, m.side
         from stm.chat_members m
         where m.chat_id = locked.id and m.user_id = input.sender_id and m.left_at is null
+          and m.user_id = any(locked.member_ids)
         limit 1
     ) member on true
     left join lateral (select first_name, last_name from stm.users where id = member.user_id limit 1) u on true
     -- A batch whose outcome was unknown is sent again under the same ids; a client, under its own.
     left join lateral (
-        select m.id, m.seq, m.created_at
+        select m.id, m.seq, m.created_at, m.message, m.message_type
         from stm.messages m
         where m.id = input.id and m.sender_id = member.user_id
         union all
-        select m.id, m.seq, m.created_at
+        select m.id, m.seq, m.created_at, m.message, m.message_type
         from stm.messages m
         where m.chat_id = locked.id and m.sender_id = member.user_id and m.client_message_id = input.client_message_id
         limit 1
@@ -79,6 +81,10 @@ select side as "side?: Side", is_closed as "is_closed!", sender_name,
        coalesce(stored_seq, first_value(case when is_fresh then next_seq end) over same) as seq,
        coalesce(stored_at, now()) as "created_at!",
        is_fresh or coalesce(stored_id = id, false) as "is_new!",
+       -- The same client message id for something else.
+       (coalesce(stored_message, first_value(message) over same), coalesce(stored_type, first_value(message_type) over same))
+           is distinct from (message, message_type) as "is_conflict!",
+       coalesce(member_ids, '{}') as "member_ids!: Vec<UserId>",
        -- Of the whole batch, once.
        case position when 1 then (
            select jsonb_agg(jsonb_build_object(

@@ -4,6 +4,7 @@
 
 pub(crate) mod cursor_store;
 mod delivery;
+pub(crate) mod events;
 pub(crate) mod presence;
 pub mod queries;
 mod read_marks;

@@ -103,27 +103,71 @@ pub async fn find_for_join(
     Ok(Some(JoinSnapshot { last_seq, is_closed, resume_after, messages: messages.collect() }))
 }
 
-/// Lists messages after a `seq`: at most `limit`, oldest first.
+/// A part of a chat, and who may read it.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// The members at the moment of reading.
+    pub members: Vec<UserId>,
+    /// Oldest first.
+    pub messages: Vec<MessageView>,
+}
+
+/// Reads at most `limit` messages after a `seq`, and the members at the same moment. Empty if there is no such chat.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn list_missed(direct: &Direct, chat: ChatId, after: i64, limit: i64) -> sqlx::Result<Vec<MessageView>> {
-    sqlx::query_as!(
-        MessageView,
-        r#"select m.id as "id: MessageId", m.seq, m.sender_type as "sender_type: Side", m.sender_id as "sender_id: UserId",
-                  u.first_name || ' ' || u.last_name as "sender_name!", m.message,
-                  m.message_type as "message_type: MessageType", m.created_at
-           from stm.messages m
-           join stm.users u on u.id = m.sender_id
-           where m.chat_id = $1 and m.seq > $2
-           order by m.seq
-           limit $3"#,
+pub async fn find_missed(direct: &Direct, chat: ChatId, after: i64, limit: i64) -> sqlx::Result<Page> {
+    let rows = sqlx::query!(
+        r#"select c.member_ids as "member_ids: Vec<UserId>", page.id as "id?: MessageId", page.seq as "seq?",
+                  page.sender_type as "sender_type?: Side", page.sender_id as "sender_id?: UserId",
+                  u.first_name || ' ' || u.last_name as sender_name, page.message as "message?",
+                  page.message_type as "message_type?: MessageType", page.created_at as "created_at?"
+           from stm.chats c
+           left join lateral (
+               select m.* from stm.messages m where m.chat_id = c.id and m.seq > $2 order by m.seq limit $3
+           ) page on true
+           left join stm.users u on u.id = page.sender_id
+           where c.id = $1
+           order by page.seq"#,
         chat.0,
         after,
         limit,
     )
     .fetch_all(direct)
-    .await
+    .await?;
+    let mut page = Page::default();
+    for row in rows {
+        page.members = row.member_ids;
+        // Without messages there is one row, with nulls for them.
+        page.messages.extend((|| {
+            Some(MessageView {
+                id: row.id?,
+                seq: row.seq?,
+                sender_type: row.sender_type?,
+                sender_id: row.sender_id?,
+                sender_name: row.sender_name?,
+                message: row.message?,
+                message_type: row.message_type?,
+                created_at: row.created_at?.into(),
+            })
+        })());
+    }
+    Ok(page)
+}
+
+/// Lists the members of chats.
+///
+/// # Errors
+/// Those of the database.
+pub async fn list_members(direct: &Direct, chats: &[ChatId]) -> sqlx::Result<HashMap<ChatId, Vec<UserId>>> {
+    let chats: Vec<_> = chats.iter().map(|chat| chat.0).collect();
+    let rows = sqlx::query!(
+        r#"select id as "id: ChatId", member_ids as "member_ids: Vec<UserId>" from stm.chats where id = any($1)"#,
+        &chats,
+    )
+    .fetch_all(direct)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.member_ids)).collect())
 }
 
 /// The outcome of a read mark.
@@ -217,6 +261,8 @@ pub enum SendOutcome {
     Forbidden,
     /// Its chat takes no more messages.
     ChatClosed,
+    /// Another message is stored under its `clientMessageId`.
+    Conflict,
 }
 
 /// A committed message.
@@ -232,6 +278,8 @@ pub struct StoredMessage {
     pub sender_name: String,
     /// The sender's side.
     pub side: Side,
+    /// The members of the chat at the moment of the commit, for whom it is meant.
+    pub members: Vec<UserId>,
     /// The notifications of the other members.
     pub notifications: Vec<NotificationView>,
 }
@@ -291,6 +339,7 @@ pub async fn insert_messages(
             notifications.entry(notification.message_id).or_default().push(notification.into());
         }
         let outcome = match (row.side, row.sender_name, row.id, row.seq) {
+            (Some(_), _, Some(_), Some(_)) if row.is_conflict => SendOutcome::Conflict,
             (Some(side), Some(sender_name), Some(id), Some(seq)) => SendOutcome::Stored(StoredMessage {
                 id,
                 seq,
@@ -298,6 +347,7 @@ pub async fn insert_messages(
                 is_new: row.is_new,
                 sender_name,
                 side,
+                members: row.member_ids,
                 notifications: if row.is_new { notifications.remove(&id).unwrap_or_default() } else { Vec::new() },
             }),
             (Some(_), ..) if row.is_closed => SendOutcome::ChatClosed,

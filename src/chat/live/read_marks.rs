@@ -104,7 +104,7 @@ async fn store(bulkhead: &Bulkhead, rooms: &Rooms, batch: Vec<ReadMark>) {
             MarkOutcome::ChatClosed => Err(Refusal::ChatClosed),
         };
         if let Ok(read) = &answer {
-            rooms.emit(chat_id, marks.last().map(|mark| mark.socket), &EncodedEvent::new(read));
+            rooms.emit(chat_id, marks.last().map(|mark| mark.socket), EncodedEvent::new(read));
         }
         for mark in marks {
             (mark.answer)(answer.clone());

@@ -16,6 +16,7 @@ use socketioxide::extract::SocketRef;
 use socketioxide::socket::{DisconnectReason, Sid};
 use tokio::time::Instant;
 
+use super::events::{EventQueue, RoomEvent};
 use super::resume::LastSeen;
 use super::session::ChatSession;
 use crate::chat::events::{LeftChat, UserLeft, UserTyping};
@@ -40,6 +41,7 @@ pub(super) struct Inner {
     pub(super) shards: [Mutex<HashMap<ChatId, Room>>; SHARDS],
     pub(super) last_seen: Mutex<HashMap<(ChatId, UserId), LastSeen>>,
     pub(super) bulkhead: Bulkhead,
+    pub(super) events: EventQueue,
     /// How long a dead connection can go unnoticed.
     unnoticed: Duration,
 }
@@ -65,6 +67,8 @@ pub(super) struct Seat {
     pub(super) state: DeliveryState,
     /// Whether its join was answered. Until then nobody sees it in the chat.
     pub(super) has_joined: bool,
+    /// When its last join was answered, or begun if none was.
+    joined_at: Instant,
     /// When `user_typing` was last emitted for it, and whether it said true.
     typing: Option<(Instant, bool)>,
     /// The cursor as the database knows it.
@@ -109,7 +113,13 @@ impl Rooms {
     #[must_use]
     pub fn new(bulkhead: Bulkhead, heartbeat: Heartbeat) -> Self {
         let unnoticed = heartbeat.interval + heartbeat.timeout + HEARTBEAT_MARGIN;
-        Self(Arc::new(Inner { shards: Default::default(), last_seen: Mutex::default(), bulkhead, unnoticed }))
+        Self(Arc::new(Inner {
+            shards: Default::default(),
+            last_seen: Mutex::default(),
+            bulkhead,
+            events: EventQueue::default(),
+            unnoticed,
+        }))
     }
 
     pub(super) fn shard(&self, chat: ChatId) -> &Mutex<HashMap<ChatId, Room>> {
@@ -136,6 +146,7 @@ impl Rooms {
             own: VecDeque::new(),
             state: DeliveryState::Paging,
             has_joined: false,
+            joined_at: Instant::now(),
             typing: None,
             saved_cursor: None,
         });
@@ -159,6 +170,7 @@ impl Rooms {
         };
         seat.state = if outcome.has_more { DeliveryState::Paging } else { seat.state_at(room.top) };
         let is_new = !std::mem::replace(&mut seat.has_joined, true);
+        seat.joined_at = Instant::now();
         lock(&self.0.last_seen).remove(&(chat, seat.session.user_id));
         self.feed_if_behind(chat, room);
         Some(is_new)
@@ -207,23 +219,30 @@ impl Rooms {
         lock(self.shard(chat)).get(&chat).map(Room::users).unwrap_or_default()
     }
 
-    /// Takes a user who is no longer a member out of a chat, and notifies both sides.
-    pub fn evict(&self, chat: ChatId, user: UserId) {
+    /// Takes a user who was no longer a member at a moment out of a chat, and notifies both sides. Whoever has joined
+    /// since is a member again.
+    pub fn evict(&self, chat: ChatId, user: UserId, at: Instant) {
         let mut rooms = lock(self.shard(chat));
         let Some(room) = rooms.get_mut(&chat) else { return };
-        let evicted: Vec<_> =
-            room.seats.extract_if(|_, seat| seat.session.user_id == user).map(|(_, seat)| seat).collect();
+        self.evict_where(chat, room, |seat| seat.session.user_id == user && seat.joined_at < at);
+        forget_if_empty(&mut rooms, chat);
+    }
+
+    /// Takes out the seats of users who are no longer members, and notifies both sides.
+    pub(super) fn evict_where(&self, chat: ChatId, room: &mut Room, is_evicted: impl Fn(&Seat) -> bool) {
+        let evicted: Vec<_> = room.seats.extract_if(|_, seat| is_evicted(seat)).map(|(_, seat)| seat).collect();
+        if evicted.is_empty() {
+            return;
+        }
         let left_chat = LeftChat { chat_id: chat, message: "You are not a member of this chat any more" };
         let left_chat = EncodedEvent::new(&left_chat);
+        let mut users = HashSet::new();
         for seat in &evicted {
             seat.evict(chat, &left_chat);
-        }
-        if evicted.iter().any(|seat| seat.has_joined) {
-            let user_left = EncodedEvent::new(&UserLeft { user_id: user, chat_id: chat });
-            room.joined().for_each(|seat| emit(&seat.socket, &user_left));
-        }
-        if room.seats.is_empty() {
-            rooms.remove(&chat);
+            if seat.has_joined && users.insert(seat.session.user_id) {
+                let user_left = EncodedEvent::new(&UserLeft { user_id: seat.session.user_id, chat_id: chat });
+                self.0.events.push(RoomEvent { chat, except: None, event: user_left, is_volatile: false });
+            }
         }
     }
 
@@ -234,10 +253,24 @@ impl Rooms {
         room.seats.values().for_each(|seat| seat.evict(chat, &left_chat));
     }
 
-    /// Emits to everybody in a chat but `except`.
-    pub fn emit(&self, chat: ChatId, except: Option<Sid>, event: &EncodedEvent) {
-        if let Some(room) = lock(self.shard(chat)).get(&chat) {
-            room.others(except).for_each(|seat| emit(&seat.socket, event));
+    /// Emits to every member in a chat but the socket `except`, once the database has confirmed who is a member.
+    pub fn emit(&self, chat: ChatId, except: Option<Sid>, event: EncodedEvent) {
+        if lock(self.shard(chat)).contains_key(&chat) {
+            self.0.events.push(RoomEvent { chat, except, event, is_volatile: false });
+        }
+    }
+
+    /// Emits to those who are in the chat and among its members.
+    pub(super) fn emit_to(&self, members: &[UserId], RoomEvent { chat, except, event, is_volatile }: &RoomEvent) {
+        let rooms = lock(self.shard(*chat));
+        let Some(room) = rooms.get(chat) else { return };
+        let others = room.joined().filter(|seat| Some(seat.socket.id) != *except);
+        for seat in others.filter(|seat| members.contains(&seat.session.user_id)) {
+            if *is_volatile {
+                event.emit_volatile(&seat.socket);
+            } else {
+                emit(&seat.socket, event);
+            }
         }
     }
 
@@ -257,8 +290,8 @@ impl Rooms {
         };
         if is_due {
             seat.typing = Some((Instant::now(), is_typing));
-            let typing = EncodedEvent::new(&UserTyping { user_id: seat.session.user_id, is_typing, chat_id: chat });
-            room.others(Some(socket)).for_each(|seat| typing.emit_volatile(&seat.socket));
+            let event = EncodedEvent::new(&UserTyping { user_id: seat.session.user_id, is_typing, chat_id: chat });
+            self.0.events.push(RoomEvent { chat, except: Some(socket), event, is_volatile: true });
         }
         true
     }
@@ -281,12 +314,15 @@ impl Room {
         self.seats.values().filter(|seat| seat.has_joined && !seat.session.has_ended())
     }
 
-    fn others(&self, except: Option<Sid>) -> impl Iterator<Item = &Seat> {
-        self.joined().filter(move |seat| Some(seat.socket.id) != except)
-    }
-
     pub(super) fn users(&self) -> HashSet<UserId> {
         self.joined().map(|seat| seat.session.user_id).collect()
+    }
+}
+
+/// Forgets a chat in which nobody is left.
+pub(super) fn forget_if_empty(rooms: &mut HashMap<ChatId, Room>, chat: ChatId) {
+    if rooms.get(&chat).is_some_and(|room| room.seats.is_empty()) {
+        rooms.remove(&chat);
     }
 }
 
@@ -296,9 +332,7 @@ fn remove(rooms: &mut HashMap<ChatId, Room>, chat: ChatId, socket: Sid) -> Optio
     let seat = room.seats.remove(&socket)?;
     seat.session.forget_chat(chat);
     let is_last = room.joined().all(|other| other.session.user_id != seat.session.user_id);
-    if room.seats.is_empty() {
-        rooms.remove(&chat);
-    }
+    forget_if_empty(rooms, chat);
     Some((seat, is_last))
 }
 

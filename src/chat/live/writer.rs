@@ -25,7 +25,7 @@ use crate::chat::events::{MessageAck, NewMessageEvent};
 use crate::notifications::{self, Created, NotificationView, deliver};
 use crate::realtime::{Bulkhead, Connections, EncodedEvent, Refusal};
 use crate::supervision::{Task, Tasks};
-use crate::types::ChatId;
+use crate::types::{ChatId, UserId};
 use doors::{Direct, is_connection_loss};
 
 /// The number of writers: each uses at most one direct connection at a time.
@@ -230,7 +230,7 @@ impl WriterTask {
     /// After the commit: acknowledgements first, then the messages in `seq` order, then the notifications.
     fn announce(&self, batch: Vec<Outgoing>, outcomes: Vec<SendOutcome>) {
         let mut created = Vec::new();
-        let mut committed = BTreeMap::<ChatId, Vec<CommittedMessage>>::new();
+        let mut committed = BTreeMap::<ChatId, (Vec<UserId>, Vec<CommittedMessage>)>::new();
         let mut repeated = Vec::new();
         let mut sent = Vec::new();
         for (Outgoing { message, sender, acknowledge, sending, .. }, outcome) in batch.into_iter().zip(outcomes) {
@@ -243,6 +243,11 @@ impl WriterTask {
                     acknowledge(Err(Refusal::ChatClosed));
                     continue;
                 }
+                SendOutcome::Conflict => {
+                    let rule = "another message was sent under this clientMessageId: give each message its own";
+                    acknowledge(Err(Refusal::Conflict("conflict", rule.into())));
+                    continue;
+                }
                 SendOutcome::Stored(stored) => stored,
             };
             acknowledge(Ok(MessageAck { id: stored.id, seq: stored.seq, created_at: stored.created_at }));
@@ -250,14 +255,16 @@ impl WriterTask {
             created.append(&mut stored.notifications);
             let chat_id = message.chat_id;
             if stored.is_new {
-                committed.entry(chat_id).or_default().push(CommittedMessage::new(message, stored, sender));
+                let (members, messages) = committed.entry(chat_id).or_default();
+                *members = std::mem::take(&mut stored.members);
+                messages.push(CommittedMessage::new(message, stored, sender));
             } else {
                 repeated.push((chat_id, stored.seq));
             }
         }
-        for (chat_id, mut messages) in committed {
+        for (chat_id, (members, mut messages)) in committed {
             messages.sort_by_key(|message| message.seq);
-            self.rooms.deliver(chat_id, &messages);
+            self.rooms.deliver(chat_id, &members, &messages);
         }
         drop(sent);
         // Its first send may have been committed without being delivered.

@@ -1,5 +1,6 @@
 //! Chat, over REST and live.
 
+mod late_news;
 mod lists;
 mod live;
 mod main_job;
