@@ -98,7 +98,7 @@ pub async fn start(config: Config) -> anyhow::Result<App> {
     };
     let worker = Worker::start(pooler.clone(), sockets.notifier.clone());
     let both = web::health::Doors { pooler, direct: direct.clone() };
-    let router = web::layers::around_routes(routes::router(state, both))
+    let router = web::layers::around_routes(routes::router(state, both), config.pooler.statement_timeout)
         .layer(sockets.layer.clone())
         .layer(web::layers::cors(config.allowed_origins));
     Ok(App { router, worker, sockets, direct })

@@ -13,10 +13,10 @@ use utoipa_axum::routes;
 
 use super::extract::Json;
 use crate::types::Timestamp;
-use doors::{Direct, Pooler};
+use doors::{Access, Direct, Pooler};
 
-/// The maximum time of a ping.
-const PING_TIMEOUT: Duration = Duration::from_secs(2);
+/// The maximum time of a ping: `/readyz` answers within two seconds.
+const PING_TIMEOUT: Duration = Duration::from_millis(1800);
 
 /// Both doors.
 #[derive(Debug, Clone)]
@@ -63,27 +63,50 @@ async fn livez() -> Json<HealthView> {
 /// The state of both databases.
 #[derive(Debug, Serialize, ToSchema)]
 struct ReadyView {
-    /// `ok` or `unavailable`.
+    /// `ok`, `read_only` or `unavailable`: the worse of the two.
     status: &'static str,
-    /// The transaction pooler: `ok` or `unavailable`.
+    /// The transaction pooler: `ok`, `read_only` (reads go on, writes are refused) or `unavailable`.
     pooler: &'static str,
-    /// The direct connection: `ok` or `unavailable`.
+    /// The direct connection: likewise.
     direct: &'static str,
 }
 
-/// Readiness: pings both databases, each with a time limit of two seconds.
+/// Readiness: pings both databases, each with a time limit of two seconds. A read-only database is ready: reads go on.
 ///
 /// # Errors
 /// 503 with the one that does not answer.
 #[utoipa::path(get, path = "/readyz", tag = "operations",
     responses((status = 200, body = ReadyView), (status = 503, body = ReadyView)))]
 async fn readyz(State(doors): State<Doors>) -> Response {
-    let pooler = tokio::time::timeout(PING_TIMEOUT, doors.pooler.ping());
-    let direct = tokio::time::timeout(PING_TIMEOUT, doors.direct.ping());
-    let (pooler, direct) = tokio::join!(pooler, direct);
-    let word = |ok: bool| if ok { "ok" } else { "unavailable" };
-    let (pooler, direct) = (matches!(pooler, Ok(Ok(()))), matches!(direct, Ok(Ok(()))));
-    let status = if pooler && direct { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(ReadyView { status: word(pooler && direct), pooler: word(pooler), direct: word(direct) }))
-        .into_response()
+    let (pooler, direct) = tokio::join!(state_of(doors.pooler.check()), state_of(doors.direct.ping()));
+    let worse = pooler.max(direct);
+    let status = if worse == DoorState::Unavailable { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    let view = ReadyView { status: worse.as_str(), pooler: pooler.as_str(), direct: direct.as_str() };
+    (status, Json(view)).into_response()
+}
+
+/// The state of a door, from good to bad.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum DoorState {
+    Ok,
+    ReadOnly,
+    Unavailable,
+}
+
+impl DoorState {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::ReadOnly => "read_only",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+async fn state_of(ping: impl Future<Output = sqlx::Result<Access>>) -> DoorState {
+    match tokio::time::timeout(PING_TIMEOUT, ping).await {
+        Ok(Ok(Access::ReadWrite)) => DoorState::Ok,
+        Ok(Ok(Access::ReadOnly)) => DoorState::ReadOnly,
+        Ok(Err(_)) | Err(_) => DoorState::Unavailable,
+    }
 }
