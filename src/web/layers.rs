@@ -23,13 +23,13 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// How much longer than one statement may run all of a request's waits for the database may last together. The answer
-/// follows within another second.
+/// How much longer than a single statement all of a request's waits for the database may take together. The answer follows
+/// within another second.
 const BEYOND_STATEMENT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Adds the layers to the REST routes.
 pub(crate) fn around_routes(router: Router, statement_timeout: Duration) -> Router {
-    let budget = statement_timeout + BEYOND_STATEMENT_TIMEOUT;
+    let budget = (statement_timeout + BEYOND_STATEMENT_TIMEOUT).min(REQUEST_TIMEOUT - BEYOND_STATEMENT_TIMEOUT);
     router
         .layer(middleware::from_fn(move |request: Request, next: Next| doors::with_budget(budget, next.run(request))))
         .layer(middleware::from_fn(finish_writes))

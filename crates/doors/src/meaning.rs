@@ -9,6 +9,8 @@ use std::borrow::Cow;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
+use crate::relay::is_of_relay;
+
 /// What an error means for the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meaning {
@@ -79,6 +81,21 @@ pub(crate) fn of_write(error: sqlx::Error) -> sqlx::Error {
     }
 }
 
+/// Whether the connection died before it answered. A pooler's own complaints (08P01) and time limits (08000, by the
+/// relay) are not that: trying again would multiply the load on a database that is in trouble. Neither are errors of
+/// such a code that a function raises in a living transaction.
+pub(crate) fn is_dead(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) => true,
+        sqlx::Error::Database(reported) => match reported.code().as_deref() {
+            Some("57P01") => is_fatal(&**reported),
+            Some("08006") => is_of_relay(&**reported),
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
 /// Whether a session's prepared statement no longer suits the schema, and nothing was carried out: the result type has
 /// changed, a type was made anew, or the statement is gone.
 pub(crate) fn is_stale_statement(error: &sqlx::Error) -> bool {
@@ -115,8 +132,13 @@ pub fn is_connection_loss(error: &sqlx::Error) -> bool {
     }
 }
 
+/// Whether a table, or the schema that it is in, does not exist.
+pub(crate) fn is_missing_table(error: &sqlx::Error) -> bool {
+    matches!(sqlstate(error).as_deref(), Some("42P01" | "3F000"))
+}
+
 /// Whether the server, or the pooler, ends the connection with this error.
-pub(crate) fn is_fatal(error: &dyn DatabaseError) -> bool {
+fn is_fatal(error: &dyn DatabaseError) -> bool {
     error
         .try_downcast_ref::<PgDatabaseError>()
         .is_some_and(|error| matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic))

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use sqlx::migrate::{MigrateError, Migration, Migrator};
 use sqlx::{AssertSqlSafe, Executor, PgConnection, Postgres};
 
+use crate::meaning::is_missing_table;
 use crate::{Direct, Pooler, sqlstate};
 
 /// How long to wait for another process that is migrating the same database.
@@ -84,10 +85,6 @@ async fn identity<'c>(
         "select oid::bigint, (select min(installed_on) from {table}) from pg_database where datname = current_database()"
     );
     sqlx::query_as(AssertSqlSafe(sql)).fetch_one(door).await
-}
-
-fn is_missing_table(error: &sqlx::Error) -> bool {
-    matches!(sqlstate(error).as_deref(), Some("42P01" | "3F000"))
 }
 
 fn explain(error: &MigrateError) -> String {

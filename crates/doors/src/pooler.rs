@@ -19,9 +19,10 @@ use crate::access;
 use crate::budget::{NoAnswer, answer_within, within_budget};
 use crate::lease::{END_TIMEOUT, Lease, pool_options};
 use crate::loss::LastLoss;
+use crate::meaning::is_dead;
 use crate::relay::{Relay, RelayCounters};
 use crate::tls_tunnel::{TlsTunnel, connect_options};
-use crate::tx::{GuardedQuery, Opener, first_row, is_dead, not_available};
+use crate::tx::{GuardedQuery, Opener, first_row, not_available};
 use crate::url::ConnectionString;
 use crate::{ACQUIRE_TIMEOUT, Access, Door, PoolerSettings, PoolerWire, Tx};
 

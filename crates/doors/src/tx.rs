@@ -20,8 +20,7 @@ use crate::budget::{NoAnswer, answer_within, within_budget};
 use crate::known_columns::KnownColumns;
 use crate::lease::{END_TIMEOUT, Lease};
 use crate::loss::LastLoss;
-use crate::meaning::{is_connection_loss, is_fatal, is_stale_statement, of_write};
-use crate::relay::is_of_relay;
+use crate::meaning::{is_connection_loss, is_dead, is_stale_statement, of_write};
 
 mod sealed {
     pub trait Sealed {}
@@ -84,21 +83,6 @@ impl Opener {
         // Its transaction may be open, or have failed half-way, and sqlx knows of none.
         lease.close();
         Err(error)
-    }
-}
-
-/// Whether the connection died before it answered. A pooler's own complaints (08P01) and time limits (08000, by the
-/// relay) are not that: trying again would multiply the load on a database that is in trouble. Neither are errors of
-/// such a code that a function raises in a living transaction.
-pub(super) fn is_dead(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_) => true,
-        sqlx::Error::Database(reported) => match reported.code().as_deref() {
-            Some("57P01") => is_fatal(&**reported),
-            Some("08006") => is_of_relay(&**reported),
-            _ => false,
-        },
-        _ => false,
     }
 }
 

@@ -6,5 +6,8 @@ mod drops;
 mod hang_ups;
 mod outage;
 mod pause;
+mod read_only;
 mod stalled;
 mod startup;
+mod stopped;
+mod supavisor;
