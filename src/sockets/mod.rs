@@ -20,7 +20,7 @@ use crate::config::Heartbeat;
 use crate::outbox::Notifier;
 use crate::realtime::{Bulkhead, Connections, Limits};
 use crate::state::SocketState;
-use doors::Direct;
+use doors::{Direct, Meaning};
 
 /// The one namespace.
 const NAMESPACE: &str = "/chat";
@@ -75,7 +75,13 @@ impl Sockets {
     pub async fn start(direct: Direct, access_tokens: Arc<AccessTokens>, heartbeat: Heartbeat) -> sqlx::Result<Self> {
         // One more is for the listener.
         let bulkhead = Bulkhead::new(direct.clone(), WRITERS + 1);
-        bulkhead.run(async |direct| live::queries::mark_all_dropped(direct).await).await?;
+        match bulkhead.run(async |direct| live::queries::mark_all_dropped(direct).await).await {
+            // Nothing changes in the meantime: whoever was connected is marked by the next start.
+            Err(error) if doors::meaning(&error) == Meaning::ReadOnly => {
+                tracing::warn!("the database is read-only: reads are served, and writes are refused");
+            }
+            marked => marked?,
+        }
         let rooms = Rooms::new(bulkhead.clone(), heartbeat);
         let connections = Connections::default();
         let outcome_unknown = Arc::new(Notify::new());

@@ -29,7 +29,7 @@ const BEYOND_STATEMENT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Adds the layers to the REST routes.
 pub(crate) fn around_routes(router: Router, statement_timeout: Duration) -> Router {
-    let budget = (statement_timeout + BEYOND_STATEMENT_TIMEOUT).min(REQUEST_TIMEOUT - BEYOND_STATEMENT_TIMEOUT);
+    let budget = (statement_timeout + BEYOND_STATEMENT_TIMEOUT).min(REQUEST_TIMEOUT.mul_f32(0.9));
     router
         .layer(middleware::from_fn(move |request: Request, next: Next| doors::with_budget(budget, next.run(request))))
         .layer(middleware::from_fn(finish_writes))

@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, Either, Execute, Executor, PgPool, Postgres, Row as _,
 use sqlx_core::ext::async_stream::TryAsyncStream;
 
 use crate::access;
-use crate::budget::{NoAnswer, answer_within, within_budget};
+use crate::budget::{answer_within, within_budget};
 use crate::known_columns::KnownColumns;
 use crate::lease::{Lease, pool_options};
 use crate::loss::LastLoss;
@@ -196,13 +196,11 @@ impl<'c> Executor<'c> for &'c Direct {
                     }
                 };
                 drop(answers);
-                query = match failed {
-                    Ok(error) => self.on_error(error, again.take())?,
-                    Err(NoAnswer) => {
-                        lease.close();
-                        return Err(sqlx::Error::PoolTimedOut);
-                    }
+                let Ok(error) = failed else {
+                    lease.close();
+                    return Err(sqlx::Error::PoolTimedOut);
                 };
+                query = self.on_error(error, again.take())?;
             }
         }))
     }

@@ -202,7 +202,8 @@ impl Conversation {
         held: &mut Option<Server>,
         shared: &Shared,
     ) -> std::io::Result<()> {
-        let mut segment = BytesMut::new();
+        // More than a request has: a message that came in pieces would be passed on before it is understood.
+        let mut segment = BytesMut::with_capacity(64 << 10);
         loop {
             if let Some(server) = held
                 && self.answer(server, client, shared.script()).await?
