@@ -16,11 +16,12 @@ const BY_THE_BUDGET: Duration = Duration::from_millis(3500);
 
 const INSERT: &str = "insert into t values (1)";
 
+/// Before what the path stands still.
 #[derive(Debug, Clone, Copy)]
 enum Stall {
-    BeforeAll,
-    BeforeAStatement,
-    BeforeCommit,
+    Begin,
+    Statement,
+    Commit,
 }
 
 async fn single(pooler: &Pooler, proxy: &Proxy) -> sqlx::Result<()> {
@@ -29,13 +30,13 @@ async fn single(pooler: &Pooler, proxy: &Proxy) -> sqlx::Result<()> {
 }
 
 async fn write(pooler: &Pooler, proxy: &Proxy, stall: Stall) -> sqlx::Result<()> {
-    proxy.swallow(matches!(stall, Stall::BeforeAll));
+    proxy.swallow(matches!(stall, Stall::Begin));
     let mut tx = pooler.write().await?;
     for _ in 0..3 {
         sqlx::query(INSERT).execute(&mut tx).await?;
     }
     proxy.swallow(true);
-    if matches!(stall, Stall::BeforeAStatement) {
+    if matches!(stall, Stall::Statement) {
         sqlx::query(INSERT).execute(&mut tx).await?;
     }
     tx.commit().await
@@ -58,7 +59,7 @@ async fn a_budget_bounds_everything() {
         let proxy = Proxy::before(&database.database_url(), Cut::Nowhere).await;
         let door = || door_with(&proxy.url(), 2, Duration::from_secs(20), wire);
         assert_answers_in_time(single(&door(), &proxy), &format!("{wire}: connecting")).await;
-        for stall in [Stall::BeforeAll, Stall::BeforeAStatement, Stall::BeforeCommit] {
+        for stall in [Stall::Begin, Stall::Statement, Stall::Commit] {
             proxy.swallow(false);
             let pooler = door();
             pooler.ping().await.expect("an answer");
