@@ -49,6 +49,9 @@ pub enum Error {
     /// 503: the database is unreachable, overloaded, or has no free connection. The client may retry.
     #[error("the service is temporarily unavailable")]
     Unavailable(#[source] sqlx::Error),
+    /// 503: the database takes no writes at the moment; reads go on.
+    #[error("nothing can be changed at the moment: the database is read-only, try again later")]
+    ReadOnly(#[source] sqlx::Error),
     /// 500: an unexpected database error.
     #[error("internal error")]
     Database(#[source] sqlx::Error),
@@ -175,6 +178,7 @@ impl Error {
             Self::Unprocessable(code, _) => (StatusCode::UNPROCESSABLE_ENTITY, *code),
             Self::TooManyRequests(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
             Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Self::ReadOnly(_) => (StatusCode::SERVICE_UNAVAILABLE, "read_only"),
             Self::Database(_) | Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
         };
         Problem::new(status, code, detail)
@@ -203,9 +207,13 @@ impl IntoResponse for Error {
             Self::Unavailable(_) => {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(1));
             }
+            // Until somebody has made room.
+            Self::ReadOnly(_) => {
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(60));
+            }
             _ => {}
         }
-        let cause = matches!(self, Self::Unavailable(_) | Self::Database(_) | Self::Internal(_))
+        let cause = matches!(self, Self::Unavailable(_) | Self::ReadOnly(_) | Self::Database(_) | Self::Internal(_))
             .then(|| std::sync::Arc::new(self));
         response.extensions_mut().insert(Reported { problem, cause });
         response
@@ -222,6 +230,7 @@ impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         match doors::meaning(&error) {
             Meaning::TryAgainLater => Self::Unavailable(error),
+            Meaning::ReadOnly => Self::ReadOnly(error),
             Meaning::Never => Self::Malformed("text must not contain the character U+0000".into()),
             Meaning::OurFault => Self::Database(error),
         }

@@ -131,7 +131,7 @@ pub async fn start(mut config: Config) -> anyhow::Result<App> {
     };
     let worker = worker::start(pooler.clone(), sockets.notifier.clone(), &health);
     let parts = web::health::Parts { pooler, direct: direct.clone(), tasks: health.clone() };
-    let router = web::layers::around_routes(routes::router(state, parts))
+    let router = web::layers::around_routes(routes::router(state, parts), config.pooler.statement_timeout)
         .layer(sockets.layer.clone())
         .layer(middleware::from_fn_with_state(sockets.waiting.clone(), sockets::waiting::admit))
         .layer(web::layers::cors(config.allowed_origins));

@@ -21,7 +21,7 @@ use crate::outbox::Notifier;
 use crate::realtime::{Bulkhead, Connections, Limits};
 use crate::state::SocketState;
 use crate::supervision::{Health, Task, Tasks};
-use doors::Direct;
+use doors::{Direct, Meaning};
 use waiting::WaitingSockets;
 
 /// The one namespace.
@@ -84,7 +84,13 @@ impl Sockets {
     ) -> sqlx::Result<Self> {
         // One more is for the listener.
         let bulkhead = Bulkhead::new(direct.clone(), WRITERS + 1);
-        bulkhead.run(async |direct| live::queries::mark_all_dropped(direct).await).await?;
+        match bulkhead.run(async |direct| live::queries::mark_all_dropped(direct).await).await {
+            // Nothing changes in the meantime: whoever was connected is marked by the next start.
+            Err(error) if doors::meaning(&error) == Meaning::ReadOnly => {
+                tracing::warn!("the database is read-only: reads are served, and writes are refused");
+            }
+            marked => marked?,
+        }
         let rooms = Rooms::new(bulkhead.clone(), config.heartbeat);
         let connections = Connections::default();
         let outcome_unknown = Arc::new(Notify::new());

@@ -15,10 +15,10 @@ use utoipa_axum::routes;
 use super::extract::Json;
 use crate::supervision::Health;
 use crate::types::Timestamp;
-use doors::{Direct, Pooler};
+use doors::{Access, Direct, Pooler};
 
-/// The maximum time of a ping.
-const PING_TIMEOUT: Duration = Duration::from_secs(2);
+/// The maximum time of a ping: `/readyz` answers within two seconds.
+const PING_TIMEOUT: Duration = Duration::from_millis(1800);
 
 /// What is looked at.
 #[derive(Debug, Clone)]
@@ -67,11 +67,12 @@ async fn livez() -> Json<HealthView> {
 /// The state of both databases, and of the tasks of this process.
 #[derive(Debug, Serialize, ToSchema)]
 struct ReadyView {
-    /// `ok`; `unavailable` if a database does not answer; `degraded` if only a task is down.
+    /// `ok`; `unavailable` if a database does not answer; `degraded` if only a task is down; `read_only` if a database takes no
+    /// writes.
     status: &'static str,
-    /// The transaction pooler: `ok` or `unavailable`.
+    /// The transaction pooler: `ok`, `read_only` (reads go on, writes are refused) or `unavailable`.
     pooler: &'static str,
-    /// The direct connection: `ok` or `unavailable`.
+    /// The direct connection: likewise.
     direct: &'static str,
     /// The tasks that have failed and do not work again yet, such as `changes` or `deadlines`.
     down: Vec<String>,
@@ -79,27 +80,50 @@ struct ReadyView {
     restarts: u64,
 }
 
-/// Readiness: pings both databases, each with a time limit of two seconds, and looks after the tasks of this process.
+/// Readiness: pings both databases, each with a time limit of two seconds, and looks after the tasks of this process. A
+/// read-only database is ready: reads go on.
 ///
 /// # Errors
 /// 503 with the database that does not answer, or the task that is down.
 #[utoipa::path(get, path = "/readyz", tag = "operations",
     responses((status = 200, body = ReadyView), (status = 503, body = ReadyView)))]
 async fn readyz(State(parts): State<Parts>) -> Response {
-    let pooler = tokio::time::timeout(PING_TIMEOUT, parts.pooler.ping());
-    let direct = tokio::time::timeout(PING_TIMEOUT, parts.direct.ping());
-    let (pooler, direct) = tokio::join!(pooler, direct);
-    let word = |ok: bool| if ok { "ok" } else { "unavailable" };
-    let (pooler, direct) = (matches!(pooler, Ok(Ok(()))), matches!(direct, Ok(Ok(()))));
+    let (pooler, direct) = tokio::join!(state_of(parts.pooler.check()), state_of(parts.direct.ping()));
     let (mut down, restarts) = (parts.tasks.down(), parts.tasks.restarts());
     if !parts.pooler.is_accepting() {
         down.push("relay".to_owned());
     }
-    let (status, in_words) = match (pooler && direct, down.is_empty()) {
-        (true, true) => (StatusCode::OK, "ok"),
-        (true, false) => (StatusCode::SERVICE_UNAVAILABLE, "degraded"),
-        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+    let (status, in_words) = match pooler.max(direct) {
+        DoorState::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+        _ if !down.is_empty() => (StatusCode::SERVICE_UNAVAILABLE, "degraded"),
+        state => (StatusCode::OK, state.as_str()),
     };
-    let view = ReadyView { status: in_words, pooler: word(pooler), direct: word(direct), down, restarts };
+    let view = ReadyView { status: in_words, pooler: pooler.as_str(), direct: direct.as_str(), down, restarts };
     (status, Json(view)).into_response()
+}
+
+/// The state of a door, from good to bad.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum DoorState {
+    Ok,
+    ReadOnly,
+    Unavailable,
+}
+
+impl DoorState {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::ReadOnly => "read_only",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+async fn state_of(ping: impl Future<Output = sqlx::Result<Access>>) -> DoorState {
+    match tokio::time::timeout(PING_TIMEOUT, ping).await {
+        Ok(Ok(Access::ReadWrite)) => DoorState::Ok,
+        Ok(Ok(Access::ReadOnly)) => DoorState::ReadOnly,
+        Ok(Err(_)) | Err(_) => DoorState::Unavailable,
+    }
 }

@@ -25,6 +25,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// How much longer than a single statement all of a request's waits for the database may take together. The answer follows
+/// within another second.
+const BEYOND_STATEMENT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Whether a request's body took too long, so that it could not be read. Rides in the request.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SlowBody(Arc<AtomicBool>);
@@ -37,8 +40,10 @@ impl SlowBody {
 }
 
 /// Adds the layers to the REST routes.
-pub(crate) fn around_routes(router: Router) -> Router {
+pub(crate) fn around_routes(router: Router, statement_timeout: Duration) -> Router {
+    let budget = (statement_timeout + BEYOND_STATEMENT_TIMEOUT).min(REQUEST_TIMEOUT.mul_f32(0.9));
     router
+        .layer(middleware::from_fn(move |request: Request, next: Next| doors::with_budget(budget, next.run(request))))
         .layer(middleware::from_fn(finish_writes))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(CatchPanicLayer::custom(|_panic| panicked().into_response()))

@@ -2,10 +2,9 @@
 
 use std::io::ErrorKind;
 
-use sqlx::error::DatabaseError;
-
 use super::url::{ConnectionString, Secret};
 use crate::PoolerWire;
+use crate::meaning::{Refusal, supavisor_code};
 use crate::relay::is_of_relay;
 
 /// Explains `error`, met while connecting with `url`: names the secret, what is wrong, and what to put there.
@@ -30,7 +29,7 @@ pub fn connection_failure(url: &ConnectionString, error: &sqlx::Error) -> String
         }
         // What cannot even be tried is a sentence already, with the secret's name.
         sqlx::Error::Configuration(why) => return why.to_string(),
-        sqlx::Error::Database(reported) => match find_refusal(&**reported) {
+        sqlx::Error::Database(reported) => match Refusal::find(&**reported) {
             // The value is right; another one would not help.
             Some(refusal) if !refusal.is_in_the_value() => return format!("{secret}: {}", refused(url, refusal)),
             Some(refusal) => refused(url, refusal),
@@ -40,9 +39,10 @@ pub fn connection_failure(url: &ConnectionString, error: &sqlx::Error) -> String
             }
             None => {
                 let code = reported.code().unwrap_or_default();
+                // The rest of Supavisor's messages may name the user.
+                let why = supavisor_code(reported.message()).unwrap_or(reported.message());
                 return format!(
-                    "{secret}: the server at {address} refused a statement ({code}, {}). Try again; if it stays so, its log says more.",
-                    reported.message()
+                    "{secret}: the server at {address} refused a statement ({code}, {why}). Try again; if it stays so, its log says more."
                 );
             }
         },
@@ -123,71 +123,6 @@ pub fn first_statement_failure(url: &ConnectionString, wire: PoolerWire, error: 
     )
 }
 
-/// What poolers say in words only: they answer most failures with 08P01 (PgBouncer) or XX000 (Supavisor), and
-/// Supavisor names the cause as `(ECODE)`. A part of the message in lower case, and what it means.
-const BY_MESSAGE: [(&str, Refusal); 17] = [
-    ("emaxconnsession", Refusal::NoSessionLeft),
-    ("maxclientsinsessionmode", Refusal::NoSessionLeft),
-    ("max clients reached in session mode", Refusal::NoSessionLeft),
-    ("(emaxconn)", Refusal::NoConnectionLeft),
-    ("max client connections reached", Refusal::NoConnectionLeft),
-    ("no more connections allowed", Refusal::NoConnectionLeft),
-    ("(enotfound)", Refusal::UnknownTenant),
-    ("tenant or user not found", Refusal::UnknownTenant),
-    ("no such user", Refusal::UnknownTenant),
-    ("(enoidentifier)", Refusal::NoTenant),
-    ("no tenant identifier", Refusal::NoTenant),
-    ("ssl required", Refusal::NeedsEncryption),
-    ("(esslrequired)", Refusal::NeedsEncryption),
-    ("password authentication failed", Refusal::WrongPassword),
-    ("sasl authentication failed", Refusal::WrongPassword),
-    ("nothing listens", Refusal::NothingListens),
-    ("no such database", Refusal::NoDatabase),
-];
-
-/// Why a server or a pooler refused a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Refusal {
-    NoSessionLeft,
-    NoConnectionLeft,
-    UnknownTenant,
-    NoTenant,
-    NeedsEncryption,
-    WrongPassword,
-    WrongUser,
-    NothingListens,
-    NoDatabase,
-    NotReady,
-}
-
-impl Refusal {
-    /// Whether the secret's value is wrong.
-    const fn is_in_the_value(self) -> bool {
-        !matches!(self, Self::NoSessionLeft | Self::NoConnectionLeft | Self::NotReady)
-    }
-}
-
-/// By the message, else by the SQLSTATE: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
-fn find_refusal(reported: &dyn DatabaseError) -> Option<Refusal> {
-    find_by(reported.code().as_deref().unwrap_or_default(), reported.message())
-}
-
-fn find_by(code: &str, message: &str) -> Option<Refusal> {
-    let lower = message.to_lowercase();
-    let by_message = BY_MESSAGE.iter().find(|(part, _)| lower.contains(part)).map(|(_, refusal)| *refusal);
-    by_message.or_else(|| {
-        Some(match code {
-            "28P01" => Refusal::WrongPassword,
-            "28000" => Refusal::WrongUser,
-            "3D000" => Refusal::NoDatabase,
-            "53300" => Refusal::NoConnectionLeft,
-            "57P03" => Refusal::NotReady,
-            _ if lower.contains("database \"") && lower.contains("does not exist") => Refusal::NoDatabase,
-            _ => return None,
-        })
-    })
-}
-
 fn refused(url: &ConnectionString, refusal: Refusal) -> String {
     let address = url.address();
     match (refusal, url.secret()) {
@@ -206,6 +141,15 @@ fn refused(url: &ConnectionString, refusal: Refusal) -> String {
                 Secret::DatabaseUrl => "POOLER_MAX_CONNECTIONS",
                 Secret::DirectUrl => "DIRECT_MAX_CONNECTIONS",
             }
+        ),
+        (Refusal::NoServerInTime, _) => format!(
+            "the pooler at {address} had no server free in time: look for slow statements and idle transactions, or raise the pool size in Supabase's database settings, and start again."
+        ),
+        (Refusal::ServerLost, _) => format!(
+            "the pooler at {address} has lost its connection to the database: check that the project is not paused or restarting, and start again."
+        ),
+        (Refusal::Blocked, secret) => format!(
+            "the pooler at {address} blocks new connections for some minutes, after too many failed logins: check the password in {secret} and in every other process that uses it, then wait and start again."
         ),
         (Refusal::UnknownTenant, _) => format!(
             "the pooler at {address} does not know the user: on Supabase it must be postgres.<project-ref>, and the host must be that of the project's region."
@@ -298,13 +242,19 @@ mod tests {
                 "no session left",
             ),
             ("(EMAXCONN) max client connections reached, limit: 200", "no connection left"),
+            ("(ECHECKOUTTIMEOUT) Pool checkout timeout. Request was dropped after 60000ms", "no server free in time"),
+            ("(EDBHANDLEREXITED) connection to database closed. Check logs for more information", "not paused"),
+            (
+                "(ECIRCUITBREAKER) too many authentication failures, new connections are temporarily blocked",
+                "failed logins",
+            ),
             ("(ENOTFOUND) tenant/user postgres.abcdefgh not found", "does not know the user"),
             ("Tenant or user not found", "does not know the user"),
             ("(ENOIDENTIFIER) no tenant identifier provided (external_id or sni_hostname required)", "which project"),
             ("(ESSLREQUIRED) SSL connection is required", "encrypted"),
         ] {
             let url = ConnectionString::parse(Secret::DirectUrl, "postgres://u:hunter2@127.0.0.1:5432/db").unwrap();
-            let sentence = refused(&url, find_by("XX000", message).unwrap());
+            let sentence = refused(&url, Refusal::find_by("XX000", message).unwrap());
             assert!(sentence.contains(expected) && !sentence.contains("abcdefgh"), "{message}: {sentence}");
         }
     }

@@ -6,16 +6,20 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, TryStreamExt as _};
 use sqlx::postgres::{PgListener, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
-use sqlx::{AssertSqlSafe, Either, Execute, Executor, PgPool, Postgres, SqlStr};
+use sqlx::{AssertSqlSafe, Either, Execute, Executor, PgPool, Postgres, Row as _, SqlStr};
 
 use sqlx_core::ext::async_stream::TryAsyncStream;
 
+use crate::access;
+use crate::budget::{answer_within, within_budget};
+use crate::known_columns::KnownColumns;
 use crate::lease::{Lease, pool_options};
 use crate::loss::LastLoss;
+use crate::meaning::{is_stale_statement, of_write};
 use crate::tls_tunnel::{TlsTunnel, connect_options};
-use crate::tx::{Opener, answer_within, not_available};
+use crate::tx::{GuardedQuery, Opener, first_row, not_available};
 use crate::url::ConnectionString;
-use crate::{ACQUIRE_TIMEOUT, DirectSettings, Door, Tx, is_connection_loss};
+use crate::{ACQUIRE_TIMEOUT, Access, DirectSettings, Door, Tx, is_connection_loss};
 
 /// How long a connection may be idle before it is closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
@@ -30,6 +34,8 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct Direct {
     pool: PgPool,
     last_loss: LastLoss,
+    last_change: LastLoss,
+    known_columns: KnownColumns,
     statement_timeout: Duration,
     _tunnel: Option<Arc<TlsTunnel>>,
 }
@@ -58,16 +64,21 @@ impl Direct {
         }
         let set = Arc::<str>::from(set);
         let last_loss = LastLoss::default();
-        let suspicion = last_loss.clone();
-        let pool = pool_options(max_connections.min(DirectSettings::MOST_CONNECTIONS), IDLE_TIMEOUT, move |age| {
-            suspicion.casts_doubt_on(age)
-        })
+        let last_change = LastLoss::default();
+        let (suspicion, change) = (last_loss.clone(), last_change.clone());
+        let pool = pool_options(
+            max_connections.min(DirectSettings::MOST_CONNECTIONS),
+            IDLE_TIMEOUT,
+            move |age| suspicion.casts_doubt_on(age),
+            move |age| change.casts_doubt_on(age),
+        )
         .after_connect(move |connection, _| {
             let set = set.clone();
             Box::pin(async move { connection.execute(sqlx::raw_sql(AssertSqlSafe(set))).await.map(drop) })
         })
         .connect_lazy_with(options);
-        Ok(Self { pool, last_loss, statement_timeout, _tunnel: tunnel })
+        let known_columns = KnownColumns::default();
+        Ok(Self { pool, last_loss, last_change, known_columns, statement_timeout, _tunnel: tunnel })
     }
 
     /// Opens a transaction. End it with [`Tx::commit`].
@@ -80,6 +91,9 @@ impl Direct {
             begin: "begin".into(),
             answer_timeout: self.answer_timeout(),
             last_loss: self.last_loss.clone(),
+            last_change: self.last_change.clone(),
+            known_columns: Some(self.known_columns.clone()),
+            writes: true,
         };
         Tx::open(opener, true).await
     }
@@ -108,10 +122,16 @@ impl Direct {
         self.statement_timeout + ACQUIRE_TIMEOUT
     }
 
-    fn note_loss(&self, error: &sqlx::Error) {
-        if is_connection_loss(error) {
+    /// Takes note of an error of a single statement. Returns the chance, if the statement is to be prepared anew.
+    fn on_error(&self, error: sqlx::Error, again: Option<GuardedQuery>) -> sqlx::Result<GuardedQuery> {
+        if is_connection_loss(&error) {
             self.last_loss.note();
         }
+        let is_stale = is_stale_statement(&error);
+        if is_stale {
+            self.last_change.note();
+        }
+        again.filter(|_| is_stale).ok_or_else(|| of_write(error))
     }
 
     /// The longest a statement may run.
@@ -126,15 +146,14 @@ impl Direct {
         usize::try_from(self.pool.options().get_max_connections()).unwrap_or_default()
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers, and takes writes.
     ///
     /// # Errors
     /// As [`write`](Self::write).
-    pub async fn ping(&self) -> sqlx::Result<()> {
-        let ask = async || sqlx::query("select 1").fetch_one(self).await.map(drop);
-        match ask().await {
+    pub async fn ping(&self) -> sqlx::Result<Access> {
+        match access::ask(self).await {
             // It said that the server was restarted, not that it is away.
-            Err(error) if is_connection_loss(&error) => ask().await,
+            Err(error) if is_connection_loss(&error) => access::ask(self).await,
             answered => answered,
         }
     }
@@ -153,18 +172,36 @@ impl<'c> Executor<'c> for &'c Direct {
         'c: 'e,
         E: Execute<'q, Postgres> + 'q,
     {
+        let mut query = GuardedQuery::new::<Direct>(query, true);
         Box::pin(TryAsyncStream::new(move |rows| async move {
-            let mut lease = Lease::of(&self.pool).await?;
-            let mut answers = lease.fetch_many(query).inspect_err(|error| self.note_loss(error));
-            while let Ok(answer) = answer_within(self.answer_timeout(), answers.try_next()).await {
-                match answer? {
-                    Some(answer) => rows.r#yield(answer).await,
-                    None => return Ok(()),
-                }
+            let mut again = query.again();
+            let mut unchecked = query.prepared_text();
+            loop {
+                let mut lease = within_budget(Lease::of(&self.pool)).await?;
+                let mut answers = lease.fetch_many(query);
+                let failed = loop {
+                    match answer_within(self.answer_timeout(), answers.try_next()).await {
+                        Ok(Ok(Some(answer))) => {
+                            again = None;
+                            if let Either::Right(row) = &answer
+                                && let Some(sql) = unchecked.take()
+                            {
+                                self.known_columns.check(&sql, row.columns())?;
+                            }
+                            rows.r#yield(answer).await;
+                        }
+                        Ok(Ok(None)) => return Ok(()),
+                        Ok(Err(error)) => break Ok(error),
+                        Err(no_answer) => break Err(no_answer),
+                    }
+                };
+                drop(answers);
+                let Ok(error) = failed else {
+                    lease.close();
+                    return Err(sqlx::Error::PoolTimedOut);
+                };
+                query = self.on_error(error, again.take())?;
             }
-            drop(answers);
-            lease.close();
-            Err(sqlx::Error::PoolTimedOut)
         }))
     }
 
@@ -173,14 +210,7 @@ impl<'c> Executor<'c> for &'c Direct {
         'c: 'e,
         E: Execute<'q, Postgres> + 'q,
     {
-        Box::pin(async move {
-            let mut lease = Lease::of(&self.pool).await?;
-            if let Ok(answer) = answer_within(self.answer_timeout(), lease.fetch_optional(query)).await {
-                return answer.inspect_err(|error| self.note_loss(error));
-            }
-            lease.close();
-            Err(sqlx::Error::PoolTimedOut)
-        })
+        Box::pin(first_row(self.fetch_many(query)))
     }
 
     fn prepare_with<'e>(self, _sql: SqlStr, _parameters: &'e [PgTypeInfo]) -> BoxFuture<'e, sqlx::Result<PgStatement>>

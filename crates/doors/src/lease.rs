@@ -20,11 +20,13 @@ use crate::{ACQUIRE_TIMEOUT, PING_AFTER_IDLE, is_connection_loss};
 /// How long the end of a transaction, COMMIT or ROLLBACK, may take before its connection is closed.
 pub(super) const END_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Options that both doors' pools share. `is_suspect` returns whether a connection of this age may be dead.
+/// Options that both doors' pools share. `is_suspect` returns whether a connection of this age may be dead, `is_outdated`
+/// whether it must not be used again.
 pub(super) fn pool_options(
     max_connections: u32,
     idle_timeout: Duration,
     is_suspect: impl Fn(Duration) -> bool + Send + Sync + 'static,
+    is_outdated: impl Fn(Duration) -> bool + Send + Sync + 'static,
 ) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(max_connections)
@@ -33,7 +35,8 @@ pub(super) fn pool_options(
         .test_before_acquire(false)
         .before_acquire(move |connection, meta| {
             let needs_ping = meta.idle_for >= PING_AFTER_IDLE || is_suspect(meta.age);
-            Box::pin(async move { Ok(!needs_ping || connection.ping().await.is_ok()) })
+            let is_outdated = is_outdated(meta.age);
+            Box::pin(async move { Ok(!is_outdated && (!needs_ping || connection.ping().await.is_ok())) })
         })
         .after_release(|connection, _| {
             let is_clean = has_nothing_on_its_way(connection);

@@ -41,10 +41,13 @@
 //! # Ok(()) }
 //! ```
 
+mod access;
+mod budget;
 mod connect;
 pub mod diagnose;
 mod direct;
 mod guard;
+mod known_columns;
 mod lease;
 mod local_socket;
 mod loss;
@@ -59,6 +62,8 @@ mod tx;
 mod upstream;
 pub mod url;
 
+pub use access::Access;
+pub use budget::with_budget;
 pub use connect::{Doors, connect};
 pub use direct::Direct;
 pub use lease::Lease;

@@ -1,7 +1,10 @@
 //! A Unix socket that serves this process only.
+//!
+//! On Linux it has an abstract name and no file, so nothing can sweep it away, and nothing stays behind when the process is
+//! killed. Abstract names have no permissions: whoever connects is asked for its process id.
+//! <https://man7.org/linux/man-pages/man7/unix.7.html>
 
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,11 +24,7 @@ const PORT: u16 = 5432;
 /// How long after a panic, or a failure, connections are accepted again.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
-/// How the names of sockets' directories begin.
-const PREFIX: &str = "doors-";
-
-/// A socket in a private directory, and the task that serves it. Dropped, it takes no more connections; those that it
-/// has end with their clients.
+/// A socket, and the task that serves it. Dropped, it takes no more connections; those that it has end with their clients.
 #[derive(Debug)]
 pub struct LocalSocket {
     directory: PathBuf,
@@ -37,7 +36,7 @@ impl LocalSocket {
     /// Listens, and has `serve` serve each connection in a task of its own.
     ///
     /// # Errors
-    /// A sentence: the directory cannot be used.
+    /// A sentence: there can be no socket.
     pub fn open<F>(
         url: &ConnectionString,
         serve: impl Fn(UnixStream) -> F + Send + Sync + 'static,
@@ -45,8 +44,9 @@ impl LocalSocket {
     where
         F: Future<Output = io::Result<()>> + Send + 'static,
     {
-        let (directory, listener) = listen(&std::env::temp_dir()).map_err(|error| {
-            format!("{} needs a socket in the directory for temporary files, and none can be made ({error}). Set TMPDIR to a short path of a writable directory.", url.secret())
+        let directory = directory();
+        let listener = listen(&directory).map_err(|error| {
+            format!("{} needs a Unix socket within this process, and none can be made ({error}).", url.secret())
         })?;
         let is_accepting = Arc::new(AtomicBool::new(true));
         let listener = tokio::spawn(keep_accepting(listener, serve, is_accepting.clone()));
@@ -75,48 +75,42 @@ impl LocalSocket {
 impl Drop for LocalSocket {
     fn drop(&mut self) {
         self.listener.abort();
+        #[cfg(not(target_os = "linux"))]
         let _best_effort = std::fs::remove_dir_all(&self.directory);
     }
 }
 
-/// Listens in a directory that nobody else may enter.
-fn listen(base: &Path) -> io::Result<(PathBuf, UnixListener)> {
-    sweep(base);
-    let directory = base.join(format!("{PREFIX}{}-{:016x}", std::process::id(), rand::random::<u64>()));
-    std::fs::DirBuilder::new().mode(0o700).create(&directory)?;
-    // Between bind and listen a connection is refused, as at a stale socket: so it gets its name when it listens.
-    let unnamed = directory.join("new");
-    let listener = UnixListener::bind(&unnamed)
-        .and_then(|listener| std::fs::rename(&unnamed, socket_in(&directory)).map(|()| listener));
-    match listener {
-        Ok(listener) => Ok((directory, listener)),
-        Err(error) => {
-            let _best_effort = std::fs::remove_dir_all(&directory);
-            Err(error)
-        }
-    }
+/// What sqlx takes for the directory of the socket: the beginning of an abstract name, which is what a leading NUL means.
+#[cfg(target_os = "linux")]
+fn directory() -> PathBuf {
+    format!("\0{}", unique_name()).into()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn directory() -> PathBuf {
+    std::env::temp_dir().join(unique_name())
+}
+
+fn unique_name() -> String {
+    format!("doors-{}-{:016x}", std::process::id(), rand::random::<u64>())
 }
 
 fn socket_in(directory: &Path) -> PathBuf {
     directory.join(format!(".s.PGSQL.{PORT}"))
 }
 
-/// Removes what killed processes have left behind: directories without a socket at which somebody listens.
-fn sweep(base: &Path) {
-    for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
-        if entry.file_name().to_str().and_then(|name| name.strip_prefix(PREFIX)).is_some_and(is_left_behind)
-            && let Err(error) = std::os::unix::net::UnixStream::connect(socket_in(&entry.path()))
-            && matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound)
-        {
-            let _best_effort = std::fs::remove_dir_all(entry.path());
-        }
-    }
+#[cfg(target_os = "linux")]
+fn listen(directory: &Path) -> io::Result<UnixListener> {
+    UnixListener::bind(socket_in(directory))
 }
 
-/// Whether the process whose directory has this name runs no more. (In a container of its own it may, unseen from here.)
-fn is_left_behind(name: &str) -> bool {
-    let process = name.split_once('-').map_or(name, |(process, _)| process);
-    !Path::new("/proc").join(process).exists()
+/// In a directory that nobody else may enter.
+#[cfg(not(target_os = "linux"))]
+fn listen(directory: &Path) -> io::Result<UnixListener> {
+    use std::os::unix::fs::DirBuilderExt as _;
+
+    std::fs::DirBuilder::new().mode(0o700).create(directory)?;
+    UnixListener::bind(socket_in(directory))
 }
 
 /// Accepts connections for as long as the socket lives, also after a panic.
@@ -147,7 +141,7 @@ where
                     }
                 });
             }
-            // Of the same user, since nobody else may enter the directory: one that looks for stale sockets, most likely.
+            // Whoever it is, it is told nothing.
             Ok(_) => tracing::debug!("another process connected to a socket of this one: refused"),
             // Out of files, most likely: connections end, and there is room again.
             Err(error) => {

@@ -1,11 +1,13 @@
 //! Migrations, applied over the direct connection.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::{AssertSqlSafe, Executor, Postgres};
+use sqlx::migrate::{MigrateError, Migration, Migrator};
+use sqlx::{AssertSqlSafe, Executor, PgConnection, Postgres};
 
+use crate::meaning::is_missing_table;
 use crate::{Direct, Pooler, sqlstate};
 
 /// How long to wait for another process that is migrating the same database.
@@ -20,6 +22,9 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(120);
 pub async fn migrate(direct: &Direct, migrator: &mut Migrator) -> Result<(), String> {
     let failed = |why: String| format!("DIRECT_URL: the database could not be migrated: {why}");
     let mut session = direct.session().await.map_err(|error| failed(error.to_string()))?;
+    if is_up_to_date(&mut session, migrator).await.map_err(|error| failed(error.to_string()))? {
+        return Ok(());
+    }
     // A migration may take its time; waiting for the lock may not last forever.
     let limits = format!("set statement_timeout = 0; set lock_timeout = {}", LOCK_TIMEOUT.as_millis());
     session.execute(sqlx::raw_sql(AssertSqlSafe(limits))).await.map_err(|error| failed(error.to_string()))?;
@@ -30,6 +35,21 @@ pub async fn migrate(direct: &Direct, migrator: &mut Migrator) -> Result<(), Str
     // The session has other limits than its siblings, and after a failure may hold the lock: it does not go back.
     session.close();
     migrated.map_err(|error| failed(explain(&error)))
+}
+
+/// Whether nothing of `migrator` is missing. Only looks, so that a process can start on a read-only database; whatever is
+/// out of order is left to the migrator, which has words for it.
+async fn is_up_to_date(session: &mut PgConnection, migrator: &Migrator) -> sqlx::Result<bool> {
+    let applied = format!("select version, checksum from {} where success", migrator.table_name);
+    let applied: HashMap<i64, Vec<u8>> = match sqlx::query_as(AssertSqlSafe(applied)).fetch_all(session).await {
+        Ok(rows) => rows.into_iter().collect(),
+        Err(error) if is_missing_table(&error) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let is_applied = |migration: &Migration| {
+        applied.get(&migration.version).is_some_and(|checksum| **checksum == *migration.checksum)
+    };
+    Ok(migrator.iter().filter(|migration| !migration.migration_type.is_down_migration()).all(is_applied))
 }
 
 /// Checks that both doors lead to the database that `migrator` has just migrated, and that the pooler's role may read
@@ -46,7 +66,7 @@ pub async fn check_same_database(pooler: &Pooler, direct: &Direct, migrator: &Mi
         Ok(_) => {
             Err("DATABASE_URL and DIRECT_URL lead to different databases. Put two ways to the same one there.".into())
         }
-        Err(error) if matches!(sqlstate(&error).as_deref(), Some("42P01" | "3F000")) => {
+        Err(error) if is_missing_table(&error) => {
             Err("DATABASE_URL leads to another database than DIRECT_URL. Put two ways to the same one there.".into())
         }
         Err(error) => Err(format!(
@@ -84,6 +104,11 @@ fn explain(error: &MigrateError) -> String {
         MigrateError::Execute(error) => match sqlstate(error).as_deref() {
             Some("55P03") => {
                 "another process has been migrating for too long. Wait for it, or end it, and start again.".to_owned()
+            }
+            Some("25006") => {
+                "the database is read-only, and a migration is missing. Make it writable first: Supabase does \
+                              so once its disk is less full."
+                    .to_owned()
             }
             Some("42501") => {
                 format!("the role may not do it ({error}). Put a role there that may create the schema.")

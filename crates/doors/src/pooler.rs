@@ -7,21 +7,24 @@
 //! this process.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use sqlx::postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo};
-use sqlx::{Either, Execute, Executor, PgPool, Postgres, SqlStr};
+use sqlx::{Connection as _, Either, Execute, Executor, PgConnection, PgPool, Postgres, SqlStr};
 
+use crate::access;
+use crate::budget::{NoAnswer, answer_within, within_budget};
 use crate::lease::{END_TIMEOUT, Lease, pool_options};
 use crate::loss::LastLoss;
+use crate::meaning::is_dead;
 use crate::relay::{Relay, RelayCounters};
 use crate::tls_tunnel::{TlsTunnel, connect_options};
-use crate::tx::{GuardedQuery, Opener, is_dead, not_available};
+use crate::tx::{GuardedQuery, Opener, first_row, not_available};
 use crate::url::ConnectionString;
-use crate::{ACQUIRE_TIMEOUT, Door, PoolerSettings, PoolerWire, Tx};
+use crate::{ACQUIRE_TIMEOUT, Access, Door, PoolerSettings, PoolerWire, Tx};
 
 /// The longest a statement waits for a lock.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -31,6 +34,9 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// How long a transaction may sit idle, holding one of the pooler's few servers.
 const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often [`Pooler::check`] makes a connection of its own.
+const CONNECT_EVERY: Duration = Duration::from_secs(10);
 
 /// The transaction pooler. Cheap to clone.
 ///
@@ -44,6 +50,8 @@ pub struct Pooler {
     way: Way,
     /// Longer than the relay's own limit, which has words for what is wrong.
     answer_timeout: Duration,
+    /// When [`check`](Self::check) last made a connection.
+    last_connected: Arc<Mutex<Option<Instant>>>,
 }
 
 /// What lives as long as the connections that go through it.
@@ -87,9 +95,15 @@ impl Pooler {
         };
         let suspicion = way.clone();
         let is_suspect = move |age| matches!(&suspicion, Way::Relay(relay) if relay.casts_doubt_on(age));
-        let pool = pool_options(max_connections, IDLE_TIMEOUT, is_suspect).connect_lazy_with(options);
+        let pool = pool_options(max_connections, IDLE_TIMEOUT, is_suspect, |_| false).connect_lazy_with(options);
         let begin = Arc::new(Begin::new(&limits));
-        Ok(Self { pool, begin, way, answer_timeout: answer_timeout + Duration::from_secs(1) })
+        Ok(Self {
+            pool,
+            begin,
+            way,
+            answer_timeout: answer_timeout + Duration::from_secs(1),
+            last_connected: Arc::default(),
+        })
     }
 
     /// Opens a read-only transaction. End it by dropping it: the ROLLBACK is awaited behind the scenes, not by the caller.
@@ -98,7 +112,7 @@ impl Pooler {
     /// Those of the database; [`sqlx::Error::PoolTimedOut`] if no connection, or none of the pooler's
     /// servers, became free in time.
     pub async fn read(&self) -> sqlx::Result<Tx<Self>> {
-        self.begin(&self.begin.read).await
+        self.begin(&self.begin.read, false).await
     }
 
     /// Opens a transaction that may write. End it with [`Tx::commit`].
@@ -106,15 +120,30 @@ impl Pooler {
     /// # Errors
     /// As [`read`](Self::read).
     pub async fn write(&self) -> sqlx::Result<Tx<Self>> {
-        self.begin(&self.begin.write).await
+        self.begin(&self.begin.write, true).await
     }
 
-    /// Whether the pooler, and the database behind it, answer.
+    /// Whether the pooler, and the database behind it, answer, and take writes.
     ///
     /// # Errors
     /// As [`read`](Self::read).
-    pub async fn ping(&self) -> sqlx::Result<()> {
-        sqlx::query("select 1").fetch_one(self).await.map(drop)
+    pub async fn ping(&self) -> sqlx::Result<Access> {
+        access::ask(self).await
+    }
+
+    /// As [`ping`](Self::ping), and now and then also whether a new connection can be made: those of the pool may live on
+    /// when no other can.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), and those of connecting.
+    pub async fn check(&self) -> sqlx::Result<Access> {
+        let last = *self.last_connected.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| last.elapsed() >= CONNECT_EVERY) {
+            let connection = PgConnection::connect_with(&self.pool.connect_options()).await?;
+            let _closed = connection.close().await;
+            *self.last_connected.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
+        self.ping().await
     }
 
     /// What the relay has done so far; `None` if there is none.
@@ -127,6 +156,12 @@ impl Pooler {
     #[must_use]
     pub fn is_accepting(&self) -> bool {
         self.relay().is_none_or(Relay::is_accepting)
+    }
+
+    /// Has new connections go through the socket in this directory: for tests, which come between.
+    #[doc(hidden)]
+    pub fn connect_through(&self, directory: &std::path::Path) {
+        self.pool.set_connect_options((*self.pool.connect_options()).clone().socket(directory));
     }
 
     /// The socket of the relay, if there is one: for tests, which come between.
@@ -147,22 +182,30 @@ impl Pooler {
         self.relay().is_some()
     }
 
-    async fn begin(&self, begin: &Arc<str>) -> sqlx::Result<Tx<Self>> {
+    async fn begin(&self, begin: &Arc<str>, writes: bool) -> sqlx::Result<Tx<Self>> {
         let opener = Opener {
             pool: self.pool.clone(),
             begin: begin.clone(),
             answer_timeout: self.answer_timeout,
             last_loss: LastLoss::default(),
+            last_change: LastLoss::default(),
+            known_columns: None,
+            writes,
         };
         Tx::open(opener, self.is_pipelined()).await
     }
 
     /// A single statement, which the relay makes one read-only request.
     async fn fetch_alone(&self, query: GuardedQuery) -> Vec<sqlx::Result<Either<PgQueryResult, PgRow>>> {
-        match Lease::of(&self.pool).await {
-            Ok(mut lease) => lease.fetch_many(query).collect().await,
-            Err(error) => vec![Err(error)],
-        }
+        let mut lease = match within_budget(Lease::of(&self.pool)).await {
+            Ok(lease) => lease,
+            Err(error) => return vec![Err(error)],
+        };
+        let answers = answer_within(Duration::MAX, lease.fetch_many(query).collect()).await;
+        answers.unwrap_or_else(|NoAnswer| {
+            lease.close();
+            vec![Err(sqlx::Error::PoolTimedOut)]
+        })
     }
 }
 
@@ -215,14 +258,7 @@ impl<'c> Executor<'c> for &'c Pooler {
         'c: 'e,
         E: Execute<'q, Postgres> + 'q,
     {
-        let mut answers = self.fetch_many(query);
-        Box::pin(async move {
-            let mut first = None;
-            while let Some(answer) = answers.next().await {
-                first = first.or(answer?.right());
-            }
-            Ok(first)
-        })
+        Box::pin(first_row(self.fetch_many(query)))
     }
 
     fn prepare_with<'e>(self, _sql: SqlStr, _parameters: &'e [PgTypeInfo]) -> BoxFuture<'e, sqlx::Result<PgStatement>>

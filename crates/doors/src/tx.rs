@@ -8,16 +8,19 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, TryStreamExt as _};
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArguments, PgQueryResult, PgRow, PgStatement, PgTransactionManager, PgTypeInfo};
-use sqlx::{AssertSqlSafe, Either, Execute, Executor, PgConnection, PgPool, Postgres, SqlSafeStr as _, SqlStr};
+use sqlx::{
+    AssertSqlSafe, Either, Execute, Executor, PgConnection, PgPool, Postgres, Row as _, SqlSafeStr as _, SqlStr,
+};
 use sqlx_core::ext::async_stream::TryAsyncStream;
 use sqlx_core::transaction::TransactionManager as _;
 use tokio::time::timeout;
 
 use crate::ACQUIRE_TIMEOUT;
+use crate::budget::{NoAnswer, answer_within, within_budget};
+use crate::known_columns::KnownColumns;
 use crate::lease::{END_TIMEOUT, Lease};
 use crate::loss::LastLoss;
-use crate::meaning::{is_connection_loss, is_fatal};
-use crate::relay::is_of_relay;
+use crate::meaning::{is_connection_loss, is_dead, is_stale_statement, of_write};
 
 mod sealed {
     pub trait Sealed {}
@@ -40,6 +43,12 @@ pub(super) struct Opener {
     pub answer_timeout: Duration,
     /// Where lost connections are noted.
     pub last_loss: LastLoss,
+    /// Where changes of the schema are noted: no older connection is used again.
+    pub last_change: LastLoss,
+    /// The columns of named statements on sessions; `None` where there are no such statements.
+    pub known_columns: Option<KnownColumns>,
+    /// Whether the transactions are meant to write.
+    pub writes: bool,
 }
 
 impl Opener {
@@ -60,7 +69,7 @@ impl Opener {
                 }
             }
         });
-        task.await.map_err(|_| sqlx::Error::WorkerCrashed)?
+        within_budget(async { task.await.map_err(|_| sqlx::Error::WorkerCrashed)? }).await
     }
 
     async fn begin_on(&self, mut lease: Lease) -> sqlx::Result<Lease> {
@@ -76,33 +85,6 @@ impl Opener {
         Err(error)
     }
 }
-
-/// Whether the connection died before it answered. A pooler's own complaints (08P01) and time limits (08000, by the
-/// relay) are not that: trying again would multiply the load on a database that is in trouble. Neither are errors of
-/// such a code that a function raises in a living transaction.
-pub(super) fn is_dead(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_) => true,
-        sqlx::Error::Database(reported) => match reported.code().as_deref() {
-            Some("57P01") => is_fatal(&**reported),
-            Some("08006") => is_of_relay(&**reported),
-            _ => false,
-        },
-        _ => false,
-    }
-}
-
-/// What `step` returns, if that comes in time.
-pub(super) async fn answer_within<T>(
-    limit: Duration,
-    step: impl Future<Output = sqlx::Result<T>>,
-) -> Result<sqlx::Result<T>, NoAnswer> {
-    timeout(limit, step).await.map_err(|_| NoAnswer)
-}
-
-/// The server did not answer in time. The state of its connection is unknown, so it must not be used again.
-#[derive(Debug)]
-pub(super) struct NoAnswer;
 
 /// An open transaction. Dropped without [`commit`](Self::commit), it is rolled back by a task of its own, off the
 /// caller's path; the connection goes back to its pool when the ROLLBACK has been answered.
@@ -153,7 +135,8 @@ impl<D: Door> Tx<D> {
             }
             committed.unwrap_or(Err(sqlx::Error::PoolTimedOut))
         };
-        tokio::spawn(commit).await.map_err(|_| sqlx::Error::WorkerCrashed)?
+        let task = tokio::spawn(commit);
+        within_budget(async { task.await.map_err(|_| sqlx::Error::WorkerCrashed)? }).await
     }
 
     /// The connection, for a statement.
@@ -169,8 +152,8 @@ impl<D: Door> Tx<D> {
         if std::mem::replace(&mut self.has_begun, true) { None } else { query.again() }
     }
 
-    /// Takes note of an error. If there is a second chance and the connection is dead, the transaction is opened anew and
-    /// the chance is returned; otherwise the error is.
+    /// Takes note of an error. If there is a second chance, and the connection is dead or does not know the present schema,
+    /// the transaction is opened anew and the chance is returned; otherwise the error is.
     async fn on_error(&mut self, error: sqlx::Error, again: Option<GuardedQuery>) -> sqlx::Result<GuardedQuery> {
         // What was never sent leaves the transaction as it is.
         let is_lost = is_connection_loss(&error);
@@ -180,7 +163,13 @@ impl<D: Door> Tx<D> {
         if is_lost {
             self.opener.last_loss.note();
         }
-        let Some(again) = again.filter(|_| is_dead(&error)) else { return Err(error) };
+        let is_stale = is_stale_statement(&error);
+        if is_stale {
+            self.opener.last_change.note();
+        }
+        let Some(again) = again.filter(|_| is_stale || is_dead(&error)) else {
+            return Err(if self.opener.writes { of_write(error) } else { error });
+        };
         // Its place in the pool is needed.
         if let Some(lease) = self.lease.take() {
             lease.close();
@@ -222,6 +211,11 @@ impl GuardedQuery {
             arguments = arguments.and_then(|arguments| allowed(&sql, arguments));
         }
         Self { sql, arguments: Some(arguments), named }
+    }
+
+    /// Its text, if it is prepared on the server.
+    pub(super) fn prepared_text(&self) -> Option<SqlStr> {
+        matches!(self.arguments, Some(Ok(Some(_)))).then(|| self.sql.clone())
     }
 
     /// The same query, to be tried once more; `None` if it cannot be sent at all.
@@ -272,12 +266,21 @@ impl<'c, D: Door> Executor<'c> for &'c mut Tx<D> {
         Box::pin(TryAsyncStream::new(move |rows| async move {
             let limit = self.opener.answer_timeout;
             let mut again = self.second_chance(&query);
+            let mut unchecked = self.opener.known_columns.clone().zip(query.prepared_text());
             loop {
                 let mut answers = self.connection()?.fetch_many(query);
                 let failed = loop {
                     match answer_within(limit, answers.try_next()).await {
                         Ok(Ok(Some(answer))) => {
                             again = None;
+                            if let Either::Right(row) = &answer
+                                && let Some((known, sql)) = unchecked.take()
+                                && let Err(error) = known.check(&sql, row.columns())
+                            {
+                                drop(answers);
+                                self.is_aborted = true;
+                                return Err(error);
+                            }
                             rows.r#yield(answer).await;
                         }
                         Ok(Ok(None)) => return Ok(()),
@@ -299,18 +302,7 @@ impl<'c, D: Door> Executor<'c> for &'c mut Tx<D> {
         'c: 'e,
         E: Execute<'q, Postgres> + 'q,
     {
-        let mut query = GuardedQuery::new::<D>(query, self.named);
-        Box::pin(async move {
-            let limit = self.opener.answer_timeout;
-            let mut again = self.second_chance(&query);
-            loop {
-                query = match answer_within(limit, self.connection()?.fetch_optional(query)).await {
-                    Ok(Ok(row)) => return Ok(row),
-                    Ok(Err(error)) => self.on_error(error, again.take()).await?,
-                    Err(NoAnswer) => return Err(self.on_no_answer()),
-                };
-            }
-        })
+        Box::pin(first_row(self.fetch_many(query)))
     }
 
     fn prepare_with<'e>(self, _sql: SqlStr, _parameters: &'e [PgTypeInfo]) -> BoxFuture<'e, sqlx::Result<PgStatement>>
@@ -326,6 +318,17 @@ impl<'c, D: Door> Executor<'c> for &'c mut Tx<D> {
     {
         Box::pin(async { Err(not_available("describe")) })
     }
+}
+
+/// The first row of what a query answers, once all of it has come without an error.
+pub(super) async fn first_row(
+    mut answers: BoxStream<'_, sqlx::Result<Either<PgQueryResult, PgRow>>>,
+) -> sqlx::Result<Option<PgRow>> {
+    let mut first = None;
+    while let Some(answer) = answers.try_next().await? {
+        first = first.or(answer.right());
+    }
+    Ok(first)
 }
 
 /// Statements prepared apart from their execution have no place here: `query!` does both.

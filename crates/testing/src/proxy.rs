@@ -29,6 +29,8 @@ pub struct Proxy {
 
 #[derive(Default)]
 struct Shared {
+    /// Whether what is sent gets nowhere.
+    swallows: AtomicBool,
     connections: Mutex<Vec<AbortHandle>>,
     /// What the server said first on each connection.
     heard: Mutex<Vec<Vec<u8>>>,
@@ -71,6 +73,16 @@ impl Proxy {
     /// How many connections it has passed on.
     pub fn connections(&self) -> usize {
         lock(&self.shared.heard).len()
+    }
+
+    /// Takes no more connections; those that there are go on.
+    pub fn close_to_new(&self) {
+        self.listener.abort();
+    }
+
+    /// Swallows what either side sends from now on, or passes it on again. New connections are taken, and get no answer.
+    pub fn swallow(&self, swallows: bool) {
+        self.shared.swallows.store(swallows, Ordering::Relaxed);
     }
 
     /// Closes one of the connections, whatever is on its way. Returns whether there was one.
@@ -126,7 +138,7 @@ async fn serve(listener: TcpListener, server: String, cut: Cut, shared: Arc<Shar
                 let room = KEPT.saturating_sub(first.len()).min(bytes.len());
                 first.extend_from_slice(&bytes[..room]);
             };
-            pass_on(client, server, cut, hear).await;
+            pass_on(client, server, cut, &hearing.swallows, hear).await;
         });
         lock(&shared.connections).push(task.abort_handle());
     }
@@ -138,12 +150,18 @@ pub async fn serve_unix(listener: UnixListener, target: PathBuf, cut: Cut) {
         let target = target.clone();
         tokio::spawn(async move {
             let Ok(server) = UnixStream::connect(target).await else { return };
-            pass_on(client, server, cut, |_| ()).await;
+            pass_on(client, server, cut, &AtomicBool::new(false), |_| ()).await;
         });
     }
 }
 
-async fn pass_on<S: AsyncRead + AsyncWrite>(client: S, server: S, cut: Cut, mut hear: impl FnMut(&[u8])) {
+async fn pass_on<S: AsyncRead + AsyncWrite>(
+    client: S,
+    server: S,
+    cut: Cut,
+    swallows: &AtomicBool,
+    mut hear: impl FnMut(&[u8]),
+) {
     let (is_ready, always) = (AtomicBool::new(false), AtomicBool::new(true));
     let hear = |bytes: &[u8]| {
         is_ready.fetch_or(bytes.ends_with(READY), Ordering::Relaxed);
@@ -151,8 +169,8 @@ async fn pass_on<S: AsyncRead + AsyncWrite>(client: S, server: S, cut: Cut, mut 
     };
     let ((from_client, to_client), (from_server, to_server)) = (tokio::io::split(client), tokio::io::split(server));
     let _one_of_them_is_gone = tokio::try_join!(
-        copy(from_client, to_server, cut, &is_ready, |_| ()),
-        copy(from_server, to_client, cut, &always, hear)
+        copy(from_client, to_server, cut, &is_ready, swallows, |_| ()),
+        copy(from_server, to_client, cut, &always, swallows, hear)
     );
 }
 
@@ -161,6 +179,7 @@ async fn copy(
     mut to: impl AsyncWrite + Unpin,
     cut: Cut,
     may_cut: &AtomicBool,
+    swallows: &AtomicBool,
     mut hear: impl FnMut(&[u8]),
 ) -> std::io::Result<()> {
     let mut buffer = vec![0; 16 << 10];
@@ -168,6 +187,9 @@ async fn copy(
         let read = from.read(&mut buffer).await?;
         if read == 0 {
             return to.shutdown().await;
+        }
+        if swallows.load(Ordering::Relaxed) {
+            continue;
         }
         hear(&buffer[..read]);
         let mut rest = &buffer[..read];

@@ -45,7 +45,7 @@ pub struct ScriptedPooler {
 }
 
 struct Shared {
-    script: Script,
+    script: Mutex<Script>,
     /// Where PostgreSQL is, and who connects there.
     server: url::Url,
     free: Mutex<VecDeque<Server>>,
@@ -71,7 +71,7 @@ impl ScriptedPooler {
         let mut here = server.clone();
         here.set_port(Some(listener.local_addr().expect("an address").port())).expect("a URL with a host");
         let shared = Arc::new(Shared {
-            script,
+            script: Mutex::new(script),
             server,
             free: Mutex::default(),
             servers: Semaphore::new(servers),
@@ -84,6 +84,11 @@ impl ScriptedPooler {
     /// The way through it.
     pub fn url(&self) -> String {
         self.url.clone()
+    }
+
+    /// Behaves otherwise from now on.
+    pub fn behave(&self, script: Script) {
+        *self.shared.script.lock().unwrap_or_else(PoisonError::into_inner) = script;
     }
 
     /// How many clients have connected.
@@ -154,7 +159,7 @@ async fn serve(mut client: TcpStream, shared: &Shared) -> std::io::Result<()> {
         }
     }
     let mut out = BytesMut::new();
-    if let Script::Refuses(message) = shared.script {
+    if let Script::Refuses(message) = shared.script() {
         put_error(&mut out, "FATAL", "XX000", message);
         return client.write_all(&out).await;
     }
@@ -197,10 +202,11 @@ impl Conversation {
         held: &mut Option<Server>,
         shared: &Shared,
     ) -> std::io::Result<()> {
-        let mut segment = BytesMut::new();
+        // More than a request has: a message that came in pieces would be passed on before it is understood.
+        let mut segment = BytesMut::with_capacity(64 << 10);
         loop {
             if let Some(server) = held
-                && self.answer(server, client, shared.script).await?
+                && self.answer(server, client, shared.script()).await?
             {
                 held.take().into_iter().for_each(|server| shared.give_back(server));
             }
@@ -215,7 +221,7 @@ impl Conversation {
                         return Ok(());
                     }
                     if is_special {
-                        self.misbehave(client, shared.script).await?;
+                        self.misbehave(client, shared.script()).await?;
                         continue;
                     }
                     let server = match held {
@@ -241,7 +247,7 @@ impl Conversation {
         self.asked.extend_from_slice(segment);
         let mut is_special = false;
         while let Some((tag, message)) = take_message(&mut self.asked) {
-            is_special |= match shared.script {
+            is_special |= match shared.script() {
                 Script::IsSilent | Script::BreaksTheProtocol => tag == b'P',
                 Script::Fails(_) => tag == b'P' || tag == b'Q' && message.windows(5).any(|text| text == b"begin"),
                 Script::RefusesBegin => tag == b'Q' && message.windows(10).any(|text| text == b"; set loca"),
@@ -302,6 +308,10 @@ impl Conversation {
 }
 
 impl Shared {
+    fn script(&self) -> Script {
+        *self.script.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The server that was used last, or a new one.
     async fn take_server(&self) -> Server {
         self.servers.acquire().await.expect("open").forget();

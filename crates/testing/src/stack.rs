@@ -103,6 +103,18 @@ impl Stack {
         assert!(output.status.success(), "stack {what}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
+    /// Stops `pooler` or `postgres`, with its children, as a machine that hangs: until what this returns is dropped.
+    pub fn stop(&self, server: &str) -> Stopped {
+        let output = self.command("status").output().expect("scripts/stack");
+        let status = String::from_utf8_lossy(&output.stdout).into_owned();
+        let line = status.lines().find(|line| line.starts_with(server)).expect("a server");
+        let pid = line.split("(pid ").nth(1).and_then(|rest| rest.split(',').next()).expect("a pid");
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("Linux");
+        let stopped = Stopped(children.split_whitespace().chain([pid]).map(str::to_owned).collect());
+        stopped.signal("-STOP");
+        stopped
+    }
+
     fn command(&self, what: &str) -> Command {
         let mut command = Command::new(SCRIPT);
         command.arg(what).env("STACK_DIR", self.directory.path().join("stack"));
@@ -119,6 +131,22 @@ impl Stack {
     /// A path for a file of the test's.
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
+    }
+}
+
+/// Processes that stand still, and go on when this is dropped.
+pub struct Stopped(Vec<String>);
+
+impl Stopped {
+    fn signal(&self, signal: &str) {
+        // A child may have ended in the meantime.
+        let _best_effort = Command::new("kill").arg(signal).args(&self.0).output();
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        self.signal("-CONT");
     }
 }
 

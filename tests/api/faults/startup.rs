@@ -42,6 +42,7 @@ async fn names_a_malformed_secret() {
         for (value, expected) in [
             ("localhost:5432", "must begin with postgres://"),
             ("postgres://stm:hunter2#@127.0.0.1:5432/stm", "percent-encoded"),
+            ("postgres://stm:7?hunter2@127.0.0.1:5432/stm", "percent-encoded"),
             ("postgres://stm:hunter2@127.0.0.1:5432", "no database name"),
             ("postgres://stm:[YOUR-PASSWORD]@127.0.0.1:5432/stm", "placeholder"),
             ("postgres://stm:hunter2@db.example.com:5432/stm?sslmode=disable", "sslmode"),
@@ -115,6 +116,16 @@ async fn advises_by_what_a_pooler_does() {
             "has no session left",
         ),
         ("(EMAXCONN) max client connections reached, limit: 200", "no connection left"),
+        (
+            "(ECHECKOUTTIMEOUT) Pool checkout timeout. Request was dropped after 60000ms in Session mode",
+            "no server free in time",
+        ),
+        ("(EDBHANDLEREXITED) connection to database closed. Check logs for more information", "paused or restarting"),
+        (
+            "(ECIRCUITBREAKER) too many authentication failures, new connections are temporarily blocked",
+            "too many failed logins",
+        ),
+        ("(EBANNED) tenant is banned: postgres.abcdefgh", "EBANNED"),
         ("(ENOTFOUND) tenant/user postgres.abcdefgh not found", "postgres.<project-ref>"),
         ("(ENOIDENTIFIER) no tenant identifier provided (external_id or sni_hostname required)", "which project"),
         ("(ESSLREQUIRED) SSL connection is required", "sslmode=require"),

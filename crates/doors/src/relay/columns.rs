@@ -30,9 +30,7 @@ impl Description {
         }
         match (&self.columns, &now.columns) {
             (Some(first), Some(now)) => match (columns(first), columns(now)) {
-                (Some(first), Some(now)) => {
-                    first.len() <= now.len() && first.iter().zip(&now).all(|(first, now)| first == now)
-                }
+                (Some(first), Some(now)) => is_readable_as(&first, now.into_iter()),
                 _ => false,
             },
             (first, now) => first == now,
@@ -41,7 +39,22 @@ impl Description {
 }
 
 /// A column: its name, and its type's family.
-type Column = (Bytes, u32);
+#[derive(Debug, PartialEq, Eq)]
+pub struct Column {
+    name: Bytes,
+    family: u32,
+}
+
+impl Column {
+    pub fn new(name: Bytes, type_oid: u32) -> Self {
+        Self { name, family: family(type_oid) }
+    }
+}
+
+/// Whether code that was written for the columns `first` can read rows of the columns `now`.
+pub fn is_readable_as(first: &[Column], mut now: impl Iterator<Item = Column>) -> bool {
+    first.iter().all(|first| now.next().is_some_and(|now| *first == now))
+}
 
 /// `None` if the message is not what it should be.
 fn columns(message: &Bytes) -> Option<Vec<Column>> {
@@ -56,7 +69,7 @@ fn columns(message: &Bytes) -> Option<Vec<Column>> {
             return None;
         }
         rest.advance(6);
-        columns.push((name, family(rest.get_u32())));
+        columns.push(Column::new(name, rest.get_u32()));
         rest.advance(8);
     }
     rest.is_empty().then_some(columns)

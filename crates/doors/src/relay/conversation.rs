@@ -91,7 +91,7 @@ pub struct Conversation {
 
 const NOT_ROLLED_BACK: Violation = Violation::of_protocol("the pooler did not carry out a ROLLBACK");
 
-const COLUMNS_CHANGED: &str = "the columns or parameters of this statement are not what they were when this process first used it, \
+pub const COLUMNS_CHANGED: &str = "the columns or parameters of this statement are not what they were when this process first used it, \
      and its code cannot read them: restart the service, with a version that knows the present schema";
 
 impl Conversation {

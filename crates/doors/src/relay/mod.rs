@@ -46,6 +46,8 @@ use std::time::Duration;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnectOptions, PgDatabaseError};
 
+pub(crate) use columns::{Column, is_readable_as};
+pub(crate) use conversation::COLUMNS_CHANGED;
 pub use counters::RelayCounters;
 pub(crate) use frame::put_error;
 

@@ -1,10 +1,10 @@
 //! The schema changes while the service runs: what code of yesterday can read goes on; what it cannot is refused, and
 //! never read wrongly.
 
-use doors::{Pooler, Tx};
+use doors::{Direct, Pooler, Tx};
 use sqlx::Row as _;
 
-use crate::{code, counters, number, pipelined, through_relay};
+use crate::{base, code, counters, number, pipelined, through_relay};
 use testing::{Database, execute};
 
 const TABLE: &str =
@@ -244,4 +244,116 @@ async fn changes_under_load_are_met_by_right_rows_or_errors() {
     }
     println!("{right} right, {refused} refused");
     assert!(right > 0 && refused > 0, "{right} right, {refused} refused");
+}
+
+/// As the code that `query!` writes.
+async fn read_direct(direct: &Direct) -> sqlx::Result<(i32, String)> {
+    let row = sqlx::query(ALL).fetch_one(direct).await?;
+    Ok((row.try_get_unchecked("id")?, row.try_get_unchecked("name")?))
+}
+
+/// A direct door that has used `t` as it was, on both of its sessions.
+async fn used_directly(database: &Database) -> Direct {
+    execute(&mut database.session().await, TABLE).await;
+    let direct = base::direct_to(&base::direct(database), 2);
+    let mut all = Vec::new();
+    for _ in 0..2 {
+        all.push(direct.write().await.expect("a transaction"));
+    }
+    for tx in &mut all {
+        sqlx::query(ALL).fetch_one(tx).await.expect("a row");
+    }
+    direct
+}
+
+/// Sessions keep their statements: those that a change of the schema has outdated are prepared anew, once.
+#[tokio::test]
+async fn the_direct_door_prepares_anew() {
+    let database = Database::create().await;
+    for sql in [
+        "alter table t alter name type varchar(9000)",
+        "alter table t alter id type int2",
+        "alter table t add more int4 not null default 5",
+        TABLE,
+    ] {
+        for in_transaction in [false, true] {
+            let direct = used_directly(&database).await;
+            change(&database, sql).await;
+            for _ in 0..4 {
+                if in_transaction {
+                    let mut tx = direct.write().await.expect("a transaction");
+                    let row = sqlx::query(ALL).fetch_one(&mut tx).await.expect(sql);
+                    assert_eq!(row.get_unchecked::<String, _>("name"), "seven", "{sql}");
+                } else {
+                    assert_eq!(read_direct(&direct).await.expect(sql).1, "seven", "{sql}");
+                }
+            }
+        }
+    }
+}
+
+/// What cannot be repeated fails once: the next transaction knows the present schema.
+#[tokio::test]
+async fn a_transaction_of_the_direct_door_fails_once() {
+    let database = Database::create().await;
+    let direct = used_directly(&database).await;
+    change(&database, "alter table t alter name type varchar(9000)").await;
+    let mut tx = direct.write().await.expect("a transaction");
+    sqlx::query("select 1").execute(&mut tx).await.expect("an answer");
+    assert_eq!(code(&sqlx::query(ALL).fetch_one(&mut tx).await.expect_err("an old plan")), "0A000");
+    assert!(tx.commit().await.is_err());
+    for _ in 0..4 {
+        let mut tx = direct.write().await.expect("a transaction");
+        sqlx::query("select 1").execute(&mut tx).await.expect("an answer");
+        sqlx::query(ALL).fetch_one(&mut tx).await.expect("a new plan");
+    }
+}
+
+#[tokio::test]
+async fn the_direct_door_refuses_what_would_be_read_wrongly() {
+    let database = Database::create().await;
+    for sql in HARMFUL {
+        let direct = used_directly(&database).await;
+        change(&database, sql).await;
+        for _ in 0..3 {
+            let error = read_direct(&direct).await.expect_err(sql);
+            assert!(error.to_string().contains("restart the service"), "{sql}: {error}");
+        }
+        let mut tx = direct.write().await.expect("a transaction");
+        let error = sqlx::query(ALL).fetch_one(&mut tx).await.expect_err(sql);
+        assert!(error.to_string().contains("restart the service"), "{sql}: {error}");
+        assert!(tx.commit().await.is_err(), "{sql}");
+        direct.ping().await.expect("an answer");
+    }
+}
+
+/// Types and functions made anew have other numbers than those that the sessions know.
+#[tokio::test]
+async fn the_direct_door_follows_types_and_functions() {
+    const KIND: &str = "drop type if exists kind cascade; create type kind as enum ('a', 'b')";
+    const TWICE: &str =
+        "drop function if exists twice; create function twice(n int4) returns int4 language sql as 'select 2 * n'";
+    let database = Database::create().await;
+    change(&database, KIND).await;
+    change(&database, TWICE).await;
+    let direct = base::direct_to(&base::direct(&database), 2);
+    for _ in 0..3 {
+        for _ in 0..4 {
+            let kind = sqlx::query_scalar("select $1::kind::text").bind("b").fetch_one(&direct).await;
+            assert_eq!(kind.map(|kind: String| kind).expect("a kind"), "b");
+            let twice = sqlx::query_scalar("select twice($1)").bind(21).fetch_one(&direct).await;
+            assert_eq!(twice.map(|twice: i32| twice).expect("a number"), 42);
+        }
+        change(&database, KIND).await;
+        change(&database, TWICE).await;
+    }
+    // A column that is gone is gone, and comes back.
+    change(&database, TABLE).await;
+    for (sql, is_there) in
+        [("select 1", true), ("alter table t drop note", false), ("alter table t add note text", true)]
+    {
+        change(&database, sql).await;
+        let note = sqlx::query("select note from t").fetch_one(&direct).await;
+        assert_eq!(note.is_ok(), is_there, "{sql}: {note:?}");
+    }
 }

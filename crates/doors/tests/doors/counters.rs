@@ -1,14 +1,14 @@
 //! What the relay counts, what it keeps, and what it leaves behind.
 
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use doors::PoolerWire;
 use doors::{Pooler, RelayCounters};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
 
-use crate::{code, counters, door, number, pipelined, through_relay};
+use crate::{base, code, counters, door, number, pipelined, through_relay};
+use testing::proxy::{Cut, Proxy};
 use testing::{Database, PATIENCE, execute};
 
 /// Waits until the counters are as they should be.
@@ -107,29 +107,13 @@ async fn any_number_of_statements_is_answered_right_and_forgotten() {
     assert!(seen.misses >= 600 && seen.evicted > 0 && seen.changed == 0 && seen.refused == 0, "{seen:?}");
 }
 
-fn directory(pooler: &Pooler) -> PathBuf {
-    pooler.relay_socket().expect("a relay").parent().expect("a directory").to_owned()
-}
-
-fn mode(path: &Path) -> u32 {
-    std::fs::metadata(path).expect("a directory").permissions().mode() & 0o777
-}
-
-/// Nobody else may enter the directory; it goes with its door, and one that a killed process left behind goes when
-/// the next door is opened. One that is in use stays.
+/// The socket has no file, so nobody can remove it, and it ends with its door.
 #[tokio::test]
 async fn a_socket_lives_as_long_as_its_door() {
     let database = Database::create().await;
     let pooler = pipelined(&database, 2);
-    let ours = directory(&pooler);
-    assert_eq!(mode(&ours), 0o700);
-
-    let stale = std::env::temp_dir().join(format!("doors-{:016x}", rand::random::<u64>()));
-    std::fs::create_dir(&stale).expect("a directory");
-    drop(std::os::unix::net::UnixListener::bind(stale.join(".s.PGSQL.5432")).expect("a socket"));
-    let other = pipelined(&database, 2);
-    assert!(!stale.exists(), "what nobody listens at is swept away");
-    assert!(ours.exists() && directory(&other).exists());
+    let socket = pooler.relay_socket().expect("a relay");
+    assert!(socket.as_os_str().as_encoded_bytes().starts_with(b"\0"), "{socket:?} is a file");
     pooler.ping().await.expect("an answer");
 
     let clone = pooler.clone();
@@ -137,32 +121,46 @@ async fn a_socket_lives_as_long_as_its_door() {
     clone.ping().await.expect("an answer");
     drop(clone);
     let started = Instant::now();
-    while ours.exists() {
-        assert!(started.elapsed() < PATIENCE, "{} stays", ours.display());
+    while UnixStream::connect(&socket).await.is_ok() {
+        assert!(started.elapsed() < PATIENCE, "{socket:?} stays");
         tokio::task::yield_now().await;
     }
-    other.ping().await.expect("an answer");
 }
 
-/// Doors are opened at the same time, in many processes on one machine: none takes another's directory for stale.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn doors_that_open_at_once_do_not_sweep_each_other_away() {
+/// Abstract names are open to everybody on the machine: another process is turned away without a word.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_other_process_is_served() {
+    const CONNECT: &str = "
+        const socket = require('net').connect('\\0' + process.argv[1]);
+        socket.write(Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]));
+        let said = 0;
+        socket.on('data', (bytes) => { said += bytes.length; });
+        socket.on('error', () => {});
+        socket.on('close', () => console.log('said', said));";
     let database = Database::create().await;
-    let url = database.database_url();
-    let openers: Vec<_> = (0..4)
-        .map(|_| {
-            let url = url.clone();
-            tokio::spawn(async move {
-                for _ in 0..500 {
-                    let pooler = door(&url, 1, PoolerWire::Pipelined);
-                    assert!(pooler.relay_socket().expect("a relay").exists(), "swept away");
-                    tokio::task::yield_now().await;
-                    assert!(pooler.relay_socket().expect("a relay").exists(), "swept away");
-                }
-            })
-        })
-        .collect();
-    for opener in openers {
-        opener.await.expect("no directory is lost");
-    }
+    let pooler = pipelined(&database, 2);
+    let socket = pooler.relay_socket().expect("a relay");
+    let name = socket.to_string_lossy().trim_start_matches('\0').to_owned();
+    // A request for encryption, which this process has an answer to.
+    let mut ours = UnixStream::connect(&socket).await.expect("a connection");
+    ours.write_all(&[0, 0, 0, 8, 4, 210, 22, 47]).await.expect("a request");
+    assert_eq!(ours.read_u8().await.expect("an answer"), b'N');
+
+    let node = move || std::process::Command::new("node").args(["-e", CONNECT, &name]).output();
+    let output = tokio::task::spawn_blocking(node).await.expect("a task").expect("node");
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "said 0", "{output:?}");
+    pooler.ping().await.expect("an answer");
+}
+
+/// Connections of the pool live on when no new one can be made: a check finds out.
+#[tokio::test]
+async fn a_check_tries_a_new_connection() {
+    let database = Database::create().await;
+    let proxy = Proxy::before(&database.database_url(), Cut::Nowhere).await;
+    let pooler = door(&proxy.url(), 1, base::wire());
+    pooler.ping().await.expect("an answer");
+    proxy.close_to_new();
+    pooler.ping().await.expect("the connection that there is");
+    pooler.check().await.expect_err("no new connection");
+    pooler.check().await.expect_err("and it stays so");
 }

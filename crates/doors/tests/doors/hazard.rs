@@ -1,8 +1,6 @@
 //! The hazard of a transaction pooler over more shapes, with one server and with four, and with every stream of bytes
 //! cut into pieces. That such a load can go wrong, `doors` shows with plain sqlx.
 
-use std::path::{Path, PathBuf};
-
 use doors::PoolerWire;
 use tokio::net::UnixListener;
 
@@ -48,11 +46,10 @@ async fn no_hazard_when_every_stream_is_cut_into_pieces() {
     let behind = Proxy::before(&database.database_url(), Cut::Pieces).await;
     let pooler = door(&behind.url(), 16, PoolerWire::Pipelined);
 
-    let socket = pooler.relay_socket().expect("a relay");
-    let hidden = renamed(&socket);
-    std::fs::rename(&socket, &hidden).expect("another name");
-    let listener = UnixListener::bind(&socket).expect("a socket");
-    let ahead = tokio::spawn(serve_unix(listener, hidden, Cut::Pieces));
+    let directory = tempfile::tempdir().expect("a directory");
+    let listener = UnixListener::bind(directory.path().join(".s.PGSQL.5432")).expect("a socket");
+    let ahead = tokio::spawn(serve_unix(listener, pooler.relay_socket().expect("a relay"), Cut::Pieces));
+    pooler.connect_through(directory.path());
 
     let tally = load::run(&pooler, ALL, |n| n >= OPERATIONS).await;
     // Rows that no buffer holds as a whole.
@@ -71,8 +68,4 @@ async fn no_hazard_when_every_stream_is_cut_into_pieces() {
     assert!(behind.connections() >= 16, "the load went another way");
     let seen = counters(&pooler);
     assert_eq!((seen.changed, seen.refused), (0, 0), "{seen:?}");
-}
-
-fn renamed(socket: &Path) -> PathBuf {
-    socket.with_extension("hidden")
 }

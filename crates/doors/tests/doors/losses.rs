@@ -154,12 +154,13 @@ async fn a_lost_pooler_comes_back_by_itself() {
     assert_unharmed(&pooler, &database, &tally, losses).await;
 }
 
-/// How many connections the relay has, as the kernel reports: its listening socket is one more in that directory.
+/// How many connections the relay has, as the kernel reports: its listening socket is one more of that name.
 fn relayed(pooler: &Pooler) -> usize {
     let Some(socket) = pooler.relay_socket() else { return 0 };
     let sockets = std::fs::read_to_string("/proc/net/unix").expect("Linux");
-    let directory = socket.parent().expect("a directory").to_string_lossy();
-    sockets.lines().filter(|line| line.contains(&*directory)).count() - 1
+    // An abstract name is listed with @ in place of its NUL.
+    let name = socket.to_string_lossy().replace('\0', "@");
+    sockets.lines().filter(|line| line.ends_with(&*name)).count() - 1
 }
 
 /// Connections that die while nobody uses them cost their next users nothing.

@@ -15,7 +15,9 @@ mod limits;
 mod load;
 mod losses;
 mod put_in_order;
+mod read_only;
 mod refusals;
+mod stalls;
 mod storm;
 mod tls;
 
