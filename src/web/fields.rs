@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Duration, Utc};
 
+use super::dates;
 use crate::error::{Error, FieldError};
 
 /// The maximum length of a short text (a name, an address), in characters.
@@ -98,12 +99,20 @@ impl Fields {
         self.check(field, ok, "must be an http or https URL");
     }
 
-    /// An appointment, neither past nor far away. A date without a time means its first moment in UTC, so the last 24
-    /// hours are accepted.
-    pub(crate) fn appointment(&mut self, field: &'static str, date: Option<DateTime<Utc>>, now: DateTime<Utc>) {
-        let is_past = date.is_some_and(|date| date < now - Duration::days(1));
-        let is_far = date.is_some_and(|date| date > now + Duration::days(2 * 366));
-        self.check(field, !is_past && !is_far, "must be neither in the past nor more than two years ahead");
+    /// An appointment, neither past nor far away: a moment, or a day without a time. A blank one counts as missing. The
+    /// last 24 hours are accepted, because today's date is another one elsewhere.
+    pub(crate) fn appointment(
+        &mut self,
+        field: &'static str,
+        value: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> Option<DateTime<Utc>> {
+        let text = value.filter(|text| !text.trim().is_empty())?;
+        let date = dates::parse_appointment(text);
+        self.check(field, date.is_some(), dates::RULE);
+        let is_near = date.is_none_or(|date| date >= now - Duration::days(1) && date <= now + Duration::days(2 * 366));
+        self.check(field, is_near, "must be neither in the past nor more than two years ahead");
+        date
     }
 
     /// The number of rows of a list: 1 to [`MAX_LIMIT`].

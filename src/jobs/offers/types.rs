@@ -8,7 +8,6 @@ use crate::error::{Error, Result, invalid};
 use crate::jobs::types::{Command, Terms};
 use crate::realtime::{ClientEvent, ServerEvent};
 use crate::types::{Cents, ChatId, JobId, OfferId, OfferStatus, Party, Timestamp, text_enum};
-use crate::web::dates::parse_appointment;
 use crate::web::fields::Fields;
 
 /// The most offers about one job.
@@ -61,10 +60,7 @@ impl Proposal {
         now: DateTime<Utc>,
     ) -> Result<Self> {
         let mut rules = Fields::new();
-        let date = date.filter(|text| !text.trim().is_empty());
-        let scheduled_at = date.as_deref().and_then(parse_appointment);
-        rules.check(names.date, date.is_none() || scheduled_at.is_some(), "must be an ISO-8601 date");
-        rules.appointment(names.date, scheduled_at, now);
+        let scheduled_at = rules.appointment(names.date, date.as_deref(), now);
         let notes = rules.optional_text(names.notes, notes, MAX_NOTES_CHARS);
         let answers = answers.filter(|answers| !answers.is_null());
         if let Some(answers) = &answers {
