@@ -44,7 +44,6 @@ struct CreateRequest {
     zipcode: Option<String>,
     location: Option<String>,
     /// Answers to the service's questions.
-    #[schema(value_type = Option<Object>)]
     answers: Option<serde_json::Value>,
     /// ISO-8601; without a time zone it is UTC.
     preferred_date: Option<String>,

@@ -185,13 +185,11 @@ impl SendOfferRequest {
 /// `send_negotiation_offer`: as REST, with `jobId`.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct SendOfferSocketRequest {
-    #[serde(rename = "jobId", alias = "job_id")]
+    #[serde(rename = "jobId")]
     pub job_id: JobId,
     /// In dollars; the price does not change if left out.
-    #[serde(alias = "proposedPrice")]
     pub proposed_price: Option<Cents>,
     /// ISO-8601; the date does not change if left out.
-    #[serde(alias = "proposedDate")]
     pub proposed_date: Option<String>,
     /// At most 1,000 characters.
     pub notes: Option<String>,
@@ -245,21 +243,18 @@ impl RespondRequest {
 /// `respond_to_negotiation`: as REST, with `jobId`.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct RespondSocketRequest {
-    #[serde(rename = "jobId", alias = "job_id")]
+    #[serde(rename = "jobId")]
     pub job_id: JobId,
     /// The offer that is meant: refused if it is no longer the open one. The open one by default.
-    #[serde(rename = "offerId", alias = "offer_id")]
+    #[serde(rename = "offerId")]
     pub offer_id: Option<OfferId>,
     /// With `counter` the fields of the new offer apply.
     pub action: ResponseAction,
     /// In dollars; with `counter`.
-    #[serde(alias = "counterProposedPrice")]
     pub counter_proposed_price: Option<Cents>,
     /// ISO-8601; with `counter`.
-    #[serde(alias = "counterProposedDate")]
     pub counter_proposed_date: Option<String>,
     /// At most 1,000 characters; with `counter`.
-    #[serde(alias = "counterNotes")]
     pub counter_notes: Option<String>,
 }
 
@@ -289,7 +284,6 @@ pub struct OfferView {
     pub proposed_date: Option<Timestamp>,
     pub notes: Option<String>,
     /// Changed answers to the service's questions.
-    #[schema(value_type = Option<Object>)]
     pub answers: Option<serde_json::Value>,
     pub status: OfferStatus,
     pub created_at: Timestamp,

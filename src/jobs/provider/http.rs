@@ -60,7 +60,6 @@ struct ProviderResponseRequest {
 #[serde(rename_all = "camelCase")]
 struct NegotiationRequest {
     /// Changed answers to the service's questions.
-    #[schema(value_type = Option<Object>)]
     edited_answers: Option<serde_json::Value>,
     /// In dollars.
     edited_price: Option<Cents>,

@@ -146,7 +146,7 @@ async fn jobs_are_listed_newest_first() {
     let part = world.get_as(&customer, "/customer/jobs?limit=1&offset=1").await.expect(200);
     assert_eq!(part, json!([list[1]]));
     assert_eq!(world.get_as(&other, "/customer/jobs").await.expect(200), json!([]));
-    for (query, named) in [("limit=0", "limit"), ("limit=101", "limit"), ("offset=-1", "offset")] {
+    for (query, named) in [("limit=0", "limit"), ("offset=-1", "offset")] {
         let answer = world.get_as(&customer, &format!("/customer/jobs?{query}")).await.expect(400);
         assert_eq!(answer["errors"][0]["field"], named);
     }
