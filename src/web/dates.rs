@@ -48,7 +48,7 @@ fn midnight(day: NaiveDate) -> DateTime<Utc> {
 fn parse(text: &str) -> Option<Date> {
     let text = text.trim();
     let (day, rest) = text.split_at_checked(10)?;
-    let day = NaiveDate::parse_from_str(day, "%Y-%m-%d").ok().filter(is_in_range)?;
+    let day = NaiveDate::parse_from_str(day, "%Y-%m-%d").ok().filter(|day| is_in_range(*day))?;
     let Some(rest) = rest.strip_prefix(['T', 't', ' ']) else {
         return rest.is_empty().then_some(Date::Day(day));
     };
@@ -57,7 +57,7 @@ fn parse(text: &str) -> Option<Date> {
     let clock = ["%H:%M", "%H:%M:%S%.f"].iter().find_map(|format| NaiveTime::parse_from_str(&clock, format).ok())?;
     let moment = day.and_time(clock).and_local_timezone(parse_zone(zone)?).single()?.to_utc();
     let is_leap_second = clock.nanosecond() >= 1_000_000_000;
-    (!is_leap_second && is_in_range(&moment.date_naive())).then(|| Date::Moment(moment.trunc_subsecs(3)))
+    (!is_leap_second && is_in_range(moment.date_naive())).then(|| Date::Moment(moment.trunc_subsecs(3)))
 }
 
 /// `Z`, `+01:00`, `+0100`, `+01`, or nothing.
@@ -70,7 +70,7 @@ fn parse_zone(zone: &str) -> Option<FixedOffset> {
 }
 
 /// Whether PostgreSQL and JSON can both represent the year.
-fn is_in_range(day: &NaiveDate) -> bool {
+fn is_in_range(day: NaiveDate) -> bool {
     (1..=9999).contains(&day.year())
 }
 

@@ -97,7 +97,10 @@ fn complete_response(status: &str, response: &mut RefOr<Response>) {
     let RefOr::T(response) = response else { return };
     let status: Option<StatusCode> = status.parse().ok();
     if response.description.is_empty() {
-        response.description = status.and_then(|status| status.canonical_reason()).unwrap_or("An answer").to_owned();
+        status
+            .and_then(|status| status.canonical_reason())
+            .unwrap_or("An answer")
+            .clone_into(&mut response.description);
     }
     if response.content.is_empty() && status.is_none_or(|status| status.as_u16() >= 400) {
         let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();

@@ -83,6 +83,7 @@ pub(super) struct JobDetailsView {
 /// The booked provider.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = JobProviderView)]
 pub(super) struct BookedProviderView {
     pub id: ProviderId,
     pub business_name: String,

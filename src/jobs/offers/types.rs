@@ -54,13 +54,13 @@ impl Proposal {
     pub fn read(
         names: FieldNames,
         price: Option<Cents>,
-        date: Option<String>,
+        date: Option<&str>,
         notes: Option<String>,
         answers: Option<serde_json::Value>,
         now: DateTime<Utc>,
     ) -> Result<Self> {
         let mut rules = Fields::new();
-        let scheduled_at = rules.appointment(names.date, date.as_deref(), now);
+        let scheduled_at = rules.appointment(names.date, date, now);
         let notes = rules.optional_text(names.notes, notes, MAX_NOTES_CHARS);
         let answers = answers.filter(|answers| !answers.is_null());
         if let Some(answers) = &answers {
@@ -176,7 +176,7 @@ impl SendOfferRequest {
     /// # Errors
     /// 400 with each bad field named.
     pub(super) fn check(self, now: DateTime<Utc>) -> Result<NewOffer> {
-        let proposal = Proposal::read(SENT, self.proposed_price, self.proposed_date, self.notes, None, now);
+        let proposal = Proposal::read(SENT, self.proposed_price, self.proposed_date.as_deref(), self.notes, None, now);
         let job = self.job_id.ok_or_else(|| invalid("job_id", "must be a job's id"))?;
         Ok(NewOffer { job, proposal: proposal? })
     }
@@ -230,7 +230,7 @@ impl RespondRequest {
             ResponseAction::Accept => Command::AcceptOffer { offer },
             ResponseAction::Decline => Command::DeclineOffer { offer },
             ResponseAction::Counter => {
-                let (price, date) = (self.counter_proposed_price, self.counter_proposed_date);
+                let (price, date) = (self.counter_proposed_price, self.counter_proposed_date.as_deref());
                 let proposal = Proposal::read(COUNTERED, price, date, self.counter_notes, None, now)?;
                 Command::CounterOffer { offer, proposal }
             }

@@ -181,9 +181,9 @@ async fn prepare(world: &World, call: &Value, operation: &str, example: &Value) 
 /// Brings about what an operation needs, and puts the ids of the test into its body. Returns the id in its path.
 async fn arrange(world: &World, parties: &Parties, operation: &str, body: &mut Value) -> String {
     let job = parties.job;
-    let unready = "status = 'cancelled', sp_accepted = false, pending_approval = false";
+    let no_open_job = "status = 'cancelled', sp_accepted = false, pending_approval = false";
     for date in ["/preferredDate", "/proposed_date", "/counter_proposed_date", "/negotiation/editedSchedule"] {
-        move_date(body.pointer_mut(date));
+        move_date(body, date);
     }
     for (field, id) in [
         ("job_id", job),
@@ -200,12 +200,11 @@ async fn arrange(world: &World, parties: &Parties, operation: &str, body: &mut V
             replace(body, "password", json!(PASSWORD));
         }
         "POST /auth/refresh" => replace(body, "refreshToken", json!(parties.customer.refresh_token)),
-        "POST /jobs/create" => parties.set(world, unready).await,
         "POST /provider/add-service" => {
             let sql = "select id from stm.services where name = 'Plumbing'";
             replace(body, "serviceId", json!(world.number(sql).await));
         }
-        "POST /provider/availability" | "POST /provider/confirm-availability" => parties.set(world, unready).await,
+        "POST /jobs/create" | "POST /provider/availability" => parties.set(world, no_open_job).await,
         "POST /jobs/{}/reassign" => {
             let other = world.provider("House cleaning").await;
             replace(body, "newProviderId", json!(other.id));
@@ -275,8 +274,8 @@ fn replace(body: &mut Value, field: &str, new: Value) {
 }
 
 /// Moves a date of the book two months ahead of today, in its own notation.
-fn move_date(value: Option<&mut Value>) {
-    if let Some(Value::String(text)) = value {
+fn move_date(body: &mut Value, pointer: &str) {
+    if let Some(Value::String(text)) = body.pointer_mut(pointer) {
         let ahead = (Utc::now() + Days::new(60)).format("%Y-%m-%d").to_string();
         text.replace_range(..ahead.len(), &ahead);
     }

@@ -59,10 +59,13 @@ async fn the_document_is_valid_and_true() {
         if let Some(token) = token {
             tester.arg("--header").arg(format!("Authorization: Bearer {token}"));
         }
-        tester.args(["--phases", "examples,coverage,fuzzing", "--workers", "2"]);
+        // One worker: Python 3.11 does not parse in several threads (https://github.com/python/cpython/issues/106905).
+        tester.args(["--phases", "examples,coverage,fuzzing", "--workers", "1"]);
         run(tester)
     });
-    join_all(runs).await.into_iter().for_each(|report| drop(content(report)));
+    let reports = join_all(runs).await.into_iter().filter(|(status, _)| !status.success());
+    let faults: Vec<_> = reports.map(|(_, report)| report).collect();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
 /// Fills the lists of everybody: jobs of every kind, an offer, a review, a dispute that the LSM has joined. Returns the chat.
@@ -94,7 +97,7 @@ async fn configuration(world: &World, chat: &str) -> String {
         auto-signup = false
 
         [generation]
-        max-examples = 6
+        max-examples = 4
 
         [dictionaries]
         ids = {{ values = [1, 2, 3, 4, 5] }}
