@@ -233,11 +233,13 @@ struct Members {
 
 impl Members {
     fn new(map: Map<String, Value>, fields: &'static [&'static str]) -> Self {
-        let mut members: Vec<Member> = Vec::with_capacity(map.len());
+        let camel_cased: Vec<_> = fields.iter().map(|field| camel_case(field)).collect();
+        let mut members: Vec<Member> = Vec::with_capacity(fields.len());
         for (name, value) in map {
-            let is_name = |field: &&&str| **field == name || camel_case(field) == camel_case(&name);
-            let Some(field) = fields.iter().find(is_name) else { continue };
-            match members.iter_mut().find(|(other, _)| other == field) {
+            let name = camel_case(&name);
+            let Some(field) = camel_cased.iter().position(|field| *field == name) else { continue };
+            let field = fields[field];
+            match members.iter_mut().find(|(other, _)| *other == field) {
                 None => members.push((field, Some(value))),
                 Some((_, twin)) => *twin = twin.take().and_then(|twin| agreed(twin, value)),
             }

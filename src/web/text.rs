@@ -52,7 +52,7 @@ pub(crate) fn us_phone_number(text: &str) -> Option<String> {
     (national.as_bytes().first()? >= &b'2').then(|| format!("+1{national}"))
 }
 
-/// A digit string without spaces, if it is one line of a form: a ZIP code.
+/// A text without spaces and format characters, where neither has a meaning: a ZIP code.
 pub(crate) fn without_clutter(text: &str) -> Cow<'_, str> {
     if text.contains(is_clutter) { text.chars().filter(|c| !is_clutter(*c)).collect() } else { text.into() }
 }
