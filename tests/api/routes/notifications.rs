@@ -66,7 +66,7 @@ async fn the_list_is_the_callers_newest_first_and_filtered() {
         world.get_as(&ann, &format!("/notifications{query}")).await.expect(400);
     }
     let both = world.get_as(&ann, "/notifications?limit=0&offset=-1").await.expect(400);
-    assert_eq!(both["message"], json!(["limit must be 1 to 100", "offset must be 0 to 100000"]));
+    assert_eq!(both["message"], json!(["limit must be at least 1", "offset must be 0 to 100000"]));
     world.get("/notifications").await.expect(401);
 
     for (user, role) in [(&lsm, "local_service_manager"), (&admin, "admin")] {
