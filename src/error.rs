@@ -40,6 +40,9 @@ pub enum Error {
     /// 409: the current state does not allow it. A code and a sentence.
     #[error("{1}")]
     Conflict(&'static str, String),
+    /// 415: the body is in a format that is not read. A sentence.
+    #[error("{0}")]
+    UnsupportedMedia(&'static str),
     /// 422: the request contradicts an earlier one. A code and a sentence.
     #[error("{1}")]
     Unprocessable(&'static str, String),
@@ -114,9 +117,6 @@ impl Problem {
             StatusCode::METHOD_NOT_ALLOWED => ("method_not_allowed", "this route does not take this method"),
             StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT => ("timeout", "the request took too long"),
             StatusCode::PAYLOAD_TOO_LARGE => ("payload_too_large", "the body is too large"),
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-                ("unsupported_media_type", "the body must be JSON, sent as content-type: application/json")
-            }
             _ if status.is_server_error() => ("internal_error", "internal error"),
             _ => ("bad_request", "the request cannot be read"),
         };
@@ -175,6 +175,7 @@ impl Error {
             Self::Forbidden(code, _) => (StatusCode::FORBIDDEN, *code),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::Conflict(code, _) => (StatusCode::CONFLICT, *code),
+            Self::UnsupportedMedia(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
             Self::Unprocessable(code, _) => (StatusCode::UNPROCESSABLE_ENTITY, *code),
             Self::TooManyRequests(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
             Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),

@@ -13,11 +13,13 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Duration, Utc};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, Result};
 use crate::types::UserId;
 use crate::web::extract::Json;
+use crate::web::reading::whole;
 use doors::{Pooler, Tx};
 
 /// How long an answer is stored.
@@ -128,14 +130,24 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Keyed<T> {
     }
 }
 
-/// A digest of the path and the JSON, regardless of spaces and the order of members.
+/// A digest of the path and the JSON, regardless of spaces, the order of members, and how numbers are written.
 fn digest(path: &str, body: &[u8]) -> [u8; 32] {
-    let canonical = serde_json::from_slice::<serde_json::Value>(body).map(|value| value.to_string().into_bytes());
+    let canonical = serde_json::from_slice(body).map(|value| canonical(value).to_string().into_bytes());
     let mut digest = Sha256::new();
     digest.update(path);
     digest.update(b"\n");
     digest.update(canonical.as_deref().unwrap_or(body));
     digest.finalize().into()
+}
+
+/// The value with `50` for `50.00`.
+fn canonical(value: Value) -> Value {
+    match value {
+        Value::Number(number) => whole(&number).map_or(Value::Number(number), Value::from),
+        Value::Array(list) => list.into_iter().map(canonical).collect(),
+        Value::Object(map) => map.into_iter().map(|(name, value)| (name, canonical(value))).collect(),
+        other => other,
+    }
 }
 
 /// The key as a structured header's string (RFC 8941), or bare, as many clients send it.
@@ -246,9 +258,12 @@ mod tests {
     }
 
     #[test]
-    fn spaces_and_the_order_of_members_do_not_count() {
+    fn notation_does_not_count() {
         let first = digest("/jobs/create", br#"{"a":1,"b":[1,2]}"#);
         assert_eq!(first, digest("/jobs/create", br#"{ "b": [1, 2], "a": 1 }"#));
+        assert_eq!(first, digest("/jobs/create", br#"{"a": 1.00, "b": [1e0, 20e-1]}"#));
+        assert_ne!(first, digest("/jobs/create", br#"{"a":1.01,"b":[1,2]}"#));
+        assert_ne!(first, digest("/jobs/create", br#"{"a":"1","b":[1,2]}"#));
         assert_ne!(first, digest("/jobs/create", br#"{"a":1,"b":[2,1]}"#));
         assert_ne!(first, digest("/customers/disputes", br#"{"a":1,"b":[1,2]}"#));
     }

@@ -21,7 +21,8 @@ use crate::state::ApiState;
 use crate::types::{Cents, Role, UserId};
 use crate::web::MessageView;
 use crate::web::extract::Json;
-use crate::web::fields::{self, Fields, LONG_TEXT, SHORT_TEXT};
+use crate::web::fields::{Fields, LONG_TEXT, SHORT_TEXT};
+use crate::web::text;
 use doors::{Pooler, Tx};
 
 /// The rule of the field `role`.
@@ -234,7 +235,7 @@ async fn login(
     rules.finish()?;
     let (email, password) = (request.email.unwrap_or_default(), request.password.unwrap_or_default());
 
-    let found = match fields::email(&email) {
+    let found = match text::email(&email) {
         Some(email) => queries::find_login(&pooler, &email).await?,
         None => None,
     };
@@ -354,10 +355,8 @@ impl Profile {
 impl RegisterRequest {
     fn check(mut self) -> Result<Registration> {
         let mut rules = Fields::new();
-        let email = self.email.as_deref().and_then(fields::email).unwrap_or_default();
-        rules.check("email", !email.is_empty(), "must be an e-mail address");
-        let phone_number = self.phone_number.as_deref().and_then(fields::us_phone_number).unwrap_or_default();
-        rules.check("phoneNumber", !phone_number.is_empty(), "must be a US phone number");
+        let email = rules.email("email", self.email.as_deref());
+        let phone_number = rules.us_phone_number("phoneNumber", self.phone_number.as_deref());
         let password = self.password.take().unwrap_or_default();
         rules.check(
             "password",

@@ -4,6 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::types::{MessageId, Side, Timestamp, UserId, text_enum};
+use crate::web::text;
 
 text_enum! {
     /// The type of a message.
@@ -48,7 +49,7 @@ pub struct MessageView {
 /// # Errors
 /// A sentence that names the field and the rule.
 pub(super) fn check_message(text: &str, message_type: MessageType) -> Result<(), String> {
-    if text.trim().is_empty() {
+    if !text::is_visible(text) {
         return Err("message must not be empty".into());
     }
     if text.chars().count() > MAX_MESSAGE_CHARS {
@@ -90,6 +91,7 @@ mod tests {
         for (text, message_type) in [
             ("", MessageType::Text),
             (" \n", MessageType::Text),
+            ("\u{200b}\u{feff}", MessageType::Text),
             ("a\0b", MessageType::Text),
             ("a picture", MessageType::Image),
             ("file:///etc/passwd", MessageType::Document),

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 
-use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::booking::{truncate_to_message, write_answers};
@@ -11,7 +10,7 @@ use super::queries::Parties;
 use super::transition::{Job, Transition};
 use super::types::{Command, Terms};
 use crate::notifications::{NewNotification, NotificationType};
-use crate::types::{Cents, Party, UserId};
+use crate::types::{Cents, Party, UserId, time};
 
 impl Transition {
     /// The notifications this transition causes. Actors are not notified of their own actions, except payments.
@@ -162,17 +161,12 @@ fn in_words(proposal: &Proposal) -> String {
 /// The price and the date, as far as there are any, after a prefix.
 fn terms_in_words(prefix: &str, terms: Terms) -> String {
     let price = terms.price.map(dollars);
-    let date = terms.scheduled_at.map(date_in_words);
+    let date = terms.scheduled_at.map(time::in_words);
     match (price, date) {
         (Some(price), Some(date)) => format!("{prefix}{price}, {date}"),
         (Some(one), None) | (None, Some(one)) => format!("{prefix}{one}"),
         (None, None) => String::new(),
     }
-}
-
-/// A moment for people.
-pub(super) fn date_in_words(date: DateTime<Utc>) -> String {
-    date.format("%Y-%m-%d %H:%M UTC").to_string()
 }
 
 /// An amount for people.

@@ -28,9 +28,10 @@ impl ProviderStatus {
     }
 }
 
-/// Parses statuses separated by commas, ignoring blank ones. Returns `None` if one is unknown.
+/// Parses statuses separated by commas, ignoring blank ones. Returns `None` if one is unknown. No job is ever `accepted`,
+/// which the web client asks for.
 pub(super) fn parse_statuses(text: &str) -> Option<Vec<JobStatus>> {
-    let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+    let words = text.split(',').map(str::trim).filter(|word| !word.is_empty() && *word != "accepted");
     words.map(|word| JobStatus::deserialize(StrDeserializer::<WordError>::new(word)).ok()).collect()
 }
 
@@ -41,7 +42,7 @@ mod tests {
     #[test]
     fn statuses_are_read_from_a_list() {
         assert_eq!(parse_statuses("new, in_progress,"), Some(vec![JobStatus::New, JobStatus::InProgress]));
-        assert_eq!(parse_statuses(" "), Some(vec![]));
+        assert_eq!(parse_statuses("accepted"), Some(vec![]));
         assert_eq!(parse_statuses("new,unknown"), None);
     }
 

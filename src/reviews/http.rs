@@ -21,9 +21,15 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(reviews)).routes(routes!(stats)).routes(routes!(review))
 }
 
-/// A page of the list.
+/// A selection of the reviews.
 #[derive(Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(rename_all = "camelCase")]
 struct ReviewsQuery {
+    /// Returns only reviews with at least so many stars.
+    min_rating: Option<i16>,
+    /// Returns only reviews with at most so many stars.
+    max_rating: Option<i16>,
     /// The number of the page, from 1.
     page: Option<i64>,
     /// The maximum number of rows, 1 to 100; 20 by default.
@@ -68,9 +74,13 @@ async fn reviews(
     Query(query): Query<ReviewsQuery>,
 ) -> Result<Json<Page<ProviderReviewView>>> {
     let mut rules = Fields::new();
+    let is_rating = |rating: Option<i16>| rating.is_none_or(|rating| (1..=5).contains(&rating));
+    rules.check("minRating", is_rating(query.min_rating), "must be 1 to 5");
+    rules.check("maxRating", is_rating(query.max_rating), "must be 1 to 5");
     let page = PageRequest::read(&mut rules, query.page, query.limit);
     rules.finish()?;
-    let (reviews, total) = queries::list(&pooler, who.user_id, page).await?;
+    let stars = query.min_rating.unwrap_or(1)..=query.max_rating.unwrap_or(5);
+    let (reviews, total) = queries::list(&pooler, who.user_id, stars, page).await?;
     Ok(Json(Page::new(reviews, total, page)))
 }
 

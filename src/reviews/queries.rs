@@ -1,15 +1,18 @@
 //! SQL of a provider's reviews.
 
+use std::ops::RangeInclusive;
+
 use super::http::{ProviderReviewView, ReviewerView};
 use super::types::StarCounts;
 use crate::types::{JobId, ReviewId, UserId};
 use crate::web::page::PageRequest;
 use doors::Pooler;
 
-/// A page of the reviews of a user who is a provider, newest first; and how many there are.
+/// A page of the reviews with so many stars of a user who is a provider, newest first; and how many there are.
 pub(super) async fn list(
     pooler: &Pooler,
     user_id: UserId,
+    stars: RangeInclusive<i16>,
     page: PageRequest,
 ) -> sqlx::Result<(Vec<ProviderReviewView>, i64)> {
     let rows = sqlx::query!(
@@ -19,12 +22,14 @@ pub(super) async fn list(
                   r.punctuality_rating as "punctuality_rating?", r.response_time_minutes as "response_time_minutes?",
                   r.created_at as "created_at?"
            from stm.providers p
-           cross join lateral (select count(*) as total from stm.reviews n where n.provider_id = p.id) n
+           cross join lateral (
+               select count(*) as total from stm.reviews n where n.provider_id = p.id and n.rating between $4 and $5
+           ) n
            left join lateral (
                select r.id, r.job_id, r.customer_id, r.rating, r.feedback, r.punctuality_rating,
                       r.response_time_minutes, r.created_at
                from stm.reviews r
-               where r.provider_id = p.id
+               where r.provider_id = p.id and r.rating between $4 and $5
                order by r.id desc
                limit $2 offset $3
            ) r on true
@@ -37,6 +42,8 @@ pub(super) async fn list(
         user_id.0,
         page.limit,
         page.offset(),
+        stars.start(),
+        stars.end(),
     )
     .fetch_all(pooler)
     .await?;

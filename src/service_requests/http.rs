@@ -110,24 +110,26 @@ struct ProviderServiceRequest {
     #[schema(value_type = String)]
     description: Option<String>,
     /// What customers should be asked: a list, or an object.
-    #[schema(value_type = Option<Object>)]
+    suggested_questions: Option<serde_json::Value>,
+    /// Another name for `suggestedQuestions`.
     questions: Option<serde_json::Value>,
 }
 
 impl ProviderServiceRequest {
     fn check(self) -> Result<ProviderRequest> {
         let mut rules = Fields::new();
-        let questions = self.questions.filter(|questions| !questions.is_null());
-        if let Some(questions) = &questions {
-            rules.check("questions", questions.is_object() || questions.is_array(), "must be a list or an object");
+        let suggested = self.suggested_questions.map(|questions| ("suggestedQuestions", questions));
+        let questions = suggested.or(self.questions.map(|questions| ("questions", questions)));
+        if let Some((field, questions)) = &questions {
+            rules.check(*field, questions.is_object() || questions.is_array(), "must be a list or an object");
             let is_short = questions.to_string().len() <= MAX_QUESTIONS_BYTES;
-            rules.check("questions", is_short, "must be at most 16384 bytes of JSON");
+            rules.check(*field, is_short, "must be at most 16384 bytes of JSON");
         }
         let request = ProviderRequest {
             service_name: rules.text("serviceName", self.service_name, SHORT_TEXT),
             category: rules.text("category", self.category, SHORT_TEXT),
             description: rules.text("description", self.description, LONG_TEXT),
-            questions,
+            questions: questions.map(|(_, questions)| questions),
         };
         rules.finish()?;
         Ok(request)
@@ -179,7 +181,6 @@ pub(super) struct MyServiceRequestView {
     pub category: Option<String>,
     pub description: String,
     /// What customers should be asked: a list, or an object.
-    #[schema(value_type = Option<Object>)]
     pub questions: Option<serde_json::Value>,
     pub status: ServiceRequestStatus,
     /// Why it was rejected.

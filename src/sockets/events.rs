@@ -20,7 +20,7 @@ use crate::jobs::offers;
 use crate::jobs::offers::{RespondSocketRequest, SendOfferSocketRequest};
 use crate::realtime::{ClientEvent as _, CloseReason, Refusal, Reply, Verdict, lock};
 use crate::state::SocketState;
-use crate::web::extract::explain;
+use crate::web::reading::explain;
 
 /// How many of a connection's events may wait in its queue.
 const MAX_WAITING: usize = 256;

@@ -4,7 +4,7 @@
 
 mod ids;
 mod money;
-mod time;
+pub(crate) mod time;
 mod words;
 
 pub use ids::*;

@@ -1,9 +1,10 @@
 //! The OpenAPI document and its interactive page.
 
 use axum::Router;
+use axum::http::StatusCode;
 use utoipa::openapi::path::{Operation, Parameter, ParameterIn, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoParams, OpenApi};
 use utoipa_axum::router::UtoipaMethodRouter;
 use utoipa_swagger_ui::SwaggerUi;
@@ -62,6 +63,9 @@ pub(crate) fn complete(mut api: utoipa::openapi::OpenApi) -> utoipa::openapi::Op
             let words: Vec<_> = path.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
             operation.operation_id = Some(format!("{method}_{}", words.join("_")));
             add_shared_responses(operation);
+            for (status, response) in &mut operation.responses.responses {
+                complete_response(status, response);
+            }
         }
     }
     api
@@ -85,12 +89,23 @@ fn add_shared_responses(operation: &mut Operation) {
     if has_parameter(operation, |parameter| parameter.name == "Idempotency-Key") {
         add_response(operation, "422", "The Idempotency-Key was used for another request");
     }
-    let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-    let problem = ResponseBuilder::new()
-        .description("Any error: RFC 9457 problem details")
-        .content("application/problem+json", problem)
-        .build();
-    operation.responses.responses.insert("default".into(), problem.into());
+    add_response(operation, "default", "Any error: RFC 9457 problem details");
+}
+
+/// Gives a response the description of its status, if it has none, and a refusal its content.
+fn complete_response(status: &str, response: &mut RefOr<Response>) {
+    let RefOr::T(response) = response else { return };
+    let status: Option<StatusCode> = status.parse().ok();
+    if response.description.is_empty() {
+        status
+            .and_then(|status| status.canonical_reason())
+            .unwrap_or("An answer")
+            .clone_into(&mut response.description);
+    }
+    if response.content.is_empty() && status.is_none_or(|status| status.as_u16() >= 400) {
+        let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+        response.content.insert("application/problem+json".to_owned(), problem.into());
+    }
 }
 
 fn requirement(scheme: &str) -> SecurityRequirement {
@@ -150,6 +165,7 @@ mod tests {
             .security(requirement("customer"))
             .parameters(Some(IdempotencyKey::into_params(|| None)))
             .request_body(Some(RequestBody::new()))
+            .response("201", ResponseBuilder::new().build())
             .response("400", ResponseBuilder::new().description("Declared").build());
         let paths = PathsBuilder::new().path("/jobs", PathItem::new(HttpMethod::Post, operation));
         let api = OpenApiBuilder::new().info(InfoBuilder::new().title("").version("").build()).paths(paths).build();
@@ -157,6 +173,7 @@ mod tests {
         let api = serde_json::to_value(complete(complete(api))).unwrap();
         let operation = &api["paths"]["/jobs"]["post"];
         assert_eq!(operation["security"], serde_json::json!([{"access_token": []}]));
+        assert_eq!(operation["responses"]["201"], serde_json::json!({"description": "Created"}));
         assert_eq!(operation["parameters"][0]["name"], "Idempotency-Key");
         assert_eq!(operation["parameters"][0]["in"], "header");
         assert_eq!(operation["parameters"][0]["required"], false);
@@ -166,7 +183,10 @@ mod tests {
             ("422", "The Idempotency-Key was used for another request"),
             ("default", "Any error: RFC 9457 problem details"),
         ] {
-            assert_eq!(operation["responses"][status]["description"], description);
+            let response = &operation["responses"][status];
+            assert_eq!(response["description"], description);
+            let schema = &response["content"]["application/problem+json"]["schema"];
+            assert_eq!(schema["$ref"], "#/components/schemas/Problem");
         }
     }
 }

@@ -6,14 +6,17 @@ use axum::body::Bytes;
 use axum::extract::path::ErrorKind;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::{StatusCode, header, request::Parts};
+use axum::http::{HeaderMap, header, request::Parts};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use url::form_urlencoded;
 
+use super::reading;
 use crate::error::{Error, invalid};
 
-/// A JSON body. Unknown fields are ignored. The error of a field of the wrong type names the field.
+/// A JSON body, read with the forgiveness of [`reading`]. The error of a field names it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Json<T>(pub T);
 
@@ -21,28 +24,44 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
-        if !is_json(request.headers().get(header::CONTENT_TYPE)) {
-            return Err(StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response());
-        }
+        check_media(request.headers()).map_err(Error::into_response)?;
         let body = Bytes::from_request(request, state).await.map_err(|rejection| rejection.status().into_response())?;
-        // serde would also accept a list for an object, by position.
-        if body.trim_ascii_start().first() != Some(&b'{') {
-            return Err(Error::Malformed("the body must be a JSON object".into()).into_response());
-        }
-        let mut deserializer = serde_json::Deserializer::from_slice(&body);
-        let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-            let path = error.path().to_string();
-            let why = error.into_inner();
-            if why.is_data() && path != "." {
-                invalid(path, &explain(&why))
-            } else {
-                Error::Malformed(format!("the body is not the expected JSON: {why}"))
-            }
-            .into_response()
-        })?;
-        deserializer.end().map_err(|why| Error::Malformed(format!("the body is not JSON: {why}")).into_response())?;
-        Ok(Self(value))
+        parse(&body).and_then(|body| read_object("the body", body)).map(Self).map_err(Error::into_response)
     }
+}
+
+/// Reads the fields of an object: of a body, or of a socket's event.
+///
+/// # Errors
+/// 400 with the field named.
+pub(crate) fn read_object<T: DeserializeOwned>(what: &str, value: Value) -> Result<T, Error> {
+    let Value::Object(object) = value else {
+        return Err(Error::Malformed(format!("{what} must be a JSON object")));
+    };
+    reading::from_object(object).map_err(|(field, rule)| match field {
+        Some(field) => invalid(field, &rule),
+        None => Error::Malformed(format!("{what} {rule}")),
+    })
+}
+
+/// Parses a body.
+///
+/// # Errors
+/// 400 with what is wrong, in words where people cause it.
+fn parse(body: &[u8]) -> Result<Value, Error> {
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let place = reading::place_of(error.path());
+        let why = error.into_inner();
+        match place {
+            Some(field) if why.to_string().contains("hex escape") => {
+                invalid(field, "must not contain half a character: an emoji was cut in two")
+            }
+            _ => Error::Malformed(format!("the body is not JSON: {why}")),
+        }
+    })?;
+    deserializer.end().map_err(|why| Error::Malformed(format!("the body is not JSON: {why}")))?;
+    Ok(value)
 }
 
 impl<T: Serialize> IntoResponse for Json<T> {
@@ -51,33 +70,20 @@ impl<T: Serialize> IntoResponse for Json<T> {
     }
 }
 
-fn is_json(content_type: Option<&header::HeaderValue>) -> bool {
-    let essence = content_type
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next())
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
-    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
-}
-
-/// The rule that a field breaks: serde's "invalid type: string "x", expected u32 at line 1 column 9" without position
-/// and Rust types.
-pub(crate) fn explain(why: &dyn Display) -> String {
-    let text = why.to_string();
-    let text = text.split(" at line ").next().unwrap_or_default();
-    if text.starts_with("UUID parsing failed") {
-        return "must be a UUID".into();
+/// Checks that a body is JSON as it stands.
+///
+/// # Errors
+/// 415 with what to send instead.
+fn check_media(headers: &HeaderMap) -> Result<(), Error> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let encoding = text(header::CONTENT_ENCODING);
+    if !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity") {
+        return Err(Error::UnsupportedMedia("the body must not be compressed: send it without content-encoding"));
     }
-    match text.rsplit_once("expected ").map(|(_, expected)| expected) {
-        Some("i16" | "i32" | "i64") if text.starts_with("invalid value") => "is out of range".into(),
-        Some("i16" | "i32" | "i64") => "must be a whole number".into(),
-        Some("f64") => "must be a number".into(),
-        Some("a sequence") => "must be a list".into(),
-        Some(expected) if expected == "a map" || expected.starts_with("struct ") => "must be an object".into(),
-        Some(expected) => format!("must be {expected}"),
-        None => format!("is not valid: {text}"),
-    }
+    let essence = text(header::CONTENT_TYPE).split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let is_json = essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"));
+    let rule = "the body must be JSON, sent as content-type: application/json";
+    if is_json { Ok(()) } else { Err(Error::UnsupportedMedia(rule)) }
 }
 
 /// A path parameter.
@@ -108,7 +114,7 @@ fn explain_path(kind: &ErrorKind) -> String {
     }
 }
 
-/// A query string.
+/// A query string, read with the forgiveness of [`reading`].
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Query<T>(pub T);
 
@@ -116,13 +122,17 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Error> {
-        match axum::extract::Query::<T>::try_from_uri(&parts.uri) {
-            Ok(axum::extract::Query(value)) => Ok(Self(value)),
-            Err(rejection) => {
-                let text = rejection.body_text();
-                Err(malformed("query", &text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text)))
+        let query = parts.uri.query().unwrap_or_default();
+        let mut members = Map::new();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let value = Value::from(value);
+            if members.get(&*name).is_some_and(|other| *other != value) {
+                return Err(invalid(name.into_owned(), "must not be given twice"));
             }
+            members.insert(name.into_owned(), value);
         }
+        let read = reading::from_object(members);
+        read.map(Self).map_err(|(field, rule)| invalid(field.unwrap_or_else(|| "the query".into()), &rule))
     }
 }
 
@@ -132,36 +142,23 @@ fn malformed(part: &str, why: &dyn Display) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
-
     use super::*;
-    use crate::types::{ChatId, JobId};
-
-    #[derive(Debug, Deserialize)]
-    #[expect(dead_code, reason = "only its errors are read")]
-    struct Body {
-        id: Option<JobId>,
-        chat: Option<ChatId>,
-        years: Option<i32>,
-        rating: Option<f64>,
-        images: Option<Vec<String>>,
-        name: Option<String>,
-        inner: Option<Box<Self>>,
-    }
 
     #[test]
-    fn rules_have_no_rust_types() {
-        for (body, rule) in [
-            (r#"{"id": "7"}"#, "must be a whole number"),
-            (r#"{"years": 1.5}"#, "must be a whole number"),
-            (r#"{"years": 3000000000}"#, "is out of range"),
-            (r#"{"rating": "5"}"#, "must be a number"),
-            (r#"{"chat": "7"}"#, "must be a UUID"),
-            (r#"{"images": "a"}"#, "must be a list"),
-            (r#"{"name": 7}"#, "must be a string"),
-            (r#"{"inner": 7}"#, "must be an object"),
+    fn half_an_emoji_is_named_by_its_field() {
+        for (body, message) in [
+            (
+                &br#"{"a": {"notes": "\ud83d"}}"#[..],
+                "a.notes must not contain half a character: an emoji was cut in two",
+            ),
+            (br#"{"list": ["\ud83d!"]}"#, "list[0] must not contain half a character: an emoji was cut in two"),
+            (br#"{"list": ["\udca9"]}"#, "list[0] must not contain half a character: an emoji was cut in two"),
         ] {
-            assert_eq!(explain(&serde_json::from_str::<Body>(body).unwrap_err()), rule, "{body}");
+            assert_eq!(parse(body).unwrap_err().code_and_message().1, message);
+        }
+        assert!(parse(br#"{"notes": "\ud83d\udca9"}"#).is_ok());
+        for bad in [&b"{"[..], b"{} {}", b"", b"{\"a\": \"\xff\"}"] {
+            assert!(parse(bad).unwrap_err().code_and_message().1.starts_with("the body is not JSON"));
         }
     }
 }

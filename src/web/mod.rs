@@ -9,6 +9,8 @@ pub(crate) mod home;
 pub(crate) mod layers;
 pub(crate) mod origin;
 pub(crate) mod page;
+pub(crate) mod reading;
+pub(crate) mod text;
 
 /// An answer without data.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]

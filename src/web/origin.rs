@@ -48,9 +48,17 @@ impl Pattern {
             return if bare { Ok(Self::Below(format!(".{suffix}"))) } else { Err(malformed()) };
         }
         let url = Url::parse(entry).map_err(|_| malformed())?;
-        let origin = url.origin().ascii_serialization();
-        let web = matches!(url.scheme(), "http" | "https") && !entry.contains('*');
-        if web && entry.trim_end_matches('/') == origin { Ok(Self::Exact(origin)) } else { Err(malformed()) }
+        let origin = match url.scheme() {
+            "http" | "https" => url.origin().ascii_serialization(),
+            // The pages of an app: to the URL standard these origins are opaque, but browsers send them.
+            app @ ("capacitor" | "ionic") => format!("{app}://{}", url.host_str().unwrap_or_default()),
+            _ => return Err(malformed()),
+        };
+        if !entry.contains('*') && url.has_host() && entry.trim_end_matches('/') == origin {
+            Ok(Self::Exact(origin))
+        } else {
+            Err(malformed())
+        }
     }
 
     fn matches(&self, origin: &str) -> bool {
@@ -76,13 +84,17 @@ mod tests {
     #[test]
     fn matches_exactly_or_below_a_suffix() {
         let allowed =
-            AllowedOrigins::parse("http://localhost:3000, https://stm.example.com,https://*.preview.example.com")
+            AllowedOrigins::parse("http://localhost:3000, https://stm.example.com,https://*.preview.example.com, capacitor://localhost,ionic://localhost/")
                 .unwrap();
         for (origin, expected) in [
             ("http://localhost:3000", true),
             ("https://stm.example.com", true),
             ("https://a.preview.example.com", true),
             ("https://a.b.preview.example.com", true),
+            ("capacitor://localhost", true),
+            ("ionic://localhost", true),
+            ("capacitor://localhost.evil.com", false),
+            ("capacitor://localhost:3000", false),
             ("http://localhost:3001", false),
             ("https://preview.example.com", false),
             ("http://a.preview.example.com", false),
@@ -106,6 +118,11 @@ mod tests {
             "https://a.example.com/path",
             "app.example.com",
             "https://*.example.com:1",
+            "capacitor://",
+            "capacitor://*",
+            "capacitor://localhost/path",
+            "capacitor://user@localhost",
+            "file://localhost",
         ] {
             assert!(AllowedOrigins::parse(entry).is_err(), "{entry}");
         }

@@ -58,7 +58,9 @@ await run(async ({ customer: ann_, provider: pete_, lsm: lena_, strangers: stran
   }
 
   const date = (days) => new Date(Math.floor(Date.now() / 864e5 + days) * 864e5 + 36e6).toISOString();
-  const forPeople = (iso) => `${iso.slice(0, 10)} ${iso.slice(11, 16)} UTC`;
+  const inEnglish = (iso, style) => new Date(iso).toLocaleString('en-US', { ...style, timeZone: 'UTC' });
+  const forPeople = (iso) =>
+    `${inEnglish(iso, { dateStyle: 'long' })}, ${inEnglish(iso, { timeStyle: 'short' }).replace(/\s/, ' ')} UTC`;
   const [monday, tuesday] = [date(10), date(11)];
   let jobId, chatId;
   const said = []; // [seq, who, text], all that is in the chat

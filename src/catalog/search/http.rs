@@ -47,9 +47,9 @@ struct SearchQuery {
     /// Returns only services that are offered at this ZIP code.
     zipcode: Option<String>,
     /// In dollars: excludes services whose providers all work for less.
-    min_price: Option<String>,
+    min_price: Option<Cents>,
     /// In dollars: excludes services whose providers all work for more.
-    max_price: Option<String>,
+    max_price: Option<Cents>,
     /// The number of the page, from 1.
     page: Option<i64>,
     /// 1 to 100; 20 by default.
@@ -65,7 +65,6 @@ pub(super) struct FoundServiceView {
     pub category: String,
     pub description: Option<String>,
     /// What a customer is asked.
-    #[schema(value_type = Option<Object>)]
     pub questions_json: Option<serde_json::Value>,
     pub is_popular: bool,
     /// How many active providers that fit the search offer it.
@@ -95,9 +94,7 @@ async fn search(
     let category = rules.optional_text("category", request.category, MAX_QUERY_CHARS);
     let zip_code = request.zipcode.filter(|zip| !zip.trim().is_empty());
     let zip_code = zip_code.map(|zip| rules.zip_code("zipcode", Some(&zip)));
-    let min_price_cents = read_price(&mut rules, "minPrice", request.min_price.as_deref());
-    let max_price_cents = read_price(&mut rules, "maxPrice", request.max_price.as_deref());
-    let are_in_order = min_price_cents.zip(max_price_cents).is_none_or(|(min, max)| min <= max);
+    let are_in_order = request.min_price.zip(request.max_price).is_none_or(|(min, max)| min <= max);
     rules.check("minPrice", are_in_order, "must not be above maxPrice");
     let page = PageRequest::read(&mut rules, request.page, request.limit);
     rules.finish()?;
@@ -107,17 +104,11 @@ async fn search(
     if words == Some(None) {
         return Ok(Json(Page::new(Vec::new(), 0, page)));
     }
+    let [min_price_cents, max_price_cents] =
+        [request.min_price, request.max_price].map(|price| price.map(|price| price.0));
     let filter = ServiceFilter { words: words.flatten(), category, zip_code, min_price_cents, max_price_cents };
     let (services, total) = queries::search_services(&pooler, &filter, page).await?;
     Ok(Json(Page::new(services, total, page)))
-}
-
-/// Reads dollars from a query string. A blank text counts as missing.
-fn read_price(rules: &mut Fields, field: &'static str, text: Option<&str>) -> Option<i64> {
-    let text = text.map(str::trim).filter(|text| !text.is_empty())?;
-    let cents = serde_json::from_str::<Cents>(text).ok();
-    rules.check(field, cents.is_some(), "must be an amount from 0 to 10000000 dollars with at most two decimals");
-    cents.map(|cents| cents.0)
 }
 
 /// A search for the best providers of a service.

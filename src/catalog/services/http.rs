@@ -49,9 +49,9 @@ struct ProvidersQuery {
     /// Returns only providers that serve this ZIP code.
     zipcode: Option<String>,
     /// `rating` (default), `price` or `jobs`.
-    #[serde(rename = "sortBy", default)]
+    #[serde(rename = "sortBy")]
     #[param(inline)]
-    sort_by: SortBy,
+    sort_by: Option<SortBy>,
 }
 
 /// A service and who offers it.
@@ -100,6 +100,6 @@ async fn providers(
     let mut rules = Fields::new();
     let zip_code = query.zipcode.filter(|zip| !zip.trim().is_empty()).map(|zip| rules.zip_code("zipcode", Some(&zip)));
     rules.finish()?;
-    let found = queries::list_providers(&pooler, id, zip_code.as_deref(), query.sort_by).await?;
+    let found = queries::list_providers(&pooler, id, zip_code.as_deref(), query.sort_by.unwrap_or_default()).await?;
     found.map(Json).ok_or(Error::NotFound("service"))
 }

@@ -14,7 +14,7 @@ use crate::types::Cents;
 use crate::web::MessageView;
 use crate::web::docs::also_at;
 use crate::web::extract::Json;
-use crate::web::fields::{self, Fields, SHORT_TEXT};
+use crate::web::fields::{Fields, SHORT_TEXT};
 use doors::Pooler;
 
 pub(crate) fn routes() -> OpenApiRouter<ApiState> {
@@ -85,10 +85,7 @@ impl ProfileRequest {
             ..ProfileChange::default()
         };
         change.zipcode = self.zipcode.map(|zip| rules.zip_code("zipcode", Some(&zip)));
-        if let Some(phone) = self.phone {
-            change.phone_number = fields::us_phone_number(&phone);
-            rules.check("phone", change.phone_number.is_some(), "must be a US phone number");
-        }
+        change.phone_number = self.phone.map(|phone| rules.us_phone_number("phone", Some(&phone)));
         rules.finish()?;
         Ok(change)
     }

@@ -31,7 +31,7 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct DisputesQuery {
-    /// `open` or `resolved`; both by default.
+    /// `pending` (also `under_review` and `open`) or `resolved`; both by default.
     status: Option<String>,
     /// The number of the page, from 1.
     page: Option<i64>,
@@ -108,10 +108,10 @@ async fn list(
     let mut rules = Fields::new();
     let status = match query.status.as_deref() {
         None | Some("") => None,
-        Some("open") => Some(DisputeStatus::Open),
+        Some("pending" | "under_review" | "open") => Some(DisputeStatus::Open),
         Some("resolved") => Some(DisputeStatus::Resolved),
         Some(_) => {
-            rules.refuse("status", "must be open or resolved");
+            rules.refuse("status", "must be pending, under_review or resolved");
             None
         }
     };

@@ -18,7 +18,6 @@ use crate::notifications::{NewNotification, NotificationType};
 use crate::outbox::{Notifier, Outbox};
 use crate::state::ApiState;
 use crate::types::{Cents, ChatId, JobId, JobStatus, ProviderId, ServiceId, Timestamp, UserId};
-use crate::web::dates::parse_appointment;
 use crate::web::docs;
 use crate::web::fields::{Fields, SHORT_TEXT};
 use doors::{Pooler, Tx};
@@ -45,7 +44,6 @@ struct CreateRequest {
     zipcode: Option<String>,
     location: Option<String>,
     /// Answers to the service's questions.
-    #[schema(value_type = Option<Object>)]
     answers: Option<serde_json::Value>,
     /// ISO-8601; without a time zone it is UTC.
     preferred_date: Option<String>,
@@ -222,10 +220,7 @@ impl CreateRequest {
         rules.check("answers", answers.is_object() || answers.is_array(), "must be an object or a list");
         rules.check("answers", answers.to_string().len() <= MAX_ANSWERS_BYTES, "must be at most 16384 bytes of JSON");
 
-        let preferred_date = self.preferred_date.filter(|text| !text.trim().is_empty());
-        let scheduled_at = preferred_date.as_deref().and_then(parse_appointment);
-        rules.check("preferredDate", preferred_date.is_none() || scheduled_at.is_some(), "must be an ISO-8601 date");
-        rules.appointment("preferredDate", scheduled_at, now);
+        let scheduled_at = rules.appointment("preferredDate", self.preferred_date.as_deref(), now);
 
         let images = self.images.unwrap_or_default();
         rules.check("images", images.len() <= MAX_IMAGES, "must be at most 20");

@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 
 use crate::chat::job_chats::OpeningMessage;
 use crate::error::Error;
-use crate::jobs::messages::{date_in_words, dollars};
-use crate::types::{Cents, ProviderId, ServiceId, Side, UserId};
+use crate::jobs::messages::dollars;
+use crate::types::{Cents, ProviderId, ServiceId, Side, UserId, time};
 
 /// A booking without faults in its fields.
 #[derive(Debug)]
@@ -128,7 +128,7 @@ impl FirstMessage<'_> {
     pub(crate) fn text(&self) -> String {
         let mut text = format!("New booking request: {}\nLocation: {}", self.service, self.place);
         if let Some(scheduled_at) = self.scheduled_at {
-            let _infallible = write!(text, "\nPreferred date: {}", date_in_words(scheduled_at));
+            let _infallible = write!(text, "\nPreferred date: {}", time::in_words(scheduled_at));
         }
         if let Some(budget) = self.budget {
             let _infallible = write!(text, "\nBudget: {}", dollars(budget));
@@ -163,7 +163,7 @@ pub(super) fn fill_template(
     place: &str,
     scheduled_at: Option<DateTime<Utc>>,
 ) -> String {
-    let date = scheduled_at.map_or_else(|| "a date to be agreed".to_owned(), date_in_words);
+    let date = scheduled_at.map_or_else(|| "a date to be agreed".to_owned(), time::in_words);
     let mut text = String::with_capacity(template.len());
     let mut rest = template;
     // One pass, so that a value that looks like a variable is not replaced.

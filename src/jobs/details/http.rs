@@ -60,10 +60,8 @@ pub(super) struct JobDetailsView {
     pub status: JobStatus,
     pub price: Cents,
     /// The answers given with the booking.
-    #[schema(value_type = Object)]
     pub original_answers: serde_json::Value,
     /// The answers with the changes of all open and accepted offers applied; null without changes.
-    #[schema(value_type = Option<Object>)]
     pub edited_answers: Option<serde_json::Value>,
     /// While new: whether the provider, or the customer, has agreed to the present terms.
     pub sp_accepted: bool,
@@ -85,6 +83,7 @@ pub(super) struct JobDetailsView {
 /// The booked provider.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = JobProviderView)]
 pub(super) struct BookedProviderView {
     pub id: ProviderId,
     pub business_name: String,

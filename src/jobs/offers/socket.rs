@@ -2,19 +2,18 @@
 
 use chrono::Utc;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::commands;
 use super::types::{
     OfferSentView, RespondRequest, RespondSocketRequest, RespondedView, SendOfferRequest, SendOfferSocketRequest,
 };
-use crate::error::{Error, Result, invalid};
+use crate::error::{Error, Result};
 use crate::outbox::Outbox;
 use crate::realtime::{ClientEvent as _, Refusal, Reply};
 use crate::state::SocketState;
 use crate::types::UserId;
-use crate::web::extract::explain;
+use crate::web::extract::read_object;
 
 /// Makes an offer, and answers the event.
 pub(crate) async fn on_send_offer(reply: Reply, event: Value, state: SocketState) {
@@ -30,7 +29,7 @@ pub(crate) async fn on_respond(reply: Reply, event: Value, state: SocketState) {
 
 async fn send_offer(event: Value, by: UserId, state: &SocketState) -> Result<(OfferSentView, Outbox)> {
     let now = Utc::now();
-    let offer = SendOfferRequest::from(read::<SendOfferSocketRequest>(&event)?).check(now)?;
+    let offer = SendOfferRequest::from(read_object::<SendOfferSocketRequest>("the payload", event)?).check(now)?;
     let sent = state.bulkhead.run(async |direct| {
         let mut tx = direct.write().await?;
         match commands::send(&mut tx, by, offer, now).await {
@@ -43,7 +42,7 @@ async fn send_offer(event: Value, by: UserId, state: &SocketState) -> Result<(Of
 
 async fn respond(event: Value, by: UserId, state: &SocketState) -> Result<(RespondedView, Outbox)> {
     let now = Utc::now();
-    let response = RespondRequest::from(read::<RespondSocketRequest>(&event)?).check(now)?;
+    let response = RespondRequest::from(read_object::<RespondSocketRequest>("the payload", event)?).check(now)?;
     let responded = state.bulkhead.run(async |direct| {
         let mut tx = direct.write().await?;
         match commands::respond(&mut tx, by, response, now).await {
@@ -52,21 +51,6 @@ async fn respond(event: Value, by: UserId, state: &SocketState) -> Result<(Respo
         }
     });
     responded.await?
-}
-
-/// Reads a payload. A field of the wrong type is named; socketioxide's own error says only what it expected.
-///
-/// # Errors
-/// 400 with the field named.
-fn read<T: DeserializeOwned>(event: &Value) -> Result<T> {
-    // serde would also take a list for an object, by position.
-    if !event.is_object() {
-        return Err(Error::Malformed("the payload must be an object".into()));
-    }
-    serde_path_to_error::deserialize(event).map_err(|error| match error.path().to_string() {
-        whole if whole == "." => Error::Malformed(format!("the payload {}", explain(error.inner()))),
-        field => invalid(field, &explain(error.inner())),
-    })
 }
 
 /// The refusal of REST: for somebody who is not a party there is no such job, and no chat is mentioned.

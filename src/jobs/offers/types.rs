@@ -8,7 +8,6 @@ use crate::error::{Error, Result, invalid};
 use crate::jobs::types::{Command, Terms};
 use crate::realtime::{ClientEvent, ServerEvent};
 use crate::types::{Cents, ChatId, JobId, OfferId, OfferStatus, Party, Timestamp, text_enum};
-use crate::web::dates::parse_appointment;
 use crate::web::fields::Fields;
 
 /// The most offers about one job.
@@ -55,16 +54,13 @@ impl Proposal {
     pub fn read(
         names: FieldNames,
         price: Option<Cents>,
-        date: Option<String>,
+        date: Option<&str>,
         notes: Option<String>,
         answers: Option<serde_json::Value>,
         now: DateTime<Utc>,
     ) -> Result<Self> {
         let mut rules = Fields::new();
-        let date = date.filter(|text| !text.trim().is_empty());
-        let scheduled_at = date.as_deref().and_then(parse_appointment);
-        rules.check(names.date, date.is_none() || scheduled_at.is_some(), "must be an ISO-8601 date");
-        rules.appointment(names.date, scheduled_at, now);
+        let scheduled_at = rules.appointment(names.date, date, now);
         let notes = rules.optional_text(names.notes, notes, MAX_NOTES_CHARS);
         let answers = answers.filter(|answers| !answers.is_null());
         if let Some(answers) = &answers {
@@ -180,7 +176,7 @@ impl SendOfferRequest {
     /// # Errors
     /// 400 with each bad field named.
     pub(super) fn check(self, now: DateTime<Utc>) -> Result<NewOffer> {
-        let proposal = Proposal::read(SENT, self.proposed_price, self.proposed_date, self.notes, None, now);
+        let proposal = Proposal::read(SENT, self.proposed_price, self.proposed_date.as_deref(), self.notes, None, now);
         let job = self.job_id.ok_or_else(|| invalid("job_id", "must be a job's id"))?;
         Ok(NewOffer { job, proposal: proposal? })
     }
@@ -189,13 +185,11 @@ impl SendOfferRequest {
 /// `send_negotiation_offer`: as REST, with `jobId`.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct SendOfferSocketRequest {
-    #[serde(rename = "jobId", alias = "job_id")]
+    #[serde(rename = "jobId")]
     pub job_id: JobId,
     /// In dollars; the price does not change if left out.
-    #[serde(alias = "proposedPrice")]
     pub proposed_price: Option<Cents>,
     /// ISO-8601; the date does not change if left out.
-    #[serde(alias = "proposedDate")]
     pub proposed_date: Option<String>,
     /// At most 1,000 characters.
     pub notes: Option<String>,
@@ -236,7 +230,7 @@ impl RespondRequest {
             ResponseAction::Accept => Command::AcceptOffer { offer },
             ResponseAction::Decline => Command::DeclineOffer { offer },
             ResponseAction::Counter => {
-                let (price, date) = (self.counter_proposed_price, self.counter_proposed_date);
+                let (price, date) = (self.counter_proposed_price, self.counter_proposed_date.as_deref());
                 let proposal = Proposal::read(COUNTERED, price, date, self.counter_notes, None, now)?;
                 Command::CounterOffer { offer, proposal }
             }
@@ -249,21 +243,18 @@ impl RespondRequest {
 /// `respond_to_negotiation`: as REST, with `jobId`.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct RespondSocketRequest {
-    #[serde(rename = "jobId", alias = "job_id")]
+    #[serde(rename = "jobId")]
     pub job_id: JobId,
     /// The offer that is meant: refused if it is no longer the open one. The open one by default.
-    #[serde(rename = "offerId", alias = "offer_id")]
+    #[serde(rename = "offerId")]
     pub offer_id: Option<OfferId>,
     /// With `counter` the fields of the new offer apply.
     pub action: ResponseAction,
     /// In dollars; with `counter`.
-    #[serde(alias = "counterProposedPrice")]
     pub counter_proposed_price: Option<Cents>,
     /// ISO-8601; with `counter`.
-    #[serde(alias = "counterProposedDate")]
     pub counter_proposed_date: Option<String>,
     /// At most 1,000 characters; with `counter`.
-    #[serde(alias = "counterNotes")]
     pub counter_notes: Option<String>,
 }
 
@@ -293,7 +284,6 @@ pub struct OfferView {
     pub proposed_date: Option<Timestamp>,
     pub notes: Option<String>,
     /// Changed answers to the service's questions.
-    #[schema(value_type = Option<Object>)]
     pub answers: Option<serde_json::Value>,
     pub status: OfferStatus,
     pub created_at: Timestamp,

@@ -60,7 +60,6 @@ struct ProviderResponseRequest {
 #[serde(rename_all = "camelCase")]
 struct NegotiationRequest {
     /// Changed answers to the service's questions.
-    #[schema(value_type = Option<Object>)]
     edited_answers: Option<serde_json::Value>,
     /// In dollars.
     edited_price: Option<Cents>,
@@ -140,7 +139,8 @@ impl ProviderResponseRequest {
             ProviderResponse::Negotiate => {
                 let terms = self.negotiation.ok_or_else(|| invalid("negotiation", "must say what is offered"))?;
                 let NegotiationRequest { edited_answers, edited_price, edited_schedule, notes } = terms;
-                let proposal = Proposal::read(EDITED, edited_price, edited_schedule, notes, edited_answers, now)?;
+                let proposal =
+                    Proposal::read(EDITED, edited_price, edited_schedule.as_deref(), notes, edited_answers, now)?;
                 Ok(Command::SendOffer { proposal })
             }
         }

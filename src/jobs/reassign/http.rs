@@ -20,7 +20,6 @@ use crate::notifications::{NewNotification, NotificationType};
 use crate::outbox::{Notifier, Outbox};
 use crate::state::ApiState;
 use crate::types::{Cents, JobId, JobStatus, ProviderId, Timestamp, UserId};
-use crate::web::dates::parse_appointment;
 use crate::web::extract::{Json, Path};
 use crate::web::fields::Fields;
 use doors::{Pooler, Tx};
@@ -104,10 +103,7 @@ struct Reassignment {
 impl ReassignRequest {
     fn check(self, now: DateTime<Utc>) -> Result<Reassignment> {
         let mut rules = Fields::new();
-        let date = self.preferred_date.filter(|text| !text.trim().is_empty());
-        let scheduled_at = date.as_deref().and_then(parse_appointment);
-        rules.check("preferredDate", date.is_none() || scheduled_at.is_some(), "must be an ISO-8601 date");
-        rules.appointment("preferredDate", scheduled_at, now);
+        let scheduled_at = rules.appointment("preferredDate", self.preferred_date.as_deref(), now);
         rules.check("newProviderId", self.new_provider_id.is_some(), "must be a provider's id");
         rules.finish()?;
         let provider_id = self.new_provider_id.ok_or(Error::Malformed("newProviderId".into()))?;

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::providers::types::parse_statuses;
 use crate::state::ApiState;
 use crate::types::{Cents, ChatId, JobId, JobStatus, Timestamp};
-use crate::web::dates::{parse_from, parse_until};
+use crate::web::dates;
 use crate::web::extract::{Json, Query};
 use crate::web::fields::Fields;
 use crate::web::page::{Page, PageRequest};
@@ -45,7 +45,6 @@ pub(super) struct PendingJobView {
     /// URLs of pictures.
     pub images: Vec<String>,
     /// Answers to the service's questions: an object, or a list.
-    #[schema(value_type = Object)]
     pub answers: serde_json::Value,
     pub price: Cents,
     pub customer_budget: Option<Cents>,
@@ -97,13 +96,13 @@ impl JobsQuery {
         let statuses = status.as_deref().and_then(parse_statuses);
         let states = "must be a list of new, in_progress, completed, paid, cancelled, rejected_by_sp";
         rules.check("status", status.is_none() || statuses.is_some(), states);
-        let from = from_date.as_deref().and_then(parse_from);
-        rules.check("fromDate", from_date.is_none() || from.is_some(), "must be an ISO-8601 date");
-        let until = to_date.as_deref().and_then(parse_until);
-        rules.check("toDate", to_date.is_none() || until.is_some(), "must be an ISO-8601 date");
+        let from = from_date.as_deref().and_then(dates::parse_from);
+        rules.check("fromDate", from_date.is_none() || from.is_some(), dates::RULE);
+        let until = to_date.as_deref().and_then(dates::parse_until);
+        rules.check("toDate", to_date.is_none() || until.is_some(), dates::RULE);
         let page = PageRequest::read(&mut rules, self.page, self.limit);
         rules.finish()?;
-        Ok(JobFilter { statuses: statuses.filter(|statuses| !statuses.is_empty()), from, until, page })
+        Ok(JobFilter { statuses, from, until, page })
     }
 }
 

@@ -130,12 +130,13 @@ async fn set_profile(
     who: Provider,
     Json(request): Json<ProfileRequest>,
 ) -> Result<Json<MessageView>> {
-    let (change, price_field) = request.check()?;
+    let change = request.check()?;
     let mut tx = pooler.write().await?;
     let changed = match queries::set(&mut tx, who.user_id, &change).await {
         // The request has one of the prices; the other one is stored.
         Err(error) if violates(&error, "providers_price_range") => {
-            return Err(invalid(price_field, "does not fit the other price: the lowest must not be above the highest"));
+            let field = if change.min_price_cents.is_some() { "minPrice" } else { "maxPrice" };
+            return Err(invalid(field, "does not fit the other price: the lowest must not be above the highest"));
         }
         changed => changed?,
     };

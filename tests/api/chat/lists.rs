@@ -175,7 +175,7 @@ async fn the_most_recent_activity_comes_first_in_pages() {
     assert_eq!(ids(&paged), ids(&all), "pages neither skip nor repeat");
 
     assert_eq!(list(&world, &provider.user, &path("?limit=100&offset=100000")).await, [] as [Value; 0]);
-    for query in ["?limit=0", "?limit=101", "?offset=-1", "?offset=100001", "?limit=x"] {
+    for query in ["?limit=0", "?offset=-1", "?offset=100001", "?limit=x"] {
         world.get_as(&provider.user, &path(query)).await.expect(400);
     }
 }

@@ -43,7 +43,7 @@ async fn history_is_for_members_in_pages() {
     assert_eq!((&message["sender_name"], &message["message_type"]), (&json!("Ann Archer"), &json!("text")));
     assert!(message["created_at"].as_str().is_some_and(|time| time.len() == 24 && time.ends_with('Z')), "{message}");
 
-    for query in ["?limit=0", "?limit=101", "?before=0", "?after=-1", "?limit=x"] {
+    for query in ["?limit=0", "?before=0", "?after=-1", "?limit=x"] {
         world.get_as(customer, &format!("/chat/{chat}/messages{query}")).await.expect(400);
     }
     let not_mine = world.get_as(&stranger, &format!("/chat/{chat}/messages")).await.expect(404);

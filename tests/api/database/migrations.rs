@@ -3,7 +3,7 @@
 use testing::server::{Server, environment};
 use testing::{Database, execute};
 
-use crate::support::{SERVE, refuses};
+use crate::support::{SERVE, Scene, refuses};
 
 #[tokio::test]
 async fn names_a_migration_that_fails() {
@@ -58,3 +58,41 @@ async fn two_processes_start_at_once_on_an_empty_database() {
         assert_eq!(answer.status(), 200);
     }
 }
+
+/// Rows of before: addresses with what nobody sees, and days that were midnight in UTC.
+#[tokio::test]
+async fn what_was_stored_before_takes_its_one_form() {
+    let scene = Scene::booked().await;
+    let mut session = scene.world.database.session().await;
+    for (email, _) in FORMS {
+        let insert = "insert into stm.users (email, first_name, last_name, role) values ($1, 'Ann', 'Old', 'customer')";
+        sqlx::query(insert).bind(email).execute(&mut session).await.expect("a user");
+    }
+    execute(
+        &mut session,
+        "update stm.jobs set scheduled_at = '2027-01-20T00:00:00Z', preferred_at = '2027-01-20T09:30:00Z'",
+    )
+    .await;
+    execute(&mut session, include_str!("../../../migrations/0014_one_form.sql")).await;
+
+    let list = "select email from stm.users where last_name = 'Old' order by id";
+    let emails: Vec<String> = sqlx::query_scalar(list).fetch_all(&mut session).await.expect("addresses");
+    assert_eq!(emails, FORMS.map(|(_, form)| form));
+    let times = "select concat_ws(' ', scheduled_at at time zone 'UTC', preferred_at at time zone 'UTC') from stm.jobs";
+    assert_eq!(scene.world.text(times).await, "2027-01-20 12:00:00.000001 2027-01-20 09:30:00");
+}
+
+/// Addresses that were stored, and what becomes of them.
+const FORMS: [(&str, &str); 10] = [
+    ("plain@example.com", "plain@example.com"),
+    ("ann\u{200b}@example.com\u{a0}", "ann@example.com"),
+    ("rene\u{301}@example.com", "ren\u{e9}@example.com"),
+    ("a@b\u{fc}cher.example", "a@xn--bcher-kva.example"),
+    ("a@mail.m\u{fc}nchen.example", "a@mail.xn--mnchen-3ya.example"),
+    ("a@президент.example", "a@xn--d1abbgf6aiiy.example"),
+    ("a@例え.example", "a@xn--r8jz45g.example"),
+    // The oldest of two gets it, unless somebody has it already.
+    ("twin\u{200b}@example.com", "twin@example.com"),
+    ("twin\u{200c}@example.com", "twin\u{200c}@example.com"),
+    ("pl\u{ad}ain@example.com", "pl\u{ad}ain@example.com"),
+];

@@ -1,6 +1,6 @@
 //! The OpenAPI document and its page.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -120,4 +120,39 @@ fn the_architecture_names_functions_that_exist() {
             "{file}.rs:{function}"
         );
     }
+}
+
+/// Of two types with one name the document has only one, and an answer of the other fits it only if their fields are equal.
+#[test]
+fn types_that_share_a_name_are_equal() {
+    let mut types = HashMap::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let code = std::fs::read_to_string(&path).expect("a file");
+                for (name, fields) in code.split("\n\n").filter_map(documented_type) {
+                    let other = types.insert(name.to_owned(), fields.to_owned());
+                    let is_one = other.is_none_or(|other| other == fields);
+                    assert!(is_one, "{}: another type is documented as {name}", path.display());
+                }
+            }
+        }
+    }
+    assert!(types.contains_key("Problem") && types.contains_key("CreatedView"), "{types:?}");
+}
+
+/// The name of a type in the document, and its fields, if the paragraph declares one that is in it.
+fn documented_type(paragraph: &str) -> Option<(&str, &str)> {
+    let after = |word: &str| {
+        let rest = paragraph.split(word).nth(1)?;
+        rest.split(|c: char| !c.is_alphanumeric()).next().filter(|name| !name.is_empty())
+    };
+    let is_documented = paragraph.lines().any(|line| line.starts_with("#[derive(") && line.contains("ToSchema"));
+    let (_, fields) = paragraph.split_once('{').filter(|_| is_documented)?;
+    let name = after("schema(as = ").or_else(|| after("struct ")).or_else(|| after("enum "))?;
+    Some((name, fields))
 }

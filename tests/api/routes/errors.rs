@@ -27,7 +27,7 @@ async fn every_error_is_a_problem() {
     is_problem(&world.request(Method::DELETE, "/services", None, None).await, 405, "method_not_allowed");
     is_problem(&world.get("/services/abc/providers").await, 400, "malformed");
     is_problem(&world.get("/services/99999999999999999999/providers").await, 400, "malformed");
-    is_problem(&world.get("/services/1/providers?sortBy=luck").await, 400, "malformed");
+    is_problem(&world.get("/services/1/providers?sortBy=luck").await, 400, "validation_failed");
     is_problem(&world.get("/services/1/providers?zipcode=1").await, 400, "validation_failed");
     is_problem(&world.get("/services/999999/providers").await, 404, "not_found");
     let me = world.get("/auth/me").await;
@@ -80,11 +80,16 @@ async fn text_that_postgresql_cannot_hold_is_the_clients_mistake() {
 
 #[tokio::test]
 async fn only_configured_origins_may_call_with_credentials() {
-    let world =
-        World::start_with(SERVE, &[("ALLOWED_ORIGINS", "https://app.example.com,https://*.preview.example.com")]).await;
+    let world = World::start_with(
+        SERVE,
+        &[("ALLOWED_ORIGINS", "https://app.example.com,https://*.preview.example.com,capacitor://localhost")],
+    )
+    .await;
     for (origin, allowed) in [
         ("https://app.example.com", true),
         ("https://pr-7.preview.example.com", true),
+        ("capacitor://localhost", true),
+        ("ionic://localhost", false),
         ("https://app.example.com.evil.com", false),
         ("http://app.example.com", false),
         ("null", false),

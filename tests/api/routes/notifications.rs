@@ -62,13 +62,11 @@ async fn the_list_is_the_callers_newest_first_and_filtered() {
         assert_eq!((titles(&page), &page["total"]), (expected, &json!(total)), "{query}");
         assert_eq!(page["unreadCount"], 18, "{query}: of all that is the caller's");
     }
-    for query in
-        ["?limit=0", "?limit=101", "?offset=-1", "?offset=100001", "?limit=x", "?type=x", "?is_read=2", "?before=1"]
-    {
+    for query in ["?limit=0", "?offset=-1", "?offset=100001", "?limit=x", "?type=x", "?is_read=2", "?before=1"] {
         world.get_as(&ann, &format!("/notifications{query}")).await.expect(400);
     }
     let both = world.get_as(&ann, "/notifications?limit=0&offset=-1").await.expect(400);
-    assert_eq!(both["message"], json!(["limit must be 1 to 100", "offset must be 0 to 100000"]));
+    assert_eq!(both["message"], json!(["limit must be at least 1", "offset must be 0 to 100000"]));
     world.get("/notifications").await.expect(401);
 
     for (user, role) in [(&lsm, "local_service_manager"), (&admin, "admin")] {

@@ -101,7 +101,7 @@ async fn jobs_are_listed_in_pages_and_narrowed() {
         ("fromDate=yesterday", "fromDate"),
         ("toDate=2026-02-30", "toDate"),
         ("page=0", "page"),
-        ("limit=101", "limit"),
+        ("limit=0", "limit"),
     ] {
         let answer = scene.world.get_as(&scene.provider.user, &format!("/provider/jobs?{query}")).await.expect(400);
         assert_eq!(answer["errors"][0]["field"], named);

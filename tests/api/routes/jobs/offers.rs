@@ -231,7 +231,7 @@ async fn bad_fields_are_named_and_change_nothing() {
     for (value, price, date, notes) in [
         (json!(-1), true, false, false),
         (json!(0.001), true, false, false),
-        (json!("80"), true, false, false),
+        (json!("eighty"), true, false, false),
         (json!(10_000_001), true, false, false),
         (json!("soon"), false, true, false),
         (json!(past), false, true, false),
@@ -268,7 +268,7 @@ async fn bad_fields_are_named_and_change_nothing() {
         assert_eq!(body["errors"][0]["field"], field, "{path}: {body}");
     }
     let body = scene.respond(customer, json!({})).await.expect(400);
-    assert!(text(&body["message"]).contains("`action`"), "a missing action is named: {body}");
+    assert_eq!(body["message"], json!(["action is missing"]));
 
     for empty in [json!({}), json!({"notes": "   ", "proposed_date": ""}), json!({"proposed_price": null})] {
         assert_eq!(scene.send_offer(customer, empty).await.expect(400)["code"], "empty_offer");

@@ -1,0 +1,300 @@
+//! Every request of the web client's call book (`tests/clients/contract/calls.json`) is accepted as it is sent: ids, tokens
+//! and dates of the test in place, but the JSON type of every value kept.
+
+use std::collections::BTreeSet;
+
+use chrono::{Days, Utc};
+use reqwest::Method;
+use serde_json::{Value, json};
+use testing::world::{PASSWORD, Provider, User, World, unique_email};
+use url::form_urlencoded;
+
+use crate::support::SERVE;
+
+const CALLS: &str = include_str!("../../clients/contract/calls.json");
+
+const ACCOUNTS: &str = "accounts, whole and safe";
+const MARKETPLACE: &str = "the marketplace can be run: LSMs, admins, money";
+const FILES: &str = "files: pictures, documents and attachments, on object storage";
+
+/// The operations that are not served yet, each with the work that brings it. One that is served fails the test.
+const NOT_SERVED: &[(&str, &str)] = &[
+    ("PATCH /auth/me", ACCOUNTS),
+    ("GET /auth/profile", ACCOUNTS),
+    ("POST /auth/forgot-password", ACCOUNTS),
+    ("POST /auth/resend-password-reset-otp", ACCOUNTS),
+    ("POST /auth/verify-password-reset-otp", ACCOUNTS),
+    ("POST /auth/reset-password", ACCOUNTS),
+    ("POST /auth/send-email-verification-otp", ACCOUNTS),
+    ("POST /auth/verify-email-otp", ACCOUNTS),
+    ("GET /utils/zip/{}", ACCOUNTS),
+    ("POST /provider/mark-available", MARKETPLACE),
+    ("GET /payments/earnings", MARKETPLACE),
+    ("GET /payments/provider/invoices", MARKETPLACE),
+    ("GET /payments/provider/invoices/{}", MARKETPLACE),
+    ("POST /payments/jobs/{}/send-invoice", MARKETPLACE),
+    ("POST /payments/jobs/{}/resend-invoice", MARKETPLACE),
+    ("GET /payments/jobs/{}/invoice", MARKETPLACE),
+    ("GET /lsm/dashboard", MARKETPLACE),
+    ("GET /lsm/onboarding/pending", MARKETPLACE),
+    ("GET /lsm/jobs", MARKETPLACE),
+    ("GET /lsm/service-requests", MARKETPLACE),
+    ("GET /lsm/service-requests/pending", MARKETPLACE),
+    ("POST /lsm/service-requests/{}/approve", MARKETPLACE),
+    ("POST /lsm/service-requests/{}/reject", MARKETPLACE),
+    ("POST /lsm/providers/{}/approve-onboarding", MARKETPLACE),
+    ("POST /lsm/providers/{}/reject-onboarding", MARKETPLACE),
+    ("GET /lsm/providers", MARKETPLACE),
+    ("GET /lsm/providers/{}", MARKETPLACE),
+    ("POST /lsm/providers/{}/set-status", MARKETPLACE),
+    ("POST /lsm/providers/{}/request-ban", MARKETPLACE),
+    ("GET /lsm/providers/{}/reviews", MARKETPLACE),
+    ("GET /lsm/providers/{}/reviews/stats", MARKETPLACE),
+    ("GET /admin/dashboard/stats", MARKETPLACE),
+    ("GET /admin/activities", MARKETPLACE),
+    ("GET /admin/revenue", MARKETPLACE),
+    ("GET /admin/jobs-distribution", MARKETPLACE),
+    ("GET /admin/lsms", MARKETPLACE),
+    ("POST /admin/lsm/create", MARKETPLACE),
+    ("PUT /admin/lsms/{}", MARKETPLACE),
+    ("POST /admin/lsms/{}/replace", MARKETPLACE),
+    ("DELETE /admin/lsms/{}", MARKETPLACE),
+    ("GET /admin/providers", MARKETPLACE),
+    ("GET /admin/providers/{}", MARKETPLACE),
+    ("POST /admin/providers/{}/ban", MARKETPLACE),
+    ("POST /admin/providers/{}/unban", MARKETPLACE),
+    ("GET /admin/service-requests/pending", MARKETPLACE),
+    ("POST /admin/service-requests/{}/approve", MARKETPLACE),
+    ("POST /admin/service-requests/{}/reject", MARKETPLACE),
+    ("GET /admin/services", MARKETPLACE),
+    ("PUT /admin/services/{}", MARKETPLACE),
+    ("DELETE /admin/services/{}", MARKETPLACE),
+    ("POST /admin/test/send-availability-reminders", MARKETPLACE),
+    ("POST /jobs/images/upload", FILES),
+    ("POST /chat/upload-files", FILES),
+    ("GET /provider/images", FILES),
+    ("POST /provider/images/logo", FILES),
+    ("POST /provider/images/banner", FILES),
+    ("POST /provider/images/gallery", FILES),
+    ("DELETE /provider/images/gallery/{}", FILES),
+    ("PUT /provider/images/gallery/reorder", FILES),
+    ("POST /provider-onboarding/documents/upload", FILES),
+    ("GET /lsm/providers/{}/documents/{}", FILES),
+    ("POST /lsm/providers/{}/documents/{}", FILES),
+    ("GET /admin/providers/{}/documents/{}", FILES),
+];
+
+/// Examples of served operations that are still refused, by their place in the operation's list. One that is accepted
+/// fails the test.
+const REFUSED: &[(&str, usize, &str)] = &[("POST /auth/register", 1, ACCOUNTS), ("POST /auth/register", 2, ACCOUNTS)];
+
+#[tokio::test]
+async fn every_request_of_the_client_is_accepted() {
+    let world = World::start(SERVE).await;
+    world.sql("insert into stm.services (name, category) values ('Toilet Replacement', 'Repairs')").await;
+    let served = served(&world).await;
+    let calls: Vec<Value> = serde_json::from_str(CALLS).expect("JSON");
+    let mut not_served = BTreeSet::new();
+    for call in &calls {
+        let operation = operation(text(&call["method"]), text(&call["path"]));
+        if !served.contains(&operation) {
+            not_served.insert(operation);
+            continue;
+        }
+        for (index, example) in examples(call).into_iter().enumerate() {
+            let sent = prepare(&world, call, &operation, &example).await;
+            let answer = World::answer(sent).await;
+            let is_refused = REFUSED.iter().any(|(other, place, _)| *other == operation && *place == index);
+            assert_eq!(answer.status.is_success(), !is_refused, "{operation} {example}: {}", answer.body);
+        }
+    }
+    let expected: BTreeSet<_> = NOT_SERVED.iter().map(|(operation, _)| (*operation).to_owned()).collect();
+    assert_eq!(not_served, expected, "the operations that are not served");
+}
+
+/// The operations of the OpenAPI document.
+async fn served(world: &World) -> BTreeSet<String> {
+    let document = world.get("/openapi.json").await.expect(200);
+    let paths = document["paths"].as_object().expect("paths").iter();
+    let operations = paths.flat_map(|(path, item)| {
+        item.as_object().expect("operations").keys().map(move |method| operation(&method.to_uppercase(), path))
+    });
+    operations.collect()
+}
+
+/// Method and path, without the names of its parameters.
+fn operation(method: &str, path: &str) -> String {
+    let segments: Vec<_> = path.split('/').map(|part| if part.starts_with('{') { "{}" } else { part }).collect();
+    format!("{method} {}", segments.join("/"))
+}
+
+/// The query and the body of each example of a call.
+fn examples(call: &Value) -> Vec<Value> {
+    let one = |example: &Value| json!({"query": example["query"], "request": example["request"]});
+    std::iter::once(call).chain(call["also"].as_array().into_iter().flatten()).map(one).collect()
+}
+
+/// A customer, a provider who serves everything, and the job that they share.
+struct Parties {
+    customer: User,
+    provider: Provider,
+    job: i64,
+    chat: String,
+}
+
+impl Parties {
+    async fn meet(world: &World) -> Self {
+        let (customer, provider) = (world.customer().await, world.provider("House cleaning").await);
+        let booked = world.book(&customer, &provider).await;
+        let job = booked["job"]["id"].as_i64().expect("an id");
+        Self { customer, provider, job, chat: text(&booked["chat"]["id"]).to_owned() }
+    }
+
+    async fn set(&self, world: &World, change: &str) {
+        world.sql(&format!("update stm.jobs set {change} where id = {}", self.job)).await;
+    }
+}
+
+/// Prepares what an example needs, and the request with its ids in place.
+async fn prepare(world: &World, call: &Value, operation: &str, example: &Value) -> reqwest::RequestBuilder {
+    let parties = Parties::meet(world).await;
+    let mut body = example["request"].clone();
+    let id = arrange(world, &parties, operation, &mut body).await;
+    let path = place(text(&call["path"]), &id) + &query_string(&example["query"]);
+    let method: Method = text(&call["method"]).parse().expect("a method");
+    let mut request = world.raw(method, &path).header("content-type", "application/json");
+    let token = match (text(&call["role"]), operation) {
+        ("public", _) => None,
+        ("local_service_manager", _) => Some(world.lsm().await.token),
+        ("provider", _)
+        | (_, "GET /notifications/{}" | "PATCH /notifications/{}/read" | "DELETE /notifications/{}") => {
+            Some(parties.provider.user.token)
+        }
+        _ => Some(parties.customer.token),
+    };
+    if let Some(token) = token {
+        request = request.bearer_auth(token);
+    }
+    if body.is_null() { request } else { request.body(body.to_string()) }
+}
+
+/// Brings about what an operation needs, and puts the ids of the test into its body. Returns the id in its path.
+async fn arrange(world: &World, parties: &Parties, operation: &str, body: &mut Value) -> String {
+    let job = parties.job;
+    let no_open_job = "status = 'cancelled', sp_accepted = false, pending_approval = false";
+    for date in ["/preferredDate", "/proposed_date", "/counter_proposed_date", "/negotiation/editedSchedule"] {
+        move_date(body, date);
+    }
+    for (field, id) in [
+        ("job_id", job),
+        ("jobId", job),
+        ("serviceId", parties.provider.service_id),
+        ("providerId", parties.provider.id),
+    ] {
+        replace(body, field, json!(id));
+    }
+    match operation {
+        "POST /auth/register" => replace(body, "email", json!(unique_email("new"))),
+        "POST /auth/login" => {
+            replace(body, "email", json!(parties.customer.email));
+            replace(body, "password", json!(PASSWORD));
+        }
+        "POST /auth/refresh" => replace(body, "refreshToken", json!(parties.customer.refresh_token)),
+        "POST /provider/add-service" => {
+            let sql = "select id from stm.services where name = 'Plumbing'";
+            replace(body, "serviceId", json!(world.number(sql).await));
+        }
+        "POST /jobs/create" | "POST /provider/availability" => parties.set(world, no_open_job).await,
+        "POST /jobs/{}/reassign" => {
+            let other = world.provider("House cleaning").await;
+            replace(body, "newProviderId", json!(other.id));
+        }
+        "POST /customers/jobs/{}/action" => match text(&body["action"]) {
+            "close_deal" => parties.set(world, "sp_accepted = true").await,
+            "approve_edits" => offer(world, parties).await,
+            _ => {}
+        },
+        "POST /chat/negotiation/respond" => offer(world, parties).await,
+        "POST /provider/jobs/{}/update-status" if body["action"] == "mark_complete" => {
+            parties.set(world, "status = 'in_progress', sp_accepted = true").await;
+        }
+        "POST /provider/jobs/{}/update-status" | "POST /customers/disputes" => complete(world, parties).await,
+        "POST /customers/jobs/{}/feedback" => pay(world, parties).await,
+        "GET /provider/reviews/{}" => return review(world, parties).await,
+        "GET /lsm/disputes/{}" | "POST /lsm/disputes/{}/join-chat" | "POST /lsm/disputes/{}/resolve" => {
+            return dispute(world, parties).await;
+        }
+        "GET /notifications/{}" | "PATCH /notifications/{}/read" | "DELETE /notifications/{}" => {
+            let user = parties.provider.user.id;
+            return world.text(&format!("select id::text from stm.notifications where recipient_id = {user}")).await;
+        }
+        "GET /chat/{}/messages" => return parties.chat.clone(),
+        "GET /providers/{}" => return format!("petes-pipes-{}", parties.provider.id),
+        "GET /homepage/search/services/category/{}" => return "House%20keeping".into(),
+        _ => {}
+    }
+    job.to_string()
+}
+
+async fn offer(world: &World, parties: &Parties) {
+    let offer = json!({"job_id": parties.job, "proposed_price": 99});
+    world.post_as(&parties.provider.user, "/chat/negotiation/send-offer", &offer).await.expect(201);
+}
+
+async fn complete(world: &World, parties: &Parties) {
+    parties.set(world, "status = 'completed', sp_accepted = true, completed_at = now()").await;
+}
+
+async fn pay(world: &World, parties: &Parties) {
+    complete(world, parties).await;
+    let path = format!("/provider/jobs/{}/update-status", parties.job);
+    world.post_as(&parties.provider.user, &path, &json!({"action": "mark_payment"})).await.expect(200);
+}
+
+async fn review(world: &World, parties: &Parties) -> String {
+    pay(world, parties).await;
+    let path = format!("/customers/jobs/{}/feedback", parties.job);
+    world.post_as(&parties.customer, &path, &json!({"rating": 5})).await.expect(200);
+    world.number(&format!("select id from stm.reviews where job_id = {}", parties.job)).await.to_string()
+}
+
+async fn dispute(world: &World, parties: &Parties) -> String {
+    complete(world, parties).await;
+    let dispute = json!({"jobId": parties.job, "description": "It leaks"});
+    world.post_as(&parties.customer, "/customers/disputes", &dispute).await.expect(201)["disputeId"].to_string()
+}
+
+/// Replaces a member that is there, but keeps its JSON type.
+fn replace(body: &mut Value, field: &str, new: Value) {
+    match body.get_mut(field) {
+        Some(Value::String(text)) => *text = new.as_str().map_or_else(|| new.to_string(), str::to_owned),
+        Some(other) => *other = new,
+        None => {}
+    }
+}
+
+/// Moves a date of the book two months ahead of today, in its own notation.
+fn move_date(body: &mut Value, pointer: &str) {
+    if let Some(Value::String(text)) = body.pointer_mut(pointer) {
+        let ahead = (Utc::now() + Days::new(60)).format("%Y-%m-%d").to_string();
+        text.replace_range(..ahead.len(), &ahead);
+    }
+}
+
+fn query_string(query: &Value) -> String {
+    let mut pairs = form_urlencoded::Serializer::new("?".to_owned());
+    for (name, value) in query.as_object().into_iter().flatten() {
+        pairs.append_pair(name, text(value));
+    }
+    pairs.finish()
+}
+
+fn place(path: &str, id: &str) -> String {
+    let segments: Vec<_> = path.split('/').map(|part| if part.starts_with('{') { id } else { part }).collect();
+    segments.join("/")
+}
+
+#[track_caller]
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("{value} is not a text"))
+}
