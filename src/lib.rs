@@ -5,6 +5,7 @@
 
 #![warn(unreachable_pub)]
 
+mod accounts;
 pub mod auth;
 mod catalog;
 pub mod chat;
