@@ -16,6 +16,7 @@ mod disputes;
 mod error;
 mod idempotency;
 pub mod jobs;
+mod mail;
 mod notifications;
 pub mod outbox;
 mod providers;
@@ -37,7 +38,7 @@ use doors::diagnose::connection_failure;
 use doors::url::ConnectionString;
 use doors::{Direct, Doors, Pooler};
 
-use auth::{AccessTokens, Passwords, RefreshTokenLifetime};
+use auth::{AccessTokens, CodeKey, Passwords, RefreshTokenLifetime};
 pub use config::Config;
 pub use routes::openapi;
 use sockets::Sockets;
@@ -94,10 +95,16 @@ pub async fn start(config: Config) -> anyhow::Result<App> {
         access_tokens,
         refresh_token_lifetime: RefreshTokenLifetime(chrono::Duration::from_std(config.refresh_token_expires_in)?),
         passwords: Passwords::default(),
+        code_key: CodeKey::derive(&config.jwt_secret)?,
         connections: sockets.connections.clone(),
         notifier: sockets.notifier.clone(),
     };
-    let worker = Worker::start(pooler.clone(), sockets.notifier.clone());
+    if let Some(admin) = &config.first_admin {
+        accounts::first_admin::ensure(&pooler, &state.passwords, admin).await.context("ADMIN_EMAIL")?;
+    }
+    let is_local = config.database_url.is_loopback() && config.direct_url.is_loopback();
+    let mail = mail::Sender::new(config.mail.as_ref(), is_local)?;
+    let worker = Worker::start(pooler.clone(), sockets.notifier.clone(), mail);
     let both = web::health::Doors { pooler, direct: direct.clone() };
     let router = web::layers::around_routes(routes::router(state, both))
         .layer(sockets.layer.clone())

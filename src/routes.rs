@@ -7,7 +7,8 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::state::ApiState;
 use crate::web::{docs, health, home};
 use crate::{
-    accounts, auth, catalog, chat, customers, disputes, jobs, notifications, providers, reviews, service_requests, sockets,
+    accounts, auth, catalog, chat, customers, disputes, jobs, notifications, providers, reviews, service_requests,
+    sockets,
 };
 
 fn features() -> OpenApiRouter<ApiState> {

@@ -26,11 +26,7 @@ const REPLACED_GRACE: chrono::Duration = chrono::Duration::seconds(30);
 
 /// The feature's routes.
 pub fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new()
-        .routes(routes!(login))
-        .routes(routes!(refresh))
-        .routes(routes!(logout))
-        .routes(routes!(me))
+    OpenApiRouter::new().routes(routes!(login)).routes(routes!(refresh)).routes(routes!(logout)).routes(routes!(me))
 }
 
 /// A user and the tokens of this login.
@@ -54,7 +50,11 @@ pub(crate) struct UserView {
 }
 
 /// Opens a login on one device: a new family of refresh tokens.
-pub(crate) async fn open_login(tx: &mut Tx<Pooler>, user_id: UserId, expires_at: DateTime<Utc>) -> sqlx::Result<(Uuid, String)> {
+pub(crate) async fn open_login(
+    tx: &mut Tx<Pooler>,
+    user_id: UserId,
+    expires_at: DateTime<Utc>,
+) -> sqlx::Result<(Uuid, String)> {
     let family_id = Uuid::now_v7();
     let (token, digest) = token::new_refresh_token();
     queries::insert_refresh_token(tx, &digest, family_id, user_id, expires_at).await?;

@@ -4,12 +4,14 @@
 //! replaced token revokes its whole family.
 
 pub mod caller;
+pub mod code_key;
 mod http;
 pub mod password;
 pub(crate) mod queries;
 pub mod token;
 
 pub use caller::{Caller, Customer, Lsm, Provider};
+pub use code_key::CodeKey;
 pub use http::routes;
 pub(crate) use http::{SessionView, UserView, open_login};
 pub use password::Passwords;

@@ -145,3 +145,15 @@ pub(super) async fn set_family_revoked(tx: &mut Tx<Pooler>, family_id: Uuid, now
     .await
     .map(drop)
 }
+
+/// Revokes every token of a user: ends all logins, and closes the sockets.
+pub(crate) async fn set_all_revoked(tx: &mut Tx<Pooler>, user_id: UserId, now: DateTime<Utc>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update stm.refresh_tokens set revoked_at = $2 where user_id = $1 and revoked_at is null",
+        user_id.0,
+        now
+    )
+    .execute(tx)
+    .await
+    .map(drop)
+}

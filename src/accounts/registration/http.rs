@@ -170,11 +170,7 @@ impl RegisterRequest {
         let phone_number = self.phone_number.as_deref().and_then(fields::us_phone_number).unwrap_or_default();
         rules.check("phoneNumber", !phone_number.is_empty(), "must be a US phone number");
         let password = self.password.take().unwrap_or_default();
-        rules.check(
-            "password",
-            password::acceptable_length(&password),
-            "must be at least 8 characters, and at most 256 bytes",
-        );
+        rules.check("password", password::acceptable_length(&password), password::RULE);
         let first_name = rules.text("firstName", self.first_name.take(), SHORT_TEXT);
         let last_name = rules.text("lastName", self.last_name.take(), SHORT_TEXT);
         let profile = match self.role.as_deref() {
