@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// What all features share, each with what it may import. `state` is the one arrow upwards: a router names its state.
-const GROUND: [(&str, &[&str]); 11] = [
+const GROUND: [(&str, &[&str]); 12] = [
     ("types", &[]),
     ("error", &["types"]),
     ("web", &["types", "error"]),
     ("config", &["types", "web"]),
     ("auth", &["types", "error", "web", "state"]),
     ("realtime", &["types", "error", "auth"]),
+    ("mail", &["types", "error", "config"]),
     ("idempotency", &["types", "error", "web"]),
     ("notifications", &["types", "error", "web", "auth", "realtime", "state"]),
     ("chat", &["types", "error", "config", "web", "auth", "realtime", "notifications", "state"]),

@@ -4,6 +4,7 @@ mod chaos;
 mod connections;
 mod drops;
 mod hang_ups;
+mod mail;
 mod outage;
 mod pause;
 mod stalled;
