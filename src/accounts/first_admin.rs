@@ -1,10 +1,8 @@
 //! The first admin, from the settings: made once, never overwritten.
 
-use anyhow::Context as _;
-use secrecy::SecretString;
-
 use crate::auth::Passwords;
 use crate::config::FirstAdmin;
+use anyhow::Context as _;
 use doors::{Pooler, Tx};
 
 /// Inserts the configured admin if there is no admin yet, and warns while its password is the configured one.
@@ -22,20 +20,10 @@ pub(crate) async fn ensure(pooler: &Pooler, passwords: &Passwords, admin: &First
             tracing::info!("the first admin was made (ADMIN_EMAIL)");
         }
     }
-    match find_password(pooler, email).await? {
-        Some(hash) => warn_while_configured(passwords, password, hash).await,
-        None => {
-            tracing::warn!("ADMIN_EMAIL is no admin, and was left as it is: there is another admin or another account");
-            Ok(())
-        }
-    }
-}
-
-async fn warn_while_configured(
-    passwords: &Passwords,
-    password: &SecretString,
-    hash: Option<String>,
-) -> anyhow::Result<()> {
+    let Some(hash) = find_password(pooler, email).await? else {
+        tracing::warn!("ADMIN_EMAIL is no admin, and was left as it is: there is another admin or another account");
+        return Ok(());
+    };
     if passwords.verify(password.clone(), hash).await.context("verify ADMIN_PASSWORD")? {
         tracing::warn!("the first admin's password is still ADMIN_PASSWORD: change it, then remove both settings");
     }

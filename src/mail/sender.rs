@@ -171,7 +171,7 @@ async fn store(pooler: &Pooler, email: &Claimed, sent: Result<(), Failure>) -> s
         Ok(()) => queries::set_sent(&mut tx, email.id, email.attempts).await?,
         Err(Failure::Later(why)) if email.attempts < MAX_ATTEMPTS => {
             tracing::warn!(email = %email.id, attempt = email.attempts, why, "an e-mail was not sent; trying again");
-            queries::set_queued(&mut tx, email.id, email.attempts, wait_s(email.attempts), &why).await?;
+            queries::set_queued(&mut tx, email.id, email.attempts, wait_s(email.attempts).into(), &why).await?;
         }
         Err(Failure::Later(why) | Failure::Final(why)) => {
             tracing::error!(email = %email.id, attempt = email.attempts, why, "an e-mail is given up (stm.emails, status dead)");
@@ -182,8 +182,8 @@ async fn store(pooler: &Pooler, email: &Claimed, sent: Result<(), Failure>) -> s
 }
 
 /// Seconds from one attempt to the next: doubled from ten seconds up to two hours.
-fn wait_s(attempts: i32) -> f64 {
-    (10.0 * 2_f64.powi(attempts - 1)).min(7200.0)
+fn wait_s(attempts: i32) -> u32 {
+    10_u32.saturating_mul(1 << (attempts - 1).clamp(0, 20)).min(7200)
 }
 
 #[cfg(test)]
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn attempts_are_ever_further_apart() {
-        assert_eq!([1, 2, 3, 10, 20].map(wait_s), [10.0, 20.0, 40.0, 5120.0, 7200.0]);
+        assert_eq!([1, 2, 3, 10, 20].map(wait_s), [10, 20, 40, 5120, 7200]);
     }
 
     #[test]
