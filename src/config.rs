@@ -25,6 +25,8 @@ pub struct Heartbeat {
 pub struct MailSettings {
     pub smtp_url: SecretString,
     pub from: Mailbox,
+    /// The maximum time of an attempt.
+    pub timeout: Duration,
 }
 
 /// The first admin.
@@ -65,7 +67,8 @@ pub struct Config {
     pub allowed_origins: AllowedOrigins,
     /// `SMTP_URL`: the mail server, `smtps://user:password@host` or `smtp://user:password@host:587?tls=required`.
     /// `MAIL_FROM`: the sender, `STM <mail@example.com>`. Both or neither; without them e-mail is shown in the log of a
-    /// development machine, and waits elsewhere.
+    /// development machine, and waits elsewhere. `SMTP_TIMEOUT_S`: the longest an attempt may take, in seconds, 1 to 300,
+    /// default 60.
     pub mail: Option<MailSettings>,
     /// `ADMIN_EMAIL`, `ADMIN_PASSWORD`: the first admin, made once. Both or neither.
     pub first_admin: Option<FirstAdmin>,
@@ -255,8 +258,9 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
             self.problems.push(problem.into());
         }
         let from = from.map(|from| from.parse::<Mailbox>());
+        let timeout = Duration::from_secs(self.number("SMTP_TIMEOUT_S", 60, 1, 300).into());
         match (smtp_url, from) {
-            (Some(smtp_url), Some(Ok(from))) => return Some(MailSettings { smtp_url: smtp_url.into(), from }),
+            (Some(smtp_url), Some(Ok(from))) => return Some(MailSettings { smtp_url: smtp_url.into(), from, timeout }),
             (_, Some(Err(_))) => self.problems.push("MAIL_FROM must be an address: `STM <mail@example.com>`.".into()),
             (Some(_), None) => self.problems.push("MAIL_FROM is missing: SMTP_URL needs a sender.".into()),
             (None, Some(Ok(_)) | None) => {}

@@ -54,7 +54,7 @@ async fn watch_deadlines(pooler: Pooler, notifier: Notifier, stopped: Cancellati
     }
 }
 
-async fn send_mail(pooler: Pooler, mail: mail::Sender, stopped: CancellationToken) {
+async fn send_mail(pooler: Pooler, mut mail: mail::Sender, stopped: CancellationToken) {
     while wait(MAIL_EVERY, &stopped).await {
         mail.send_due(&pooler, &stopped).await;
     }

@@ -5,24 +5,22 @@ use std::time::Duration;
 use anyhow::Context as _;
 use futures_util::future::join_all;
 use lettre::message::{Mailbox, MultiPart};
-use lettre::transport::smtp::PoolConfig;
 use lettre::transport::smtp::response::{Category, Severity};
+use lettre::transport::smtp::{AsyncSmtpTransportBuilder, PoolConfig};
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 use secrecy::ExposeSecret as _;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::queries::{self, Claimed};
 use crate::config::MailSettings;
 use doors::Pooler;
 
-/// The maximum time of a step of the SMTP dialogue.
-const STEP_TIMEOUT: Duration = Duration::from_secs(15);
+/// How much longer than an attempt a claim holds: its result has to be stored.
+const LEASE_MARGIN: Duration = Duration::from_secs(60);
 
-/// The maximum time of an attempt.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// How long a claim holds: longer than an attempt and its update.
-const LEASE_S: f64 = 150.0;
+/// How long attempts that have begun may go on when the process stops.
+const STOP_GRACE: Duration = Duration::from_secs(3);
 
 /// How many e-mails a process sends at once.
 const BATCH: i64 = 8;
@@ -31,18 +29,29 @@ const BATCH: i64 = 8;
 const MAX_ATTEMPTS: i32 = 20;
 
 /// How e-mails leave this process.
-#[derive(Clone)]
 pub(crate) enum Sender {
     /// Over SMTP.
-    Smtp { transport: AsyncSmtpTransport<Tokio1Executor>, from: Mailbox },
+    Smtp(Box<Smtp>),
     /// Shown in the log, on a development machine.
     Log,
     /// Not at all: they wait until `SMTP_URL` is set.
     Nobody,
 }
 
+/// A mail server.
+pub(crate) struct Smtp {
+    builder: AsyncSmtpTransportBuilder,
+    /// The pool of connections.
+    transport: AsyncSmtpTransport<Tokio1Executor>,
+    from: Mailbox,
+    /// The maximum time of an attempt.
+    timeout: Duration,
+}
+
 /// The result of an attempt that failed.
 enum Failure {
+    /// The server has not answered in time.
+    Timeout,
     /// Another attempt may succeed.
     Later(String),
     /// No attempt will.
@@ -57,14 +66,13 @@ impl Sender {
     pub(crate) fn new(settings: Option<&MailSettings>, is_local: bool) -> anyhow::Result<Self> {
         match settings {
             Some(settings) => {
-                let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(settings.smtp_url.expose_secret())
-                    .ok()
-                    .context("SMTP_URL cannot be used")?
-                    .timeout(Some(STEP_TIMEOUT))
-                    .pool_config(PoolConfig::new().max_size(4).idle_timeout(Duration::from_secs(30)))
-                    .build();
+                let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(settings.smtp_url.expose_secret());
+                let builder = builder.ok().context("SMTP_URL cannot be used")?;
+                let pool = PoolConfig::new().max_size(4).idle_timeout(Duration::from_secs(30));
+                let builder = builder.timeout(Some(settings.timeout)).pool_config(pool);
                 tracing::info!("e-mail is sent over SMTP (SMTP_URL)");
-                Ok(Self::Smtp { transport, from: settings.from.clone() })
+                let (transport, from) = (builder.clone().build(), settings.from.clone());
+                Ok(Self::Smtp(Box::new(Smtp { builder, transport, from, timeout: settings.timeout })))
             }
             None if is_local => {
                 tracing::warn!("SMTP_URL is not set: e-mail is not sent, but shown in this log");
@@ -78,9 +86,9 @@ impl Sender {
     }
 
     /// Sends what is due, until nothing is, or it is time to stop.
-    pub(crate) async fn send_due(&self, pooler: &Pooler, stopped: &CancellationToken) {
+    pub(crate) async fn send_due(&mut self, pooler: &Pooler, stopped: &CancellationToken) {
         while !stopped.is_cancelled() {
-            match self.send_batch(pooler).await {
+            match self.send_batch(pooler, stopped).await {
                 Ok(0) => return,
                 Ok(_) => {}
                 Err(error) => {
@@ -91,34 +99,58 @@ impl Sender {
         }
     }
 
-    async fn send_batch(&self, pooler: &Pooler) -> sqlx::Result<usize> {
+    async fn send_batch(&mut self, pooler: &Pooler, stopped: &CancellationToken) -> sqlx::Result<usize> {
+        let timeout = match self {
+            Self::Smtp(smtp) => smtp.timeout,
+            Self::Log | Self::Nobody => Duration::ZERO,
+        };
         let mut tx = pooler.write().await?;
         queries::set_expired(&mut tx, 1000).await?;
         let claimed = match self {
             Self::Nobody => Vec::new(),
-            Self::Smtp { .. } | Self::Log => queries::claim(&mut tx, BATCH, LEASE_S).await?,
+            Self::Smtp(_) | Self::Log => queries::claim(&mut tx, BATCH, (timeout + LEASE_MARGIN).as_secs_f64()).await?,
         };
         tx.commit().await?;
-        join_all(claimed.iter().map(|email| self.attempt(pooler, email))).await;
+        // One moment for all: none goes on with the pool after another was cut off.
+        let until = Instant::now() + timeout;
+        let attempts = join_all(claimed.iter().map(|email| self.attempt(pooler, email, until)));
+        let stop = async {
+            stopped.cancelled().await;
+            tokio::time::sleep(STOP_GRACE).await;
+        };
+        let is_cut_off = tokio::select! {
+            cut_off = attempts => cut_off.contains(&true),
+            () = stop => true,
+        };
+        if let Self::Smtp(smtp) = self
+            && is_cut_off
+        {
+            // The pool takes back a connection whose dialogue was cut off. A late answer on it would be read as the answer
+            // to the next e-mail.
+            smtp.transport = smtp.builder.clone().build();
+        }
         Ok(claimed.len())
     }
 
-    async fn attempt(&self, pooler: &Pooler, email: &Claimed) {
-        let sent = match tokio::time::timeout(ATTEMPT_TIMEOUT, self.send(email)).await {
-            Ok(sent) => sent,
-            Err(_) => Err(Failure::Later("timeout".into())),
-        };
+    /// Makes an attempt and stores its result. Returns whether it was cut off.
+    async fn attempt(&self, pooler: &Pooler, email: &Claimed, until: Instant) -> bool {
+        let sent = self.send(email, until).await;
+        let is_cut_off = matches!(sent, Err(Failure::Timeout));
         if let Err(error) = store(pooler, email, sent).await {
             // The lease ends by itself; another attempt follows, with the same Message-ID.
             tracing::warn!(email = %email.id, %error, "the result of an attempt to send an e-mail was not stored");
         }
+        is_cut_off
     }
 
-    async fn send(&self, email: &Claimed) -> Result<(), Failure> {
+    async fn send(&self, email: &Claimed, until: Instant) -> Result<(), Failure> {
         match self {
-            Self::Smtp { transport, from } => {
-                let message = message(from, email).map_err(|error| Failure::Final(format!("{error:#}")))?;
-                transport.send(message).await.map(drop).map_err(|error| failure(&error))
+            Self::Smtp(smtp) => {
+                let message = message(&smtp.from, email).map_err(|error| Failure::Final(format!("{error:#}")))?;
+                match tokio::time::timeout_at(until, smtp.transport.send(message)).await {
+                    Ok(sent) => sent.map(drop).map_err(|error| failure(&error)),
+                    Err(_) => Err(Failure::Timeout),
+                }
             }
             Self::Log => {
                 let Claimed { recipient, subject, body_text, .. } = email;
@@ -166,14 +198,19 @@ fn failure(error: &lettre::transport::smtp::Error) -> Failure {
 }
 
 async fn store(pooler: &Pooler, email: &Claimed, sent: Result<(), Failure>) -> sqlx::Result<()> {
+    let sent = sent.map_err(|failure| match failure {
+        Failure::Timeout => ("timeout".to_owned(), false),
+        Failure::Later(why) => (why, false),
+        Failure::Final(why) => (why, true),
+    });
     let mut tx = pooler.write().await?;
     match sent {
         Ok(()) => queries::set_sent(&mut tx, email.id, email.attempts).await?,
-        Err(Failure::Later(why)) if email.attempts < MAX_ATTEMPTS => {
+        Err((why, false)) if email.attempts < MAX_ATTEMPTS => {
             tracing::warn!(email = %email.id, attempt = email.attempts, why, "an e-mail was not sent; trying again");
             queries::set_queued(&mut tx, email.id, email.attempts, wait_s(email.attempts).into(), &why).await?;
         }
-        Err(Failure::Later(why) | Failure::Final(why)) => {
+        Err((why, _)) => {
             tracing::error!(email = %email.id, attempt = email.attempts, why, "an e-mail is given up (stm.emails, status dead)");
             queries::set_dead(&mut tx, email.id, email.attempts, &why).await?;
         }

@@ -1,7 +1,7 @@
 """A real SMTP server for the tests: `server.py PORT MODE_FILE`.
 
 Prints each accepted message as one line of JSON. MODE_FILE holds how the next message is answered: `accept`, `defer` (451),
-`refuse` (550), `stall` (no answer) or `die` (the process ends after it has the message, before its 250).
+`refuse` (550), `stall` (no answer), `late` (its 250 after six seconds) or `die` (the process ends after it has the message, before its 250).
 """
 import asyncio
 import email
@@ -29,6 +29,8 @@ class Handler:
             return "550 no such mailbox"
         if mode == "stall":
             await asyncio.sleep(3600)
+        if mode == "late":
+            await asyncio.sleep(6)
         if mode == "die":
             os._exit(1)
         return "250 OK"

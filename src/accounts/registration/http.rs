@@ -176,7 +176,10 @@ impl RegisterRequest {
         let profile = match self.role.as_deref() {
             Some("customer" | "CUSTOMER") => Some(Profile::Customer(self.customer(&mut rules))),
             Some("service_provider" | "PROVIDER") => Some(Profile::Provider(self.provider(&mut rules))),
-            _ => None,
+            _ => {
+                rules.text("region", self.region.take().or(self.state.take()), SHORT_TEXT);
+                None
+            }
         };
         rules.check("role", profile.is_some(), ROLE_RULE);
         rules.finish()?;

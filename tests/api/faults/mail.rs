@@ -85,9 +85,9 @@ async fn a_stalled_server_holds_no_connection_of_the_database() {
     server.set_mode("stall");
     forget(&world).await;
     server.message(0).await;
-    // Until the attempt, whose lease is 150 seconds, has lasted for two.
+    // Until the attempt, whose lease is 120 seconds, has lasted for two.
     let lasting = "select count(*) from stm.emails
-         where status = 'sending' and next_attempt_at < now() + interval '148 seconds'";
+         where status = 'sending' and next_attempt_at < now() + interval '118 seconds'";
     let started = Instant::now();
     while world.number(lasting).await == 0 {
         assert!(started.elapsed() < PATIENCE, "no attempt lasts");
@@ -103,7 +103,29 @@ async fn a_stalled_server_holds_no_connection_of_the_database() {
             .await,
         0
     );
+}
+
+/// The connection of an attempt that was cut off is not used again: the late 250 on it would answer the next e-mail.
+#[tokio::test]
+async fn a_late_answer_answers_nothing_else() {
+    let server = MailServer::start().await;
+    let settings = server.settings();
+    let mut settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    settings.push(("SMTP_TIMEOUT_S", "3"));
+    let world = World::start_with(SERVE, &settings).await;
+    server.set_mode("late");
+    forget(&world).await;
     until(&world, "queued", 1).await;
+    // Until the late answer is there.
+    let late = "select count(*) from stm.emails where created_at < now() - interval '10 seconds'";
+    let started = Instant::now();
+    while world.number(late).await == 0 {
+        assert!(started.elapsed() < PATIENCE, "no e-mail grows old");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    server.set_mode("refuse");
+    hurry(&world).await;
+    until(&world, "dead", 1).await;
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ impl MailServer {
         self.wait_for("listening", |output| output.contains("listening").then_some(())).await;
     }
 
-    /// How it answers from now on: `accept`, `defer`, `refuse`, `stall` or `die`.
+    /// How it answers from now on: `accept`, `defer`, `refuse`, `stall`, `late` or `die`.
     pub fn set_mode(&self, mode: &str) {
         std::fs::write(self.folder.path().join("mode"), mode).expect("a file");
     }
