@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use doors::url::{ConnectionString, Secret};
 use doors::{DirectSettings, PoolerSettings, PoolerWire};
+use lettre::message::Mailbox;
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::web::text;
 use crate::web::origin::AllowedOrigins;
 
 /// The heartbeat of Socket.IO connections.
@@ -42,6 +44,23 @@ pub struct WaitingLimits {
     pub per_address: usize,
 }
 
+/// How e-mail is sent.
+#[derive(Debug, Clone)]
+pub struct MailSettings {
+    pub smtp_url: SecretString,
+    pub from: Mailbox,
+    /// The maximum time of an attempt.
+    pub timeout: Duration,
+}
+
+/// The first admin.
+#[derive(Debug, Clone)]
+pub struct FirstAdmin {
+    /// In lower case.
+    pub email: String,
+    pub password: SecretString,
+}
+
 /// Every statement of the direct door finds its rows by an index. A plan that is made while a table is still empty would
 /// rather scan it, and is kept until the table is analyzed: a hundred times slower by then.
 pub const DIRECT_SESSION: [&str; 3] =
@@ -72,6 +91,13 @@ pub struct Config {
     pub waiting_sockets: WaitingLimits,
     /// `ALLOWED_ORIGINS`: comma-separated origins of browser clients; exact, or `https://*.suffix`. Default: none.
     pub allowed_origins: AllowedOrigins,
+    /// `SMTP_URL`: the mail server, `smtps://user:password@host` or `smtp://user:password@host:587?tls=required`.
+    /// `MAIL_FROM`: the sender, `STM <mail@example.com>`. Both or neither; without them e-mail is shown in the log of a
+    /// development machine, and waits elsewhere. `SMTP_TIMEOUT_S`: the longest an attempt may take, in seconds, 1 to 300,
+    /// default 60.
+    pub mail: Option<MailSettings>,
+    /// `ADMIN_EMAIL`, `ADMIN_PASSWORD`: the first admin, made once. Both or neither.
+    pub first_admin: Option<FirstAdmin>,
     /// `DEMO_DATA`: load demo users and services at start; refused unless both databases are on this machine.
     pub demo_data: bool,
     /// Settings that no longer have an effect, as sentences for the log.
@@ -132,6 +158,7 @@ impl Config {
             per_address: read.count("MAX_WAITING_SOCKETS_PER_ADDRESS", 256, 1, 100_000),
         };
         let allowed_origins = read.allowed_origins();
+        let (mail, first_admin) = (read.mail(), read.first_admin());
         let demo_data = read.flag("DEMO_DATA");
         if demo_data && [&database_url, &direct_url].into_iter().flatten().any(|url| !url.is_loopback()) {
             read.problems
@@ -164,6 +191,8 @@ impl Config {
                 http,
                 waiting_sockets,
                 allowed_origins,
+                mail,
+                first_admin,
                 demo_data,
                 warnings,
             }),
@@ -271,12 +300,60 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
             .collect()
     }
 
+    fn mail(&mut self) -> Option<MailSettings> {
+        let (smtp_url, from) = (self.get("SMTP_URL"), self.get("MAIL_FROM"));
+        if let Some(problem) = smtp_url.as_deref().and_then(smtp_problem) {
+            self.problems.push(problem.into());
+        }
+        let from = from.map(|from| from.parse::<Mailbox>());
+        let timeout = Duration::from_secs(self.number("SMTP_TIMEOUT_S", 60, 1, 300).into());
+        match (smtp_url, from) {
+            (Some(smtp_url), Some(Ok(from))) => return Some(MailSettings { smtp_url: smtp_url.into(), from, timeout }),
+            (_, Some(Err(_))) => self.problems.push("MAIL_FROM must be an address: `STM <mail@example.com>`.".into()),
+            (Some(_), None) => self.problems.push("MAIL_FROM is missing: SMTP_URL needs a sender.".into()),
+            (None, Some(Ok(_)) | None) => {}
+        }
+        None
+    }
+
+    fn first_admin(&mut self) -> Option<FirstAdmin> {
+        let (email, password) = (self.get("ADMIN_EMAIL"), self.get("ADMIN_PASSWORD").map(SecretString::from));
+        let is_given = email.is_some();
+        let email = email.as_deref().and_then(text::email);
+        match (email, password) {
+            (Some(email), Some(password)) if (12..=256).contains(&password.expose_secret().len()) => {
+                return Some(FirstAdmin { email, password });
+            }
+            (None, _) if is_given => self.problems.push("ADMIN_EMAIL must be an e-mail address.".into()),
+            (None, None) => {}
+            (None, Some(_)) => self.problems.push("ADMIN_PASSWORD needs ADMIN_EMAIL: set both or neither.".into()),
+            (Some(_), _) => self.problems.push("ADMIN_PASSWORD must be 12 to 256 bytes.".into()),
+        }
+        None
+    }
+
     fn allowed_origins(&mut self) -> AllowedOrigins {
         let text = self.get("ALLOWED_ORIGINS").unwrap_or_default();
         AllowedOrigins::parse(&text).unwrap_or_else(|problem| {
             self.problems.push(format!("ALLOWED_ORIGINS: {problem}"));
             AllowedOrigins::default()
         })
+    }
+}
+
+/// What is wrong with an `SMTP_URL`. Passwords and codes travel there: only this machine is reached without TLS.
+fn smtp_problem(text: &str) -> Option<&'static str> {
+    let Ok(url) = url::Url::parse(text) else {
+        return Some("SMTP_URL must be a URL: `smtps://user:password@host`.");
+    };
+    let is_loopback = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    let is_required = url.query_pairs().any(|(name, value)| name == "tls" && value == "required");
+    match url.scheme() {
+        _ if url.host_str().is_none_or(str::is_empty) => Some("SMTP_URL names no host: `smtps://user:password@host`."),
+        "smtps" => None,
+        "smtp" if is_required || is_loopback => None,
+        "smtp" => Some("SMTP_URL is not encrypted: use `smtps://`, or append `?tls=required` for STARTTLS."),
+        _ => Some("SMTP_URL must begin with `smtps://` or `smtp://`."),
     }
 }
 
@@ -326,6 +403,11 @@ mod tests {
             ("JWT_SECRET", "hunter2"),
             ("DEMO_DATA", "yes please"),
             ("ALLOWED_ORIGINS", "*"),
+            ("SMTP_URL", "smtp://hunter2:hunter2@mail.example.com"),
+            ("SMTP_URL", "hunter2"),
+            ("MAIL_FROM", "hunter2"),
+            ("ADMIN_EMAIL", "hunter2"),
+            ("ADMIN_PASSWORD", "hunter2-hunter2"),
         ] {
             let problem = config(&[(name, value)]).unwrap_err().to_string();
             assert!(problem.contains(name), "{name}={value}: {problem}");
@@ -338,6 +420,17 @@ mod tests {
         let config = config(&[("POOLER_STATEMENTS", "named"), ("POOLER_WIRE", "plain")]).unwrap();
         assert_eq!(config.pooler.wire, PoolerWire::Plain);
         assert!(matches!(&*config.warnings, [warning] if warning.contains("POOLER_STATEMENTS is gone")));
+    }
+
+    #[test]
+    fn mail_and_the_first_admin_need_both_their_settings() {
+        let good = [("SMTP_URL", "smtps://u:p@mail.example.com"), ("MAIL_FROM", "STM <mail@example.com>")];
+        assert!(config(&good).unwrap().mail.is_some());
+        assert!(config(&good[..1]).unwrap_err().to_string().contains("MAIL_FROM is missing"));
+        assert!(config(&[("SMTP_URL", "smtp://127.0.0.1:2525"), good[1]]).unwrap().mail.is_some());
+        let admin = [("ADMIN_EMAIL", "Ada@Example.com"), ("ADMIN_PASSWORD", "a long password")];
+        assert_eq!(config(&admin).unwrap().first_admin.unwrap().email, "ada@example.com");
+        assert!(config(&admin[..1]).unwrap_err().to_string().contains("ADMIN_PASSWORD"));
     }
 
     #[test]

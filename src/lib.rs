@@ -5,6 +5,7 @@
 
 #![warn(unreachable_pub)]
 
+mod accounts;
 pub mod auth;
 mod catalog;
 pub mod chat;
@@ -16,6 +17,7 @@ mod error;
 mod idempotency;
 pub mod jobs;
 pub mod logs;
+mod mail;
 mod notifications;
 pub mod outbox;
 mod providers;
@@ -42,7 +44,7 @@ use doors::{Direct, Doors, Pooler};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use auth::{AccessTokens, Passwords, RefreshTokenLifetime};
+use auth::{AccessTokens, CodeKey, Passwords, RefreshTokenLifetime};
 pub use config::Config;
 use config::HttpLimits;
 pub use routes::openapi;
@@ -126,10 +128,16 @@ pub async fn start(mut config: Config) -> anyhow::Result<App> {
         access_tokens,
         refresh_token_lifetime: RefreshTokenLifetime(chrono::Duration::from_std(config.refresh_token_expires_in)?),
         passwords: Passwords::default(),
+        code_key: CodeKey::derive(&config.jwt_secret)?,
         connections: sockets.connections.clone(),
         notifier: sockets.notifier.clone(),
     };
-    let worker = worker::start(pooler.clone(), sockets.notifier.clone(), &health);
+    if let Some(admin) = &config.first_admin {
+        accounts::first_admin::ensure(&pooler, &state.passwords, admin).await.context("ADMIN_EMAIL")?;
+    }
+    let is_local = config.database_url.is_loopback() && config.direct_url.is_loopback();
+    let mail = mail::Sender::new(config.mail.as_ref(), is_local)?;
+    let worker = worker::start(pooler.clone(), sockets.notifier.clone(), mail, &health);
     let parts = web::health::Parts { pooler, direct: direct.clone(), tasks: health.clone() };
     let router = web::layers::around_routes(routes::router(state, parts), config.pooler.statement_timeout)
         .layer(sockets.layer.clone())

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRef;
 
-use crate::auth::{AccessTokens, Passwords, RefreshTokenLifetime};
+use crate::auth::{AccessTokens, CodeKey, Passwords, RefreshTokenLifetime};
 use crate::chat::live::{ReadMarks, Rooms, Writer};
 use crate::outbox::Notifier;
 use crate::realtime::{Bulkhead, Connections, Limits};
@@ -31,6 +31,7 @@ pub struct ApiState {
     pub access_tokens: Arc<AccessTokens>,
     pub refresh_token_lifetime: RefreshTokenLifetime,
     pub passwords: Passwords,
+    pub code_key: CodeKey,
     pub connections: Connections,
     pub notifier: Notifier,
 }

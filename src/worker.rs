@@ -1,14 +1,16 @@
-//! Periodic work: response deadlines and expired idempotency keys. Safe in several processes at once; catches up after
+//! Periodic work: response deadlines, e-mail, and what has expired. Safe in several processes at once; catches up after
 //! downtime.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::idempotency;
 use crate::jobs::deadlines;
+use crate::mail;
 use crate::outbox::Notifier;
 use crate::supervision::{Health, Task, Tasks};
 use doors::Pooler;
@@ -16,17 +18,22 @@ use doors::Pooler;
 /// How often deadlines are looked up, and so how late they may be acted upon.
 const DEADLINES_EVERY: Duration = Duration::from_secs(5);
 
-/// How often old keys are deleted.
-const KEYS_EVERY: Duration = Duration::from_secs(60 * 60);
+/// How often e-mail that is due is looked up, and so how late it may leave.
+const MAIL_EVERY: Duration = Duration::from_secs(2);
+
+/// How often old keys and e-mails are deleted.
+const OLD_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// Starts the periodic tasks. When they finish, a pass that has begun is finished.
-pub(crate) fn start(pooler: Pooler, notifier: Notifier, health: &Health) -> Tasks {
+pub(crate) fn start(pooler: Pooler, notifier: Notifier, mail: mail::Sender, health: &Health) -> Tasks {
     let tasks = Tasks::new(health);
     let (of_deadlines, stopped) = (pooler.clone(), tasks.stopping().clone());
     tasks
         .start("deadlines", move |task| watch_deadlines(of_deadlines.clone(), notifier.clone(), stopped.clone(), task));
+    let (of_mail, mail, stopped) = (pooler.clone(), Arc::new(Mutex::new(mail)), tasks.stopping().clone());
+    tasks.start("e-mail", move |task| send_mail(of_mail.clone(), mail.clone(), stopped.clone(), task));
     let stopped = tasks.stopping().clone();
-    tasks.start("key deletion", move |task| delete_keys(pooler.clone(), stopped.clone(), task));
+    tasks.start("deletion of what has expired", move |task| delete_old(pooler.clone(), stopped.clone(), task));
     tasks
 }
 
@@ -43,22 +50,41 @@ async fn watch_deadlines(
     Ok(())
 }
 
-async fn delete_keys(pooler: Pooler, stopped: CancellationToken, task: Arc<Task>) -> anyhow::Result<()> {
+async fn send_mail(
+    pooler: Pooler,
+    mail: Arc<Mutex<mail::Sender>>,
+    stopped: CancellationToken,
+    task: Arc<Task>,
+) -> anyhow::Result<()> {
+    let mut mail = mail.lock().await;
     task.works();
-    while wait(KEYS_EVERY, &stopped).await {
+    while wait(MAIL_EVERY, &stopped).await {
+        mail.send_due(&pooler, &stopped).await;
+    }
+    Ok(())
+}
+
+async fn delete_old(pooler: Pooler, stopped: CancellationToken, task: Arc<Task>) -> anyhow::Result<()> {
+    task.works();
+    while wait(OLD_EVERY, &stopped).await {
         loop {
-            match idempotency::delete_expired(&pooler, Utc::now()).await {
+            match delete_some(&pooler).await {
                 Ok(0) => break,
                 Ok(_) if stopped.is_cancelled() => return Ok(()),
                 Ok(_) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "old idempotency keys could not be deleted; trying again in an hour");
+                    tracing::warn!(%error, "old idempotency keys and e-mails could not be deleted; trying again in an hour");
                     break;
                 }
             }
         }
     }
     Ok(())
+}
+
+/// Deletes some of what has expired. Returns how much.
+async fn delete_some(pooler: &Pooler) -> sqlx::Result<u64> {
+    Ok(idempotency::delete_expired(pooler, Utc::now()).await? + mail::delete_ended(pooler).await?)
 }
 
 /// Waits for the next pass. Returns `false` if it is time to stop.

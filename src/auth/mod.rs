@@ -1,15 +1,18 @@
-//! Registration, login, and the identity of callers.
+//! Login, and the identity of callers.
 //!
 //! Invariants: passwords are stored as Argon2id hashes only, and refresh tokens as digests only. The reuse of a
-//! replaced token revokes its whole family. LSMs and admins cannot register themselves.
+//! replaced token revokes its whole family.
 
 pub mod caller;
+pub mod code_key;
 mod http;
 pub mod password;
-mod queries;
+pub(crate) mod queries;
 pub mod token;
 
 pub use caller::{Caller, Customer, Lsm, Provider};
+pub use code_key::CodeKey;
 pub use http::routes;
+pub(crate) use http::{SessionView, UserView, open_login};
 pub use password::Passwords;
 pub use token::{AccessTokens, RefreshTokenLifetime};

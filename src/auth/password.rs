@@ -24,6 +24,9 @@ const SLOT_TIMEOUT: Duration = Duration::from_secs(5);
 /// When the client may retry, in seconds.
 const RETRY_AFTER_S: u32 = 5;
 
+/// The rule of a new password's length.
+pub const RULE: &str = "must be at least 8 characters, and at most 256 bytes";
+
 /// Whether `password` is neither too short nor too long.
 #[must_use]
 pub fn acceptable_length(password: &SecretString) -> bool {

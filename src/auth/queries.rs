@@ -1,4 +1,4 @@
-//! SQL of users, the rows of their roles, and refresh tokens.
+//! SQL of users who log in, and of refresh tokens.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -14,152 +14,6 @@ pub(super) struct Login {
     /// PHC string; `None` if only Supabase Auth knows the user.
     pub password_hash: Option<String>,
     pub is_banned: bool,
-}
-
-/// A user to insert.
-#[derive(Debug)]
-pub(super) struct NewUser {
-    pub email: String,
-    /// E.164.
-    pub phone_number: String,
-    /// PHC string.
-    pub password_hash: String,
-    pub first_name: String,
-    pub last_name: String,
-    pub role: Role,
-}
-
-/// A customer to insert.
-#[derive(Debug)]
-pub(super) struct NewCustomer {
-    pub address: String,
-    /// LSMs are assigned by region.
-    pub region: String,
-    /// Five digits.
-    pub zipcode: Option<String>,
-    pub city: Option<String>,
-    pub state: Option<String>,
-}
-
-/// A provider to insert.
-#[derive(Debug)]
-pub(super) struct NewProvider {
-    pub business_name: String,
-    /// Trade, in the provider's words.
-    pub service_type: Option<String>,
-    pub experience_years: Option<i32>,
-    /// Level of experience, in the provider's words.
-    pub experience_level: Option<String>,
-    pub description: Option<String>,
-    pub location: Option<String>,
-    pub website_url: Option<String>,
-    /// ZIP codes served; the first is the primary one.
-    pub zip_codes: Vec<String>,
-    pub min_price_cents: Option<i64>,
-    pub max_price_cents: Option<i64>,
-    /// Decides the LSM.
-    pub region: String,
-    /// Area within the region.
-    pub area: Option<String>,
-}
-
-/// A local service manager who can take on a provider.
-#[derive(Debug)]
-pub(super) struct Lsm {
-    /// `stm.local_service_managers.id`.
-    pub id: i64,
-    /// The LSM's user.
-    pub user_id: UserId,
-}
-
-/// Inserts a user. A taken e-mail address violates `users_email_key`.
-pub(super) async fn insert_user(tx: &mut Tx<Pooler>, user: &NewUser) -> sqlx::Result<UserId> {
-    sqlx::query_scalar!(
-        r#"insert into stm.users (email, phone_number, password_hash, first_name, last_name, role)
-           values ($1, $2, $3, $4, $5, $6)
-           returning id as "id: UserId""#,
-        user.email,
-        user.phone_number,
-        user.password_hash,
-        user.first_name,
-        user.last_name,
-        user.role.as_str(),
-    )
-    .fetch_one(tx)
-    .await
-}
-
-/// Inserts a customer's row.
-pub(super) async fn insert_customer(tx: &mut Tx<Pooler>, user_id: UserId, customer: &NewCustomer) -> sqlx::Result<()> {
-    sqlx::query!(
-        "insert into stm.customers (user_id, address, region, zipcode, city, state) values ($1, $2, $3, $4, $5, $6)",
-        user_id.0,
-        customer.address,
-        customer.region,
-        customer.zipcode,
-        customer.city,
-        customer.state,
-    )
-    .execute(tx)
-    .await
-    .map(drop)
-}
-
-/// The oldest active LSM of a region, and of an area in it where both sides name one.
-pub(super) async fn find_lsm(tx: &mut Tx<Pooler>, region: &str, area: Option<&str>) -> sqlx::Result<Option<Lsm>> {
-    sqlx::query_as!(
-        Lsm,
-        r#"select id, user_id as "user_id: UserId"
-           from stm.local_service_managers
-           where status = 'active'
-             and lower(region) = lower($1)
-             and (area is null or $2::text is null or lower(area) = lower($2))
-           order by coalesce(lower(area) = lower($2), false) desc, created_at, id
-           limit 1"#,
-        region,
-        area,
-    )
-    .fetch_optional(tx)
-    .await
-}
-
-/// Inserts a pending provider and its ZIP codes.
-pub(super) async fn insert_provider(
-    tx: &mut Tx<Pooler>,
-    user_id: UserId,
-    lsm_id: i64,
-    provider: &NewProvider,
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "with provider as (
-             insert into stm.providers (
-                 user_id, lsm_id, business_name, service_type, experience_years, experience_level, description,
-                 location, website_url, region, area, min_price_cents, max_price_cents, terms_accepted_at)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
-             returning id)
-         insert into stm.provider_zip_codes (provider_id, zip_code, position)
-         select provider.id, zip.code, zip.position
-         from provider, unnest($15::text[]) with ordinality as zip (code, position)",
-        user_id.0,
-        lsm_id,
-        provider.business_name,
-        provider.service_type,
-        provider.experience_years,
-        provider.experience_level,
-        provider.description,
-        provider.location,
-        provider.website_url,
-        provider.region,
-        provider.area,
-        provider.min_price_cents,
-        provider.max_price_cents,
-        now,
-        &provider.zip_codes,
-    )
-    .execute(tx)
-    .await
-    .map(drop)
 }
 
 /// The user with this lower-case e-mail address.
@@ -285,6 +139,18 @@ pub(super) async fn set_family_revoked(tx: &mut Tx<Pooler>, family_id: Uuid, now
     sqlx::query!(
         "update stm.refresh_tokens set revoked_at = $2 where family_id = $1 and revoked_at is null",
         family_id,
+        now
+    )
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
+/// Revokes every token of a user: ends all logins, and closes the sockets.
+pub(crate) async fn set_all_revoked(tx: &mut Tx<Pooler>, user_id: UserId, now: DateTime<Utc>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update stm.refresh_tokens set revoked_at = $2 where user_id = $1 and revoked_at is null",
+        user_id.0,
         now
     )
     .execute(tx)

@@ -8,6 +8,7 @@ mod booking;
 mod customer;
 pub mod deadlines;
 mod details;
+mod mails;
 mod messages;
 pub(crate) mod offers;
 mod provider;

@@ -301,3 +301,30 @@ pub(super) async fn warn_provider<D: Door>(tx: &mut Tx<D>, provider: ProviderId)
     .fetch_one(tx)
     .await
 }
+
+/// The customer's address, and the provider's templates: `None` where it has none.
+#[derive(Debug)]
+pub(super) struct MailTemplates {
+    pub customer_email: String,
+    pub accepted_subject: Option<String>,
+    pub accepted_body: Option<String>,
+    pub negotiation_subject: Option<String>,
+    pub negotiation_body: Option<String>,
+}
+
+/// Finds what an e-mail about a job needs.
+pub(super) async fn find_mail_templates<D: Door>(tx: &mut Tx<D>, id: JobId) -> sqlx::Result<MailTemplates> {
+    sqlx::query_as!(
+        MailTemplates,
+        "select u.email as customer_email, p.job_accepted_subject as accepted_subject,
+                p.job_accepted_body as accepted_body, p.negotiation_subject, p.negotiation_body
+         from stm.jobs j
+         join stm.customers c on c.id = j.customer_id
+         join stm.users u on u.id = c.user_id
+         join stm.providers p on p.id = j.provider_id
+         where j.id = $1",
+        id.0,
+    )
+    .fetch_one(tx)
+    .await
+}

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::mails::{self, MailKind};
 use super::offers::{self, OfferView};
 use super::queries::{self, Event, JobRow, PaymentKind};
 use super::types::{Actor, CUSTOMER, Command, StateChange};
@@ -91,6 +92,9 @@ impl Job {
         notifications.extend(self.warn_provider(tx, transition).await?);
         let mut stored = Stored { offer: self.store_offer(tx, transition).await?, outbox: Outbox::default() };
         stored.outbox.notify(tx, notifications).await?;
+        if let Some(kind) = self.mail_kind(&transition.command) {
+            mails::queue(tx, self, kind).await?;
+        }
         if let Some(chat) = self.row.parties.chat_id {
             // Last: other writers to the chat wait for its row lock from here to the commit.
             self.store_message(tx, transition, chat, &mut stored.outbox).await?;
@@ -105,6 +109,19 @@ impl Job {
         match self.actor {
             Actor::Party(party) => Some(party),
             Actor::Platform => None,
+        }
+    }
+
+    /// The e-mail to the customer that a command of the provider causes.
+    const fn mail_kind(&self, command: &Command) -> Option<MailKind> {
+        match (self.actor, command) {
+            (Actor::Party(Party::ServiceProvider), Command::Accept { .. } | Command::AcceptOffer { .. }) => {
+                Some(MailKind::Accepted)
+            }
+            (Actor::Party(Party::ServiceProvider), Command::SendOffer { .. } | Command::CounterOffer { .. }) => {
+                Some(MailKind::Negotiation)
+            }
+            _ => None,
         }
     }
 

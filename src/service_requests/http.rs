@@ -14,10 +14,10 @@ use crate::error::{Error, Result};
 use crate::notifications::{NewNotification, NotificationType};
 use crate::outbox::{Notifier, Outbox};
 use crate::state::ApiState;
-use crate::types::{ServiceRequestId, Timestamp};
+use crate::types::{ServiceRequestId, Timestamp, UserId};
 use crate::web::extract::Json;
 use crate::web::fields::{Fields, LONG_TEXT, SHORT_TEXT};
-use doors::Pooler;
+use doors::{Pooler, Tx};
 
 /// The longest keyword of a customer, in characters.
 const MAX_KEYWORD: usize = 100;
@@ -159,6 +159,25 @@ async fn request_new_service(
     notifier.publish(outbox);
     let message = "Service request submitted successfully. Your LSM has been notified.";
     Ok((StatusCode::CREATED, Json(ServiceRequestedView { message, request_id: requested.id })))
+}
+
+/// Requests the service that a new provider offers and the catalogue lacks. Returns the notification for its LSM.
+///
+/// # Errors
+/// Those of the database.
+pub(crate) async fn request_of_new_provider(
+    tx: &mut Tx<Pooler>,
+    user_id: UserId,
+    service: &str,
+) -> Result<Option<NewNotification>> {
+    let request = ProviderRequest {
+        service_name: service.to_owned(),
+        category: service.to_owned(),
+        description: "Named at registration".to_owned(),
+        questions: None,
+    };
+    let requested = queries::insert_of_provider(tx, user_id, &request).await?;
+    Ok(requested.and_then(|requested| notification_of(&requested, service)))
 }
 
 /// The notification for the LSM who decides on the request, if there is one.

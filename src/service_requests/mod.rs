@@ -7,5 +7,5 @@ mod http;
 mod queries;
 mod types;
 
-pub(crate) use http::routes;
+pub(crate) use http::{request_of_new_provider, routes};
 pub(crate) use types::ServiceRequestStatus;

@@ -42,7 +42,7 @@ pub(super) async fn insert_of_customer(
         r#"with lsm as (
                select id, user_id
                from stm.local_service_managers
-               where status = 'active' and lower(region) = lower($4)
+               where status = 'active' and stm.region_key(region) = stm.region_key($4)
                order by created_at, id
                limit 1
            ), person as (

@@ -5,6 +5,7 @@ mod connections;
 mod drops;
 mod hang_ups;
 mod logs;
+mod mail;
 mod outage;
 mod pause;
 mod read_only;

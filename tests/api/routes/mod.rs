@@ -1,6 +1,7 @@
 //! The REST API, a file per feature.
 
 mod access;
+mod accounts;
 mod auth;
 mod customers;
 mod disputes;

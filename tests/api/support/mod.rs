@@ -1,5 +1,6 @@
 //! What only these tests share.
 
+pub mod mail;
 mod scene;
 
 use std::time::Duration;
