@@ -75,7 +75,7 @@ impl Sender {
                 Ok(Self::Smtp(Box::new(Smtp { builder, transport, from, timeout: settings.timeout })))
             }
             None if is_local => {
-                tracing::warn!("SMTP_URL is not set: e-mail is not sent, but shown in this log");
+                tracing::info!("SMTP_URL is not set: e-mail is not sent, but shown in this log");
                 Ok(Self::Log)
             }
             None => {
