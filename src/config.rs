@@ -8,8 +8,8 @@ use doors::{DirectSettings, PoolerSettings, PoolerWire};
 use lettre::message::Mailbox;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::web::text;
 use crate::web::origin::AllowedOrigins;
+use crate::web::text;
 
 /// The heartbeat of Socket.IO connections.
 #[derive(Debug, Clone, Copy)]
