@@ -36,7 +36,7 @@ use doors::diagnose::connection_failure;
 use doors::url::ConnectionString;
 use doors::{Direct, Doors, Pooler};
 
-use auth::{AccessTokens, Passwords, RefreshTokenLifetime};
+use auth::{AccessTokens, LiveLogins, Passwords, RefreshTokenLifetime};
 pub use config::Config;
 pub use routes::openapi;
 use sockets::Sockets;
@@ -85,12 +85,19 @@ pub async fn start(config: Config) -> anyhow::Result<App> {
     }
 
     let access_tokens = Arc::new(AccessTokens::new(&config.jwt_secret, config.access_token_expires_in));
-    let sockets = Sockets::start(direct.clone(), access_tokens.clone(), config.heartbeat)
+    let live_logins = LiveLogins::default();
+    let admission = sockets::Admission {
+        access_tokens: access_tokens.clone(),
+        live_logins: live_logins.clone(),
+        token_grace: config.socket_token_grace,
+    };
+    let sockets = Sockets::start(direct.clone(), admission, config.heartbeat)
         .await
         .map_err(|error| anyhow!(connection_failure(&config.direct_url, &error)))?;
     let state = ApiState {
         pooler: pooler.clone(),
         access_tokens,
+        live_logins,
         refresh_token_lifetime: RefreshTokenLifetime(chrono::Duration::from_std(config.refresh_token_expires_in)?),
         passwords: Passwords::default(),
         connections: sockets.connections.clone(),

@@ -198,7 +198,7 @@ async fn insert_provider(
 async fn open_login(tx: &mut Tx<Pooler>, user_id: UserId, expires_at: DateTime<Utc>) -> sqlx::Result<(Uuid, String)> {
     let family_id = Uuid::now_v7();
     let (token, digest) = token::new_refresh_token();
-    queries::insert_refresh_token(tx, &digest, family_id, user_id, expires_at).await?;
+    queries::insert_refresh_token(tx, &digest, family_id, user_id, expires_at, None).await?;
     Ok((family_id, token))
 }
 
@@ -272,8 +272,8 @@ struct TokensView {
     refresh_token: String,
 }
 
-/// Exchanges a refresh token for a new pair. The old one still answers for 30 seconds; after that its
-/// return means that it was stolen, and revokes the whole login.
+/// Exchanges a refresh token for a new pair. The old one still answers for 30 seconds, and until the new one is used: its
+/// answer may have been lost. After that its return means that it was stolen, and revokes the whole login.
 ///
 /// # Errors
 /// 401 unknown, expired, revoked or reused. 403 banned.
@@ -303,16 +303,19 @@ async fn refresh(
         return Err(REFUSED);
     }
     if row.replaced_at.is_some_and(|replaced_at| now - replaced_at > REPLACED_GRACE) {
-        queries::set_family_revoked(&mut tx, row.family_id, now).await?;
-        tx.commit().await?;
-        return Err(REFUSED);
+        if !queries::is_answer_lost(&mut tx, &digest).await? {
+            queries::set_family_revoked(&mut tx, row.family_id, now).await?;
+            tx.commit().await?;
+            return Err(REFUSED);
+        }
+        queries::set_children_replaced(&mut tx, &digest).await?;
     }
     if row.is_banned {
         return Err(Error::Forbidden("banned", "this account is banned"));
     }
     queries::set_replaced(&mut tx, &digest, now).await?;
-    let (refresh_token, digest) = token::new_refresh_token();
-    queries::insert_refresh_token(&mut tx, &digest, row.family_id, row.user.id, now + lifetime.0).await?;
+    let (refresh_token, child) = token::new_refresh_token();
+    queries::insert_refresh_token(&mut tx, &child, row.family_id, row.user.id, now + lifetime.0, Some(&digest)).await?;
     tx.commit().await?;
     let access_token = access_tokens.issue(row.user.id, row.user.email, row.user.role, Some(row.family_id), now)?;
     Ok(Json(TokensView { access_token, refresh_token }))

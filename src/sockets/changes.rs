@@ -104,12 +104,18 @@ fn apply(state: &SocketState, announcement: Announcement) {
     match announcement {
         Announcement::MemberLeft { chat_id, user_id } => state.rooms.evict(chat_id, user_id),
         Announcement::ChatClosed { chat_id } => state.rooms.close(chat_id),
-        Announcement::UserBanned { user_id } => state.connections.close_user(user_id, CloseReason::Banned),
-        Announcement::LoginEnded { user_id } => state.connections.close_user(user_id, CloseReason::LoggedOut),
+        Announcement::UserBanned { user_id } => end(state, user_id, CloseReason::Banned),
+        Announcement::LoginEnded { user_id } => end(state, user_id, CloseReason::LoggedOut),
         Announcement::MemberJoined { chat_id, user_id } => {
             drop(tokio::spawn(emit_joined(state.clone(), chat_id, user_id)));
         }
     }
+}
+
+/// Lets a user in no longer, over either door.
+fn end(state: &SocketState, user: UserId, why: CloseReason) {
+    state.live_logins.forget(user);
+    state.connections.close_user(user, why);
 }
 
 async fn emit_joined(state: SocketState, chat_id: ChatId, user_id: UserId) {
@@ -126,6 +132,7 @@ async fn emit_joined(state: SocketState, chat_id: ChatId, user_id: UserId) {
 
 /// Compares who is connected, and who is in which chat, with the database, until it answers.
 async fn compare(state: &SocketState) {
+    state.live_logins.forget_all();
     while let Err(error) = try_compare(state).await {
         tracing::warn!(%error, "connections could not be compared with the database: trying again");
         tokio::time::sleep(RETRY_AFTER).await;
@@ -138,7 +145,7 @@ async fn try_compare(state: &SocketState) -> sqlx::Result<()> {
         if !ended.is_empty() {
             state
                 .connections
-                .close_where(CloseReason::LoggedOut, |session| ended.contains(&(session.user_id, session.login)));
+                .close_where(CloseReason::LoggedOut, |session| ended.contains(&(session.user_id, session.right().login)));
         }
     }
     let mut last_seqs = HashMap::new();

@@ -4,6 +4,7 @@ pub mod asyncapi;
 mod changes;
 mod events;
 mod handshake;
+mod lifetime;
 mod queries;
 
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use socketioxide::layer::SocketIoLayer;
 use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinSet;
 
-use crate::auth::AccessTokens;
+use crate::auth::{AccessTokens, LiveLogins};
 use crate::chat::live::{self, ReadMarks, Rooms, WRITERS, Writer, cursor_store, presence};
 use crate::config::Heartbeat;
 use crate::outbox::Notifier;
@@ -47,6 +48,15 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long saving the cursors may take at the end.
 const SAVE_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// What decides who may connect.
+#[derive(Debug)]
+pub struct Admission {
+    pub access_tokens: Arc<AccessTokens>,
+    pub live_logins: LiveLogins,
+    /// How long after its expiry a token of a live login still opens a socket.
+    pub token_grace: Duration,
+}
+
 /// The running socket server.
 #[derive(Clone)]
 pub struct Sockets {
@@ -72,7 +82,7 @@ impl Sockets {
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn start(direct: Direct, access_tokens: Arc<AccessTokens>, heartbeat: Heartbeat) -> sqlx::Result<Self> {
+    pub async fn start(direct: Direct, admission: Admission, heartbeat: Heartbeat) -> sqlx::Result<Self> {
         // One more is for the listener.
         let bulkhead = Bulkhead::new(direct.clone(), WRITERS + 1);
         bulkhead.run(async |direct| live::queries::mark_all_dropped(direct).await).await?;
@@ -83,7 +93,9 @@ impl Sockets {
         let notifier = Notifier::new(connections.clone(), rooms.clone());
         let state = SocketState {
             bulkhead: bulkhead.clone(),
-            access_tokens,
+            access_tokens: admission.access_tokens,
+            live_logins: admission.live_logins,
+            token_grace: admission.token_grace,
             writer: writer.clone(),
             read_marks: ReadMarks::start(bulkhead.clone(), rooms.clone()),
             rooms: rooms.clone(),
@@ -95,7 +107,8 @@ impl Sockets {
         tasks.spawn(changes::follow(direct, state.clone(), outcome_unknown));
         tasks.spawn(cursor_store::run(rooms.clone(), bulkhead.clone()));
         tasks.spawn(presence::run(connections.clone(), bulkhead.clone()));
-        tasks.spawn(clean_up(connections.clone(), state.limits.clone()));
+        tasks.spawn(lifetime::watch(state.clone()));
+        tasks.spawn(forget_the_quiet(state.limits.clone()));
         let (layer, io) = build_layer(state, heartbeat);
         handshake::open_namespace(&io);
         Ok(Self { layer, connections, notifier, io, rooms, bulkhead, writer, tasks: Arc::new(Mutex::new(tasks)) })
@@ -132,14 +145,11 @@ fn build_layer(state: SocketState, heartbeat: Heartbeat) -> (SocketIoLayer, Sock
         .build_layer()
 }
 
-/// Closes sockets whose token expires, and forgets the limits of users who are quiet.
-async fn clean_up(connections: Connections, limits: Limits) {
-    let mut every_second = tokio::time::interval(Duration::from_secs(1));
+/// Forgets the limits of users who are quiet.
+async fn forget_the_quiet(limits: Limits) {
     let mut every_minute = tokio::time::interval(Duration::from_secs(60));
     loop {
-        tokio::select! {
-            _ = every_second.tick() => connections.close_expired(chrono::Utc::now()),
-            _ = every_minute.tick() => limits.forget_the_quiet(),
-        }
+        every_minute.tick().await;
+        limits.forget_the_quiet();
     }
 }
