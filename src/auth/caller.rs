@@ -37,8 +37,7 @@ where
         let claims = Arc::<AccessTokens>::from_ref(state)
             .verify(token)
             .ok_or(Error::Unauthorized("the access token is invalid or has expired"))?;
-        let is_live =
-            LiveLogins::from_ref(state).contains(&Pooler::from_ref(state), claims.sub, claims.sid).await?;
+        let is_live = LiveLogins::from_ref(state).contains(&Pooler::from_ref(state), claims.sub, claims.sid).await?;
         if !is_live {
             return Err(Error::Unauthorized("this account or login cannot be used any more: log in again"));
         }

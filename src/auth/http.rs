@@ -239,7 +239,7 @@ async fn login(
         None => None,
     };
     let hash = found.as_ref().and_then(|login| login.password_hash.clone());
-    let matches = password::acceptable_length(&password) && passwords.verify(password, hash).await?;
+    let matches = password::acceptable_length(&password) && passwords.verify(password.clone(), hash.clone()).await?;
     let Some(login) = found.filter(|_| matches) else {
         return Err(Error::Unauthorized("e-mail address or password is wrong"));
     };
@@ -247,9 +247,16 @@ async fn login(
         return Err(Error::Forbidden("banned", "this account is banned"));
     }
 
+    let rehashed = match hash.filter(|hash| password::is_imported(hash)) {
+        Some(imported) => Some((imported, passwords.hash(password).await?)),
+        None => None,
+    };
     let now = Utc::now();
     let mut tx = pooler.write().await?;
     let user = login.user;
+    if let Some((imported, hash)) = &rehashed {
+        queries::set_rehashed(&mut tx, user.id, imported, hash).await?;
+    }
     let (login, refresh_token) = open_login(&mut tx, user.id, now + lifetime.0).await?;
     tx.commit().await?;
     let access_token = access_tokens.issue(user.id, user.email.clone(), user.role, Some(login), now)?;

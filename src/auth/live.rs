@@ -15,7 +15,7 @@ use doors::Pooler;
 /// How long a check is trusted. The limit for a change whose notification is lost; the others apply at once.
 const TRUSTED_FOR: Duration = Duration::from_secs(3);
 
-/// How many checks are kept. Beyond it the oldest are dropped, and then all.
+/// How many checks are kept. Beyond it the old ones are dropped, and then all.
 const MAX_KEPT: usize = 50_000;
 
 /// A user and the login of the token; tokens of Supabase Auth name none.

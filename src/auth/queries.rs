@@ -186,6 +186,14 @@ pub(super) async fn find_login(pooler: &Pooler, email: &str) -> sqlx::Result<Opt
     }))
 }
 
+/// Replaces a user's password hash, unless it has changed in between.
+pub(super) async fn set_rehashed(tx: &mut Tx<Pooler>, id: UserId, old: &str, new: &str) -> sqlx::Result<()> {
+    sqlx::query!("update stm.users set password_hash = $3 where id = $1 and password_hash = $2", id.0, old, new)
+        .execute(tx)
+        .await
+        .map(drop)
+}
+
 /// A user who is not banned.
 pub(super) async fn find_user(pooler: &Pooler, id: UserId) -> sqlx::Result<Option<UserView>> {
     sqlx::query_as!(
@@ -293,10 +301,7 @@ pub(super) async fn is_answer_lost(tx: &mut Tx<Pooler>, digest: &[u8; 32]) -> sq
 }
 
 /// Marks the tokens that were exchanged for this one as taken, so that only the next one may be used.
-pub(super) async fn set_children_replaced(
-    tx: &mut Tx<Pooler>,
-    digest: &[u8; 32],
-) -> sqlx::Result<()> {
+pub(super) async fn set_children_replaced(tx: &mut Tx<Pooler>, digest: &[u8; 32]) -> sqlx::Result<()> {
     // The transaction's own time is also when the next one is created, whatever the clock of this process says.
     sqlx::query!(
         "update stm.refresh_tokens set replaced_at = now() where parent_digest = $1 and replaced_at is null",

@@ -168,9 +168,10 @@ impl Connections {
 
     /// Closes the sockets whose token has expired, and retries those that could not be disconnected so far.
     pub fn close_expired(&self, now: DateTime<Utc>) {
-        self.close_where(CloseReason::Expired, |session| {
-            matches!(session.right(), Right { login: None, ends_at } if ends_at <= now)
-        });
+        self.close_where(
+            CloseReason::Expired,
+            |session| matches!(session.right(), Right { login: None, ends_at } if ends_at <= now),
+        );
         let mut inner = lock(&self.0);
         inner.closed.retain(|_, (at, _)| at.elapsed() < ADMISSION_TIMEOUT);
         let closing = std::mem::take(&mut inner.closing);

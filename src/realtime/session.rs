@@ -51,13 +51,7 @@ impl Session {
     /// A session of a user that `began` when the client asked for it.
     #[must_use]
     pub fn new(user_id: UserId, right: Right, began: Instant) -> Self {
-        Self {
-            user_id,
-            began,
-            right: Mutex::new(right),
-            ended: AtomicBool::new(false),
-            pending_acks: Mutex::default(),
-        }
+        Self { user_id, began, right: Mutex::new(right), ended: AtomicBool::new(false), pending_acks: Mutex::default() }
     }
 
     /// What the session lives by now.

@@ -143,9 +143,9 @@ async fn try_compare(state: &SocketState) -> sqlx::Result<()> {
     for logins in state.connections.logins().chunks(MAX_COMPARED) {
         let ended = state.bulkhead.run(async |direct| queries::list_ended(direct, logins).await).await?;
         if !ended.is_empty() {
-            state
-                .connections
-                .close_where(CloseReason::LoggedOut, |session| ended.contains(&(session.user_id, session.right().login)));
+            state.connections.close_where(CloseReason::LoggedOut, |session| {
+                ended.contains(&(session.user_id, session.right().login))
+            });
         }
     }
     let mut last_seqs = HashMap::new();

@@ -96,8 +96,7 @@ pub(super) async fn check(state: &SocketState, token: &str) -> Result<(UserId, R
     if state.limits.count(claims.sub) != Verdict::Allowed {
         return Err(Refused("overloaded: too many events"));
     }
-    let login =
-        find_live(state, &claims).await.ok_or(Refused("unauthorized: this account cannot be used any more"))?;
+    let login = find_live(state, &claims).await.ok_or(Refused("unauthorized: this account cannot be used any more"))?;
     let expires_at = DateTime::from_timestamp(claims.exp, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
     Ok((claims.sub, Right { login: claims.sid, ends_at: login.ends_at.unwrap_or(expires_at) }))
 }

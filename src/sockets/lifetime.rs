@@ -1,7 +1,7 @@
 //! How long sockets live. One whose token names a login lives as long as the login, any other until its token expires or
 //! the client sends a new one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -75,7 +75,8 @@ pub(super) async fn watch(state: SocketState) {
         let now = Utc::now();
         state.connections.close_expired(now);
         let ending = state.connections.ending(now + NOTICE);
-        notified.retain(|id, _| ending.iter().any(|(socket, _)| socket.id == *id));
+        let ids: HashSet<_> = ending.iter().map(|(socket, _)| socket.id).collect();
+        notified.retain(|id, _| ids.contains(id));
         for (socket, session) in &ending {
             let right = session.right();
             match right.login {

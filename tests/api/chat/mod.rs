@@ -1,5 +1,6 @@
 //! Chat, over REST and live.
 
+mod lifetime;
 mod lists;
 mod live;
 mod main_job;

@@ -15,3 +15,4 @@ mod reviews;
 mod search;
 mod service_requests;
 mod services;
+mod tokens;
