@@ -84,6 +84,9 @@ pub struct Config {
     pub access_token_expires_in: Duration,
     /// `REFRESH_TOKEN_EXPIRES_IN_S`: lifetime of a refresh token, in seconds, default 30 days.
     pub refresh_token_expires_in: Duration,
+    /// `SOCKET_TOKEN_GRACE_S`: how long after its expiry a token still opens a socket while its login lives, in seconds,
+    /// 0 (not at all) to 30 days, default 86400.
+    pub socket_token_grace: Duration,
     /// `PING_INTERVAL_S`, `PING_TIMEOUT_S`: how often the server pings a socket, and how long it waits for the pong, in
     /// seconds, 1 to 300 each, default 25 and 20.
     pub heartbeat: Heartbeat,
@@ -150,6 +153,7 @@ impl Config {
         let statement_timeout = Duration::from_secs(read.number("STATEMENT_TIMEOUT_S", 5, 1, 60).into());
         let access_token_expires_in_s = read.number("ACCESS_TOKEN_EXPIRES_IN_S", 3600, 60, 86_400);
         let refresh_token_expires_in_s = read.number("REFRESH_TOKEN_EXPIRES_IN_S", 30 * 86_400, 3600, 365 * 86_400);
+        let socket_token_grace_s = read.number("SOCKET_TOKEN_GRACE_S", 86_400, 0, 30 * 86_400);
         let ping_interval_s = read.number("PING_INTERVAL_S", 25, 1, 300);
         let ping_timeout_s = read.number("PING_TIMEOUT_S", 20, 1, 300);
         let http = read.http_limits();
@@ -184,6 +188,7 @@ impl Config {
                 },
                 access_token_expires_in: Duration::from_secs(access_token_expires_in_s.into()),
                 refresh_token_expires_in: Duration::from_secs(refresh_token_expires_in_s.into()),
+                socket_token_grace: Duration::from_secs(socket_token_grace_s.into()),
                 heartbeat: Heartbeat {
                     interval: Duration::from_secs(ping_interval_s.into()),
                     timeout: Duration::from_secs(ping_timeout_s.into()),

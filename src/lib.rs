@@ -44,7 +44,7 @@ use doors::{Direct, Doors, Pooler};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use auth::{AccessTokens, CodeKey, Passwords, RefreshTokenLifetime};
+use auth::{AccessTokens, CodeKey, LiveLogins, Passwords, RefreshTokenLifetime};
 pub use config::Config;
 use config::HttpLimits;
 pub use routes::openapi;
@@ -119,13 +119,20 @@ pub async fn start(mut config: Config) -> anyhow::Result<App> {
     }
 
     let access_tokens = Arc::new(AccessTokens::new(&config.jwt_secret, config.access_token_expires_in));
+    let live_logins = LiveLogins::default();
+    let admission = sockets::Admission {
+        access_tokens: access_tokens.clone(),
+        live_logins: live_logins.clone(),
+        token_grace: config.socket_token_grace,
+    };
     let health = Health::default();
-    let sockets = Sockets::start(direct.clone(), access_tokens.clone(), &config, &health)
+    let sockets = Sockets::start(direct.clone(), admission, &config, &health)
         .await
         .map_err(|error| anyhow!(connection_failure(&config.direct_url, &error)))?;
     let state = ApiState {
         pooler: pooler.clone(),
         access_tokens,
+        live_logins,
         refresh_token_lifetime: RefreshTokenLifetime(chrono::Duration::from_std(config.refresh_token_expires_in)?),
         passwords: Passwords::default(),
         code_key: CodeKey::derive(&config.jwt_secret)?,

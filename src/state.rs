@@ -15,10 +15,11 @@
 //! ```
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::FromRef;
 
-use crate::auth::{AccessTokens, CodeKey, Passwords, RefreshTokenLifetime};
+use crate::auth::{AccessTokens, CodeKey, LiveLogins, Passwords, RefreshTokenLifetime};
 use crate::chat::live::{ReadMarks, Rooms, Writer};
 use crate::outbox::Notifier;
 use crate::realtime::{Bulkhead, Connections, Limits};
@@ -29,6 +30,7 @@ use doors::Pooler;
 pub struct ApiState {
     pub pooler: Pooler,
     pub access_tokens: Arc<AccessTokens>,
+    pub live_logins: LiveLogins,
     pub refresh_token_lifetime: RefreshTokenLifetime,
     pub passwords: Passwords,
     pub code_key: CodeKey,
@@ -41,6 +43,9 @@ pub struct ApiState {
 pub struct SocketState {
     pub bulkhead: Bulkhead,
     pub access_tokens: Arc<AccessTokens>,
+    pub live_logins: LiveLogins,
+    /// How long after its expiry a token of a live login still opens a socket.
+    pub token_grace: Duration,
     pub writer: Writer,
     pub read_marks: ReadMarks,
     pub rooms: Rooms,

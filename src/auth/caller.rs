@@ -6,11 +6,12 @@ use axum::extract::{FromRef, FromRequestParts};
 use axum::http::{HeaderMap, header, request::Parts};
 use uuid::Uuid;
 
-use super::AccessTokens;
+use super::{AccessTokens, LiveLogins};
 use crate::error::Error;
 use crate::types::{Role, UserId};
+use doors::Pooler;
 
-/// A user with a valid access token, in any role.
+/// A user with a valid access token of a live login, in any role.
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// The user.
@@ -25,6 +26,8 @@ impl<S> FromRequestParts<S> for Caller
 where
     S: Send + Sync,
     Arc<AccessTokens>: FromRef<S>,
+    LiveLogins: FromRef<S>,
+    Pooler: FromRef<S>,
 {
     type Rejection = Error;
 
@@ -34,6 +37,10 @@ where
         let claims = Arc::<AccessTokens>::from_ref(state)
             .verify(token)
             .ok_or(Error::Unauthorized("the access token is invalid or has expired"))?;
+        let is_live = LiveLogins::from_ref(state).contains(&Pooler::from_ref(state), claims.sub, claims.sid).await?;
+        if !is_live {
+            return Err(Error::Unauthorized("this account or login cannot be used any more: log in again"));
+        }
         Ok(Self { user_id: claims.sub, role: claims.role, login: claims.sid })
     }
 }
@@ -52,6 +59,8 @@ macro_rules! in_role {
         where
             S: Send + Sync,
             Arc<AccessTokens>: FromRef<S>,
+            LiveLogins: FromRef<S>,
+            Pooler: FromRef<S>,
         {
             type Rejection = Error;
 
@@ -85,6 +94,12 @@ in_role! {
 /// The token of an `Authorization: Bearer` header (RFC 6750, section 2.1). The scheme is case-insensitive.
 #[must_use]
 pub fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
+    without_scheme(headers.get(header::AUTHORIZATION)?.to_str().ok()?)
+}
+
+/// The token after `Bearer`, in any case; `None` without this scheme.
+#[must_use]
+pub fn without_scheme(credentials: &str) -> Option<&str> {
+    let (scheme, token) = credentials.trim().split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

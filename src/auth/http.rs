@@ -58,7 +58,7 @@ pub(crate) async fn open_login(
 ) -> sqlx::Result<(Uuid, String)> {
     let family_id = Uuid::now_v7();
     let (token, digest) = token::new_refresh_token();
-    queries::insert_refresh_token(tx, &digest, family_id, user_id, expires_at).await?;
+    queries::insert_refresh_token(tx, &digest, family_id, user_id, expires_at, None).await?;
     Ok((family_id, token))
 }
 
@@ -99,7 +99,7 @@ async fn login(
         None => None,
     };
     let hash = found.as_ref().and_then(|login| login.password_hash.clone());
-    let matches = password::acceptable_length(&password) && passwords.verify(password, hash).await?;
+    let matches = password::acceptable_length(&password) && passwords.verify(password.clone(), hash.clone()).await?;
     let Some(login) = found.filter(|_| matches) else {
         return Err(Error::Unauthorized("e-mail address or password is wrong"));
     };
@@ -107,9 +107,16 @@ async fn login(
         return Err(Error::Forbidden("banned", "this account is banned"));
     }
 
+    let rehashed = match hash.filter(|hash| password::is_imported(hash)) {
+        Some(imported) => Some((imported, passwords.hash(password).await?)),
+        None => None,
+    };
     let now = Utc::now();
     let mut tx = pooler.write().await?;
     let user = login.user;
+    if let Some((imported, hash)) = &rehashed {
+        queries::set_rehashed(&mut tx, user.id, imported, hash).await?;
+    }
     let (login, refresh_token) = open_login(&mut tx, user.id, now + lifetime.0).await?;
     tx.commit().await?;
     let access_token = access_tokens.issue(user.id, user.email.clone(), user.role, Some(login), now)?;
@@ -132,8 +139,8 @@ struct TokensView {
     refresh_token: String,
 }
 
-/// Exchanges a refresh token for a new pair. The old one still answers for 30 seconds; after that its
-/// return means that it was stolen, and revokes the whole login.
+/// Exchanges a refresh token for a new pair. The old one still answers for 30 seconds, and until the new one is used: its
+/// answer may have been lost. After that its return means that it was stolen, and revokes the whole login.
 ///
 /// # Errors
 /// 401 unknown, expired, revoked or reused. 403 banned.
@@ -163,16 +170,19 @@ async fn refresh(
         return Err(REFUSED);
     }
     if row.replaced_at.is_some_and(|replaced_at| now - replaced_at > REPLACED_GRACE) {
-        queries::set_family_revoked(&mut tx, row.family_id, now).await?;
-        tx.commit().await?;
-        return Err(REFUSED);
+        if !queries::is_answer_lost(&mut tx, &digest).await? {
+            queries::set_family_revoked(&mut tx, row.family_id, now).await?;
+            tx.commit().await?;
+            return Err(REFUSED);
+        }
+        queries::set_children_replaced(&mut tx, &digest).await?;
     }
     if row.is_banned {
         return Err(Error::Forbidden("banned", "this account is banned"));
     }
     queries::set_replaced(&mut tx, &digest, now).await?;
-    let (refresh_token, digest) = token::new_refresh_token();
-    queries::insert_refresh_token(&mut tx, &digest, row.family_id, row.user.id, now + lifetime.0).await?;
+    let (refresh_token, child) = token::new_refresh_token();
+    queries::insert_refresh_token(&mut tx, &child, row.family_id, row.user.id, now + lifetime.0, Some(&digest)).await?;
     tx.commit().await?;
     let access_token = access_tokens.issue(row.user.id, row.user.email, row.user.role, Some(row.family_id), now)?;
     Ok(Json(TokensView { access_token, refresh_token }))

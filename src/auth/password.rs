@@ -1,4 +1,4 @@
-//! Passwords: Argon2id (RFC 9106) in PHC strings.
+//! Passwords: Argon2id (RFC 9106) in PHC strings. Those of the first backend are bcrypt's until their next login.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +32,12 @@ pub const RULE: &str = "must be at least 8 characters, and at most 256 bytes";
 pub fn acceptable_length(password: &SecretString) -> bool {
     let password = password.expose_secret();
     password.len() <= MAX_BYTES && password.chars().count() >= MIN_CHARS
+}
+
+/// Whether a hash is the first backend's, and so to be replaced at the next login.
+#[must_use]
+pub fn is_imported(hash: &str) -> bool {
+    ["$2a$", "$2b$", "$2y$"].iter().any(|prefix| hash.starts_with(prefix))
 }
 
 /// Hashes and verifies passwords, at most one per core at a time. Each takes 19 MiB and tens of milliseconds of CPU, so
@@ -69,6 +75,9 @@ impl Passwords {
     pub async fn verify(&self, password: SecretString, hash: Option<String>) -> Result<bool> {
         self.run(move || {
             let password = password.expose_secret().as_bytes();
+            if let Some(hash) = hash.as_deref().filter(|hash| is_imported(hash)) {
+                return Ok(bcrypt::verify(password, hash).unwrap_or(false));
+            }
             let Some(hash) = hash.as_deref().and_then(|hash| PasswordHash::new(hash).ok()) else {
                 let _same_work: PasswordHash = Argon2::default().hash_password(password)?;
                 return Ok(false);

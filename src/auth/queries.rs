@@ -40,6 +40,14 @@ pub(super) async fn find_login(pooler: &Pooler, email: &str) -> sqlx::Result<Opt
     }))
 }
 
+/// Replaces a user's password hash, unless it has changed in between.
+pub(super) async fn set_rehashed(tx: &mut Tx<Pooler>, id: UserId, old: &str, new: &str) -> sqlx::Result<()> {
+    sqlx::query!("update stm.users set password_hash = $3 where id = $1 and password_hash = $2", id.0, old, new)
+        .execute(tx)
+        .await
+        .map(drop)
+}
+
 /// A user who is not banned.
 pub(super) async fn find_user(pooler: &Pooler, id: UserId) -> sqlx::Result<Option<UserView>> {
     sqlx::query_as!(
@@ -53,20 +61,23 @@ pub(super) async fn find_user(pooler: &Pooler, id: UserId) -> sqlx::Result<Optio
     .await
 }
 
-/// Stores a refresh token's digest.
+/// Stores a refresh token's digest. `parent` is the one that was exchanged for it.
 pub(super) async fn insert_refresh_token(
     tx: &mut Tx<Pooler>,
     digest: &[u8; 32],
     family_id: Uuid,
     user_id: UserId,
     expires_at: DateTime<Utc>,
+    parent: Option<&[u8; 32]>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "insert into stm.refresh_tokens (token_digest, family_id, user_id, expires_at) values ($1, $2, $3, $4)",
+        "insert into stm.refresh_tokens (token_digest, family_id, user_id, expires_at, parent_digest)
+         values ($1, $2, $3, $4, $5)",
         &digest[..],
         family_id,
         user_id.0,
         expires_at,
+        parent.map(|parent| &parent[..]),
     )
     .execute(tx)
     .await
@@ -120,6 +131,39 @@ pub(super) async fn lock_refresh_token(
         },
         is_banned: row.is_banned,
     }))
+}
+
+/// Whether the answer to a token's exchange may have been lost: no token that it was exchanged for was used, and none has
+/// taken its own place. Otherwise two clients hold the login.
+pub(super) async fn is_answer_lost(tx: &mut Tx<Pooler>, digest: &[u8; 32]) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from stm.refresh_tokens child where child.parent_digest = t.token_digest)
+                  and not exists (
+                      select from stm.refresh_tokens child
+                      join stm.refresh_tokens used on used.parent_digest = child.token_digest
+                      where child.parent_digest = t.token_digest)
+                  and not exists (
+                      select from stm.refresh_tokens newer
+                      where newer.parent_digest = t.parent_digest and newer.created_at >= t.replaced_at)
+                  as "is_lost!"
+           from stm.refresh_tokens t
+           where t.token_digest = $1"#,
+        &digest[..],
+    )
+    .fetch_one(tx)
+    .await
+}
+
+/// Marks the tokens that were exchanged for this one as taken, so that only the next one may be used.
+pub(super) async fn set_children_replaced(tx: &mut Tx<Pooler>, digest: &[u8; 32]) -> sqlx::Result<()> {
+    // The transaction's own time is also when the next one is created, whatever the clock of this process says.
+    sqlx::query!(
+        "update stm.refresh_tokens set replaced_at = now() where parent_digest = $1 and replaced_at is null",
+        &digest[..],
+    )
+    .execute(tx)
+    .await
+    .map(drop)
 }
 
 /// Marks a refresh token as exchanged, once.

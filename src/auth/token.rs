@@ -67,8 +67,11 @@ impl AccessTokens {
         let secret = secret.expose_secret().as_bytes();
         let mut validation = Validation::new(Algorithm::HS256);
         validation.leeway = 0;
-        // `Claims` itself requires `sub`: the library only knows it as a string, and ours is a number.
-        validation.set_required_spec_claims(&["exp"]);
+        validation.validate_nbf = true;
+        // `Claims` requires `sub` and `exp`: the library only knows `sub` as a string, and accepts a token in the second
+        // of its expiry, which RFC 7519, section 4.1.4, does not.
+        validation.validate_exp = false;
+        validation.set_required_spec_claims::<&str>(&[]);
         Self {
             encoding: EncodingKey::from_secret(secret),
             decoding: DecodingKey::from_secret(secret),
@@ -98,12 +101,19 @@ impl AccessTokens {
     /// The claims of a valid token, `None` for any other.
     #[must_use]
     pub fn verify(&self, token: &str) -> Option<Claims> {
+        self.verify_within(token, Duration::ZERO)
+    }
+
+    /// As [`verify`](Self::verify), but a token that names a login is accepted until `grace` after its expiry. The caller
+    /// checks that the login lives.
+    #[must_use]
+    pub fn verify_within(&self, token: &str, grace: Duration) -> Option<Claims> {
         if token.len() > MAX_BYTES {
             return None;
         }
         let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation).ok()?.claims;
-        // The library accepts a token in the second of its expiry; RFC 7519, section 4.1.4, does not.
-        (claims.exp > Utc::now().timestamp()).then_some(claims)
+        let grace = if claims.sid.is_some() { grace } else { Duration::ZERO };
+        (claims.exp.saturating_add_unsigned(grace.as_secs()) > Utc::now().timestamp()).then_some(claims)
     }
 }
 
@@ -147,6 +157,19 @@ mod tests {
     }
 
     #[test]
+    fn only_a_token_with_a_login_has_a_grace() {
+        let tokens = tokens(SECRET);
+        let an_hour_ago = Utc::now() - chrono::Duration::hours(1);
+        let issue = |sid| tokens.issue(UserId(7), "ann@example.com".into(), Role::Customer, sid, an_hour_ago).unwrap();
+        let (with_login, without) = (issue(Some(Uuid::now_v7())), issue(None));
+        let grace = Duration::from_secs(7200);
+        assert!(tokens.verify_within(&with_login, grace).is_some());
+        assert!(tokens.verify_within(&without, grace).is_none());
+        assert!(tokens.verify_within(&with_login, Duration::from_secs(60)).is_none());
+        assert!(tokens.verify(&with_login).is_none());
+    }
+
+    #[test]
     fn refuses_what_is_expired_forged_or_of_another_kind() {
         let ours = tokens(SECRET);
         let good = issue(&ours, Utc::now());
@@ -169,6 +192,12 @@ mod tests {
         assert!(ours.verify(&sign(&hs256, claims("access", "root", exp.into()))).is_none());
         assert!(ours.verify(&sign(&hs256, claims("access", "customer", serde_json::Value::Null))).is_none());
         assert!(ours.verify(&sign(&Header::new(Algorithm::HS384), claims("access", "customer", exp.into()))).is_none());
+
+        for (nbf_s, is_valid) in [(-1, true), (30, false)] {
+            let mut claims = claims("access", "customer", exp.into());
+            claims["nbf"] = (Utc::now().timestamp() + nbf_s).into();
+            assert_eq!(ours.verify(&sign(&hs256, claims)).is_some(), is_valid, "nbf in {nbf_s} s");
+        }
 
         let unsigned = format!("{}.{}.", URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#), good.split('.').nth(1).unwrap());
         assert!(ours.verify(&unsigned).is_none());

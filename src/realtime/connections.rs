@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::emit::{EncodedEvent, emit};
 use super::lock;
 use super::refusal::ErrorEvent;
-use super::session::Session;
+use super::session::{Right, Session};
 use crate::types::UserId;
 
 /// How long a socket may take from asking whether it may connect to being connected.
@@ -168,12 +168,23 @@ impl Connections {
 
     /// Closes the sockets whose token has expired, and retries those that could not be disconnected so far.
     pub fn close_expired(&self, now: DateTime<Utc>) {
-        self.close_where(CloseReason::Expired, |session| session.expires_at <= now);
+        self.close_where(
+            CloseReason::Expired,
+            |session| matches!(session.right(), Right { login: None, ends_at } if ends_at <= now),
+        );
         let mut inner = lock(&self.0);
         inner.closed.retain(|_, (at, _)| at.elapsed() < ADMISSION_TIMEOUT);
         let closing = std::mem::take(&mut inner.closing);
         drop(inner);
         self.disconnect(closing);
+    }
+
+    /// The sockets that live by a token which expires before `until`, or by a login that may have ended by then.
+    #[must_use]
+    pub fn ending(&self, until: DateTime<Utc>) -> Vec<(SocketRef, Arc<Session>)> {
+        let inner = lock(&self.0);
+        let sockets = inner.users.values().flat_map(|user| user.sockets.values());
+        sockets.filter(|(_, session)| !session.has_ended() && session.right().ends_at <= until).cloned().collect()
     }
 
     fn disconnect(&self, sockets: Vec<SocketRef>) {
@@ -218,7 +229,7 @@ impl Connections {
             .users
             .values()
             .flat_map(|user| user.sockets.values())
-            .map(|(_, session)| (session.user_id, session.login))
+            .map(|(_, session)| (session.user_id, session.right().login))
             .collect();
         logins.sort_unstable();
         logins.dedup();

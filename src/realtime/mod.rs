@@ -19,7 +19,7 @@ pub use emit::{ClientEvent, EncodedEvent, ServerEvent, emit};
 pub use limits::{Limits, Verdict};
 pub use refusal::{AckError, ErrorEvent, Refusal};
 pub use reply::{Answer, Reply};
-pub use session::Session;
+pub use session::{Right, Session};
 
 /// A mutex whose holder panicked still guards whole values: each change under it is one assignment.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

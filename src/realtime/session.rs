@@ -10,7 +10,6 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::lock;
-use crate::auth::token::Claims;
 use crate::types::UserId;
 
 /// How many acknowledgements may wait for a place in the socket's buffer: twice what it may have sent at once.
@@ -19,14 +18,20 @@ const MAX_PENDING_ACKS: usize = 5000;
 /// The engine's state of a connection. Dies with its socket.
 pub struct Session {
     pub user_id: UserId,
-    /// The login that it came from; `None` if the token names none.
-    pub login: Option<Uuid>,
-    /// When its token expires.
-    pub expires_at: DateTime<Utc>,
     /// When the client asked for it: whatever ends logins later than that ends this one.
     pub began: Instant,
+    right: Mutex<Right>,
     ended: AtomicBool,
     pending_acks: Mutex<PendingAcks>,
+}
+
+/// What a session lives by: its login, or a token that names none.
+#[derive(Debug, Clone, Copy)]
+pub struct Right {
+    /// The login that it came from; `None` if the token names none.
+    pub login: Option<Uuid>,
+    /// When the login ends unless it is refreshed, or else when the token expires.
+    pub ends_at: DateTime<Utc>,
 }
 
 /// Acknowledgements for which the socket's buffer had no place.
@@ -43,17 +48,21 @@ impl std::fmt::Debug for Session {
 }
 
 impl Session {
-    /// The session that a token opens.
+    /// A session of a user that `began` when the client asked for it.
     #[must_use]
-    pub fn new(claims: &Claims) -> Self {
-        Self {
-            user_id: claims.sub,
-            login: claims.sid,
-            expires_at: DateTime::from_timestamp(claims.exp, 0).unwrap_or(DateTime::<Utc>::MAX_UTC),
-            began: Instant::now(),
-            ended: AtomicBool::new(false),
-            pending_acks: Mutex::default(),
-        }
+    pub fn new(user_id: UserId, right: Right, began: Instant) -> Self {
+        Self { user_id, began, right: Mutex::new(right), ended: AtomicBool::new(false), pending_acks: Mutex::default() }
+    }
+
+    /// What the session lives by now.
+    #[must_use]
+    pub fn right(&self) -> Right {
+        *lock(&self.right)
+    }
+
+    /// Lets the session live by another token, or on until its refreshed login ends.
+    pub fn renew(&self, right: Right) {
+        *lock(&self.right) = right;
     }
 
     /// Ends the session: none of its events is handled from now on.

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::NAMESPACE;
 use super::handshake::Connected;
+use super::lifetime::{Authenticate, TokenExpiring};
 use crate::chat::events::{
     JoinChat, JoinedChat, LeaveChat, LeftChat, LsmJoined, MarkRead, MessagesRead, NewMessageEvent, PresenceView,
     SendMessage, Typing, UserJoined, UserLeft, UserTyping,
@@ -114,6 +115,7 @@ pub fn document() -> Value {
     events.received::<RespondSocketRequest>(
         "Answers the other party's open offer: the same as POST /chat/negotiation/respond",
     );
+    events.received::<Authenticate>("Gives the connection a new access token before the old one expires");
     events.message::<AckError>("refused_ack", ErrorEvent::NAME, "Acknowledgement of an event that is refused");
     events.sent::<Connected>("The connection is ready");
     events.sent::<JoinedChat>("The socket has entered a chat: the same as the acknowledgement");
@@ -128,6 +130,7 @@ pub fn document() -> Value {
     events.sent::<LsmJoined>("A local service manager has become a member of the chat");
     events.sent::<NotificationCreated>("The user has a new notification");
     events.sent::<PresenceView>("Somebody who shares a chat with the user came online or went offline");
+    events.sent::<TokenExpiring>("The token of the connection expires in two minutes, and names no login");
     events.sent::<ErrorEvent>("An event without acknowledgement is refused, or the server is about to disconnect");
     let Events { operations, mut components } = events;
     components.security_schemes = json!({
@@ -142,7 +145,8 @@ pub fn document() -> Value {
         info: json!({
             "title": "STM Backend chat", "version": env!("CARGO_PKG_VERSION"),
             "description": "Live chat over Socket.IO (protocol 5): path `/socket.io`, namespace `/chat`, websocket or polling. \
-                A bad token is a `connect_error` whose message begins with `unauthorized`. A message is committed before it is acknowledged; \
+                A bad token is a `connect_error` whose message begins with `unauthorized`. A connection whose token names a login (`sid`) \
+                lives as long as that login, and may open with a token that has expired (SOCKET_TOKEN_GRACE_S); any other ends with its token. A message is committed before it is acknowledged; \
                 the same `clientMessageId` again receives the same acknowledgement. `seq` counts 1, 2, 3… in each chat without gaps: \
                 apply a message only if it is the next one, and join again with `afterSeq` on a gap or after a reconnect.",
         }),

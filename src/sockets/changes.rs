@@ -103,12 +103,18 @@ async fn apply(state: &SocketState, announcement: Announcement) {
     match announcement {
         Announcement::MemberLeft { chat_id, user_id } => state.rooms.check_departure(chat_id, user_id).await,
         Announcement::ChatClosed { chat_id } => state.rooms.close(chat_id),
-        Announcement::UserBanned { user_id } => state.connections.close_user(user_id, CloseReason::Banned),
-        Announcement::LoginEnded { user_id } => state.connections.close_user(user_id, CloseReason::LoggedOut),
+        Announcement::UserBanned { user_id } => end(state, user_id, CloseReason::Banned),
+        Announcement::LoginEnded { user_id } => end(state, user_id, CloseReason::LoggedOut),
         Announcement::MemberJoined { chat_id, user_id } => {
             drop(tokio::spawn(emit_joined(state.clone(), chat_id, user_id)));
         }
     }
+}
+
+/// Lets a user in no longer, over either door.
+fn end(state: &SocketState, user: UserId, why: CloseReason) {
+    state.live_logins.forget(user);
+    state.connections.close_user(user, why);
 }
 
 async fn emit_joined(state: SocketState, chat_id: ChatId, user_id: UserId) {
@@ -125,6 +131,7 @@ async fn emit_joined(state: SocketState, chat_id: ChatId, user_id: UserId) {
 
 /// Compares who is connected, and who is in which chat, with the database, until it answers.
 async fn compare(state: &SocketState) {
+    state.live_logins.forget_all();
     while let Err(error) = try_compare(state).await {
         tracing::warn!(%error, "connections could not be compared with the database: trying again");
         tokio::time::sleep(RETRY_AFTER).await;
@@ -135,9 +142,9 @@ async fn try_compare(state: &SocketState) -> sqlx::Result<()> {
     for logins in state.connections.logins().chunks(MAX_COMPARED) {
         let ended = state.bulkhead.run(async |direct| queries::list_ended(direct, logins).await).await?;
         if !ended.is_empty() {
-            state
-                .connections
-                .close_where(CloseReason::LoggedOut, |session| ended.contains(&(session.user_id, session.login)));
+            state.connections.close_where(CloseReason::LoggedOut, |session| {
+                ended.contains(&(session.user_id, session.right().login))
+            });
         }
     }
     let mut last_seqs = HashMap::new();

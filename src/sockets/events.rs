@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use socketioxide::ParserError;
 use socketioxide::extract::{Event, SocketRef, State, TryData};
 
+use super::lifetime::{self, Authenticate};
 use crate::chat;
 use crate::chat::events::{JoinChat, LeaveChat, MarkRead, SendMessage, Typing};
 use crate::jobs::offers;
@@ -37,6 +38,7 @@ pub(super) fn listen(socket: &SocketRef) {
     });
     in_order(socket, &queue, SendOfferSocketRequest::NAME, offers::socket::on_send_offer);
     in_order(socket, &queue, RespondSocketRequest::NAME, offers::socket::on_respond);
+    in_order(socket, &queue, Authenticate::NAME, lifetime::authenticate);
     socket.on_fallback(|Event(event): Event, reply: Reply, State(state): State<SocketState>| {
         if let Some(reply) = admit_event(&event, reply, &state) {
             reply.refuse(&event, &Refusal::UnknownEvent);

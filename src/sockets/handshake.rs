@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use socketioxide::SocketIo;
 use socketioxide::extract::{SocketRef, State, TryData};
@@ -13,10 +14,11 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::waiting::Place;
-use super::{CONNECT_TIMEOUT, NAMESPACE, events, queries};
+use super::{CONNECT_TIMEOUT, NAMESPACE, events};
+use crate::auth::live::{self, LiveLogin};
 use crate::auth::{caller, token::Claims};
 use crate::chat::live::ChatSession;
-use crate::realtime::{EncodedEvent, ServerEvent, Session, Verdict, emit};
+use crate::realtime::{EncodedEvent, Right, ServerEvent, Session, Verdict, emit};
 use crate::state::SocketState;
 use crate::types::UserId;
 
@@ -44,7 +46,7 @@ impl ServerEvent for Connected {
 
 /// The reason of a refused connection: `message` of the client's `connect_error`, which begins with a stable word.
 #[derive(Debug)]
-struct Refused(&'static str);
+pub(super) struct Refused(&'static str);
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -71,18 +73,12 @@ async fn admit(
 ) -> Result<(), Refused> {
     let handshake = handshake.unwrap_or_default();
     let from_header = caller::bearer(&socket.req_parts().headers);
-    let token = handshake.token.as_deref().map(|token| token.strip_prefix("Bearer ").unwrap_or(token)).or(from_header);
+    let token = handshake.token.as_deref().map(|token| caller::without_scheme(token).unwrap_or(token)).or(from_header);
     let token = token
         .ok_or(Refused("unauthorized: an access token is required, as auth.token or in the Authorization header"))?;
-    let claims =
-        state.access_tokens.verify(token).ok_or(Refused("unauthorized: the access token is invalid or has expired"))?;
-    if state.limits.count(claims.sub) != Verdict::Allowed {
-        return Err(Refused("overloaded: too many events"));
-    }
-    let session = Arc::new(Session::new(&claims));
-    if !is_allowed_in(&state, &claims).await {
-        return Err(Refused("unauthorized: this account cannot be used any more"));
-    }
+    let began = Instant::now();
+    let (user_id, right) = check(&state, token).await?;
+    let session = Arc::new(Session::new(user_id, right, began));
     socket.extensions.insert(Arc::new(ChatSession::new(session.clone())));
     socket.extensions.insert(session);
     events::listen(&socket);
@@ -92,18 +88,32 @@ async fn admit(
     Ok(())
 }
 
-/// Whether the account may connect. Tries again while the database does not answer: clients do not reconnect by
+/// Checks a token and its login. Returns its user, and what a session with it lives by.
+pub(super) async fn check(state: &SocketState, token: &str) -> Result<(UserId, Right), Refused> {
+    let claims = state
+        .access_tokens
+        .verify_within(token, state.token_grace)
+        .ok_or(Refused("unauthorized: the access token is invalid or has expired"))?;
+    if state.limits.count(claims.sub) != Verdict::Allowed {
+        return Err(Refused("overloaded: too many events"));
+    }
+    let login = find_live(state, &claims).await.ok_or(Refused("unauthorized: this account cannot be used any more"))?;
+    let expires_at = DateTime::from_timestamp(claims.exp, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
+    Ok((claims.sub, Right { login: claims.sid, ends_at: login.ends_at.unwrap_or(expires_at) }))
+}
+
+/// Finds the token's login if it may connect. Tries again while the database does not answer: clients do not reconnect by
 /// themselves after a refusal, but they do when the connection is closed, which the connect time-out does.
-async fn is_allowed_in(state: &SocketState, claims: &Claims) -> bool {
+async fn find_live(state: &SocketState, claims: &Claims) -> Option<LiveLogin> {
     let deadline = Instant::now() + 2 * CONNECT_TIMEOUT;
     loop {
-        match state.bulkhead.run(async |direct| queries::is_allowed_in(direct, claims.sub, claims.sid).await).await {
-            Ok(allowed) => return allowed,
+        match state.bulkhead.run(async |direct| live::find_live(direct, claims.sub, claims.sid).await).await {
+            Ok(found) => return found,
             Err(error) if Instant::now() < deadline => {
                 tracing::warn!(%error, "an account could not be checked: trying again");
                 tokio::time::sleep(RETRY_AFTER).await;
             }
-            Err(_) => return false,
+            Err(_) => return None,
         }
     }
 }

@@ -4,6 +4,7 @@ pub mod asyncapi;
 mod changes;
 mod events;
 mod handshake;
+mod lifetime;
 mod queries;
 pub(crate) mod waiting;
 
@@ -14,7 +15,7 @@ use socketioxide::SocketIo;
 use socketioxide::layer::SocketIoLayer;
 use tokio::sync::Notify;
 
-use crate::auth::AccessTokens;
+use crate::auth::{AccessTokens, LiveLogins};
 use crate::chat::live::{self, ReadMarks, Rooms, WRITERS, Writer, cursor_store, presence};
 use crate::config::{Config, Heartbeat};
 use crate::outbox::Notifier;
@@ -50,6 +51,15 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long saving the cursors may take at the end.
 const SAVE_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// What decides who may connect.
+#[derive(Debug)]
+pub struct Admission {
+    pub access_tokens: Arc<AccessTokens>,
+    pub live_logins: LiveLogins,
+    /// How long after its expiry a token of a live login still opens a socket.
+    pub token_grace: Duration,
+}
+
 /// The running socket server.
 #[derive(Clone)]
 pub struct Sockets {
@@ -78,7 +88,7 @@ impl Sockets {
     /// Those of the database.
     pub async fn start(
         direct: Direct,
-        access_tokens: Arc<AccessTokens>,
+        admission: Admission,
         config: &Config,
         health: &Health,
     ) -> sqlx::Result<Self> {
@@ -99,7 +109,9 @@ impl Sockets {
         let notifier = Notifier::new(connections.clone(), rooms.clone());
         let state = SocketState {
             bulkhead: bulkhead.clone(),
-            access_tokens,
+            access_tokens: admission.access_tokens,
+            live_logins: admission.live_logins,
+            token_grace: admission.token_grace,
             writer,
             read_marks: ReadMarks::start(&tasks, bulkhead.clone(), rooms.clone()),
             rooms: rooms.clone(),
@@ -142,9 +154,10 @@ fn start_tasks(tasks: &Tasks, state: &SocketState, direct: Direct, outcome_unkno
     tasks.start("chat events", move |task| live::events::run(emitted.clone(), task));
     let saved_by = bulkhead.clone();
     tasks.start("cursors", move |task| cursor_store::run(rooms.clone(), saved_by.clone(), task));
-    let present = connections.clone();
-    tasks.start("presence", move |task| presence::run(present.clone(), bulkhead.clone(), task));
-    tasks.start("session sweep", move |task| sweep(connections.clone(), limits.clone(), task));
+    tasks.start("presence", move |task| presence::run(connections.clone(), bulkhead.clone(), task));
+    let watched = state.clone();
+    tasks.start("lifetimes of sockets", move |task| lifetime::watch(watched.clone(), task));
+    tasks.start("session sweep", move |task| forget_the_quiet(limits.clone(), task));
 }
 
 fn build_layer(state: SocketState, heartbeat: Heartbeat) -> (SocketIoLayer, SocketIo) {
@@ -161,15 +174,12 @@ fn build_layer(state: SocketState, heartbeat: Heartbeat) -> (SocketIoLayer, Sock
         .build_layer()
 }
 
-/// Closes sockets whose token expires, and forgets the limits of users who are quiet.
-async fn sweep(connections: Connections, limits: Limits, task: Arc<Task>) -> anyhow::Result<()> {
-    let mut every_second = tokio::time::interval(Duration::from_secs(1));
+/// Forgets the limits of users who are quiet.
+async fn forget_the_quiet(limits: Limits, task: Arc<Task>) -> anyhow::Result<()> {
     let mut every_minute = tokio::time::interval(Duration::from_secs(60));
     loop {
-        tokio::select! {
-            _ = every_second.tick() => connections.close_expired(chrono::Utc::now()),
-            _ = every_minute.tick() => limits.forget_the_quiet(),
-        }
+        every_minute.tick().await;
+        limits.forget_the_quiet();
         task.works();
     }
 }

@@ -7,19 +7,6 @@ use uuid::Uuid;
 use crate::types::UserId;
 use doors::Direct;
 
-/// Whether this user may connect: the account exists and is not banned, and the login is not revoked.
-pub(super) async fn is_allowed_in(direct: &Direct, user: UserId, login: Option<Uuid>) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(
-        r#"select exists (select from stm.users where id = $1 and banned_at is null)
-                  and not exists (select from stm.refresh_tokens where family_id = $2 and revoked_at is not null)
-                  as "is_allowed!""#,
-        user.0,
-        login,
-    )
-    .fetch_one(direct)
-    .await
-}
-
 /// Returns those of the users and logins that may not be connected any more: banned, gone or revoked.
 pub(super) async fn list_ended(
     direct: &Direct,

@@ -80,7 +80,7 @@ async function negotiate({ room: [ann, annsPhone, pete], stranger, customer, cha
   for (const event of ["negotiation_offer_sent", "negotiation_response"]) check(stranger.all(event).length === 0, "no stranger is told", event);
 }
 
-await run(async ({ customer, provider, lsm, chatId }) => {
+await run(async ({ customer, provider, lsm, expiring, chatId }) => {
   await checkDocument();
   const [ann, annsPhone] = [new Client(customer.token), new Client(customer.token, { transports: ["polling"] })];
   for (const client of [ann, annsPhone]) await client.next("connected");
@@ -163,6 +163,14 @@ await run(async ({ customer, provider, lsm, chatId }) => {
   }
   check((await http("GET", `/chat/${chatId}/messages`, 200, customer)).messages.length === 9, "a closed chat is kept");
   check(lena.all("new_message").length === 0, "no event after the membership", lena.all("new_message"));
+
+  // A token that names no login is renewed before it expires.
+  const renewed = new Client(expiring.token);
+  const { expiresAt } = await renewed.next("token_expiring");
+  const answer = await renewed.ask("authenticate", { token: lsm.token });
+  check(Date.parse(answer.expiresAt) > Date.parse(expiresAt), "authenticate", answer);
+  renewed.close();
+
   const left = unseen();
   check(left.length === 0, "every message of the document was seen", left);
   for (const client of [ann, annsPhone, pete, lena, lenasTab]) client.close();

@@ -34,7 +34,11 @@ fn docs_snapshot_of_the_events() {
 async fn every_event_is_as_documented() {
     let scene = Scene::booked().await;
     let mut arguments = scene.parties();
-    arguments["lsm"] = who(&scene.world.lsm().await);
+    let lsm = scene.world.lsm().await;
+    arguments["lsm"] = who(&lsm);
+    // It expires within the notice, but not before it is used.
+    let token = access_token(lsm.id, &lsm.email, "local_service_manager", Duration::from_secs(110));
+    arguments["expiring"] = json!({"token": token});
     passes(&scene.world, "events.mjs", arguments).await;
 }
 

@@ -1,6 +1,7 @@
 //! Chat, over REST and live.
 
 mod late_news;
+mod lifetime;
 mod lists;
 mod live;
 mod main_job;

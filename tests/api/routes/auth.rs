@@ -1,7 +1,10 @@
 //! Registration, login, refresh.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
-use testing::world::{PASSWORD, REGION, World, customer_registration, provider_registration, unique_email};
+use testing::PATIENCE;
+use testing::world::{PASSWORD, REGION, User, World, customer_registration, provider_registration, unique_email};
 
 use crate::support::SERVE;
 
@@ -181,6 +184,23 @@ async fn privileges_cannot_be_asked_for() {
 }
 
 #[tokio::test]
+async fn a_password_of_the_first_backend_is_rehashed_at_login() {
+    let world = World::start(SERVE).await;
+    let user = world.customer().await;
+    let imported = bcrypt::hash(PASSWORD, 4).expect("a hash");
+    world.sql(&format!("update stm.users set password_hash = '{imported}' where id = {}", user.id)).await;
+    let login =
+        async |password: &str| world.post("/auth/login", &json!({"email": user.email, "password": password})).await;
+    login("not the password").await.expect(401);
+    for _ in 0..2 {
+        login(PASSWORD).await.expect(200);
+        let stored = world.text(&format!("select password_hash from stm.users where id = {}", user.id)).await;
+        assert!(stored.starts_with("$argon2id$"), "{stored}");
+    }
+    login("not the password").await.expect(401);
+}
+
+#[tokio::test]
 async fn a_wrong_login_says_nothing_about_the_account() {
     let world = World::start(SERVE).await;
     let user = world.customer().await;
@@ -200,8 +220,81 @@ async fn a_wrong_login_says_nothing_about_the_account() {
     login(&user.email, "not the password").await.expect(401);
     assert_eq!(login(&user.email, PASSWORD).await.expect(403)["code"], "banned");
     world.get_as(&user, "/auth/me").await.expect(401);
-    world.get_as(&user, "/customer/profile").await.expect(404);
+    world.get_as(&user, "/customer/profile").await.expect(401);
     world.post("/auth/refresh", &json!({"refreshToken": user.refresh_token})).await.expect(403);
+}
+
+/// Waits until the user is let in no longer.
+async fn refused(world: &World, user: &User) {
+    let started = Instant::now();
+    while world.get_as(user, "/auth/me").await.status != 401 {
+        assert!(started.elapsed() < PATIENCE, "the user is still let in");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for path in ["/customer/profile", "/notifications"] {
+        world.get_as(user, path).await.expect(401);
+    }
+}
+
+/// Also callers whose login was checked a moment ago.
+#[tokio::test]
+async fn whoever_is_banned_logged_out_or_gone_is_refused() {
+    let world = World::start(SERVE).await;
+    let [banned, gone, out] = [world.customer().await, world.customer().await, world.customer().await];
+    for user in [&banned, &gone, &out] {
+        world.get_as(user, "/auth/me").await.expect(200);
+    }
+    world.sql(&format!("update stm.users set banned_at = now() where id = {}", banned.id)).await;
+    refused(&world, &banned).await;
+    world
+        .sql(&format!("delete from stm.customers where user_id = {0}; delete from stm.users where id = {0}", gone.id))
+        .await;
+    refused(&world, &gone).await;
+    world.post_as(&out, "/auth/logout", &json!({})).await.expect(200);
+    refused(&world, &out).await;
+}
+
+#[tokio::test]
+async fn a_lost_answer_does_not_end_the_login_but_a_stolen_token_does() {
+    let world = World::start(SERVE).await;
+    let refresh = async |token: &Value| world.post("/auth/refresh", &json!({"refreshToken": token})).await;
+    let later = "update stm.refresh_tokens set replaced_at = replaced_at - interval '31 seconds',
+                     created_at = created_at - interval '31 seconds'";
+
+    let user = world.customer().await;
+    let token = json!(user.refresh_token);
+    refresh(&token).await.expect(200);
+    world.sql(later).await;
+    refresh(&token).await.expect(200);
+    world.sql(later).await;
+    let received = refresh(&token).await.expect(200);
+    world.sql(later).await;
+    refresh(&received["refreshToken"]).await.expect(200);
+    world.sql(later).await;
+    refresh(&token).await.expect(401);
+    refresh(&received["refreshToken"]).await.expect(401);
+
+    let user = world.customer().await;
+    let token = json!(user.refresh_token);
+    let owner = refresh(&token).await.expect(200);
+    world.sql(later).await;
+    let thief = refresh(&token).await.expect(200);
+    world.sql(later).await;
+    refresh(&owner["refreshToken"]).await.expect(401);
+    refresh(&thief["refreshToken"]).await.expect(401);
+}
+
+#[tokio::test]
+async fn parallel_refreshes_leave_one_login() {
+    let world = World::start(SERVE).await;
+    let user = world.customer().await;
+    let body = json!({"refreshToken": user.refresh_token});
+    let answers = futures_util::future::join_all((0..20).map(|_| world.post("/auth/refresh", &body))).await;
+    for answer in answers {
+        answer.expect(200);
+    }
+    let families = format!("select count(distinct family_id) from stm.refresh_tokens where user_id = {}", user.id);
+    assert_eq!(world.number(&families).await, 1);
 }
 
 #[tokio::test]
@@ -216,6 +309,7 @@ async fn refresh_tokens_rotate_and_a_stolen_one_ends_the_login() {
     assert_ne!(tab["refreshToken"], second["refreshToken"], "tabs refresh in parallel");
     world.request(reqwest::Method::GET, "/auth/me", second["accessToken"].as_str(), None).await.expect(200);
 
+    refresh(&second["refreshToken"]).await.expect(200);
     let other_login = world.post("/auth/login", &json!({"email": user.email, "password": PASSWORD})).await.expect(200);
     world.sql("update stm.refresh_tokens set replaced_at = replaced_at - interval '31 seconds'").await;
     refresh(&token).await.expect(401);

@@ -18,4 +18,5 @@ mod reviews;
 mod search;
 mod service_requests;
 mod services;
+mod tokens;
 mod validators;

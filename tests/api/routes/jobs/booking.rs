@@ -131,7 +131,9 @@ async fn a_provider_who_cannot_do_it_is_not_booked() {
     scene.world.sql("update stm.providers set status = 'active'; update stm.services set status = 'pending'").await;
     scene.book_with(&[]).await.expect(404);
     scene.world.sql("update stm.services set status = 'approved'; update stm.users set banned_at = now() where role = 'customer'").await;
-    assert_eq!(scene.book_with(&[]).await.expect(403)["code"], "banned");
+    // By the check of the login or, before the news of the ban arrives, by the booking's own.
+    let refused = scene.book_with(&[]).await.status.as_u16();
+    assert!(matches!(refused, 401 | 403), "{refused}");
     scene.nothing_is_booked().await;
 }
 
