@@ -86,12 +86,7 @@ impl Sockets {
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn start(
-        direct: Direct,
-        admission: Admission,
-        config: &Config,
-        health: &Health,
-    ) -> sqlx::Result<Self> {
+    pub async fn start(direct: Direct, admission: Admission, config: &Config, health: &Health) -> sqlx::Result<Self> {
         // One more is for the listener.
         let bulkhead = Bulkhead::new(direct.clone(), WRITERS + 1);
         match bulkhead.run(async |direct| live::queries::mark_all_dropped(direct).await).await {

@@ -189,7 +189,9 @@ async fn arrange(world: &World, parties: &Parties, operation: &str, body: &mut V
             replace(body, "password", json!(PASSWORD));
         }
         "POST /auth/refresh" => replace(body, "refreshToken", json!(parties.customer.refresh_token)),
-        "POST /auth/forgot-password" | "POST /auth/resend-password-reset-otp" | "POST /auth/send-email-verification-otp" => {
+        "POST /auth/forgot-password"
+        | "POST /auth/resend-password-reset-otp"
+        | "POST /auth/send-email-verification-otp" => {
             replace(body, "email", json!(parties.customer.email));
         }
         "POST /auth/verify-password-reset-otp" | "POST /auth/reset-password" => {
