@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use socketioxide::ParserError;
 use socketioxide::extract::{Event, SocketRef, State, TryData};
 
@@ -21,6 +22,7 @@ use crate::jobs::offers;
 use crate::jobs::offers::{RespondSocketRequest, SendOfferSocketRequest};
 use crate::realtime::{ClientEvent as _, CloseReason, Refusal, Reply, Verdict, lock};
 use crate::state::SocketState;
+use crate::web::extract::read_object;
 use crate::web::reading::explain;
 
 /// How many of a connection's events may wait in its queue.
@@ -82,17 +84,30 @@ fn on_event<D: DeserializeOwned + Send + Sync + 'static>(
     event: &'static str,
     handle: impl Fn(Reply, D, SocketState) -> BoxFuture<'static, ()> + Clone + Send + Sync + 'static,
 ) {
-    socket.on(event, move |reply: Reply, TryData(data): TryData<D>, State(state): State<SocketState>| {
+    socket.on(event, move |reply: Reply, TryData(data): TryData<Value>, State(state): State<SocketState>| {
         let Some(reply) = admit_event(event, reply, &state) else { return ready(()).boxed() };
-        match data {
+        match read(data) {
             Ok(data) => handle(reply, data, state),
-            Err(error) => {
-                let error: ParserError = error;
-                reply.refuse(event, &Refusal::Invalid(format!("a field of the payload {}", explain(&error))));
+            Err(refusal) => {
+                reply.refuse(event, &refusal);
                 ready(()).boxed()
             }
         }
     });
+}
+
+/// Reads a payload.
+///
+/// # Errors
+/// [`Refusal::Invalid`] with the field named, where the payload is JSON.
+fn read<D: DeserializeOwned>(payload: Result<Value, ParserError>) -> Result<D, Refusal> {
+    match payload {
+        Ok(payload) => Ok(read_object("the payload", payload)?),
+        Err(error) if error.to_string().contains("hex escape") => {
+            Err(Refusal::Invalid("the payload must not contain half a character: an emoji was cut in two".into()))
+        }
+        Err(error) => Err(Refusal::Invalid(format!("the payload {}", explain(&error)))),
+    }
 }
 
 /// Returns the reply of an event that is to be handled. The others are answered here, unless their session has ended.

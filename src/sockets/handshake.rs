@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use socketioxide::SocketIo;
 use socketioxide::extract::{SocketRef, State, TryData};
 use socketioxide::handler::ConnectHandler as _;
@@ -21,6 +22,7 @@ use crate::chat::live::ChatSession;
 use crate::realtime::{EncodedEvent, Right, ServerEvent, Session, Verdict, emit};
 use crate::state::SocketState;
 use crate::types::UserId;
+use crate::web::extract::read_object;
 
 /// How long after a failed check of an account it is tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -69,9 +71,9 @@ pub(super) fn open_namespace(io: &SocketIo) {
 async fn admit(
     socket: SocketRef,
     State(state): State<SocketState>,
-    TryData(handshake): TryData<Handshake>,
+    TryData(payload): TryData<Value>,
 ) -> Result<(), Refused> {
-    let handshake = handshake.unwrap_or_default();
+    let handshake = payload.ok().and_then(|payload| read_object::<Handshake>("auth", payload).ok()).unwrap_or_default();
     let from_header = caller::bearer(&socket.req_parts().headers);
     let token = handshake.token.as_deref().map(|token| caller::without_scheme(token).unwrap_or(token)).or(from_header);
     let token = token

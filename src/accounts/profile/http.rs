@@ -26,7 +26,7 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
 /// A user with the row of the role.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub(super) struct ProfileView {
+pub(super) struct AccountProfileView {
     pub id: UserId,
     pub email: String,
     pub first_name: String,
@@ -50,8 +50,8 @@ pub(super) struct ProfileView {
 /// # Errors
 /// 401 no valid token, or its user is banned or closed.
 #[utoipa::path(get, path = "/auth/profile", tag = "auth", security(("access_token" = [])),
-    responses((status = 200, body = ProfileView)))]
-async fn profile(State(pooler): State<Pooler>, who: Caller) -> Result<Json<ProfileView>> {
+    responses((status = 200, body = AccountProfileView)))]
+async fn profile(State(pooler): State<Pooler>, who: Caller) -> Result<Json<AccountProfileView>> {
     queries::find(&pooler, who.user_id).await?.map(Json).ok_or(GONE)
 }
 

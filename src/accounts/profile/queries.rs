@@ -1,11 +1,11 @@
 //! SQL of a user's own account.
 
-use super::http::{MeView, ProfileView};
+use super::http::{AccountProfileView, MeView};
 use crate::types::{Role, Timestamp, UserId};
 use doors::{Pooler, Tx};
 
 /// The profile of a user who is not banned, with the row of the role.
-pub(super) async fn find(pooler: &Pooler, user: UserId) -> sqlx::Result<Option<ProfileView>> {
+pub(super) async fn find(pooler: &Pooler, user: UserId) -> sqlx::Result<Option<AccountProfileView>> {
     let row = sqlx::query!(
         r#"select u.id as "id: UserId", u.email, u.first_name, u.last_name, u.phone_number, u.role as "role: Role",
                   u.profile_picture, u.created_at, u.updated_at, u.email_verified_at is not null as "is_email_verified!",
@@ -33,7 +33,7 @@ pub(super) async fn find(pooler: &Pooler, user: UserId) -> sqlx::Result<Option<P
     )
     .fetch_optional(pooler)
     .await?;
-    Ok(row.map(|row| ProfileView {
+    Ok(row.map(|row| AccountProfileView {
         id: row.id,
         email: row.email,
         first_name: row.first_name,
