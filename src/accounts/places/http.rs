@@ -18,7 +18,7 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
 
 /// A city.
 #[derive(Serialize, ToSchema)]
-pub(super) struct PlaceView {
+pub(super) struct ZipCodePlaceView {
     pub city: String,
     /// Two letters.
     pub state: String,
@@ -30,7 +30,7 @@ pub(super) struct PlaceView {
 struct PlacesView {
     zip_code: String,
     /// Empty if nothing is known.
-    places: Vec<PlaceView>,
+    places: Vec<ZipCodePlaceView>,
 }
 
 /// Returns the cities of a ZIP code.

@@ -1,13 +1,13 @@
 //! SQL of places.
 
-use super::http::PlaceView;
+use super::http::ZipCodePlaceView;
 use doors::Pooler;
 
 /// Lists the places of a ZIP code, at most ten. The loaded ones alone, if there are any; else "City, ST" as customers and
 /// providers with this ZIP code have given it, the most frequent first.
-pub(super) async fn list(pooler: &Pooler, zip: &str) -> sqlx::Result<Vec<PlaceView>> {
+pub(super) async fn list(pooler: &Pooler, zip: &str) -> sqlx::Result<Vec<ZipCodePlaceView>> {
     sqlx::query_as!(
-        PlaceView,
+        ZipCodePlaceView,
         r#"with loaded as (
                select city, state, position::bigint as place from stm.zip_places where zip_code = $1
            ), named as (
