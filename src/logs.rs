@@ -48,7 +48,7 @@ impl Log {
         if let Err(error) = started {
             tracing::warn!(%error, "there is another log already");
         }
-        // The default hook writes to stderr itself, and waits for whoever reads that.
+        // The default hook writes to stderr itself, and so blocks when nobody reads from it.
         std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
         log
     }

@@ -8,7 +8,7 @@ use doors::url::{ConnectionString, Secret};
 use doors::{Direct, DirectSettings};
 use futures_util::future::join_all;
 use stm_backend::chat::MessageType;
-use stm_backend::chat::live::queries::{NewMessage, SendOutcome, insert_messages};
+use stm_backend::chat::live::insert_messages::{NewMessage, SendOutcome, insert_messages};
 use stm_backend::chat::live::{Outgoing, Rooms, Writer};
 use stm_backend::config::{DIRECT_SESSION, Heartbeat};
 use stm_backend::realtime::{Bulkhead, Connections};

@@ -6,7 +6,8 @@ use uuid::Uuid;
 use super::events::{
     JoinChat, JoinedChat, LeaveChat, LeftChat, MarkRead, SendMessage, Typing, UserJoined, UserLeft, UserTyping,
 };
-use super::live::queries::{self, JoinQuery, JoinSnapshot, NewMessage};
+use super::live::insert_messages::NewMessage;
+use super::live::queries::{self, JoinQuery, JoinSnapshot};
 use super::live::{ChatSession, JoinOutcome, Outgoing, ReadMark, ResumePoint};
 use super::types::{check_client_message_id, check_message};
 use super::{MessageType, MessageView};

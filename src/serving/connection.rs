@@ -17,7 +17,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use super::address::counted;
 use crate::config::HttpLimits;
 
-/// What a client gets for whom there is no room.
+/// The answer to a client for whom there is no room.
 const NO_ROOM: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 2\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
@@ -108,7 +108,7 @@ impl Connections {
         Self { open: Arc::default(), limits, silence }
     }
 
-    /// Takes a connection in, if need be instead of another one that waits. Without room, tells it so and closes it.
+    /// Admits a connection, if need be in place of another one that waits. Answers 503 and closes it if there is no room.
     pub(super) fn admit(&self, stream: TcpStream, peer: IpAddr) -> Option<(Io, Arc<Activity>)> {
         let Some((id, activity)) = self.enter(counted(peer)) else {
             let _best_effort = SockRef::from(&stream).send(NO_ROOM);

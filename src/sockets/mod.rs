@@ -90,7 +90,7 @@ impl Sockets {
         // One more is for the listener.
         let bulkhead = Bulkhead::new(direct.clone(), WRITERS + 1);
         match bulkhead.run(async |direct| live::queries::mark_all_dropped(direct).await).await {
-            // Nothing changes in the meantime: whoever was connected is marked by the next start.
+            // The next start marks them instead.
             Err(error) if doors::meaning(&error) == Meaning::ReadOnly => {
                 tracing::warn!("the database is read-only: reads are served, and writes are refused");
             }

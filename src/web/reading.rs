@@ -107,7 +107,7 @@ impl Forgiving {
     }
 }
 
-/// The whole number that a fraction is, if JSON can tell it from the next one.
+/// The integer that a floating-point number stands for, up to the size where neighbours still differ.
 #[expect(clippy::cast_possible_truncation, reason = "below 2^53")]
 pub(crate) fn whole(number: &Number) -> Option<i64> {
     let number = number.as_f64().filter(|_| number.is_f64())?;

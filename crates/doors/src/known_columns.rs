@@ -1,4 +1,4 @@
-//! What the direct door was first told of its statements' columns.
+//! The columns of the direct door's statements, as the database described them first.
 //!
 //! The `query!` macros do not check the columns' types again, so a statement whose columns have changed must not reach them:
 //! the relay withholds its rows, and this does so where there is no relay.

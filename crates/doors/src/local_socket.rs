@@ -1,7 +1,7 @@
 //! A Unix socket that serves this process only.
 //!
 //! On Linux it has an abstract name and no file, so nothing can sweep it away, and nothing stays behind when the process is
-//! killed. Abstract names have no permissions: whoever connects is asked for its process id.
+//! killed. An abstract name has no permissions, so the process id of each client is checked.
 //! <https://man7.org/linux/man-pages/man7/unix.7.html>
 
 use std::io;
@@ -141,7 +141,7 @@ where
                     }
                 });
             }
-            // Whoever it is, it is told nothing.
+            // Closed without an answer.
             Ok(_) => tracing::debug!("another process connected to a socket of this one: refused"),
             // Out of files, most likely: connections end, and there is room again.
             Err(error) => {

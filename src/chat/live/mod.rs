@@ -5,6 +5,7 @@
 pub(crate) mod cursor_store;
 mod delivery;
 pub(crate) mod events;
+pub mod insert_messages;
 pub(crate) mod presence;
 pub mod queries;
 mod read_marks;

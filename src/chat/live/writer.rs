@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::delivery::CommittedMessage;
-use super::queries::{NewMessage, Present, SendOutcome, StoredMessage, insert_messages};
+use super::insert_messages::{NewMessage, Present, SendOutcome, StoredMessage, insert_messages};
 use super::rooms::Rooms;
 use super::session::Sending;
 use crate::chat::MessageView;

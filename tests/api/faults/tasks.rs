@@ -7,7 +7,7 @@ use doors::url::{ConnectionString, Secret};
 use doors::{Direct, DirectSettings};
 use serde_json::json;
 use stm_backend::chat::MessageType;
-use stm_backend::chat::live::queries::NewMessage;
+use stm_backend::chat::live::insert_messages::NewMessage;
 use stm_backend::chat::live::{Acknowledge, Outgoing, Rooms, Writer};
 use stm_backend::config::{DIRECT_SESSION, Heartbeat};
 use stm_backend::realtime::{Bulkhead, Connections, Refusal};

@@ -1,4 +1,4 @@
-//! Paths that stand still: whoever has a budget gets an answer within it, whatever hangs.
+//! Paths that hang: a request with a time budget is answered within it, whichever part hangs.
 
 use std::time::{Duration, Instant};
 
