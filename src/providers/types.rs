@@ -1,7 +1,8 @@
-//! A provider's states, and filters of job lists: no I/O.
+//! A provider's states and pictures, and filters of job lists: no I/O.
 
-use serde::Deserialize as _;
 use serde::de::value::{Error as WordError, StrDeserializer};
+use serde::{Deserialize as _, Serialize};
+use utoipa::ToSchema;
 
 use crate::types::{JobStatus, text_enum};
 
@@ -28,9 +29,26 @@ impl ProviderStatus {
     }
 }
 
-/// Parses statuses separated by commas, ignoring blank ones. Returns `None` if one is unknown.
+/// A picture of the business.
+#[derive(Serialize, ToSchema)]
+pub(super) struct GalleryImageView {
+    id: usize,
+    url: String,
+    /// The place in the gallery, from 1.
+    order: usize,
+}
+
+impl GalleryImageView {
+    /// Pictures in the order of their URLs.
+    pub(super) fn list(urls: Vec<String>) -> Vec<Self> {
+        (1..).zip(urls).map(|(place, url)| Self { id: place, url, order: place }).collect()
+    }
+}
+
+/// Parses statuses separated by commas, ignoring blank ones. Returns `None` if one is unknown. No job is ever `accepted`,
+/// which the web client asks for.
 pub(super) fn parse_statuses(text: &str) -> Option<Vec<JobStatus>> {
-    let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+    let words = text.split(',').map(str::trim).filter(|word| !word.is_empty() && *word != "accepted");
     words.map(|word| JobStatus::deserialize(StrDeserializer::<WordError>::new(word)).ok()).collect()
 }
 
@@ -41,7 +59,7 @@ mod tests {
     #[test]
     fn statuses_are_read_from_a_list() {
         assert_eq!(parse_statuses("new, in_progress,"), Some(vec![JobStatus::New, JobStatus::InProgress]));
-        assert_eq!(parse_statuses(" "), Some(vec![]));
+        assert_eq!(parse_statuses("accepted"), Some(vec![]));
         assert_eq!(parse_statuses("new,unknown"), None);
     }
 

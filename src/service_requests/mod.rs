@@ -8,4 +8,3 @@ mod queries;
 mod types;
 
 pub(crate) use http::routes;
-pub(crate) use types::ServiceRequestStatus;

@@ -293,7 +293,6 @@ pub struct OfferView {
     pub proposed_date: Option<Timestamp>,
     pub notes: Option<String>,
     /// Changed answers to the service's questions.
-    #[schema(value_type = Option<Object>)]
     pub answers: Option<serde_json::Value>,
     pub status: OfferStatus,
     pub created_at: Timestamp,

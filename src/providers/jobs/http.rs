@@ -45,7 +45,6 @@ pub(super) struct PendingJobView {
     /// URLs of pictures.
     pub images: Vec<String>,
     /// Answers to the service's questions: an object, or a list.
-    #[schema(value_type = Object)]
     pub answers: serde_json::Value,
     pub price: Cents,
     pub customer_budget: Option<Cents>,
@@ -103,7 +102,7 @@ impl JobsQuery {
         rules.check("toDate", to_date.is_none() || until.is_some(), "must be an ISO-8601 date");
         let page = PageRequest::read(&mut rules, self.page, self.limit);
         rules.finish()?;
-        Ok(JobFilter { statuses: statuses.filter(|statuses| !statuses.is_empty()), from, until, page })
+        Ok(JobFilter { statuses, from, until, page })
     }
 }
 
@@ -118,7 +117,7 @@ pub(super) struct ProviderJobListedView {
     pub customer: JobCustomerView,
     pub status: JobStatus,
     pub price: Cents,
-    /// `pending` or `received`; null if no payment is due.
+    /// `pending` or `received`; null if no payment is due. Never null for a completed job.
     pub payment_status: Option<String>,
     /// URLs of pictures.
     pub images: Vec<String>,

@@ -1,6 +1,7 @@
 //! The REST API, a file per feature.
 
 mod access;
+mod answers;
 mod auth;
 mod customers;
 mod disputes;
