@@ -18,7 +18,8 @@ pub(super) async fn list(
     let rows = sqlx::query!(
         r#"select n.total as "total!",
                   r.id as "id?: ReviewId", r.job_id as "job_id?: JobId", s.name as "service?", s.category as "category?",
-                  j.price_cents as "price_cents?", j.completed_at as "completed_at?", u.first_name || ' ' || u.last_name as customer_name, r.rating as "rating?", r.feedback as "feedback?",
+                  j.price_cents as "price_cents?", j.completed_at as "completed_at?",
+                  u.first_name || ' ' || u.last_name as customer_name, r.rating as "rating?", r.feedback as "feedback?",
                   r.punctuality_rating as "punctuality_rating?", r.response_time_minutes as "response_time_minutes?",
                   r.created_at as "created_at?"
            from stm.providers p
@@ -74,7 +75,8 @@ pub(super) async fn list(
 pub(super) async fn find(pooler: &Pooler, id: ReviewId, user_id: UserId) -> sqlx::Result<Option<ProviderReviewView>> {
     let row = sqlx::query!(
         r#"select r.id as "id: ReviewId", r.job_id as "job_id: JobId", s.name as service, s.category,
-                  j.price_cents, j.completed_at, u.first_name || ' ' || u.last_name as "customer_name!", r.rating, r.feedback, r.punctuality_rating,
+                  j.price_cents, j.completed_at, u.first_name || ' ' || u.last_name as "customer_name!",
+                  r.rating, r.feedback, r.punctuality_rating,
                   r.response_time_minutes, r.created_at
            from stm.reviews r
            join stm.providers p on p.id = r.provider_id

@@ -86,6 +86,16 @@ pub(super) enum DisputeFilter {
     UnderReview,
 }
 
+impl DisputeFilter {
+    const fn id_and_status(self) -> (Option<DisputeId>, Option<DisputeStatus>) {
+        match self {
+            Self::Id(id) => (Some(id), None),
+            Self::Status(status) => (None, Some(status)),
+            Self::UnderReview => (None, Some(DisputeStatus::Open)),
+        }
+    }
+}
+
 /// The disputes about an LSM's providers, newest first, and how many there are.
 pub(super) async fn list(
     pooler: &Pooler,
@@ -172,16 +182,6 @@ pub(super) async fn list(
         }),
     });
     Ok((disputes.collect(), total))
-}
-
-impl DisputeFilter {
-    const fn id_and_status(self) -> (Option<DisputeId>, Option<DisputeStatus>) {
-        match self {
-            Self::Id(id) => (Some(id), None),
-            Self::Status(status) => (None, Some(status)),
-            Self::UnderReview => (None, Some(DisputeStatus::Open)),
-        }
-    }
 }
 
 /// The last messages of the chat of a dispute, oldest first, at most `limit`: those from before its resolution, because

@@ -16,14 +16,16 @@ pub(super) async fn list_alternatives(
 ) -> sqlx::Result<Option<AlternativesView>> {
     let rows = sqlx::query!(
         r#"select s.id as "service_id: ServiceId", s.name as service_name, s.category as service_category, j.zipcode,
-                  a.experience as "experience?", a.location as "location?", a.id as "id?: ProviderId", a.business_name as "business_name?", a.owner_name as "owner_name?", a.rating as "rating?",
+                  a.experience as "experience?", a.location as "location?",
+                  a.id as "id?: ProviderId", a.business_name as "business_name?", a.owner_name as "owner_name?", a.rating as "rating?",
                   a.total_jobs as "total_jobs?", a.min_price_cents as "min_price_cents?", a.max_price_cents as "max_price_cents?",
                   a.service_areas as "service_areas?", a.total as "total?"
            from stm.jobs j
            join stm.customers c on c.id = j.customer_id
            join stm.services s on s.id = j.service_id
            left join lateral (
-               select coalesce(p.experience_years, 0) as experience, coalesce(p.location, p.region) as location, p.id, p.business_name, u.first_name || ' ' || u.last_name as owner_name, p.rating::float8 as rating, p.total_jobs,
+               select coalesce(p.experience_years, 0) as experience, coalesce(p.location, p.region) as location,
+                      p.id, p.business_name, u.first_name || ' ' || u.last_name as owner_name, p.rating::float8 as rating, p.total_jobs,
                       p.min_price_cents, p.max_price_cents,
                       (select array_agg(y.zip_code order by y.position) from stm.provider_zip_codes y where y.provider_id = p.id)
                           as service_areas,

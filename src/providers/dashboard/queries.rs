@@ -42,8 +42,8 @@ pub(super) async fn find(
     user_id: UserId,
 ) -> sqlx::Result<Option<(ProviderStatus, ProviderDashboardView)>> {
     let row = sqlx::query!(
-        r#"select p.status as "provider_status: ProviderStatus", p.total_jobs, p.earnings_cents, p.rating::float8 as "rating!", p.warnings,
-                  p.last_availability_confirmed_at,
+        r#"select p.status as "provider_status: ProviderStatus", p.total_jobs, p.earnings_cents,
+                  p.rating::float8 as "rating!", p.warnings, p.last_availability_confirmed_at,
                   n.new as "new!", n.in_progress as "in_progress!", n.completed as "completed!", n.paid as "paid!",
                   n.cancelled as "cancelled!", n.rejected_by_sp as "rejected_by_sp!",
                   (select count(*) from stm.jobs j where j.provider_id = p.id and j.status = 'new' and not j.sp_accepted)
@@ -92,33 +92,31 @@ pub(super) async fn find(
     .fetch_optional(pooler)
     .await?;
     Ok(row.map(|row| {
-        (
-            row.provider_status,
-            ProviderDashboardView {
-                summary: ProviderSummaryView {
-                    total_jobs: row.total_jobs,
-                    total_earnings: Cents(row.earnings_cents),
-                    average_rating: row.rating,
-                    warnings: row.warnings,
-                    last_availability_confirmed_at: row.last_availability_confirmed_at.map(Timestamp),
-                },
-                jobs: ProviderJobCountsView {
-                    new: row.new,
-                    in_progress: row.in_progress,
-                    completed: row.completed,
-                    paid: row.paid,
-                    cancelled: row.cancelled,
-                    rejected_by_sp: row.rejected_by_sp,
-                },
-                pending_actions: PendingActionsView {
-                    new_job_requests: row.new_job_requests,
-                    jobs_to_complete: row.in_progress,
-                    payments_to_mark: row.completed,
-                },
-                recent_jobs: row.recent_jobs.0.into_iter().map(Into::into).collect(),
-                recent_feedback: row.recent_feedback.0.into_iter().map(Into::into).collect(),
+        let dashboard = ProviderDashboardView {
+            summary: ProviderSummaryView {
+                total_jobs: row.total_jobs,
+                total_earnings: Cents(row.earnings_cents),
+                average_rating: row.rating,
+                warnings: row.warnings,
+                last_availability_confirmed_at: row.last_availability_confirmed_at.map(Timestamp),
             },
-        )
+            jobs: ProviderJobCountsView {
+                new: row.new,
+                in_progress: row.in_progress,
+                completed: row.completed,
+                paid: row.paid,
+                cancelled: row.cancelled,
+                rejected_by_sp: row.rejected_by_sp,
+            },
+            pending_actions: PendingActionsView {
+                new_job_requests: row.new_job_requests,
+                jobs_to_complete: row.in_progress,
+                payments_to_mark: row.completed,
+            },
+            recent_jobs: row.recent_jobs.0.into_iter().map(Into::into).collect(),
+            recent_feedback: row.recent_feedback.0.into_iter().map(Into::into).collect(),
+        };
+        (row.provider_status, dashboard)
     }))
 }
 

@@ -22,7 +22,8 @@ struct ReviewRow {
 pub(super) async fn find(pooler: &Pooler, id: ProviderId, reviews: i64) -> sqlx::Result<Option<PublicProviderView>> {
     let row = sqlx::query!(
         r#"select p.id as "id: ProviderId", p.business_name, u.first_name || ' ' || u.last_name as "owner_name!", p.description,
-                  coalesce(p.experience_years, 0) as "experience_years!", p.experience_level, p.location, p.website_url, p.region, p.images,
+                  coalesce(p.experience_years, 0) as "experience_years!", p.experience_level,
+                  p.location, p.website_url, p.region, p.images,
                   p.rating::float8 as "rating!", p.total_jobs, p.min_price_cents, p.max_price_cents, p.created_at,
                   array(select z.zip_code from stm.provider_zip_codes z where z.provider_id = p.id order by z.position)
                       as "service_areas!",

@@ -227,7 +227,9 @@ async fn look_around(callers: &Callers) {
 /// What each party sets for itself.
 async fn keep_the_account(callers: &Callers) {
     let (customer, provider) = (Some(&callers.scene.customer), Some(&callers.scene.provider.user));
-    callers.send(customer, Method::PUT, "/customers/profile", Some(&json!({"firstName": "Ann"}))).await;
+    // 555 is the area code that the web client's form begins with.
+    let profile = json!({"firstName": "Ann", "phone": "(555) 555-0172"});
+    callers.send(customer, Method::PUT, "/customers/profile", Some(&profile)).await;
     let request = json!({"keyword": "Roof wash", "description": "A tiled roof", "region": "NY", "zipcode": ZIP_CODE});
     callers.customer_posts("/customers/request-service", request).await;
     // A real form sends null for a level without a number.
