@@ -1,7 +1,8 @@
-//! A provider's states, and filters of job lists: no I/O.
+//! A provider's states and pictures, and filters of job lists: no I/O.
 
-use serde::Deserialize as _;
 use serde::de::value::{Error as WordError, StrDeserializer};
+use serde::{Deserialize as _, Serialize};
+use utoipa::ToSchema;
 
 use crate::types::{JobStatus, text_enum};
 
@@ -25,6 +26,22 @@ impl ProviderStatus {
     /// Whether the provider may switch between active and inactive.
     pub(crate) const fn may_switch(self) -> bool {
         matches!(self, Self::Active | Self::Inactive)
+    }
+}
+
+/// A picture of the business.
+#[derive(Serialize, ToSchema)]
+pub(super) struct GalleryImageView {
+    id: usize,
+    url: String,
+    /// The place in the gallery, from 1.
+    order: usize,
+}
+
+impl GalleryImageView {
+    /// Pictures in the order of their URLs.
+    pub(super) fn list(urls: Vec<String>) -> Vec<Self> {
+        (1..).zip(urls).map(|(place, url)| Self { id: place, url, order: place }).collect()
     }
 }
 

@@ -7,11 +7,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::queries;
-use super::types::StarCounts;
+use super::types::ReviewStats;
 use crate::auth::Provider;
 use crate::error::{Error, Result};
 use crate::state::ApiState;
-use crate::types::{JobId, ReviewId, Timestamp};
+use crate::types::{Cents, JobId, ReviewId, Timestamp};
 use crate::web::extract::{Json, Path, Query};
 use crate::web::fields::Fields;
 use crate::web::page::{Page, PageRequest};
@@ -41,9 +41,7 @@ struct ReviewsQuery {
 #[serde(rename_all = "camelCase")]
 pub(super) struct ProviderReviewView {
     pub id: ReviewId,
-    pub job_id: JobId,
-    /// The service's name.
-    pub service: String,
+    pub job: ReviewedJobView,
     pub customer: ReviewerView,
     /// 1 to 5.
     pub rating: i16,
@@ -53,6 +51,18 @@ pub(super) struct ProviderReviewView {
     /// How long the provider took to answer, in minutes.
     pub response_time: Option<i32>,
     pub created_at: Timestamp,
+}
+
+/// The job that was reviewed.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ReviewedJobView {
+    pub id: JobId,
+    /// The service's name.
+    pub service: String,
+    pub category: String,
+    pub price: Cents,
+    pub completed_at: Option<Timestamp>,
 }
 
 /// The customer who wrote a review.
@@ -86,12 +96,17 @@ async fn reviews(
 
 /// The statistics of a provider's reviews.
 #[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 struct ReviewStatsView {
+    total_reviews: i64,
     /// The mean, with two decimals; 0 without reviews.
-    average: f64,
-    total: i64,
+    average_rating: f64,
+    /// The mean of the ratings given, with two decimals; 0 without any.
+    average_punctuality: f64,
+    /// In minutes: the mean of the times given, with two decimals; 0 without any.
+    average_response_time: f64,
     /// The number of reviews by stars.
-    counts: PerStarCountView,
+    rating_breakdown: PerStarCountView,
     /// The percentage of reviews by stars, with one decimal.
     percentages: PerStarPercentageView,
 }
@@ -126,14 +141,16 @@ struct PerStarPercentageView {
     five: f64,
 }
 
-impl From<StarCounts> for ReviewStatsView {
-    fn from(stars: StarCounts) -> Self {
+impl From<ReviewStats> for ReviewStatsView {
+    fn from(ReviewStats { stars, average_punctuality, average_response_time }: ReviewStats) -> Self {
         let counts = |[one, two, three, four, five]: [i64; 5]| PerStarCountView { one, two, three, four, five };
         let shares = |[one, two, three, four, five]: [f64; 5]| PerStarPercentageView { one, two, three, four, five };
         Self {
-            average: stars.average(),
-            total: stars.total(),
-            counts: counts(stars.0),
+            total_reviews: stars.total(),
+            average_rating: stars.average(),
+            average_punctuality,
+            average_response_time,
+            rating_breakdown: counts(stars.0),
             percentages: shares(stars.percentages()),
         }
     }
@@ -143,7 +160,7 @@ impl From<StarCounts> for ReviewStatsView {
 #[utoipa::path(get, path = "/provider/reviews/stats", tag = "reviews", security(("provider" = [])),
     responses((status = 200, body = ReviewStatsView)))]
 async fn stats(State(pooler): State<Pooler>, who: Provider) -> Result<Json<ReviewStatsView>> {
-    Ok(Json(queries::count_stars(&pooler, who.user_id).await?.into()))
+    Ok(Json(queries::stats(&pooler, who.user_id).await?.into()))
 }
 
 /// Returns one of the calling provider's reviews.

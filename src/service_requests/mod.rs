@@ -8,4 +8,3 @@ mod queries;
 mod types;
 
 pub(crate) use http::{request_of_new_provider, routes};
-pub(crate) use types::ServiceRequestStatus;

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use crate::chat::job_chats::OpeningMessage;
 use crate::error::Error;
 use crate::jobs::messages::dollars;
-use crate::types::{Cents, ProviderId, ServiceId, Side, UserId, time};
+use crate::types::{Cents, JobId, ProviderId, ServiceId, Side, UserId, time};
 
 /// A booking without faults in its fields.
 #[derive(Debug)]
@@ -36,11 +36,18 @@ impl Booking {
     }
 }
 
+/// A completed job that is not paid.
+#[derive(Debug)]
+pub(crate) struct UnpaidJob {
+    pub id: JobId,
+    pub business_name: String,
+}
+
 /// The reasons why a customer cannot book.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct Blocks {
-    /// A completed job that is not paid.
-    pub has_unpaid_job: bool,
+    /// The oldest one.
+    pub unpaid_job: Option<UnpaidJob>,
     /// A new or running job with the same provider.
     pub has_open_job_with_provider: bool,
     /// A new job that some provider has accepted, and that waits for the customer.
@@ -52,10 +59,13 @@ impl Blocks {
     ///
     /// # Errors
     /// 409 with what to do first.
-    pub(crate) fn check(self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         let conflict = |code, message: &str| Err(Error::Conflict(code, message.to_owned()));
-        if self.has_unpaid_job {
-            return conflict("unpaid_job", "a completed job has not been paid yet: pay for it before booking again");
+        if let Some(UnpaidJob { id, business_name }) = &self.unpaid_job {
+            // Clients look for the word `unpaid` and the number, and link to the job.
+            let message =
+                format!("You have an unpaid job (#{id}) with {business_name}: pay for it before booking again");
+            return conflict("unpaid_job", &message);
         }
         if self.has_open_job_with_provider {
             return conflict("open_job_with_provider", "there is an open job with this provider already");
@@ -201,10 +211,15 @@ mod tests {
     fn each_block_alone_stops_a_booking() {
         assert!(Blocks::default().check().is_ok());
         let blocks = [
-            Blocks { has_unpaid_job: true, ..Blocks::default() },
+            Blocks {
+                unpaid_job: Some(UnpaidJob { id: JobId(12), business_name: "Pete's Pipes".into() }),
+                ..Blocks::default()
+            },
             Blocks { has_open_job_with_provider: true, ..Blocks::default() },
             Blocks { has_accepted_job: true, ..Blocks::default() },
         ];
+        let (_, message) = blocks[0].check().unwrap_err().code_and_message();
+        assert_eq!(message, "You have an unpaid job (#12) with Pete's Pipes: pay for it before booking again");
         let codes: Vec<_> = blocks.iter().map(|blocks| blocks.check().unwrap_err().code_and_message().0).collect();
         assert_eq!(codes, ["unpaid_job", "open_job_with_provider", "accepted_job_waiting"]);
     }

@@ -16,7 +16,7 @@ use crate::web::extract::Json;
 use doors::Pooler;
 
 pub(crate) fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(set_availability)).routes(routes!(confirm))
+    OpenApiRouter::new().routes(routes!(set_availability)).routes(routes!(mark_available)).routes(routes!(confirm))
 }
 
 /// The new state of the availability.
@@ -61,7 +61,23 @@ async fn set_availability(
     who: Provider,
     Json(request): Json<AvailabilityRequest>,
 ) -> Result<Json<AvailabilityView>> {
-    let status = request.check()?;
+    switch_to(&pooler, who, request.check()?).await
+}
+
+/// Starts taking bookings: POST /provider/availability with `active`.
+///
+/// # Errors
+/// 404 the account is gone. 409 the provider is neither active nor inactive now.
+#[utoipa::path(post, path = "/provider/mark-available", tag = "providers", security(("provider" = [])),
+    responses(
+        (status = 200, body = AvailabilityView),
+        (status = 409, description = "The provider is neither active nor inactive now"),
+    ))]
+async fn mark_available(State(pooler): State<Pooler>, who: Provider) -> Result<Json<AvailabilityView>> {
+    switch_to(&pooler, who, ProviderStatus::Active).await
+}
+
+async fn switch_to(pooler: &Pooler, who: Provider, status: ProviderStatus) -> Result<Json<AvailabilityView>> {
     let mut tx = pooler.write().await?;
     // Bookings take a share lock on this row before they add a job: none is in progress while we hold it.
     let provider = queries::lock(&mut tx, who.user_id).await?.ok_or(Error::NotFound("provider"))?;

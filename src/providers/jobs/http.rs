@@ -117,7 +117,7 @@ pub(super) struct ProviderJobListedView {
     pub customer: JobCustomerView,
     pub status: JobStatus,
     pub price: Cents,
-    /// `pending` or `received`; null if no payment is due.
+    /// `pending` or `received`; null if no payment is due. Never null for a completed job.
     pub payment_status: Option<String>,
     /// URLs of pictures.
     pub images: Vec<String>,

@@ -81,7 +81,8 @@ pub(super) async fn list(
         r#"select n.total as "total!",
                   j.id as "id?: JobId", s.name as "service?", s.category as "category?",
                   u.first_name || ' ' || u.last_name as customer_name, u.phone_number as "customer_phone?",
-                  j.status as "status?: JobStatus", j.price_cents as "price_cents?", y.status as "payment_status?",
+                  j.status as "status?: JobStatus", j.price_cents as "price_cents?",
+                  coalesce(y.status, case when j.status = 'completed' then 'pending' end) as payment_status,
                   j.images as "images?", j.scheduled_at as "scheduled_at?", j.completed_at as "completed_at?",
                   j.created_at as "created_at?",
                   (select h.id

@@ -69,6 +69,7 @@ const ACCESS: &[Row] = &[
     ("get",    "/provider/profile",              Who::Provider, Others::None),
     ("put",    "/provider/profile",              Who::Provider, Others::None),
     ("post",   "/provider/availability",         Who::Provider, Others::None),
+    ("post",   "/provider/mark-available",       Who::Provider, Others::None),
     ("post",   "/provider/confirm-availability", Who::Provider, Others::None),
     ("get",    "/provider/pending-jobs",         Who::Provider, Others::None),
     ("get",    "/provider/jobs",                 Who::Provider, Others::None),

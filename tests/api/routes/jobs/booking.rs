@@ -160,7 +160,14 @@ async fn open_and_unpaid_jobs_stand_in_the_way() {
     set("status = 'in_progress'").await;
     assert_eq!(scene.book_with(&[]).await.expect(409)["code"], "open_job_with_provider");
     set("status = 'completed'").await;
-    assert_eq!(book_other().await.expect(409)["code"], "unpaid_job");
+    let unpaid = book_other().await.expect(409);
+    assert_eq!(
+        (&unpaid["code"], &unpaid["message"]),
+        (
+            &json!("unpaid_job"),
+            &json!("You have an unpaid job (#1) with Pete's Pipes: pay for it before booking again")
+        )
+    );
     set("status = 'new', sp_accepted = true").await;
     assert_eq!(book_other().await.expect(409)["code"], "accepted_job_waiting");
     for done in ["paid", "cancelled", "rejected_by_sp"] {
