@@ -1,5 +1,6 @@
 // What the client scripts share: plain HTTP, sockets whose events can be awaited, and a time limit on everything.
 import { io } from "socket.io-client";
+import { validateEvent } from "./contract/check.mjs";
 import { checkAnswer, checkAnswered, checkReceived, readContract } from "./contract.mjs";
 
 export const baseUrl = process.env.BASE_URL;
@@ -35,6 +36,8 @@ export class Client {
     this.socket = io(`${baseUrl}/chat`, { auth: { token }, forceNew: true, reconnection: false, ...options });
     this.socket.onAny((event, payload) => {
       checkReceived(event, payload);
+      const faults = validateEvent(event, payload);
+      if (faults.length > 0) throw new Error(`the web client cannot read ${event}: ${faults.join("; ")} in ${JSON.stringify(payload)}`);
       this.note(event, payload);
     });
     this.socket.on("connect_error", ({ message, description, context }) => {

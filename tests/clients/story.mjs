@@ -145,7 +145,7 @@ await run(async ({ customer: ann_, provider: pete_, lsm: lena_, strangers: stran
     same([hers.chatId, his.chatId], [chatId, chatId], "the chat");
   }
 
-  const offer = (by, proposed_price) => ({ offered_by: by.side, proposed_price, status: "open" });
+  const offer = (by, proposed_price) => ({ offered_by: by.side, proposed_price, status: "pending" });
   const sent = (by, price) => ["negotiation_offer_sent", { offer: offer(by, price) }];
   const countered = (by, price) => ["negotiation_response", { action: "counter", respondedBy: by.side, offer: offer(by, price) }];
   const answered = (by, action) => ["negotiation_response", { action, respondedBy: by.side, offer: null }];

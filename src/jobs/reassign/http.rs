@@ -178,7 +178,8 @@ async fn reassign_to(
     job_chats::close(tx, row.id, now).await?;
     let place = row.location.as_deref().unwrap_or(&row.zipcode);
     let (service, name) = (&provider.service_name, &row.parties.customer_name);
-    let first = FirstMessage { service, place, scheduled_at: state.scheduled_at, budget: price, answers: &row.answers };
+    let (scheduled_at, answers, images) = (state.scheduled_at, &row.answers, &row.images);
+    let first = FirstMessage { service, place, scheduled_at, budget: price, answers, images };
     let chat = booking::open_chat(tx, row.id, &first, (customer, name), &provider).await?;
     let requested = booking::new_request(provider.user_id, name, service, row.id, chat.id);
     outbox.notify(tx, std::iter::once(requested).chain(no_longer_yours(job, service))).await?;
