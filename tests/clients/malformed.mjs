@@ -1,11 +1,18 @@
 // Malformed Engine.IO and Socket.IO frames, over websockets and in polling bodies: made from valid ones by a fixed seed.
-// A neighbour chats all the while. Reports how many frames were sent, and how their connections ended.
+// A neighbour chats all the while. After each frame comes a probe, which the server answers whatever state the connection
+// is in: so a frame counts only if its probe was answered, or if it is the one that cost the connection.
 import { WebSocket } from "ws";
 import { Client, baseUrl, check, run } from "./lib.mjs";
 
 const patienceMs = 20_000;
+/** Frames on their way at a time, and at most on one connection. */
 const burst = 25;
+const most = 500;
 const workers = 12;
+
+/** Asks for a namespace that there is not; and the answer's beginning. */
+const probe = (n) => `40/probe${n},`;
+const probed = /^44\/probe(\d+),/;
 
 /** A generator of numbers below 1, by its seed (mulberry32). */
 function numbers(seed) {
@@ -37,10 +44,19 @@ const valid = (token, chatId) => [
 ];
 const odd = ["\x1e", "[", "]", "{", "}", '"', ",", "\\ud800", "\u0000", "-", "/", "9".repeat(30), "[".repeat(300), "é", "4", "2", "5", "1e999", "null"];
 
-/** A frame made from a valid one. */
+/** A frame made from a valid one: in most, only the arguments of an event are touched, which costs no connection. */
 function malformed(random, frames) {
   const pick = (list) => list[Math.floor(random() * list.length)];
-  let bytes = Buffer.from(pick(frames));
+  const whole = pick(frames);
+  const from = /^42\/chat,\d*\["\w+"/.exec(whole)?.[0] ?? "";
+  if (from && random() < 0.95) return Buffer.concat([Buffer.from(from), mutated(random, whole.slice(from.length), frames)]);
+  // Few of the others: each ends its connection, more often than not.
+  return from || random() < 0.1 ? mutated(random, whole, frames) : malformed(random, frames);
+}
+
+function mutated(random, text, frames) {
+  const pick = (list) => list[Math.floor(random() * list.length)];
+  let bytes = Buffer.from(text);
   for (let change = Math.floor(random() * 4); change >= 0; change -= 1) {
     const at = Math.floor(random() * (bytes.length + 1));
     const to = Math.min(bytes.length, at + Math.floor(random() * 12));
@@ -50,7 +66,7 @@ function malformed(random, frames) {
       () => Buffer.concat([head, bytes.subarray(to)]),
       () => Buffer.concat([bytes.subarray(0, to), tail]),
       () => head,
-      () => Buffer.concat([head, Buffer.from([Math.floor(random() * 256)]), bytes.subarray(Math.min(at + 1, bytes.length))]),
+      () => Buffer.concat([head, Buffer.from([Math.floor(random() * (random() < 0.05 ? 256 : 128))]), bytes.subarray(Math.min(at + 1, bytes.length))]),
       () => Buffer.concat([head, Buffer.from(pick(frames))]),
     ][Math.floor(random() * 6)]();
   }
@@ -60,58 +76,72 @@ function malformed(random, frames) {
 const within = (promise, what) =>
   Promise.race([promise, new Promise((_, refuse) => setTimeout(() => refuse(new Error(`${what}: nothing within ${patienceMs} ms`)), patienceMs).unref())]);
 
-/** One connection: bursts of frames, until it is closed or has had enough. Each must be answered or closed. */
-async function attack(random, frames, token, counts, most) {
+/** One connection: bursts of frames, until it is closed or has had enough. */
+async function attack(random, frames, token, counts) {
   const socket = new WebSocket(`${baseUrl.replace("http", "ws")}/socket.io/?EIO=4&transport=websocket`);
-  let isOpen = true;
-  let answered = () => {};
-  const closed = new Promise((resolve) => (socket.onclose = () => ((isOpen = false), resolve("closed"))));
+  let [isOpen, sent, answered, wake] = [true, 0, 0, () => {}];
+  const closed = new Promise((resolve) => (socket.onclose = () => ((isOpen = false), wake(), resolve())));
   socket.onerror = () => {};
   const ready = new Promise((resolve) => {
     socket.onmessage = ({ data }) => {
       if (typeof data !== "string") return;
-      if (data.startsWith("0")) token ? socket.send(`40/chat,${JSON.stringify({ token })}`) : resolve("open");
-      if (data.startsWith('42/chat,["connected"')) resolve("open");
-      if (data.startsWith("43/chat,999[")) answered("answered");
+      if (data.startsWith("0")) token ? socket.send(`40/chat,${JSON.stringify({ token })}`) : resolve();
+      if (data.startsWith('42/chat,["connected"')) resolve();
+      if (probed.test(data)) {
+        answered = Number(probed.exec(data)[1]);
+        wake();
+      }
     };
   });
   await within(Promise.race([ready, closed]), "a connection");
-  for (let sent = 0; isOpen && sent < most; sent += burst) {
+  while (isOpen && sent < most) {
     for (let n = 0; n < burst && isOpen; n += 1) {
-      socket.send(malformed(random, frames), { binary: random() < 0.1 });
-      counts.frames += 1;
+      sent += 1;
+      socket.send(malformed(random, frames), { binary: random() < 0.01 });
+      socket.send(probe(sent));
     }
-    if (!token) break;
-    const answer = new Promise((resolve) => (answered = resolve));
-    socket.send('42/chat,999["no_such_event"]');
-    const outcome = await within(Promise.race([answer, closed]), "an answer");
-    counts[outcome] += 1;
-    // A frame may have left the namespace, or begun a binary packet that never ends.
-    if (outcome === "answered" && random() < 0.05) break;
+    const waiting = (async () => {
+      while (isOpen && answered < sent) await new Promise((resolve) => (wake = resolve));
+    })();
+    await within(waiting, `an answer to probe ${sent}, of which ${answered} were answered`);
   }
   if (isOpen) socket.terminate();
   await within(closed, "the end");
+  counts.answered += answered;
+  counts.fatal += answered < sent ? 1 : 0;
 }
 
-/** One polling session, whose bodies hold several frames. */
+/** One polling session, with a body of several frames, and what is answered to their probes. */
 async function poll(random, frames, token, counts) {
   const url = `${baseUrl}/socket.io/?EIO=4&transport=polling`;
   const request = (address, options) => fetch(address, { signal: AbortSignal.timeout(patienceMs), ...options });
   const open = await (await request(url)).text();
   const { sid } = JSON.parse(open.slice(1));
   const post = (body) => request(`${url}&sid=${sid}`, { method: "POST", headers: { "content-type": "text/plain;charset=UTF-8" }, body });
-  await post(`40/chat,${JSON.stringify({ token })}`);
-  const list = Array.from({ length: burst }, () => malformed(random, frames));
-  const answer = await post(Buffer.concat(list.flatMap((frame, n) => (n ? [Buffer.from("\x1e"), frame] : [frame]))));
-  counts.frames += list.length;
+  await (await post(`40/chat,${JSON.stringify({ token })}`)).text();
+  await (await request(`${url}&sid=${sid}`)).text();
+  const body = Array.from({ length: burst }, (_, n) => [malformed(random, frames), Buffer.from(`\x1e${probe(n + 1)}${n + 1 < burst ? "\x1e" : ""}`)]);
+  const posted = await post(Buffer.concat(body.flat()));
+  await posted.text();
+  check(posted.status < 500, "a polling body is answered", posted.status);
+  let answered = 0;
+  if (posted.status === 200) {
+    while (answered < burst) {
+      const packets = await request(`${url}&sid=${sid}`);
+      const last = [...(await packets.text()).matchAll(/(?:^|\x1e)44\/probe(\d+),/g)].at(-1);
+      check(packets.status < 500, "a poll is answered", packets.status);
+      if (last) answered = Number(last[1]);
+      if (packets.status !== 200) break;
+    }
+    await (await post("1")).text();
+  }
+  counts.answered += answered;
+  counts.fatal += answered < burst ? 1 : 0;
   counts.polls += 1;
-  check(answer.status < 500, "a polling body is answered", answer.status);
-  await answer.text();
-  await post("1");
 }
 
-await run(async ({ attackers, neighbour, partner, chatId, neighboursChatId, frames: wanted, seed }) => {
-  const counts = { frames: 0, answered: 0, closed: 0, polls: 0, said: 0, slowestMs: 0 };
+await run(async ({ attackers, neighbour, partner, neighboursChatId, frames: wanted, seed }) => {
+  const counts = { answered: 0, fatal: 0, polls: 0, said: 0, slowestMs: 0 };
   const [speaks, hears] = [new Client(neighbour.token, { transports: ["websocket"] }), new Client(partner.token, { transports: ["websocket"] })];
   for (const client of [speaks, hears]) {
     await client.next("connected");
@@ -131,15 +161,15 @@ await run(async ({ attackers, neighbour, partner, chatId, neighboursChatId, fram
   })();
   const work = Array.from({ length: workers }, async (_, worker) => {
     const random = numbers(seed * 1000 + worker);
-    const { token } = attackers[worker % attackers.length];
-    const frames = valid(token, chatId);
-    while (counts.frames < wanted) {
+    for (let turn = worker; counts.answered + counts.fatal < wanted; turn += workers) {
+      const { token, chatId } = attackers[turn % attackers.length];
+      const frames = valid(token, chatId);
       const kind = random();
-      if (kind < 0.15) await poll(random, frames, token, counts);
-      else await attack(random, frames, kind < 0.6 ? token : undefined, counts, 500);
+      if (kind < 0.2) await poll(random, frames, token, counts);
+      else await attack(random, frames, kind < 0.9 ? token : undefined, counts);
     }
   });
-  await Promise.all([...work, chatting.catch((error) => Promise.reject(error)), Promise.all(work).then(() => (isOver = true))]);
+  await Promise.all([...work, chatting, Promise.all(work).then(() => (isOver = true))]);
   check(speaks.socket.connected && hears.socket.connected, "the neighbours are still connected");
   for (const client of [speaks, hears]) client.close();
   return { ok: true, ...counts };
