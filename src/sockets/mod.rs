@@ -6,6 +6,7 @@ mod events;
 mod handshake;
 mod lifetime;
 mod queries;
+mod request_head;
 pub(crate) mod waiting;
 
 use std::sync::Arc;
