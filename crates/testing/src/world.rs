@@ -71,9 +71,7 @@ impl World {
 
     /// As [`start_with`](Self::start_with), on this database.
     pub async fn start_on(program: &str, database: Database, more: &[(&str, &str)]) -> Self {
-        let server = Server::start(program, &environment(&database, more));
-        let world =
-            Self { server, database, http: reqwest::Client::builder().no_proxy().build().expect("an HTTP client") };
+        let world = Self::start_empty(program, database, more);
         world
             .sql(&format!(
                 "insert into stm.users (email, first_name, last_name, role) values ('lsm@example.com', 'Lena', 'Local', 'local_service_manager');
@@ -82,6 +80,12 @@ impl World {
             ))
             .await;
         world
+    }
+
+    /// Starts the program without an LSM and without services.
+    pub fn start_empty(program: &str, database: Database, more: &[(&str, &str)]) -> Self {
+        let server = Server::start(program, &environment(&database, more));
+        Self { server, database, http: reqwest::Client::builder().no_proxy().build().expect("an HTTP client") }
     }
 
     /// The environment of another process on this database.

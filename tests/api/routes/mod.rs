@@ -5,6 +5,7 @@ mod accounts;
 mod answers;
 mod auth;
 mod customers;
+mod demo;
 mod disputes;
 mod docs;
 mod errors;
