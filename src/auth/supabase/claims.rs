@@ -79,7 +79,7 @@ impl Project {
             _ => return None,
         };
         let is_user = claims.role == AUTHENTICATED && !claims.is_anonymous;
-        is_user.then(|| Person::of(claims))
+        is_user.then(|| Person::of(&claims))
     }
 
     fn check(&self, token: &str, key: &DecodingKey, algorithm: Algorithm) -> Option<Claims> {
@@ -97,7 +97,7 @@ impl Project {
 }
 
 impl Person {
-    fn of(claims: Claims) -> Self {
+    fn of(claims: &Claims) -> Self {
         let (first_name, last_name) = names(&claims.user_metadata);
         Self {
             auth_uid: claims.sub,
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn the_power_of_a_role_needs_app_metadata() {
         let person = |app_metadata: Value| {
-            Person::of(Claims {
+            Person::of(&Claims {
                 iss: String::new(),
                 sub: Uuid::nil(),
                 exp: 0,
