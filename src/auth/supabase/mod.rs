@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use jsonwebtoken::DecodingKey;
 use secrecy::{ExposeSecret as _, SecretString};
+use tokio::sync::Semaphore;
 
 use crate::config::SupabaseSettings;
 use crate::supervision::Tasks;
@@ -26,6 +27,9 @@ pub(crate) use people::SignInError;
 /// The maximum length of a token, in bytes: names and pictures travel in it.
 const MAX_BYTES: usize = 8192;
 
+/// How many users Supabase is asked for at a time: every request of somebody whose e-mail address is taken asks again.
+const MAX_ASKED: usize = 8;
+
 /// Supabase Auth, if a project is configured. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Supabase(Option<Arc<Project>>);
@@ -36,6 +40,7 @@ pub(crate) struct Project {
     keys: Arc<Keys>,
     legacy_secret: Option<DecodingKey>,
     client: Client,
+    asking: Semaphore,
 }
 
 impl fmt::Debug for Supabase {
@@ -59,6 +64,7 @@ impl Supabase {
             keys: Arc::new(Keys::new(client.clone())),
             legacy_secret: settings.jwt_secret.as_ref().map(secret),
             client,
+            asking: Semaphore::new(MAX_ASKED),
         }))))
     }
 

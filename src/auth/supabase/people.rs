@@ -40,9 +40,9 @@ impl From<SignInError> for Error {
 
 impl Project {
     /// Whether the person has shown Supabase that the token's e-mail address is theirs. The token does not say: its
-    /// `email_verified` stands in `user_metadata`, which users write themselves. So Supabase is asked, and without an answer
-    /// it is not verified.
+    /// `email_verified` stands in `user_metadata`, which users write themselves. So Supabase is asked; no answer is a no.
     pub(crate) async fn has_verified_email(&self, person: &Person, token: &str) -> bool {
+        let Ok(_permit) = self.asking.acquire().await else { return false };
         match self.client.get("/user", Some(token)).await {
             Ok(body) => serde_json::from_slice(&body).is_ok_and(|user: User| user.has_verified(person)),
             Err(error) => {
