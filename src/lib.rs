@@ -44,7 +44,7 @@ use doors::{Direct, Doors, Pooler};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use auth::{AccessTokens, CodeKey, LiveLogins, Passwords, RefreshTokenLifetime};
+use auth::{AccessTokens, CodeKey, LiveLogins, Passwords, RefreshTokenLifetime, Supabase};
 pub use config::Config;
 use config::HttpLimits;
 pub use routes::openapi;
@@ -120,9 +120,11 @@ pub async fn start(mut config: Config) -> anyhow::Result<App> {
 
     let access_tokens = Arc::new(AccessTokens::new(&config.jwt_secret, config.access_token_expires_in));
     let live_logins = LiveLogins::default();
+    let supabase = Supabase::new(config.supabase.as_ref())?;
     let admission = sockets::Admission {
         access_tokens: access_tokens.clone(),
         live_logins: live_logins.clone(),
+        supabase: supabase.clone(),
         token_grace: config.socket_token_grace,
     };
     let health = Health::default();
@@ -133,6 +135,7 @@ pub async fn start(mut config: Config) -> anyhow::Result<App> {
         pooler: pooler.clone(),
         access_tokens,
         live_logins,
+        supabase: supabase.clone(),
         refresh_token_lifetime: RefreshTokenLifetime(chrono::Duration::from_std(config.refresh_token_expires_in)?),
         passwords: Passwords::default(),
         code_key: CodeKey::derive(&config.jwt_secret)?,
@@ -145,6 +148,7 @@ pub async fn start(mut config: Config) -> anyhow::Result<App> {
     let is_local = config.database_url.is_loopback() && config.direct_url.is_loopback();
     let mail = mail::Sender::new(config.mail.as_ref(), is_local)?;
     let worker = worker::start(pooler.clone(), sockets.notifier.clone(), mail, &health);
+    supabase.start(&worker);
     let parts = web::health::Parts { pooler, direct: direct.clone(), tasks: health.clone() };
     let router = web::layers::around_routes(routes::router(state, parts), config.pooler.statement_timeout)
         .layer(sockets.layer.clone())

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use axum::extract::FromRef;
 
-use crate::auth::{AccessTokens, CodeKey, LiveLogins, Passwords, RefreshTokenLifetime};
+use crate::auth::{AccessTokens, CodeKey, LiveLogins, Passwords, RefreshTokenLifetime, Supabase};
 use crate::chat::live::{ReadMarks, Rooms, Writer};
 use crate::outbox::Notifier;
 use crate::realtime::{Bulkhead, Connections, Limits};
@@ -31,6 +31,7 @@ pub struct ApiState {
     pub pooler: Pooler,
     pub access_tokens: Arc<AccessTokens>,
     pub live_logins: LiveLogins,
+    pub supabase: Supabase,
     pub refresh_token_lifetime: RefreshTokenLifetime,
     pub passwords: Passwords,
     pub code_key: CodeKey,
@@ -44,6 +45,7 @@ pub struct SocketState {
     pub bulkhead: Bulkhead,
     pub access_tokens: Arc<AccessTokens>,
     pub live_logins: LiveLogins,
+    pub supabase: Supabase,
     /// How long after its expiry a token of a live login still opens a socket.
     pub token_grace: Duration,
     pub writer: Writer,

@@ -192,7 +192,7 @@ async fn refresh(
 #[utoipa::path(post, path = "/auth/logout", tag = "auth", security(("access_token" = [])),
     responses((status = 200, body = MessageView), (status = 401, description = "No valid access token")))]
 async fn logout(State(pooler): State<Pooler>, who: Caller) -> Result<Json<MessageView>> {
-    // A token that predates logins has nothing to revoke; it ends when it expires.
+    // A token without a login has nothing to revoke here; it ends when it expires.
     if let Some(login) = who.login {
         let mut tx = pooler.write().await?;
         queries::set_family_revoked(&mut tx, login, Utc::now()).await?;

@@ -1,7 +1,8 @@
 //! Login, and the identity of callers.
 //!
 //! Invariants: passwords are stored as Argon2id hashes only, and refresh tokens as digests only. The reuse of a
-//! replaced token revokes its whole family. A token is as good as its login: every request checks that it lives.
+//! replaced token revokes its whole family. A token is as good as its login: every request checks that it lives. An
+//! account of Supabase Auth is looked up in every request.
 
 pub mod caller;
 pub mod code_key;
@@ -9,6 +10,7 @@ mod http;
 pub mod live;
 pub mod password;
 pub(crate) mod queries;
+pub(crate) mod supabase;
 pub mod token;
 
 pub use caller::{Caller, Customer, Lsm, Provider};
@@ -17,4 +19,5 @@ pub use http::routes;
 pub(crate) use http::{SessionView, UserView, open_login};
 pub use live::LiveLogins;
 pub use password::Passwords;
+pub use supabase::Supabase;
 pub use token::{AccessTokens, RefreshTokenLifetime};

@@ -12,7 +12,7 @@ const GROUND: [(&str, &[&str]); 15] = [
     ("web", &["types", "error", "supervision"]),
     ("config", &["types", "web"]),
     ("serving", &["web", "config", "supervision"]),
-    ("auth", &["types", "error", "web", "state"]),
+    ("auth", &["types", "error", "web", "config", "supervision", "state"]),
     ("realtime", &["types", "error", "auth"]),
     ("mail", &["types", "error", "config"]),
     ("idempotency", &["types", "error", "web"]),

@@ -32,7 +32,7 @@ struct CloseRequest {
 /// Closes the calling customer's or provider's account: erases personal data, ends every login, closes the sockets.
 ///
 /// # Errors
-/// 400 the password is missing or wrong. 401 no valid token. 403 an LSM or admin. 409 a job is open.
+/// 400 the password is missing or wrong, or the account has none. 401 no valid token. 403 an LSM or admin. 409 a job is open.
 #[utoipa::path(delete, path = "/auth/me", tag = "auth", security(("access_token" = [])), request_body = CloseRequest,
     responses(
         (status = 200, body = MessageView),
@@ -55,6 +55,10 @@ async fn close_me(
     let given = request.password.ok_or_else(|| invalid("password", "must not be empty"))?;
     let account = queries::find(&pooler, who.user_id).await?;
     let account = account.ok_or(Error::Unauthorized("this account cannot be used any more"))?;
+    if account.password_hash.is_none() {
+        let why = "this account has no password yet: set one with /auth/forgot-password, and close it with that";
+        return Err(Error::Refused("no_password", why.into()));
+    }
     if !password::acceptable_length(&given) || !passwords.verify(given, account.password_hash).await? {
         return Err(Error::Refused("wrong_password", "the password is wrong".into()));
     }

@@ -101,7 +101,7 @@ pub(super) async fn erase_user(tx: &mut Tx<Pooler>, user: UserId, now: DateTime<
     let erased = sqlx::query!(
         "update stm.users
          set email = 'deleted-' || id || '@deleted.invalid', first_name = 'Deleted', last_name = 'user',
-             phone_number = null, profile_picture = null, password_hash = null, auth_uid = null,
+             phone_number = null, profile_picture = null, password_hash = null,
              email_verified_at = null, banned_at = $2, closed_at = $2, updated_at = $2
          where id = $1 and banned_at is null",
         user.0,

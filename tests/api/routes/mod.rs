@@ -20,5 +20,6 @@ mod reviews;
 mod search;
 mod service_requests;
 mod services;
+mod supabase_auth;
 mod tokens;
 mod validators;
