@@ -123,6 +123,11 @@ impl World {
         self.http.request(method, format!("{}{path}", self.server.base_url()))
     }
 
+    /// The client of HTTP, for requests to another process.
+    pub const fn client_of_http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
     pub async fn answer(request: reqwest::RequestBuilder) -> Answer {
         let response = request.timeout(PATIENCE).send().await.expect("an answer");
         let (status, headers) = (response.status(), response.headers().clone());

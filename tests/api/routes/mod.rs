@@ -9,6 +9,7 @@ mod docs;
 mod errors;
 mod idempotency;
 mod jobs;
+mod limits;
 mod notifications;
 mod provider;
 mod provider_jobs;
