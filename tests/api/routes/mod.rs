@@ -7,6 +7,7 @@ mod customers;
 mod disputes;
 mod docs;
 mod errors;
+mod guessing;
 mod idempotency;
 mod jobs;
 mod limits;
