@@ -8,6 +8,7 @@ use doors::{DirectSettings, PoolerSettings, PoolerWire};
 use lettre::message::Mailbox;
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::limits::{Quotas, TrustedProxies};
 use crate::web::origin::AllowedOrigins;
 use crate::web::text;
 
@@ -101,6 +102,12 @@ pub struct Config {
     pub heartbeat: Heartbeat,
     pub http: HttpLimits,
     pub waiting_sockets: WaitingLimits,
+    /// `TRUSTED_PROXIES`: comma-separated networks and addresses of the proxies in front, whose `X-Forwarded-For` says where
+    /// a request comes from. Default: none.
+    pub trusted_proxies: TrustedProxies,
+    /// `LIMITS`: comma-separated `name=most/seconds` for limits that are not to have their default: so many at once, and as
+    /// many again over the seconds. The names are those of the `RateLimit-Policy` header.
+    pub quotas: Quotas,
     /// `ALLOWED_ORIGINS`: comma-separated origins of browser clients; exact, or `https://*.suffix`. Default: none.
     pub allowed_origins: AllowedOrigins,
     /// `SMTP_URL`: the mail server, `smtps://user:password@host` or `smtp://user:password@host:587?tls=required`.
@@ -174,6 +181,7 @@ impl Config {
             in_all: read.count("MAX_WAITING_SOCKETS", 4096, 1, 100_000),
             per_address: read.count("MAX_WAITING_SOCKETS_PER_ADDRESS", 256, 1, 100_000),
         };
+        let (trusted_proxies, quotas) = (read.trusted_proxies(), read.quotas());
         let allowed_origins = read.allowed_origins();
         let (mail, first_admin) = (read.mail(), read.first_admin());
         let supabase = read.supabase(jwt_secret.as_ref());
@@ -209,6 +217,8 @@ impl Config {
                 },
                 http,
                 waiting_sockets,
+                trusted_proxies,
+                quotas,
                 allowed_origins,
                 mail,
                 supabase,
@@ -390,6 +400,22 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         Some(SupabaseSettings { url: url.trim_end_matches('/').to_owned(), jwt_secret, publishable_key })
     }
 
+    fn trusted_proxies(&mut self) -> TrustedProxies {
+        let text = self.get("TRUSTED_PROXIES").unwrap_or_default();
+        TrustedProxies::parse(&text).unwrap_or_else(|problem| {
+            self.problems.push(format!("TRUSTED_PROXIES {problem}."));
+            TrustedProxies::default()
+        })
+    }
+
+    fn quotas(&mut self) -> Quotas {
+        let text = self.get("LIMITS").unwrap_or_default();
+        Quotas::parse(&text).unwrap_or_else(|problem| {
+            self.problems.push(format!("LIMITS: {problem}."));
+            Quotas::default()
+        })
+    }
+
     fn allowed_origins(&mut self) -> AllowedOrigins {
         let text = self.get("ALLOWED_ORIGINS").unwrap_or_default();
         AllowedOrigins::parse(&text).unwrap_or_else(|problem| {
@@ -501,6 +527,8 @@ mod tests {
             ("SUPABASE_JWT_SECRET", "hunter2"),
             ("SUPABASE_PUBLISHABLE_KEY", "hunter2 hunter2"),
             ("ADMIN_EMAIL", "hunter2"),
+            ("TRUSTED_PROXIES", "hunter2"),
+            ("LIMITS", "hunter2=1/1"),
             ("ADMIN_PASSWORD", "hunter2-hunter2"),
         ] {
             let problem = config(&[(name, value)]).unwrap_err().to_string();

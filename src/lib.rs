@@ -16,6 +16,7 @@ mod disputes;
 mod error;
 mod idempotency;
 pub mod jobs;
+pub mod limits;
 pub mod logs;
 mod mail;
 mod notifications;
@@ -44,9 +45,10 @@ use doors::{Direct, Doors, Pooler};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use auth::{AccessTokens, CodeKey, LiveLogins, Passwords, RefreshTokenLifetime, Supabase};
+use auth::{AccessTokens, Attempts, CodeKey, LiveLogins, Passwords, RefreshTokenLifetime, Supabase};
 pub use config::Config;
 use config::HttpLimits;
+use limits::{Doorkeeper, Limits};
 pub use routes::openapi;
 use serving::Server;
 use sockets::Sockets;
@@ -131,14 +133,17 @@ pub async fn start(mut config: Config) -> anyhow::Result<App> {
     let sockets = Sockets::start(direct.clone(), admission, &config, &health)
         .await
         .map_err(|error| anyhow!(connection_failure(&config.direct_url, &error)))?;
+    let limits = Limits::new(config.quotas);
     let state = ApiState {
         pooler: pooler.clone(),
-        access_tokens,
+        access_tokens: access_tokens.clone(),
         live_logins,
         supabase: supabase.clone(),
         refresh_token_lifetime: RefreshTokenLifetime(chrono::Duration::from_std(config.refresh_token_expires_in)?),
         passwords: Passwords::default(),
         code_key: CodeKey::derive(&config.jwt_secret)?,
+        attempts: Attempts::new(&config.jwt_secret, config.quotas)?,
+        limits: limits.clone(),
         connections: sockets.connections.clone(),
         notifier: sockets.notifier.clone(),
     };
@@ -147,14 +152,20 @@ pub async fn start(mut config: Config) -> anyhow::Result<App> {
     }
     let is_local = config.database_url.is_loopback() && config.direct_url.is_loopback();
     let mail = mail::Sender::new(config.mail.as_ref(), is_local)?;
-    let worker = worker::start(pooler.clone(), sockets.notifier.clone(), mail, &health);
+    let worker = worker::start(pooler.clone(), sockets.notifier.clone(), mail, limits.clone(), &health);
     supabase.start(&worker);
     let parts = web::health::Parts { pooler, direct: direct.clone(), tasks: health.clone() };
-    let router = web::layers::around_routes(routes::router(state, parts), config.pooler.statement_timeout)
+    let doorkeeper = Doorkeeper::new(limits, move |headers| {
+        let claims = auth::caller::bearer(headers).and_then(|token| access_tokens.verify(token));
+        claims.map(|claims| claims.sub)
+    });
+    let routes = routes::router(state, parts).layer(middleware::from_fn_with_state(doorkeeper, limits::admit));
+    let router = web::layers::around_routes(routes, config.pooler.statement_timeout)
         .layer(sockets.layer.clone())
         .layer(middleware::from_fn_with_state(sockets.waiting.clone(), sockets::waiting::admit))
         .layer(web::layers::cors(config.allowed_origins));
-    let server = Server::new(router, config.http, config.heartbeat.interval + config.heartbeat.timeout);
+    let server =
+        Server::new(router, config.http, config.trusted_proxies, config.heartbeat.interval + config.heartbeat.timeout);
     Ok(App { server, worker, sockets, direct, health })
 }
 

@@ -39,3 +39,15 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     api.merge(health::routes().into_openapi());
     docs::complete(api)
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_limited_operation_exists() {
+        let api = serde_json::to_value(super::openapi()).unwrap();
+        for (method, path, _) in crate::limits::LIMITED {
+            let method = method.as_str().to_lowercase();
+            assert!(api["paths"][path][&method].is_object(), "{method} {path}");
+        }
+    }
+}

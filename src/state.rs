@@ -19,10 +19,11 @@ use std::time::Duration;
 
 use axum::extract::FromRef;
 
-use crate::auth::{AccessTokens, CodeKey, LiveLogins, Passwords, RefreshTokenLifetime, Supabase};
+use crate::auth::{AccessTokens, Attempts, CodeKey, LiveLogins, Passwords, RefreshTokenLifetime, Supabase};
 use crate::chat::live::{ReadMarks, Rooms, Writer};
+use crate::limits::Limits;
 use crate::outbox::Notifier;
-use crate::realtime::{Bulkhead, Connections, Limits};
+use crate::realtime::{self, Bulkhead, Connections};
 use doors::Pooler;
 
 /// The state of the REST routes.
@@ -35,6 +36,8 @@ pub struct ApiState {
     pub refresh_token_lifetime: RefreshTokenLifetime,
     pub passwords: Passwords,
     pub code_key: CodeKey,
+    pub attempts: Attempts,
+    pub limits: Limits,
     pub connections: Connections,
     pub notifier: Notifier,
 }
@@ -52,6 +55,6 @@ pub struct SocketState {
     pub read_marks: ReadMarks,
     pub rooms: Rooms,
     pub connections: Connections,
-    pub limits: Limits,
+    pub limits: realtime::Limits,
     pub notifier: Notifier,
 }

@@ -14,16 +14,21 @@ pub(super) struct Login {
     /// PHC string; `None` if only Supabase Auth knows the user.
     pub password_hash: Option<String>,
     pub is_banned: bool,
+    /// Whether a login was opened there before.
+    pub is_known_place: bool,
 }
 
-/// The user with this lower-case e-mail address.
-pub(super) async fn find_login(pooler: &Pooler, email: &str) -> sqlx::Result<Option<Login>> {
+/// The user with this lower-case e-mail address, who logs in from a place.
+pub(super) async fn find_login(pooler: &Pooler, email: &str, place: Option<&[u8]>) -> sqlx::Result<Option<Login>> {
     let row = sqlx::query!(
         r#"select id as "id: UserId", email, first_name, last_name, role as "role: Role", password_hash,
-                  banned_at is not null as "is_banned!"
-           from stm.users
+                  banned_at is not null as "is_banned!",
+                  exists (select from stm.refresh_tokens t where t.user_id = u.id and t.place_digest = $2)
+                      as "is_known_place!"
+           from stm.users u
            where email = $1"#,
         email,
+        place,
     )
     .fetch_optional(pooler)
     .await?;
@@ -37,6 +42,7 @@ pub(super) async fn find_login(pooler: &Pooler, email: &str) -> sqlx::Result<Opt
         },
         password_hash: row.password_hash,
         is_banned: row.is_banned,
+        is_known_place: row.is_known_place,
     }))
 }
 
@@ -61,23 +67,44 @@ pub(super) async fn find_user(pooler: &Pooler, id: UserId) -> sqlx::Result<Optio
     .await
 }
 
-/// Stores a refresh token's digest. `parent` is the one that was exchanged for it.
-pub(super) async fn insert_refresh_token(
+/// Stores the digest of a login's first refresh token.
+pub(super) async fn insert_login(
     tx: &mut Tx<Pooler>,
     digest: &[u8; 32],
     family_id: Uuid,
     user_id: UserId,
     expires_at: DateTime<Utc>,
-    parent: Option<&[u8; 32]>,
+    place: Option<&[u8]>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "insert into stm.refresh_tokens (token_digest, family_id, user_id, expires_at, parent_digest)
+        "insert into stm.refresh_tokens (token_digest, family_id, user_id, expires_at, place_digest)
          values ($1, $2, $3, $4, $5)",
         &digest[..],
         family_id,
         user_id.0,
         expires_at,
-        parent.map(|parent| &parent[..]),
+        place,
+    )
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
+/// Stores the digest of the refresh token that another one is exchanged for, in the same login.
+pub(super) async fn insert_successor(
+    tx: &mut Tx<Pooler>,
+    digest: &[u8; 32],
+    parent: &[u8; 32],
+    expires_at: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into stm.refresh_tokens (token_digest, family_id, user_id, expires_at, parent_digest)
+         select $1, t.family_id, t.user_id, $3, t.token_digest
+         from stm.refresh_tokens t
+         where t.token_digest = $2",
+        &digest[..],
+        &parent[..],
+        expires_at,
     )
     .execute(tx)
     .await

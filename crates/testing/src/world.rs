@@ -129,6 +129,11 @@ impl World {
         self.http.request(method, format!("{}{path}", self.server.base_url()))
     }
 
+    /// The client of HTTP, for requests to another process.
+    pub const fn client_of_http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
     /// Sends a request. Its answer must be what the API's documents say: see [`contract`].
     pub async fn answer(request: reqwest::RequestBuilder) -> Answer {
         let (client, request) = request.timeout(PATIENCE).build_split();

@@ -9,7 +9,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::queries;
-use crate::auth::{self, Caller, Passwords, password};
+use crate::auth::{self, Caller, Logins};
 use crate::error::{Error, Result, invalid};
 use crate::mail::{self, Letter};
 use crate::state::ApiState;
@@ -42,7 +42,7 @@ struct CloseRequest {
     ))]
 async fn close_me(
     State(pooler): State<Pooler>,
-    State(passwords): State<Passwords>,
+    logins: Logins,
     who: Caller,
     Json(request): Json<CloseRequest>,
 ) -> Result<Json<MessageView>> {
@@ -59,7 +59,7 @@ async fn close_me(
         let why = "this account has no password yet: set one with /auth/forgot-password, and close it with that";
         return Err(Error::Refused("no_password", why.into()));
     }
-    if !password::acceptable_length(&given) || !passwords.verify(given, account.password_hash).await? {
+    if !logins.check(&account.email, given, account.password_hash).await? {
         return Err(Error::Refused("wrong_password", "the password is wrong".into()));
     }
 

@@ -110,7 +110,7 @@ fn forged(project: &SupabaseServer, user: Uuid, email: &str) -> Vec<(&'static st
         ec.sign(&claims)
     };
     let named = |mut key: SigningKey, kid: &str| {
-        key.kid = kid.to_owned();
+        kid.clone_into(&mut key.kid);
         key.sign(&good)
     };
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
