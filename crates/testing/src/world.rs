@@ -211,7 +211,7 @@ impl World {
     }
 
     /// A user who is in the database already, with an access token that the service would issue.
-    async fn logged_in(&self, email: &str, role: &str) -> User {
+    pub async fn logged_in(&self, email: &str, role: &str) -> User {
         let id = self.number(&format!("select id from stm.users where email = '{email}'")).await;
         let token = access_token(id, email, role, Duration::from_secs(600));
         User { id, email: email.to_owned(), token, refresh_token: String::new() }
