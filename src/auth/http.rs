@@ -79,7 +79,7 @@ async fn login(
     rules.check("password", request.password.is_some(), "must not be empty");
     rules.finish()?;
     let (email, password) = (request.email.unwrap_or_default(), request.password.unwrap_or_default());
-    let Login { user, password_hash, is_banned, .. } = logins.authenticate(email, password.clone()).await?;
+    let Login { user, password_hash, is_banned, is_known_place } = logins.authenticate(email, password.clone()).await?;
     if is_banned {
         return Err(Error::Forbidden("banned", "this account is banned"));
     }
@@ -93,7 +93,7 @@ async fn login(
         queries::set_rehashed(&mut tx, user.id, imported, hash).await?;
     }
     let session = logins.open(&mut tx, user, Utc::now()).await?;
-    logins.give_back(&mut tx, &session.user.email).await?;
+    logins.give_back(&mut tx, &session.user.email, is_known_place).await?;
     tx.commit().await?;
     Ok(Json(session))
 }

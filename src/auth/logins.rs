@@ -17,11 +17,15 @@ use crate::state::ApiState;
 use crate::web::text;
 use doors::{Pooler, Tx};
 
-/// What failed logins are counted against.
-const FAILED: [Policy; 2] = [Policy::LoginAddress, Policy::LoginAccountAtAddress];
+/// What failed logins are counted against, from places where the account was used before.
+const FROM_KNOWN_PLACE: [Policy; 2] = [Policy::LoginAddress, Policy::LoginAccountAtAddress];
 
-/// What logins are counted against, right or wrong, from places where the account was never used.
+/// The same from any other place.
 const FROM_NEW_PLACE: [Policy; 3] = [Policy::LoginAddress, Policy::LoginAccountAtAddress, Policy::LoginAccount];
+
+const fn policies(is_known_place: bool) -> &'static [Policy] {
+    if is_known_place { &FROM_KNOWN_PLACE } else { &FROM_NEW_PLACE }
+}
 
 /// Opens logins, from where a request comes.
 #[derive(FromRequestParts)]
@@ -52,7 +56,7 @@ impl Logins {
         let is_known_place = found.as_ref().is_some_and(|login| login.is_known_place);
         // What is no e-mail address is counted as it is.
         let email = text::email(&email).unwrap_or(email);
-        self.count(&email, if is_known_place { &FAILED } else { &FROM_NEW_PLACE }).await?;
+        self.count(&email, policies(is_known_place)).await?;
         let hash = found.as_ref().and_then(|login| login.password_hash.clone());
         let matches = password::acceptable_length(&password) && self.passwords.verify(password, hash).await?;
         let Some(login) = found.filter(|_| matches) else {
@@ -79,8 +83,8 @@ impl Logins {
     }
 
     /// A login was right: its attempt is no failure.
-    pub(super) async fn give_back(&self, tx: &mut Tx<Pooler>, email: &str) -> sqlx::Result<()> {
-        self.attempts.give_back(tx, self.origin(email), &FAILED).await
+    pub(super) async fn give_back(&self, tx: &mut Tx<Pooler>, email: &str, is_known_place: bool) -> sqlx::Result<()> {
+        self.attempts.give_back(tx, self.origin(email), policies(is_known_place)).await
     }
 
     async fn count(&self, email: &str, policies: &[Policy]) -> Result<()> {

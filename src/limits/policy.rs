@@ -17,7 +17,7 @@ pub(crate) enum Policy {
     LoginAddress,
     /// Failed logins into one account from one address.
     LoginAccountAtAddress,
-    /// Logins into an account, from all addresses that it was never logged in from.
+    /// Failed logins into an account, from all addresses that it was never logged in from.
     LoginAccount,
     CodeRequestAddress,
     CodeRequestAccount,
@@ -90,7 +90,7 @@ impl Policy {
             Self::LoginAccountAtAddress => {
                 ("login-account-at-address", "failed logins", By::AccountAtAddress, per(HOUR_S / 2, 10))
             }
-            Self::LoginAccount => ("login-account", "logins from new places", By::Account, per(HOUR_S, 100)),
+            Self::LoginAccount => ("login-account", "failed logins", By::Account, per(HOUR_S, 100)),
             Self::CodeRequestAddress => ("code-request-address", "requests for codes", By::Address, per(HOUR_S, 100)),
             Self::CodeRequestAccount => ("code-request-account", "requests for codes", By::Account, per(HOUR_S, 10)),
             Self::CodeCheckAddress => ("code-check-address", "tries of codes", By::Address, per(HOUR_S, 200)),
@@ -99,11 +99,11 @@ impl Policy {
             Self::RegisterAddress => ("register-address", "registrations", By::Address, per(HOUR_S, 100)),
             Self::RegisterAccount => ("register-account", "registrations", By::Account, per(HOUR_S, 10)),
             Self::RefreshAddress => ("refresh-address", "refreshes", By::Address, per(60, 600)),
-            Self::RefreshAccount => ("refresh-account", "refreshes", By::Account, per(600, 60)),
+            Self::RefreshAccount => ("refresh-account", "refreshes", By::Account, per(600, 240)),
             Self::SearchAddress => ("search-address", "searches", By::Address, per(60, 3000)),
             Self::SearchAccount => ("search-account", "searches", By::Account, per(60, 300)),
-            Self::BookingAddress => ("booking-address", "bookings", By::Address, per(HOUR_S, 600)),
-            Self::BookingAccount => ("booking-account", "bookings", By::Account, per(HOUR_S, 60)),
+            Self::BookingAddress => ("booking-address", "bookings", By::Address, per(HOUR_S, 3000)),
+            Self::BookingAccount => ("booking-account", "bookings", By::Account, per(HOUR_S, 600)),
         }
     }
 
