@@ -1,5 +1,7 @@
 //! The settings, read once at start from Shuttle's secrets or from the environment.
 
+mod supabase;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::limits::{Quotas, TrustedProxies};
 use crate::web::origin::AllowedOrigins;
 use crate::web::text;
+pub use supabase::SupabaseSettings;
 
 /// The heartbeat of Socket.IO connections.
 #[derive(Debug, Clone, Copy)]
@@ -52,15 +55,6 @@ pub struct MailSettings {
     pub from: Mailbox,
     /// The maximum time of an attempt.
     pub timeout: Duration,
-}
-
-/// A project of Supabase, whose users may call.
-#[derive(Debug, Clone)]
-pub struct SupabaseSettings {
-    /// Without a slash at its end: `https://<project-ref>.supabase.co`.
-    pub url: String,
-    pub jwt_secret: Option<SecretString>,
-    pub publishable_key: Option<String>,
 }
 
 /// The first admin.
@@ -362,44 +356,6 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         None
     }
 
-    fn supabase(&mut self, own_secret: Option<&SecretString>) -> Option<SupabaseSettings> {
-        let url = self.get("SUPABASE_URL");
-        let jwt_secret = self.get("SUPABASE_JWT_SECRET").map(SecretString::from);
-        let publishable_key = self.get("SUPABASE_PUBLISHABLE_KEY");
-        if let Some(secret) = jwt_secret.as_ref().map(ExposeSecret::expose_secret) {
-            if secret.len() < 32 {
-                self.problems.push(
-                    "SUPABASE_JWT_SECRET is shorter than 32 bytes. Supabase: Project Settings > JWT Keys > Legacy JWT \
-                     secret. Leave it out if the project signs with a key pair."
-                        .into(),
-                );
-            }
-            if own_secret.is_some_and(|own| own.expose_secret() == secret) {
-                self.problems.push(
-                    "SUPABASE_JWT_SECRET and JWT_SECRET are the same: put random bytes of its own into JWT_SECRET."
-                        .into(),
-                );
-            }
-        }
-        if publishable_key.as_deref().is_some_and(|key| !key.bytes().all(|byte| byte.is_ascii_graphic())) {
-            self.problems.push("SUPABASE_PUBLISHABLE_KEY must have neither spaces nor line breaks.".into());
-        }
-        if let Some(problem) = url.as_deref().and_then(supabase_problem) {
-            self.problems.push(problem.into());
-        }
-        let Some(url) = url else {
-            for (name, is_set) in
-                [("SUPABASE_JWT_SECRET", jwt_secret.is_some()), ("SUPABASE_PUBLISHABLE_KEY", publishable_key.is_some())]
-            {
-                if is_set {
-                    self.problems.push(format!("SUPABASE_URL is missing: {name} has no effect without it."));
-                }
-            }
-            return None;
-        };
-        Some(SupabaseSettings { url: url.trim_end_matches('/').to_owned(), jwt_secret, publishable_key })
-    }
-
     fn trusted_proxies(&mut self) -> TrustedProxies {
         let text = self.get("TRUSTED_PROXIES").unwrap_or_default();
         TrustedProxies::parse(&text).unwrap_or_else(|problem| {
@@ -441,44 +397,17 @@ fn smtp_problem(text: &str) -> Option<&'static str> {
     }
 }
 
-/// What is wrong with a `SUPABASE_URL`. Keys that were fetched without TLS could be anybody's.
-fn supabase_problem(text: &str) -> Option<&'static str> {
-    let Ok(url) = url::Url::parse(text) else {
-        return Some("SUPABASE_URL must be a URL: `https://<project-ref>.supabase.co`.");
-    };
-    let is_bare =
-        url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
-    let is_loopback = match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
-    match url.scheme() {
-        "https" | "http" if !is_bare => Some(
-            "SUPABASE_URL must be an address alone, without user, query and fragment: `https://<project-ref>.supabase.co`.",
-        ),
-        "https" | "http" if url.path().trim_end_matches('/').ends_with("/v1") => {
-            Some("SUPABASE_URL must end before `/auth/v1`: `https://<project-ref>.supabase.co`.")
-        }
-        "https" => None,
-        "http" if is_loopback => None,
-        "http" => Some("SUPABASE_URL is not encrypted: use `https://`. Only this machine is reached without."),
-        _ => Some("SUPABASE_URL must begin with `https://`."),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const GOOD: [(&str, &str); 3] = [
+    pub(super) const GOOD: [(&str, &str); 3] = [
         ("DATABASE_URL", "postgres://stm:hunter2@127.0.0.1:6543/stm"),
         ("DIRECT_URL", "postgres://stm:hunter2@127.0.0.1:5432/stm"),
         ("JWT_SECRET", "0123456789abcdef0123456789abcdef"),
     ];
 
-    fn config(changes: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    pub(super) fn config(changes: &[(&str, &str)]) -> Result<Config, ConfigError> {
         Config::from_lookup(|name| {
             let find = |pairs: &[(&str, &str)]| {
                 pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
@@ -553,21 +482,6 @@ mod tests {
         let admin = [("ADMIN_EMAIL", "Ada@Example.com"), ("ADMIN_PASSWORD", "a long password")];
         assert_eq!(config(&admin).unwrap().first_admin.unwrap().email, "ada@example.com");
         assert!(config(&admin[..1]).unwrap_err().to_string().contains("ADMIN_PASSWORD"));
-    }
-
-    #[test]
-    fn supabase_has_a_url_and_a_secret_of_its_own() {
-        assert!(config(&[]).unwrap().supabase.is_none());
-        let url = ("SUPABASE_URL", "https://abc.supabase.co/");
-        assert_eq!(config(&[url]).unwrap().supabase.unwrap().url, "https://abc.supabase.co");
-        for url in ["http://127.0.0.1:9999", "http://localhost:54321", "http://[::1]:80"] {
-            assert!(config(&[("SUPABASE_URL", url)]).unwrap().supabase.is_some(), "{url}");
-        }
-        let secret = ("SUPABASE_JWT_SECRET", "another secret of thirty-two bytes");
-        assert!(config(&[url, secret]).unwrap().supabase.unwrap().jwt_secret.is_some());
-        assert!(config(&[secret]).unwrap_err().to_string().contains("SUPABASE_URL is missing"));
-        let same = config(&[url, ("SUPABASE_JWT_SECRET", GOOD[2].1)]).unwrap_err().to_string();
-        assert!(same.contains("are the same"), "{same}");
     }
 
     #[test]

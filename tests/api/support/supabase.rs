@@ -90,6 +90,11 @@ impl SigningKey {
         Self { kid: String::new(), algorithm: Algorithm::HS256, key: EncodingKey::from_secret(secret) }
     }
 
+    /// The same key under another name, or under none.
+    pub fn named(self, kid: &str) -> Self {
+        Self { kid: kid.to_owned(), ..self }
+    }
+
     /// The public half, as it stands in the set.
     pub fn public(&self) -> Value {
         let mut jwk = Jwk::from_encoding_key(&self.key, self.algorithm).expect("a public key");
