@@ -1,5 +1,7 @@
 //! The settings, read once at start from Shuttle's secrets or from the environment.
 
+mod stripe;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::web::origin::AllowedOrigins;
 use crate::web::text;
+pub use stripe::StripeSettings;
 
 /// The heartbeat of Socket.IO connections.
 #[derive(Debug, Clone, Copy)]
@@ -99,6 +102,9 @@ pub struct Config {
     /// development machine, and waits elsewhere. `SMTP_TIMEOUT_S`: the longest an attempt may take, in seconds, 1 to 300,
     /// default 60.
     pub mail: Option<MailSettings>,
+    /// `STRIPE_SECRET_KEY`, `STRIPE_WEBHOOK_SECRET`: invoices are made at Stripe. Both or neither; without them the
+    /// customer pays the provider directly. `STRIPE_API_BASE`: where Stripe is, default `https://api.stripe.com`.
+    pub stripe: Option<StripeSettings>,
     /// `ADMIN_EMAIL`, `ADMIN_PASSWORD`: the first admin, made once. Both or neither.
     pub first_admin: Option<FirstAdmin>,
     /// `DEMO_DATA`: load demo users and services at start; refused unless both databases are on this machine.
@@ -162,7 +168,7 @@ impl Config {
             per_address: read.count("MAX_WAITING_SOCKETS_PER_ADDRESS", 256, 1, 100_000),
         };
         let allowed_origins = read.allowed_origins();
-        let (mail, first_admin) = (read.mail(), read.first_admin());
+        let (mail, stripe, first_admin) = (read.mail(), read.stripe(), read.first_admin());
         let demo_data = read.flag("DEMO_DATA");
         if demo_data && [&database_url, &direct_url].into_iter().flatten().any(|url| !url.is_loopback()) {
             read.problems
@@ -197,6 +203,7 @@ impl Config {
                 waiting_sockets,
                 allowed_origins,
                 mail,
+                stripe,
                 first_admin,
                 demo_data,
                 warnings,
@@ -411,6 +418,10 @@ mod tests {
             ("SMTP_URL", "smtp://hunter2:hunter2@mail.example.com"),
             ("SMTP_URL", "hunter2"),
             ("MAIL_FROM", "hunter2"),
+            ("STRIPE_SECRET_KEY", "hunter2"),
+            ("STRIPE_WEBHOOK_SECRET", "hunter2"),
+            ("STRIPE_API_BASE", "http://hunter2.example.com"),
+            ("STRIPE_API_BASE", "hunter2"),
             ("ADMIN_EMAIL", "hunter2"),
             ("ADMIN_PASSWORD", "hunter2-hunter2"),
         ] {

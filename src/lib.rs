@@ -20,6 +20,7 @@ pub mod logs;
 mod mail;
 mod notifications;
 pub mod outbox;
+mod payments;
 mod providers;
 pub mod realtime;
 mod reviews;
@@ -47,6 +48,7 @@ use tokio_util::sync::CancellationToken;
 use auth::{AccessTokens, CodeKey, LiveLogins, Passwords, RefreshTokenLifetime};
 pub use config::Config;
 use config::HttpLimits;
+use payments::Stripe;
 pub use routes::openapi;
 use serving::Server;
 use sockets::Sockets;
@@ -138,13 +140,14 @@ pub async fn start(mut config: Config) -> anyhow::Result<App> {
         code_key: CodeKey::derive(&config.jwt_secret)?,
         connections: sockets.connections.clone(),
         notifier: sockets.notifier.clone(),
+        stripe: config.stripe.take().map(Stripe::new).transpose().context("STRIPE_SECRET_KEY")?,
     };
     if let Some(admin) = &config.first_admin {
         accounts::first_admin::ensure(&pooler, &state.passwords, admin).await.context("ADMIN_EMAIL")?;
     }
     let is_local = config.database_url.is_loopback() && config.direct_url.is_loopback();
     let mail = mail::Sender::new(config.mail.as_ref(), is_local)?;
-    let worker = worker::start(pooler.clone(), sockets.notifier.clone(), mail, &health);
+    let worker = worker::start(pooler.clone(), sockets.notifier.clone(), mail, state.stripe.clone(), &health);
     let parts = web::health::Parts { pooler, direct: direct.clone(), tasks: health.clone() };
     let router = web::layers::around_routes(routes::router(state, parts), config.pooler.statement_timeout)
         .layer(sockets.layer.clone())

@@ -22,6 +22,7 @@ use axum::extract::FromRef;
 use crate::auth::{AccessTokens, CodeKey, LiveLogins, Passwords, RefreshTokenLifetime};
 use crate::chat::live::{ReadMarks, Rooms, Writer};
 use crate::outbox::Notifier;
+use crate::payments::Stripe;
 use crate::realtime::{Bulkhead, Connections, Limits};
 use doors::Pooler;
 
@@ -36,6 +37,8 @@ pub struct ApiState {
     pub code_key: CodeKey,
     pub connections: Connections,
     pub notifier: Notifier,
+    /// `None` without `STRIPE_SECRET_KEY`.
+    pub stripe: Option<Stripe>,
 }
 
 /// The state of the socket handlers.

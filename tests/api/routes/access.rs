@@ -115,6 +115,13 @@ const ACCESS: &[Row] = &[
     ("post", "/jobs/{id}/reassign",             Who::Customer, Others::NotFound),
     ("post", "/jobs/{id}/resend",               Who::Customer, Others::NotFound),
     ("post", "/customers/disputes",             Who::Customer, Others::NotFound),
+    ("get",  "/payments/earnings",                      Who::Provider, Others::None),
+    ("get",  "/payments/provider/invoices",             Who::Provider, Others::None),
+    ("get",  "/payments/provider/invoices/{id}",        Who::Provider, Others::NotFound),
+    ("post", "/payments/jobs/{jobId}/send-invoice",     Who::Provider, Others::NotFound),
+    ("post", "/payments/jobs/{jobId}/resend-invoice",   Who::Provider, Others::NotFound),
+    ("get",  "/payments/jobs/{jobId}/invoice",          Who::Anyone,   Others::NotFound),
+    ("post", "/payments/stripe/webhook",                Who::Public,   Others::None),
     ("get",  "/lsm/disputes",                   Who::Lsm,      Others::None),
     ("get",  "/lsm/disputes/{id}",              Who::Lsm,      Others::NotFound),
     ("post", "/lsm/disputes/{id}/join-chat",    Who::Lsm,      Others::NotFound),
@@ -149,6 +156,8 @@ struct Callers {
     review_of_another: i64,
     /// A dispute about a provider of another LSM's.
     dispute_of_another: i64,
+    /// An invoice of another provider.
+    invoice_of_another: i64,
     /// Another customer's chat.
     chat_of_another: String,
     /// Another provider's notification.
@@ -180,6 +189,10 @@ impl Callers {
             ))
             .await;
         let dispute_of_another = world.number("select id from stm.disputes").await;
+        let invoice = "insert into stm.invoices (job_id, provider_id, amount_cents, status, via_stripe)
+             select id, provider_id, price_cents, 'open', false from stm.jobs";
+        world.sql(invoice).await;
+        let invoice_of_another = world.number("select id from stm.invoices").await;
         let (lsm, admin) = (world.lsm().await, world.admin().await);
         let (banned, gone) = (world.customer().await, world.customer().await);
         world
@@ -211,6 +224,7 @@ impl Callers {
             job_of_another,
             review_of_another,
             dispute_of_another,
+            invoice_of_another,
             chat_of_another,
             notification_of_another,
         }
@@ -230,12 +244,11 @@ impl Callers {
                 dispute.replace("{id}", &self.dispute_of_another.to_string())
             }
             job if job.contains("jobs/{id}") => job.replace("{id}", &self.job_of_another.to_string()),
+            "/payments/provider/invoices/{id}" => format!("/payments/provider/invoices/{}", self.invoice_of_another),
             "/utils/zip/{zip}" => "/utils/zip/10001".to_owned(),
             "/provider/reviews/{id}" => format!("/provider/reviews/{}", self.review_of_another),
             "/chat/{id}/messages" => format!("/chat/{}/messages", self.chat_of_another),
-            negotiation if negotiation.contains("{jobId}") => {
-                negotiation.replace("{jobId}", &self.job_of_another.to_string())
-            }
+            of_job if of_job.contains("{jobId}") => of_job.replace("{jobId}", &self.job_of_another.to_string()),
             of_one if of_one.starts_with("/notifications/{id}") => {
                 of_one.replace("{id}", &self.notification_of_another)
             }

@@ -11,6 +11,7 @@ mod errors;
 mod idempotency;
 mod jobs;
 mod notifications;
+mod payments;
 mod provider;
 mod provider_jobs;
 mod reading;

@@ -2,6 +2,7 @@
 
 pub mod mail;
 mod scene;
+pub mod stripe;
 
 use std::time::Duration;
 
