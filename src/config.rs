@@ -1,5 +1,6 @@
 //! The settings, read once at start from Shuttle's secrets or from the environment.
 
+mod stripe;
 mod supabase;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::limits::{Quotas, TrustedProxies};
 use crate::web::origin::AllowedOrigins;
 use crate::web::text;
+pub use stripe::StripeSettings;
 pub use supabase::SupabaseSettings;
 
 /// The heartbeat of Socket.IO connections.
@@ -113,6 +115,9 @@ pub struct Config {
     /// it: `SUPABASE_JWT_SECRET`, the project's legacy secret (HS256), at least 32 bytes, and `SUPABASE_PUBLISHABLE_KEY`,
     /// with which the project is asked whether a user has verified their e-mail address.
     pub supabase: Option<SupabaseSettings>,
+    /// `STRIPE_SECRET_KEY`, `STRIPE_WEBHOOK_SECRET`: invoices are made at Stripe. Both or neither; without them the
+    /// customer pays the provider directly. `STRIPE_API_BASE`: where Stripe is, default `https://api.stripe.com`.
+    pub stripe: Option<StripeSettings>,
     /// `ADMIN_EMAIL`, `ADMIN_PASSWORD`: the first admin, made once. Both or neither.
     pub first_admin: Option<FirstAdmin>,
     /// `DEMO_DATA`: load demo users and services at start; refused unless both databases are on this machine.
@@ -177,7 +182,7 @@ impl Config {
         };
         let (trusted_proxies, quotas) = (read.trusted_proxies(), read.quotas());
         let allowed_origins = read.allowed_origins();
-        let (mail, first_admin) = (read.mail(), read.first_admin());
+        let (mail, stripe, first_admin) = (read.mail(), read.stripe(), read.first_admin());
         let supabase = read.supabase(jwt_secret.as_ref());
         let demo_data = read.flag("DEMO_DATA");
         if demo_data && [&database_url, &direct_url].into_iter().flatten().any(|url| !url.is_loopback()) {
@@ -216,6 +221,7 @@ impl Config {
                 allowed_origins,
                 mail,
                 supabase,
+                stripe,
                 first_admin,
                 demo_data,
                 warnings,
@@ -455,6 +461,10 @@ mod tests {
             ("SUPABASE_URL", "postgres://abc.supabase.co"),
             ("SUPABASE_JWT_SECRET", "hunter2"),
             ("SUPABASE_PUBLISHABLE_KEY", "hunter2 hunter2"),
+            ("STRIPE_SECRET_KEY", "hunter2"),
+            ("STRIPE_WEBHOOK_SECRET", "hunter2"),
+            ("STRIPE_API_BASE", "http://hunter2.example.com"),
+            ("STRIPE_API_BASE", "hunter2"),
             ("ADMIN_EMAIL", "hunter2"),
             ("TRUSTED_PROXIES", "hunter2"),
             ("LIMITS", "hunter2=1/1"),

@@ -21,6 +21,7 @@ pub mod logs;
 mod mail;
 mod notifications;
 pub mod outbox;
+mod payments;
 mod providers;
 pub mod realtime;
 mod reviews;
@@ -49,6 +50,7 @@ use auth::{AccessTokens, Attempts, CodeKey, LiveLogins, Passwords, RefreshTokenL
 pub use config::Config;
 use config::HttpLimits;
 use limits::{Doorkeeper, Limits};
+use payments::Stripe;
 pub use routes::openapi;
 use serving::Server;
 use sockets::Sockets;
@@ -146,13 +148,15 @@ pub async fn start(mut config: Config) -> anyhow::Result<App> {
         limits: limits.clone(),
         connections: sockets.connections.clone(),
         notifier: sockets.notifier.clone(),
+        stripe: config.stripe.take().map(Stripe::new).transpose().context("STRIPE_SECRET_KEY")?,
     };
     if let Some(admin) = &config.first_admin {
         accounts::first_admin::ensure(&pooler, &state.passwords, admin).await.context("ADMIN_EMAIL")?;
     }
     let is_local = config.database_url.is_loopback() && config.direct_url.is_loopback();
     let mail = mail::Sender::new(config.mail.as_ref(), is_local)?;
-    let worker = worker::start(pooler.clone(), sockets.notifier.clone(), mail, limits.clone(), &health);
+    let worker =
+        worker::start(pooler.clone(), sockets.notifier.clone(), mail, state.stripe.clone(), limits.clone(), &health);
     supabase.start(&worker);
     let parts = web::health::Parts { pooler, direct: direct.clone(), tasks: health.clone() };
     let doorkeeper = Doorkeeper::new(limits, move |headers| {

@@ -39,6 +39,14 @@ impl Outbox {
         self.messages.push((chat, seq));
     }
 
+    /// Adds everything of another outbox of the same transaction.
+    pub(crate) fn append(&mut self, other: Self) {
+        let Self { notifications, messages, events } = other;
+        self.notifications.extend(notifications);
+        self.messages.extend(messages);
+        self.events.extend(events);
+    }
+
     /// Adds an event for everybody in a chat.
     pub(crate) fn emit<E: ServerEvent>(&mut self, chat: ChatId, event: &E) {
         self.events.push((chat, EncodedEvent::new(event)));

@@ -7,8 +7,8 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::state::ApiState;
 use crate::web::{docs, health, home};
 use crate::{
-    accounts, auth, catalog, chat, customers, disputes, jobs, notifications, providers, reviews, service_requests,
-    sockets,
+    accounts, auth, catalog, chat, customers, disputes, jobs, notifications, payments, providers, reviews,
+    service_requests, sockets,
 };
 
 fn features() -> OpenApiRouter<ApiState> {
@@ -21,6 +21,7 @@ fn features() -> OpenApiRouter<ApiState> {
         .merge(disputes::routes())
         .merge(jobs::routes())
         .merge(notifications::routes())
+        .merge(payments::routes())
         .merge(providers::routes())
         .merge(reviews::routes())
         .merge(service_requests::routes())

@@ -23,6 +23,7 @@ use crate::auth::{AccessTokens, Attempts, CodeKey, LiveLogins, Passwords, Refres
 use crate::chat::live::{ReadMarks, Rooms, Writer};
 use crate::limits::Limits;
 use crate::outbox::Notifier;
+use crate::payments::Stripe;
 use crate::realtime::{self, Bulkhead, Connections};
 use doors::Pooler;
 
@@ -40,6 +41,8 @@ pub struct ApiState {
     pub limits: Limits,
     pub connections: Connections,
     pub notifier: Notifier,
+    /// `None` without `STRIPE_SECRET_KEY`.
+    pub stripe: Option<Stripe>,
 }
 
 /// The state of the socket handlers.

@@ -1,4 +1,4 @@
-//! Periodic work: response deadlines, e-mail, and what has expired. Safe in several processes at once; catches up after
+//! Periodic work: response deadlines, e-mail, invoices at Stripe, and what has expired. Safe in several processes at once; catches up after
 //! downtime.
 
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use crate::jobs::deadlines;
 use crate::limits::Limits;
 use crate::mail;
 use crate::outbox::Notifier;
+use crate::payments::{self, Stripe};
 use crate::supervision::{Health, Task, Tasks};
 use doors::Pooler;
 
@@ -25,13 +26,28 @@ const MAIL_EVERY: Duration = Duration::from_secs(2);
 
 /// How often what the limits count is looked through for what says nothing any more.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// How often invoices that are due are looked up, and so how late Stripe is asked again.
+const INVOICES_EVERY: Duration = Duration::from_secs(2);
 
 /// How often old keys and e-mails are deleted.
 const OLD_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// Starts the periodic tasks. When they finish, a pass that has begun is finished.
-pub(crate) fn start(pooler: Pooler, notifier: Notifier, mail: mail::Sender, limits: Limits, health: &Health) -> Tasks {
+pub(crate) fn start(
+    pooler: Pooler,
+    notifier: Notifier,
+    mail: mail::Sender,
+    stripe: Option<Stripe>,
+    limits: Limits,
+    health: &Health,
+) -> Tasks {
     let tasks = Tasks::new(health);
+    if let Some(stripe) = stripe {
+        let (pooler, notifier, stopped) = (pooler.clone(), notifier.clone(), tasks.stopping().clone());
+        tasks.start("invoices", move |task| {
+            make_invoices(pooler.clone(), stripe.clone(), notifier.clone(), stopped.clone(), task)
+        });
+    }
     let (of_deadlines, stopped) = (pooler.clone(), tasks.stopping().clone());
     tasks
         .start("deadlines", move |task| watch_deadlines(of_deadlines.clone(), notifier.clone(), stopped.clone(), task));
@@ -75,6 +91,20 @@ async fn sweep(limits: Limits, stopped: CancellationToken, task: Arc<Task>) -> a
     while wait(SWEEP_EVERY, &stopped).await {
         limits.forget_the_quiet();
         task.works();
+    }
+    Ok(())
+}
+
+async fn make_invoices(
+    pooler: Pooler,
+    stripe: Stripe,
+    notifier: Notifier,
+    stopped: CancellationToken,
+    task: Arc<Task>,
+) -> anyhow::Result<()> {
+    task.works();
+    while wait(INVOICES_EVERY, &stopped).await {
+        payments::attempt_due(&pooler, &stripe, &notifier, &stopped).await;
     }
     Ok(())
 }

@@ -41,6 +41,8 @@ const fn rule(action: Action, by: &'static [Actor], from: &'static [JobStatus], 
 pub(super) const RULES: &[Rule] = {
     use JobStatus::{Completed, InProgress, New, Paid, RejectedBySp};
     const EITHER: &[Actor] = &[CUSTOMER, PROVIDER];
+    /// The provider was paid directly, or the platform online.
+    const EARNER: &[Actor] = &[PROVIDER, Actor::Platform];
     &[
         rule(Action::Accept,       &[PROVIDER],        &[New],               Guard::NotAccepted),
         rule(Action::Reject,       &[PROVIDER],        &[New],               Guard::None),
@@ -53,7 +55,11 @@ pub(super) const RULES: &[Rule] = {
         rule(Action::Reassign,     &[CUSTOMER],        &[New, RejectedBySp], Guard::None),
         rule(Action::Resend,       &[CUSTOMER],        &[New],               Guard::NotAccepted),
         rule(Action::MarkComplete, &[PROVIDER],        &[InProgress],        Guard::None),
-        rule(Action::MarkPayment,  &[PROVIDER],        &[Completed],         Guard::None),
+        rule(Action::SendInvoice,  &[PROVIDER],        &[Completed],         Guard::None),
+        rule(Action::MarkPayment,  EARNER,             &[Completed],         Guard::None),
+        rule(Action::FailPayment,  &[Actor::Platform], &[Completed],         Guard::None),
+        rule(Action::VoidInvoice,  &[Actor::Platform], &[Completed, Paid],   Guard::None),
+        rule(Action::Refund,       &[Actor::Platform], &[Paid],              Guard::None),
         rule(Action::Review,       &[CUSTOMER],        &[Paid],              Guard::None),
         rule(Action::Dispute,      &[CUSTOMER],        &[Completed, Paid],   Guard::None),
         rule(Action::MissDeadline, &[Actor::Platform], &[New],               Guard::DeadlineMissed),
@@ -128,7 +134,12 @@ impl JobState {
                 let scheduled_at = scheduled_at.or(self.scheduled_at);
                 change.state = Self::new(price.unwrap_or(Cents(0)), scheduled_at, now, settings);
             }
-            Command::Review | Command::Dispute => {}
+            Command::SendInvoice
+            | Command::FailPayment
+            | Command::VoidInvoice
+            | Command::Refund { .. }
+            | Command::Review
+            | Command::Dispute => {}
         }
         Ok(change)
     }
@@ -264,8 +275,13 @@ mod tests {
             ),
             (accepted, [&anew[..], &[CloseDeal]].concat(), vec![Reject, SendOffer], vec![]),
             (in_status(InProgress), vec![Cancel], vec![MarkComplete], vec![]),
-            (in_status(Completed), vec![Dispute], vec![MarkPayment], vec![]),
-            (in_status(Paid), vec![Review, Dispute], vec![], vec![]),
+            (
+                in_status(Completed),
+                vec![Dispute],
+                vec![SendInvoice, MarkPayment],
+                vec![MarkPayment, FailPayment, VoidInvoice],
+            ),
+            (in_status(Paid), vec![Review, Dispute], vec![], vec![VoidInvoice, Refund]),
             (in_status(Cancelled), vec![], vec![], vec![]),
             (in_status(RejectedBySp), vec![Reassign], vec![], vec![]),
         ] {
@@ -283,7 +299,11 @@ mod tests {
                     Reassign,
                     Resend,
                     MarkComplete,
+                    SendInvoice,
                     MarkPayment,
+                    FailPayment,
+                    VoidInvoice,
+                    Refund,
                     MissDeadline,
                     Review,
                     Dispute,

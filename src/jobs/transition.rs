@@ -62,6 +62,15 @@ impl Job {
         Ok(Self { row, actor: Actor::Party(actor), actor_id: Some(user) })
     }
 
+    /// Locks a job for the platform.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn load_for_platform(tx: &mut Tx<Pooler>, id: JobId) -> Result<Self> {
+        queries::lock_for_platform(tx, id).await?;
+        Self::load_overdue(tx, id).await
+    }
+
     /// Reads a job that this transaction has locked, for the platform.
     ///
     /// # Errors
@@ -135,7 +144,7 @@ impl Job {
             at: *at,
         };
         let before = &self.row.state;
-        if matches!(command, Command::Review | Command::Dispute) {
+        if command.leaves_job() {
             queries::insert_event(tx, before.status, &event).await?;
         } else if !queries::set_state(tx, before, &change.state, &event).await? {
             return Err(Error::Conflict("wrong_state", "the job has changed in the meantime: look at it again".into()));
@@ -168,6 +177,10 @@ impl Job {
             | Command::Cancel { .. }
             | Command::Reassign { .. }
             | Command::Resend
+            | Command::SendInvoice
+            | Command::FailPayment
+            | Command::VoidInvoice
+            | Command::Refund { .. }
             | Command::MissDeadline
             | Command::Review
             | Command::Dispute => {}

@@ -68,6 +68,11 @@ id! {
 }
 
 id! {
+    /// An invoice: `stm.invoices.id`.
+    InvoiceId(i64)
+}
+
+id! {
     /// A chat: a UUID, version 7.
     ChatId(Uuid)
 }

@@ -29,6 +29,7 @@ use crate::error::Problem;
         (name = "disputes", description = "Complaints about jobs, resolved by LSMs"),
         (name = "chat", description = "Chat history; live chat is Socket.IO"),
         (name = "notifications", description = "The caller's notifications"),
+        (name = "payments", description = "Earnings, invoices, and Stripe's events"),
         (name = "operations", description = "Health checks"),
     )
 )]

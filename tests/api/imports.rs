@@ -20,18 +20,20 @@ const GROUND: [(&str, &[&str]); 16] = [
     ("notifications", &["types", "error", "web", "auth", "realtime", "state"]),
     ("chat", &["types", "error", "supervision", "config", "web", "auth", "realtime", "notifications", "state"]),
     ("outbox", &["types", "realtime", "notifications", "chat"]),
-    ("state", &["types", "limits", "auth", "realtime", "chat", "outbox"]),
+    // With the client of Stripe, which is a feature's.
+    ("state", &["types", "limits", "auth", "realtime", "chat", "outbox", "payments"]),
 ];
 
 /// The features, each with the features it may import besides the whole ground. `chat` is one of them, though it stands
 /// on the ground: what is announced after a commit, and so the state, needs it.
-const FEATURES: [(&str, &[&str]); 8] = [
+const FEATURES: [(&str, &[&str]); 9] = [
     ("accounts", &["service_requests"]),
     ("catalog", &[]),
     ("customers", &[]),
     ("providers", &[]),
     ("service_requests", &[]),
     ("jobs", &["chat"]),
+    ("payments", &["chat", "jobs"]),
     ("reviews", &["chat", "jobs"]),
     ("disputes", &["chat", "jobs"]),
 ];

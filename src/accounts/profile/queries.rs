@@ -113,6 +113,10 @@ pub(super) async fn export(pooler: &Pooler, user: UserId) -> sqlx::Result<Option
                             from stm.payments y join stm.jobs j on j.id = y.job_id
                             where j.customer_id = (select id from stm.customers where user_id = u.id)
                                or j.provider_id = (select id from stm.providers where user_id = u.id)),
+               'invoices', (select coalesce(jsonb_agg(to_jsonb(i) order by i.id), '[]')
+                            from stm.invoices i join stm.jobs j on j.id = i.job_id
+                            where j.customer_id = (select id from stm.customers where user_id = u.id)
+                               or j.provider_id = (select id from stm.providers where user_id = u.id)),
                'reviews', (select coalesce(jsonb_agg(to_jsonb(r) order by r.id), '[]') from stm.reviews r
                            where r.customer_id = (select id from stm.customers where user_id = u.id)
                               or r.provider_id = (select id from stm.providers where user_id = u.id)),

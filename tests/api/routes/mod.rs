@@ -14,6 +14,7 @@ mod idempotency;
 mod jobs;
 mod limits;
 mod notifications;
+mod payments;
 mod provider;
 mod provider_jobs;
 mod reading;

@@ -19,12 +19,6 @@ const FILES: &str = "files: pictures, documents and attachments, on object stora
 
 /// The operations that are not served yet, each with the work that brings it. One that is served fails the test.
 const NOT_SERVED: &[(&str, &str)] = &[
-    ("GET /payments/earnings", MARKETPLACE),
-    ("GET /payments/provider/invoices", MARKETPLACE),
-    ("GET /payments/provider/invoices/{}", MARKETPLACE),
-    ("POST /payments/jobs/{}/send-invoice", MARKETPLACE),
-    ("POST /payments/jobs/{}/resend-invoice", MARKETPLACE),
-    ("GET /payments/jobs/{}/invoice", MARKETPLACE),
     ("GET /lsm/dashboard", MARKETPLACE),
     ("GET /lsm/onboarding/pending", MARKETPLACE),
     ("GET /lsm/jobs", MARKETPLACE),
@@ -200,7 +194,9 @@ async fn arrange(world: &World, parties: &Parties, operation: &str, body: &mut V
         "POST /provider/jobs/{}/update-status" if body["action"] == "mark_complete" => {
             parties.set(world, "status = 'in_progress', sp_accepted = true").await;
         }
-        "POST /provider/jobs/{}/update-status" | "POST /customers/disputes" => complete(world, parties).await,
+        "POST /provider/jobs/{}/update-status" | "POST /customers/disputes" | "POST /payments/jobs/{}/send-invoice" => {
+            complete(world, parties).await;
+        }
         "POST /customers/jobs/{}/feedback" => pay(world, parties).await,
         "GET /provider/reviews/{}" => return review(world, parties).await,
         "GET /lsm/disputes/{}" | "POST /lsm/disputes/{}/join-chat" | "POST /lsm/disputes/{}/resolve" => {
@@ -210,6 +206,8 @@ async fn arrange(world: &World, parties: &Parties, operation: &str, body: &mut V
             let user = parties.provider.user.id;
             return world.text(&format!("select id::text from stm.notifications where recipient_id = {user}")).await;
         }
+        "POST /payments/jobs/{}/resend-invoice" => drop(invoice(world, parties).await),
+        "GET /payments/provider/invoices/{}" => return invoice(world, parties).await,
         "GET /chat/{}/messages" => return parties.chat.clone(),
         "GET /providers/{}" => return format!("petes-pipes-{}", parties.provider.id),
         "GET /homepage/search/services/category/{}" => return "Repairs".into(),
@@ -250,6 +248,12 @@ async fn offer(world: &World, parties: &Parties) {
 
 async fn complete(world: &World, parties: &Parties) {
     parties.set(world, "status = 'completed', sp_accepted = true, completed_at = now()").await;
+}
+
+async fn invoice(world: &World, parties: &Parties) -> String {
+    complete(world, parties).await;
+    let path = format!("/payments/jobs/{}/send-invoice", parties.job);
+    world.post_as(&parties.provider.user, &path, &json!({})).await.expect(201)["invoiceId"].to_string()
 }
 
 async fn pay(world: &World, parties: &Parties) {

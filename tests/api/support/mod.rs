@@ -2,6 +2,7 @@
 
 pub mod mail;
 mod scene;
+pub mod stripe;
 pub mod supabase;
 
 use std::time::Duration;

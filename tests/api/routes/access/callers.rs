@@ -75,6 +75,7 @@ pub(super) struct Callers {
     pub review: i64,
     pub dispute: i64,
     pub notification: String,
+    pub invoice: i64,
     tokens: HashMap<Caller, String>,
 }
 
@@ -89,20 +90,23 @@ impl Callers {
                  select id, customer_id, provider_id, 5 from stm.jobs;
                  insert into stm.disputes (job_id, lsm_id, description)
                  select j.id, p.lsm_id, 'It leaks' from stm.jobs j join stm.providers p on p.id = j.provider_id;
+                 insert into stm.invoices (job_id, provider_id, amount_cents, status, via_stripe)
+                 select id, provider_id, price_cents, 'open', false from stm.jobs;
                  insert into stm.users (email, first_name, last_name, role) values ('other-lsm@example.com', 'Lou', 'Local', 'local_service_manager');
                  insert into stm.local_service_managers (user_id, region) select id, 'Ohio' from stm.users where email = 'other-lsm@example.com';",
             )
             .await;
         let notification =
             format!("select id::text from stm.notifications where recipient_id = {} limit 1", scene.provider.user.id);
-        let (review, dispute, notification) = (
+        let (review, dispute, invoice, notification) = (
             world.number("select id from stm.reviews").await,
             world.number("select id from stm.disputes").await,
+            world.number("select id from stm.invoices").await,
             world.text(&notification).await,
         );
         let other_provider = world.provider("Plumbing").await;
         let tokens = tokens(&scene, &other_provider).await;
-        Self { scene, other_provider, job, chat, review, dispute, notification, tokens }
+        Self { scene, other_provider, job, chat, review, dispute, notification, invoice, tokens }
     }
 
     /// The caller's token, if there is one.

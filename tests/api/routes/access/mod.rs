@@ -45,6 +45,8 @@ enum Others {
     Dispute,
     /// A notification of the provider's.
     Notification,
+    /// The provider's invoice for this job.
+    Invoice,
 }
 
 /// What a caller gets.
@@ -80,7 +82,7 @@ impl Others {
         match self {
             Self::None => true,
             Self::Job | Self::Chat => [Caller::Customer, Caller::Provider].contains(&caller),
-            Self::Review | Self::Notification => caller == Caller::Provider,
+            Self::Review | Self::Notification | Self::Invoice => caller == Caller::Provider,
             Self::Dispute => caller == Caller::Lsm,
         }
     }
@@ -179,6 +181,13 @@ const ACCESS: &[Row] = &[
     ("get",  "/lsm/disputes/{id}",              Who::Lsm,      Others::Dispute),
     ("post", "/lsm/disputes/{id}/join-chat",    Who::Lsm,      Others::Dispute),
     ("post", "/lsm/disputes/{id}/resolve",      Who::Lsm,      Others::Dispute),
+    ("get",  "/payments/earnings",                     Who::Provider, Others::None),
+    ("get",  "/payments/provider/invoices",            Who::Provider, Others::None),
+    ("get",  "/payments/provider/invoices/{id}",       Who::Provider, Others::Invoice),
+    ("post", "/payments/jobs/{jobId}/send-invoice",    Who::Provider, Others::Job),
+    ("post", "/payments/jobs/{jobId}/resend-invoice",  Who::Provider, Others::Job),
+    ("get",  "/payments/jobs/{jobId}/invoice",         Who::Anyone,   Others::Job),
+    ("post", "/payments/stripe/webhook",               Who::Public,   Others::None),
     ("get",  "/health",                 Who::Public,   Others::None),
     ("get",  "/livez",                  Who::Public,   Others::None),
     ("get",  "/readyz",                 Who::Public,   Others::None),
@@ -204,6 +213,7 @@ async fn call(callers: &Callers, (method, path, _, others): &Row, caller: Caller
         Others::Review => callers.review.to_string(),
         Others::Dispute => callers.dispute.to_string(),
         Others::Notification => callers.notification.clone(),
+        Others::Invoice => callers.invoice.to_string(),
     };
     let path = path.replace("{id}", &id).replace("{jobId}", &id).replace("{zip}", "10001");
     let body = match path.as_str() {
