@@ -1,6 +1,6 @@
 -- Demo data: loaded at start if DEMO_DATA is set, into a local database only. Loading it again changes nothing.
--- A marketplace that runs: providers in every state, jobs in every state, chats, reviews, a dispute. Ann and Bob are free
--- to book. Every password is `demo-password`.
+-- A marketplace that runs: providers in every state, jobs in every state, chats, reviews, a dispute, an invoice. Ann and Bob are
+-- free to book. Every password is `demo-password`.
 begin;
 
 insert into stm.services (name, category, description) values
@@ -164,7 +164,9 @@ $$;
 
 do $$
 declare
+    clean bigint;
     leak bigint;
+    windows bigint;
 begin
     if exists (
         select from stm.jobs j join stm.customers c on c.id = j.customer_id join stm.users u on u.id = c.user_id
@@ -173,11 +175,10 @@ begin
         return;
     end if;
 
-    insert into stm.reviews (job_id, customer_id, provider_id, rating, feedback, punctuality_rating, response_time_minutes)
-    select j.id, j.customer_id, j.provider_id, 5, 'Everything shines', 5, 12
-    from stm.jobs j
-    where j.id = pg_temp.demo_job('carol@demo.example', 'clean@demo.example', 'House cleaning', 'paid', 140, 20,
+    clean := pg_temp.demo_job('carol@demo.example', 'clean@demo.example', 'House cleaning', 'paid', 140, 20,
         array['Could you come this week?', 'On Thursday at nine', 'Perfect']);
+    insert into stm.reviews (job_id, customer_id, provider_id, rating, feedback, punctuality_rating, response_time_minutes)
+    select id, customer_id, provider_id, 5, 'Everything shines', 5, 12 from stm.jobs where id = clean;
 
     leak := pg_temp.demo_job('carol@demo.example', 'pipes@demo.example', 'Plumbing', 'paid', 320, 12,
         array['The kitchen sink leaks', 'I will be there tomorrow', 'It still leaks', 'I will look at it again']);
@@ -191,8 +192,10 @@ begin
     select id, 'feedback', 'New dispute', 'Carol Carter disputes a job of Pete''s Pipes', jsonb_build_object('jobId', leak)
     from stm.users where email = 'lsm@demo.example';
 
-    perform pg_temp.demo_job('carol@demo.example', 'clean@demo.example', 'Window cleaning', 'completed', 90, 3,
+    windows := pg_temp.demo_job('carol@demo.example', 'clean@demo.example', 'Window cleaning', 'completed', 90, 3,
         array['Twelve windows', 'Done today']);
+    insert into stm.invoices (job_id, provider_id, amount_cents, status, via_stripe, times_asked)
+    select id, provider_id, price_cents, 'open', false, 1 from stm.jobs where id = windows;
     perform pg_temp.demo_job('dave@demo.example', 'lawn@demo.example', 'Lawn care', 'paid', 60, 40, array['Mow it, please']);
     perform pg_temp.demo_job('dave@demo.example', 'lawn@demo.example', 'Lawn care', 'cancelled', 60, 15, array['Every two weeks?']);
     perform pg_temp.demo_job('dave@demo.example', 'lawn@demo.example', 'Lawn care', 'in_progress', 75, 1,

@@ -11,7 +11,8 @@ const PEOPLE: [&str; 10] = ["ann", "bob", "carol", "dave", "clean", "pipes", "la
 /// How many rows each table has.
 async fn counts(world: &World) -> Vec<i64> {
     let mut counts = Vec::new();
-    for table in ["users", "providers", "jobs", "job_events", "messages", "payments", "reviews", "disputes"] {
+    for table in ["users", "providers", "jobs", "job_events", "messages", "payments", "reviews", "disputes", "invoices"]
+    {
         counts.push(world.number(&format!("select count(*) from stm.{table}")).await);
     }
     counts
@@ -41,6 +42,7 @@ async fn demo_data_is_loaded_once_and_everybody_can_log_in() {
     assert_eq!(world.number(wrong).await, 0, "what is counted follows from the rows");
 
     let before = counts(&world).await;
+    assert_eq!(before[2..], [8, before[3], before[4], 4, 2, 1, 1], "jobs, …, payments, reviews, disputes, invoices");
     let _second = testing::server::Server::start(SERVE, &world.environment(&[("DEMO_DATA", "true")]));
     assert_eq!(counts(&world).await, before);
 }
