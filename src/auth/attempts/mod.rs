@@ -24,6 +24,9 @@ use doors::{Pooler, Tx};
 
 pub(crate) use queries::delete_spent;
 
+/// How far clocks may be apart: see [`Bucket::clock_slack`].
+const CLOCK_SLACK: Duration = Duration::from_secs(1);
+
 /// How many bits a bucket has: a million of them take some ten megabytes.
 const BUCKET_BITS: u32 = 20;
 
@@ -59,12 +62,17 @@ impl Bucket {
     /// How long until an attempt is allowed, if none is now. All of the quota is there again at `full_at`.
     fn wait(&self, full_at: DateTime<Utc>, now: DateTime<Utc>) -> Option<Duration> {
         let wait = (full_at - self.tolerance() - now).to_std().ok()?;
-        (!wait.is_zero()).then_some(wait)
+        (wait > self.clock_slack()).then_some(wait)
     }
 
     /// How far from full the bucket may be before an attempt.
     fn tolerance(&self) -> Duration {
         self.quota.interval() * (self.quota.most - 1)
+    }
+
+    /// How far the clocks of processes, and of requests that overtake each other, may be apart.
+    fn clock_slack(&self) -> Duration {
+        (self.quota.interval() / 2).min(CLOCK_SLACK)
     }
 }
 
@@ -169,6 +177,7 @@ mod tests {
         let after = |attempts: i64| bucket.wait(now + chrono::Duration::seconds(10 * attempts), now);
         assert_eq!(after(9), None);
         assert_eq!(after(10), Some(Duration::from_secs(10)));
+        assert_eq!(bucket.wait(now + chrono::Duration::milliseconds(90_900), now), None, "a clock that is behind");
         assert_eq!(bucket.wait(now + chrono::Duration::seconds(100), now + chrono::Duration::seconds(10)), None);
     }
 

@@ -19,7 +19,7 @@ pub(super) async fn find(pooler: &Pooler, buckets: &[Bucket]) -> sqlx::Result<Ve
 pub(super) async fn count(tx: &mut Tx<Pooler>, buckets: &[Bucket], now: DateTime<Utc>) -> sqlx::Result<usize> {
     let keys: Vec<_> = buckets.iter().map(|bucket| bucket.key).collect();
     let full_at: Vec<_> = buckets.iter().map(|bucket| now + bucket.quota.interval()).collect();
-    let latest: Vec<_> = buckets.iter().map(|bucket| now + bucket.tolerance()).collect();
+    let latest: Vec<_> = buckets.iter().map(|bucket| now + bucket.tolerance() + bucket.clock_slack()).collect();
     let counted = sqlx::query!(
         "insert into stm.attempts as a (key, full_at)
          select c.key, c.full_at from unnest($1::bigint[], $2::timestamptz[]) as c (key, full_at) order by c.key
