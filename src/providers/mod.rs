@@ -16,7 +16,9 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::state::ApiState;
 
-pub(crate) use types::ProviderStatus;
+pub(crate) use availability::{claim_unreminded, count_unreminded};
+pub(crate) use services::add_service;
+pub(crate) use types::{ProviderStatus, parse_statuses};
 
 /// The routes of all pages.
 pub(crate) fn routes() -> OpenApiRouter<ApiState> {

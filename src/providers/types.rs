@@ -30,7 +30,7 @@ impl ProviderStatus {
 
 /// Parses statuses separated by commas, ignoring blank ones. Returns `None` if one is unknown. No job is ever `accepted`,
 /// which the web client asks for.
-pub(super) fn parse_statuses(text: &str) -> Option<Vec<JobStatus>> {
+pub(crate) fn parse_statuses(text: &str) -> Option<Vec<JobStatus>> {
     let words = text.split(',').map(str::trim).filter(|word| !word.is_empty() && *word != "accepted");
     words.map(|word| JobStatus::deserialize(StrDeserializer::<WordError>::new(word)).ok()).collect()
 }

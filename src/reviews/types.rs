@@ -28,7 +28,7 @@ impl StarCounts {
     /// The mean, with two decimals; 0 without reviews.
     pub(super) fn average(self) -> f64 {
         let stars: i64 = (1..).zip(self.0).map(|(stars, count)| stars * count).sum();
-        ratio(stars * 100, self.total()) / 100.0
+        average(stars, self.total())
     }
 
     /// The percentages by stars, with one decimal; 0 without reviews.
@@ -36,6 +36,11 @@ impl StarCounts {
         let total = self.total();
         self.0.map(|count| ratio(count * 1000, total) / 10.0)
     }
+}
+
+/// The mean of so many stars, with two decimals; 0 without reviews.
+pub(crate) fn average(stars: i64, reviews: i64) -> f64 {
+    ratio(stars * 100, reviews) / 100.0
 }
 
 /// A quotient, rounded to a whole number; 0 if there is nothing to divide by.

@@ -38,6 +38,11 @@ id! {
 }
 
 id! {
+    /// A local service manager: `stm.local_service_managers.id`.
+    LsmId(i64)
+}
+
+id! {
     /// A service: `stm.services.id`.
     ServiceId(i64)
 }

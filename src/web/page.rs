@@ -18,6 +18,9 @@ pub(crate) struct PageRequest {
 }
 
 impl PageRequest {
+    /// A page of one row, for the total of a list whose requested page is empty.
+    pub(crate) const ONE_ROW: Self = Self { page: 1, limit: 1 };
+
     /// Checks `page` and `limit`.
     pub(crate) fn read(rules: &mut Fields, page: Option<i64>, limit: Option<i64>) -> Self {
         let limit = rules.limit(limit, DEFAULT_LIMIT);

@@ -16,7 +16,7 @@ pub(super) struct Lsm {
 }
 
 /// Inserts a user. A taken e-mail address violates `users_email_key`.
-pub(super) async fn insert_user(tx: &mut Tx<Pooler>, user: &NewUser) -> sqlx::Result<UserId> {
+pub(crate) async fn insert_user(tx: &mut Tx<Pooler>, user: &NewUser) -> sqlx::Result<UserId> {
     sqlx::query_scalar!(
         r#"insert into stm.users (email, phone_number, password_hash, first_name, last_name, role)
            values ($1, $2, $3, $4, $5, $6)

@@ -79,3 +79,36 @@ pub(super) async fn set_confirmed(tx: &mut Tx<Pooler>, user_id: UserId) -> sqlx:
         }
     }))
 }
+
+/// Claims up to `limit` active providers who have not confirmed their availability for a week, and were not reminded today.
+/// Returns their users.
+pub(crate) async fn claim_unreminded(tx: &mut Tx<Pooler>, limit: i64) -> sqlx::Result<Vec<UserId>> {
+    sqlx::query_scalar!(
+        r#"update stm.providers p
+           set availability_reminded_at = now()
+           from (select id from stm.providers
+                 where status = 'active'
+                   and coalesce(last_availability_confirmed_at, '-infinity') < now() - interval '7 days'
+                   and coalesce(availability_reminded_at, '-infinity') < now() - interval '1 day'
+                 order by id
+                 limit $1
+                 for no key update skip locked) due
+           where p.id = due.id
+           returning p.user_id as "user_id: UserId""#,
+        limit,
+    )
+    .fetch_all(tx)
+    .await
+}
+
+/// The number of providers whom [`claim_unreminded`] would claim.
+pub(crate) async fn count_unreminded(pooler: &Pooler) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!" from stm.providers
+           where status = 'active'
+             and coalesce(last_availability_confirmed_at, '-infinity') < now() - interval '7 days'
+             and coalesce(availability_reminded_at, '-infinity') < now() - interval '1 day'"#
+    )
+    .fetch_one(pooler)
+    .await
+}

@@ -4,3 +4,4 @@ mod http;
 mod queries;
 
 pub(super) use http::{OfferedServiceView, routes};
+pub(crate) use queries::insert as add_service;
