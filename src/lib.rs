@@ -6,6 +6,7 @@
 #![warn(unreachable_pub)]
 
 mod accounts;
+mod admin;
 pub mod auth;
 mod catalog;
 pub mod chat;

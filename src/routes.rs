@@ -7,13 +7,14 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::state::ApiState;
 use crate::web::{docs, health, home};
 use crate::{
-    accounts, auth, catalog, chat, customers, disputes, jobs, notifications, providers, reviews, service_requests,
-    sockets,
+    accounts, admin, auth, catalog, chat, customers, disputes, jobs, notifications, providers, reviews,
+    service_requests, sockets,
 };
 
 fn features() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(docs::Frame::openapi())
         .merge(accounts::routes())
+        .merge(admin::routes())
         .merge(auth::routes())
         .merge(catalog::routes())
         .merge(chat::routes())

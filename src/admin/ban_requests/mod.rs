@@ -1,0 +1,3 @@
+pub(super) fn routes() -> utoipa_axum::router::OpenApiRouter<crate::state::ApiState> {
+    utoipa_axum::router::OpenApiRouter::new()
+}
