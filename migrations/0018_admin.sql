@@ -17,6 +17,7 @@ create table stm.admin_events (
     at timestamptz not null default now()
 );
 create index admin_events_actor_id on stm.admin_events (actor_id, id desc);
+create index admin_events_action on stm.admin_events (action, id desc);
 create index admin_events_subject on stm.admin_events (subject, subject_id, id desc);
 alter table stm.admin_events enable row level security;
 

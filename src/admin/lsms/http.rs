@@ -21,6 +21,7 @@ use crate::types::{LsmId, Role, Timestamp, UserId, text_enum};
 use crate::web::MessageView;
 use crate::web::extract::{Json, Path, Query};
 use crate::web::fields::{Fields, SHORT_TEXT};
+use crate::web::reading::text_or_empty;
 use doors::{Pooler, Tx};
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
@@ -275,6 +276,8 @@ struct LsmUpdateRequest {
     /// A US phone number, in any notation.
     phone_number: Option<String>,
     region: Option<String>,
+    /// Empty: the whole region.
+    #[serde(default, deserialize_with = "text_or_empty")]
     area: Option<String>,
     /// An inactive LSM takes on no new providers, and cannot act for the old ones.
     #[schema(inline)]
@@ -301,7 +304,10 @@ impl LsmUpdateRequest {
                 .map(|number| rules.us_phone_number("phoneNumber", Some(&number)))
                 .or_else(|| lsm.phone_number.clone()),
             region,
-            area: rules.optional_text("area", self.area, SHORT_TEXT).or_else(|| lsm.area.clone()),
+            area: match self.area {
+                Some(area) => rules.optional_text("area", Some(area), SHORT_TEXT),
+                None => lsm.area.clone(),
+            },
             status: self.status.unwrap_or(lsm.status),
         };
         rules.finish()?;

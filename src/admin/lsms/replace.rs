@@ -14,7 +14,7 @@ use crate::admin::events::{self, AdminAction, AdminEvent, AdminSubject};
 use crate::admin::snapshot;
 use crate::auth::{Admin, Passwords, password};
 use crate::chat::job_chats;
-use crate::error::{Error, Result, invalid};
+use crate::error::{Error, Result};
 use crate::notifications::NotificationType;
 use crate::outbox::{Notifier, Outbox};
 use crate::state::ApiState;
@@ -169,9 +169,6 @@ async fn retire(tx: &mut Tx<Pooler>, old: &LsmRow, fate: Fate) -> Result<Option<
             LsmRow { region, area, status: LsmStatus::Active, ..old.clone() }
         }
     };
-    if (&after.region, &after.area, after.status) == (&old.region, &old.area, LsmStatus::Active) {
-        return Err(invalid("newRegionForOldLsm", "must be another region, or another area of it"));
-    }
     queries::set(tx, &after).await?;
     Ok(Some(after))
 }

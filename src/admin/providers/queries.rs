@@ -119,7 +119,7 @@ pub(super) async fn find(pooler: &Pooler, id: ProviderId) -> sqlx::Result<Option
                    where o.provider_id = p.id) as "services!: sqlx::types::Json<Vec<ServiceNameView>>",
                   (select count(*) from stm.jobs j where j.provider_id = p.id and j.status in ('new', 'in_progress', 'completed'))
                       as "open_jobs!",
-                  (select count(*) from stm.reviews r where r.provider_id = p.id) as "review_count!"
+                  (select count(*) from stm.reviews r where r.provider_id = p.id) as "reviews!"
            from stm.providers p
            join stm.users u on u.id = p.user_id
            join stm.local_service_managers l on l.id = p.lsm_id
@@ -151,7 +151,7 @@ pub(super) async fn find(pooler: &Pooler, id: ProviderId) -> sqlx::Result<Option
             total_jobs: row.total_jobs,
             total_revenue: Cents(row.earnings_cents),
             open_jobs: row.open_jobs,
-            reviews: row.review_count,
+            reviews: row.reviews,
             warnings: row.warnings,
         },
         documents: row.documents,

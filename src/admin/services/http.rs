@@ -97,7 +97,6 @@ struct ServiceUpdateRequest {
     /// What customers are asked: a list, or an object.
     questions: Option<Value>,
     /// Whether it counts as popular, however often it is booked.
-    #[serde(rename = "is_popular", alias = "isPopular")]
     is_popular: Option<bool>,
 }
 

@@ -24,6 +24,8 @@ enum Who {
     Provider,
     /// Local service managers only.
     Lsm,
+    /// Admins only.
+    Admin,
 }
 
 /// What the caller of somebody else's object gets, where the path or body names one.
@@ -118,6 +120,44 @@ const ACCESS: &[Row] = &[
     ("get",  "/lsm/disputes/{id}",              Who::Lsm,      Others::NotFound),
     ("post", "/lsm/disputes/{id}/join-chat",    Who::Lsm,      Others::NotFound),
     ("post", "/lsm/disputes/{id}/resolve",      Who::Lsm,      Others::NotFound),
+    ("get",    "/admin/dashboard",                             Who::Admin, Others::None),
+    ("get",    "/admin/dashboard/stats",                       Who::Admin, Others::None),
+    ("get",    "/admin/activities",                            Who::Admin, Others::None),
+    ("get",    "/admin/pending-actions",                       Who::Admin, Others::None),
+    ("get",    "/admin/revenue",                               Who::Admin, Others::None),
+    ("get",    "/admin/jobs-distribution",                     Who::Admin, Others::None),
+    ("get",    "/admin/reports/regions",                       Who::Admin, Others::None),
+    ("get",    "/admin/settings",                              Who::Admin, Others::None),
+    ("put",    "/admin/settings",                              Who::Admin, Others::None),
+    ("get",    "/admin/events",                                Who::Admin, Others::None),
+    ("get",    "/admin/services",                              Who::Admin, Others::None),
+    ("put",    "/admin/services/{id}",                         Who::Admin, Others::None),
+    ("post",   "/admin/services/import",                       Who::Admin, Others::None),
+    ("get",    "/admin/service-requests/pending",              Who::Admin, Others::None),
+    ("post",   "/admin/service-requests/{id}/approve",         Who::Admin, Others::None),
+    ("post",   "/admin/service-requests/{id}/reject",          Who::Admin, Others::None),
+    ("get",    "/admin/lsms",                                  Who::Admin, Others::None),
+    ("get",    "/admin/lsms/{id}",                             Who::Admin, Others::None),
+    ("post",   "/admin/lsm/create",                            Who::Admin, Others::None),
+    ("put",    "/admin/lsms/{id}",                             Who::Admin, Others::None),
+    ("post",   "/admin/lsms/{id}/replace",                     Who::Admin, Others::None),
+    ("delete", "/admin/lsms/{id}",                             Who::Admin, Others::None),
+    ("get",    "/admin/providers",                             Who::Admin, Others::None),
+    ("get",    "/admin/providers/{id}",                        Who::Admin, Others::None),
+    ("get",    "/admin/customers",                             Who::Admin, Others::None),
+    ("get",    "/admin/customers/{id}",                        Who::Admin, Others::None),
+    ("post",   "/admin/customers/{id}/ban",                    Who::Admin, Others::None),
+    ("post",   "/admin/customers/{id}/unban",                  Who::Admin, Others::None),
+    ("get",    "/admin/disputes",                              Who::Admin, Others::None),
+    ("get",    "/admin/disputes/{id}",                         Who::Admin, Others::None),
+    ("get",    "/admin/jobs",                                  Who::Admin, Others::None),
+    ("get",    "/admin/reviews",                               Who::Admin, Others::None),
+    ("get",    "/admin/reviews/stats",                         Who::Admin, Others::None),
+    ("get",    "/admin/reviews/{id}",                          Who::Admin, Others::None),
+    ("delete", "/admin/reviews/{id}",                          Who::Admin, Others::None),
+    ("post",   "/admin/availability-reminders",                Who::Admin, Others::None),
+    ("post",   "/admin/test/send-availability-reminders",      Who::Admin, Others::None),
+    ("delete", "/admin/services/{id}",                         Who::Admin, Others::None),
     ("get",  "/health",                 Who::Public,   Others::None),
     ("get",  "/livez",                  Who::Public,   Others::None),
     ("get",  "/readyz",                 Who::Public,   Others::None),
@@ -152,6 +192,8 @@ struct Callers {
     chat_of_another: String,
     /// Another provider's notification.
     notification_of_another: String,
+    /// What admins' paths name, each with an id of one.
+    subjects_of_admins: Vec<(&'static str, i64)>,
 }
 
 impl Callers {
@@ -202,6 +244,21 @@ impl Callers {
         let chat_of_another = booked["chat"]["id"].as_str().expect("an id").to_owned();
         let notification_of_another =
             world.text(&format!("select id::text from stm.notifications where recipient_id = {}", third.user.id)).await;
+        let request = "with request as (
+                 insert into stm.service_requests (requested_by, kind, service_name, description)
+                 select user_id, 'customer', 'Roofing', 'Tiles' from stm.customers order by id limit 1 returning id)
+             select id from request";
+        let lsms = "select id from stm.local_service_managers where region = 'Ohio'";
+        let customers = format!("select id from stm.customers where user_id = {}", another.id);
+        let subjects_of_admins = vec![
+            ("services", third.service_id),
+            ("service-requests", world.number(request).await),
+            ("lsms", world.number(lsms).await),
+            ("providers", third.id),
+            ("customers", world.number(&customers).await),
+            ("disputes", dispute_of_another),
+            ("reviews", review_of_another),
+        ];
         Self {
             scene,
             lsm,
@@ -212,6 +269,7 @@ impl Callers {
             dispute_of_another,
             chat_of_another,
             notification_of_another,
+            subjects_of_admins,
         }
     }
 
@@ -229,6 +287,12 @@ impl Callers {
                 dispute.replace("{id}", &self.dispute_of_another.to_string())
             }
             job if job.contains("jobs/{id}") => job.replace("{id}", &self.job_of_another.to_string()),
+            of_admin if of_admin.starts_with("/admin/") => {
+                let subject = of_admin.split('/').nth(2).expect("a subject");
+                let id =
+                    self.subjects_of_admins.iter().find(|(name, _)| *name == subject).map(|(_, id)| id.to_string());
+                of_admin.replace("{id}", &id.unwrap_or_default())
+            }
             "/utils/zip/{zip}" => "/utils/zip/10001".to_owned(),
             "/provider/reviews/{id}" => format!("/provider/reviews/{}", self.review_of_another),
             "/chat/{id}/messages" => format!("/chat/{}/messages", self.chat_of_another),
@@ -294,6 +358,7 @@ async fn every_operation_has_a_row_and_every_row_holds() {
             Who::Customer => (vec![customer], vec![provider, lsm, admin]),
             Who::Provider => (vec![provider], vec![customer, lsm, admin]),
             Who::Lsm => (vec![lsm], vec![customer, provider, admin]),
+            Who::Admin => (vec![admin], vec![customer, provider, lsm]),
             Who::Anyone | Who::Public => (vec![customer, provider, lsm, admin], vec![]),
         };
         for user in wrong_roles {

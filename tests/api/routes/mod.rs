@@ -2,6 +2,7 @@
 
 mod access;
 mod accounts;
+mod admin;
 mod auth;
 mod customers;
 mod disputes;
