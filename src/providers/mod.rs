@@ -1,7 +1,8 @@
 //! The calling provider: profile, availability, dashboard, lists of jobs, services and templates; and the public page.
 //!
 //! Invariants: a provider sees and changes only rows found by the caller's own user id. A provider with a new or
-//! running job does not become inactive, and an inactive one receives no booking, whatever the order of the requests.
+//! running job does not become inactive unless its LSM or an admin forces it, and an inactive one receives no booking,
+//! whatever the order of the requests.
 
 mod availability;
 mod dashboard;
@@ -9,6 +10,7 @@ mod jobs;
 mod profile;
 mod public;
 mod services;
+pub(crate) mod status;
 mod templates;
 mod types;
 

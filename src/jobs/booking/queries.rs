@@ -76,7 +76,7 @@ pub(crate) async fn lock_candidate(
                select j.id, x.business_name
                from stm.jobs j
                join stm.providers x on x.id = j.provider_id
-               where j.customer_id = $1 and j.status = 'completed'
+               where j.customer_id = $1 and j.status = 'completed' and x.status <> 'banned'
                order by j.id
                limit 1
            ) unpaid on true
