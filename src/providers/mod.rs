@@ -5,6 +5,7 @@
 //! whatever the order of the requests.
 
 mod availability;
+pub(crate) mod ban_requests;
 mod dashboard;
 mod jobs;
 mod profile;
@@ -18,6 +19,9 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::state::ApiState;
 
+pub(crate) use jobs::{JobFilter, JobsQuery};
+pub(crate) use profile::{DocumentView, DocumentsView};
+pub(crate) use services::OfferedServiceView;
 pub(crate) use types::ProviderStatus;
 
 /// The routes of all pages.

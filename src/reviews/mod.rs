@@ -12,6 +12,9 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::state::ApiState;
 
+pub(crate) use http::{ProviderReviewView, ReviewStatsView, ReviewsQuery};
+pub(crate) use queries::{list, stats};
+
 /// The feature's routes.
 pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     http::routes().merge(feedback::routes())

@@ -18,7 +18,7 @@ pub(super) struct Feedback {
 
 /// The statistics of a provider's reviews.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct ReviewStats {
+pub(crate) struct ReviewStats {
     pub stars: StarCounts,
     /// 0 without a rating.
     pub average_punctuality: f64,
@@ -28,7 +28,7 @@ pub(super) struct ReviewStats {
 
 /// The number of reviews by stars, from one to five.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct StarCounts(pub [i64; 5]);
+pub(crate) struct StarCounts(pub [i64; 5]);
 
 impl StarCounts {
     pub(super) fn total(self) -> i64 {

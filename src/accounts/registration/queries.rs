@@ -48,8 +48,9 @@ pub(super) async fn insert_customer(tx: &mut Tx<Pooler>, user_id: UserId, custom
     .map(drop)
 }
 
-/// The oldest active LSM of a region, by the state's letters or name, and of an area in it where both sides name one.
-pub(super) async fn find_lsm(tx: &mut Tx<Pooler>, region: &str, area: Option<&str>) -> sqlx::Result<Option<Lsm>> {
+/// Locks the oldest active LSM of a region, by the state's letters or name, and of an area in it where both sides name
+/// one. Share-locked until the transaction ends: a replacement of the LSM hands over the new provider too, or is seen.
+pub(super) async fn lock_lsm(tx: &mut Tx<Pooler>, region: &str, area: Option<&str>) -> sqlx::Result<Option<Lsm>> {
     sqlx::query_as!(
         Lsm,
         r#"select id, user_id as "user_id: UserId"
@@ -58,7 +59,8 @@ pub(super) async fn find_lsm(tx: &mut Tx<Pooler>, region: &str, area: Option<&st
              and stm.region_key(region) = stm.region_key($1)
              and (area is null or $2::text is null or lower(area) = lower($2))
            order by coalesce(lower(area) = lower($2), false) desc, created_at, id
-           limit 1"#,
+           limit 1
+           for share"#,
         region,
         area,
     )

@@ -3,4 +3,5 @@
 mod http;
 mod queries;
 
-pub(super) use http::{OfferedServiceView, routes};
+pub(crate) use http::OfferedServiceView;
+pub(super) use http::routes;

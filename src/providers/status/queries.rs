@@ -1,6 +1,7 @@
 //! SQL of a provider's status, and of its audit rows.
 
-use super::rules::{Command, ProviderState};
+use super::rules::{Actor, Command, ProviderState};
+use crate::error::Error;
 use crate::providers::ProviderStatus;
 use crate::types::{JobId, ProviderId, UserId};
 use doors::{Pooler, Tx};
@@ -22,6 +23,14 @@ impl LockedProvider {
     pub(super) const fn state(&self, open_jobs: i64) -> ProviderState {
         ProviderState { status: self.status, open_jobs, is_closed: self.is_closed }
     }
+
+    /// Checks that the status allows a ban, open jobs apart.
+    ///
+    /// # Errors
+    /// 409 it does not.
+    pub(crate) fn check_bannable(&self) -> Result<(), Error> {
+        self.state(0).apply(Actor::Admin, Command::Ban).map(drop)
+    }
 }
 
 /// Locks a provider.
@@ -31,7 +40,6 @@ pub(crate) async fn lock(tx: &mut Tx<Pooler>, id: ProviderId) -> sqlx::Result<Op
 }
 
 /// Locks a provider of an active LSM. Returns `None` if there is no such provider, or it is another LSM's.
-#[allow(dead_code, reason = "the pages of LSMs are to come")]
 pub(crate) async fn lock_of_lsm(
     tx: &mut Tx<Pooler>,
     id: ProviderId,

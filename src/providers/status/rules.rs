@@ -13,12 +13,11 @@ pub(crate) enum Actor {
     Provider,
     /// The provider's LSM.
     Lsm,
-    #[allow(dead_code, reason = "the pages of admins are to come")]
     Admin,
 }
 
 text_enum! {
-    #[allow(dead_code, reason = "the pages of LSMs and admins are to come")]
+    #[allow(dead_code, reason = "the pages of admins are to come")]
     /// What is done with a provider, under the word of its audit row.
     Command {
         Approve = "approve",
