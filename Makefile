@@ -26,7 +26,7 @@ check:
 bench:
 	scripts/bench
 
-# Random bytes for what reads them from outside, guided by coverage.
+# A million malformed frames for the sockets; random bytes for the relay, guided by coverage.
 fuzz:
 	scripts/fuzz
 

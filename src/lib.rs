@@ -18,6 +18,7 @@ mod error;
 mod idempotency;
 pub mod jobs;
 pub mod logs;
+mod lsm;
 mod mail;
 mod notifications;
 pub mod outbox;

@@ -7,7 +7,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::state::ApiState;
 use crate::web::{docs, health, home};
 use crate::{
-    accounts, admin, auth, catalog, chat, customers, disputes, jobs, notifications, providers, reviews,
+    accounts, admin, auth, catalog, chat, customers, disputes, jobs, lsm, notifications, providers, reviews,
     service_requests, sockets,
 };
 
@@ -21,6 +21,7 @@ fn features() -> OpenApiRouter<ApiState> {
         .merge(customers::routes())
         .merge(disputes::routes())
         .merge(jobs::routes())
+        .merge(lsm::routes())
         .merge(notifications::routes())
         .merge(providers::routes())
         .merge(reviews::routes())

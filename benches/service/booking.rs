@@ -57,7 +57,7 @@ fn script() -> String {
     let statements = [
         statement("for no key update of c", &[":customer_id"]),
         statement("from stm.providers where id = $1 for share", &[":provider_id"]),
-        statement("as \"has_unpaid_job!\"", &[":customer_id", ":service_id", ":provider_id", ":zipcode"]),
+        statement("as \"has_accepted_job!\"", &[":customer_id", ":service_id", ":provider_id", ":zipcode"]),
         statement_and_set("select job.id, $14, 'book', 'new' from job", &job, "\"id: JobId\"", "job_id"),
         statement("insert into stm.chats (job_id, last_seq)", &chat),
         statement("1 + (select count(*) from stm.notifications n", &notification),

@@ -217,6 +217,15 @@ pub(crate) async fn clear_ban(tx: &mut Tx<Pooler>, id: UserId) -> sqlx::Result<S
     .await
 }
 
+/// The admins who can act, at most 100.
+pub(crate) async fn list_admins(tx: &mut Tx<Pooler>) -> sqlx::Result<Vec<UserId>> {
+    sqlx::query_scalar!(
+        r#"select id as "id: UserId" from stm.users where role = 'admin' and banned_at is null order by id limit 100"#
+    )
+    .fetch_all(tx)
+    .await
+}
+
 /// Revokes every token of a user: ends all logins, and closes the sockets.
 pub(crate) async fn set_all_revoked(tx: &mut Tx<Pooler>, user_id: UserId, now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(

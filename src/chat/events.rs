@@ -39,12 +39,14 @@ impl ClientEvent for LeaveChat {
 pub(crate) struct SendMessage {
     #[serde(rename = "chatId")]
     pub chat_id: ChatId,
-    /// The text; an http or https URL for an image or a document. At most 4,000 characters.
+    /// At most 4,000 characters: the text; of a document one http or https URL; of images one such URL, or JSON text
+    /// `{"images":[url,…],"count":n}` with at most 10 of them.
     #[schema(min_length = 1, max_length = 4000)]
     pub message: String,
     /// `text` by default.
     pub message_type: Option<MessageType>,
-    /// The client's own id for the message: a message sent again with the same id is stored once.
+    /// The client's own id for the message: a message sent again with the same id is stored once. With another text or
+    /// type it is refused as `conflict`. At most 128 bytes.
     #[serde(rename = "clientMessageId")]
     #[schema(min_length = 1, max_length = 128)]
     pub client_message_id: Option<String>,
@@ -154,7 +156,7 @@ pub struct MessageAck {
     pub created_at: Timestamp,
 }
 
-/// `new_message`
+/// `new_message`. Not sent to the socket that sent the message: that one receives the acknowledgement alone.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct NewMessageEvent {
     #[serde(rename = "chatId")]

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::MessageType;
 use crate::types::{ChatId, JobId, Side, UserId};
 use doors::{Door, Pooler, Tx};
 
@@ -12,6 +13,7 @@ pub(crate) struct OpeningMessage {
     pub sender_id: UserId,
     /// The sender's side.
     pub side: Side,
+    pub message_type: MessageType,
     pub text: String,
 }
 
@@ -33,6 +35,7 @@ pub(crate) async fn open(
 ) -> sqlx::Result<OpenedChat> {
     let senders: Vec<i64> = messages.iter().map(|message| message.sender_id.0).collect();
     let sides: Vec<String> = messages.iter().map(|message| message.side.as_str().to_owned()).collect();
+    let types: Vec<String> = messages.iter().map(|message| message.message_type.as_str().to_owned()).collect();
     let texts: Vec<String> = messages.iter().map(|message| message.text.clone()).collect();
     sqlx::query_as!(
         OpenedChat,
@@ -43,9 +46,10 @@ pub(crate) async fn open(
                select chat.id, member.user_id, member.side
                from chat, (values ($2::bigint, 'customer'), ($3::bigint, 'service_provider')) as member (user_id, side)
            ), messages as (
-               insert into stm.messages (chat_id, seq, sender_id, sender_type, message)
-               select chat.id, first.seq, first.sender_id, first.side, first.text
-               from chat, unnest($4::bigint[], $5::text[], $6::text[]) with ordinality as first (sender_id, side, text, seq)
+               insert into stm.messages (chat_id, seq, sender_id, sender_type, message_type, message)
+               select chat.id, first.seq, first.sender_id, first.side, first.message_type, first.text
+               from chat, unnest($4::bigint[], $5::text[], $6::text[], $7::text[]) with ordinality
+                    as first (sender_id, side, message_type, text, seq)
            )
            select id as "id: ChatId", created_at from chat"#,
         job.0,
@@ -53,6 +57,7 @@ pub(crate) async fn open(
         provider.0,
         &senders,
         &sides,
+        &types,
         &texts,
     )
     .fetch_one(tx)

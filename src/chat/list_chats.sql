@@ -25,6 +25,7 @@ select page.id as "id: ChatId", page.created_at,
        customer_presence.last_seen_at as "customer_last_seen_at?",
        page.message_id as "message_id?: MessageId", page.seq as "seq?", page.sender_type as "sender_type?: Side",
        page.sender_id as "sender_id?: UserId", sender.first_name || ' ' || sender.last_name as sender_name,
+       manager.id as "manager_id?", manager.first_name as "manager_first_name?", manager.last_name as "manager_last_name?",
        page.message as "message?", page.message_type as "message_type?: MessageType", page.sent_at as "sent_at?",
        (select count(*)
         from stm.messages unread
@@ -44,4 +45,12 @@ join stm.customers customer on customer.id = job.customer_id
 join stm.users customer_user on customer_user.id = customer.user_id
 left join stm.presence customer_presence on customer_presence.user_id = customer_user.id
 left join stm.users sender on sender.id = page.sender_id
+left join lateral (
+    select l.id, u.first_name, u.last_name
+    from stm.chat_members m
+    join stm.users u on u.id = m.user_id
+    join stm.local_service_managers l on l.user_id = m.user_id
+    where m.chat_id = page.id and m.side = 'local_service_manager' and m.left_at is null
+    limit 1
+) manager on true
 order by page.active_at desc, page.id desc

@@ -18,10 +18,20 @@ pub(super) struct ChatRow {
     pub provider: PersonRow,
     pub customer_id: CustomerId,
     pub customer: PersonRow,
+    /// The LSM who is a member; `None` without one.
+    pub manager: Option<ManagerRow>,
     /// The newest message; `None` without any.
     pub last_message: Option<MessageView>,
     /// How many messages of others the member has not read; 0 once the chat is closed.
     pub unread: i64,
+}
+
+/// An LSM in a chat.
+#[derive(Debug)]
+pub(super) struct ManagerRow {
+    pub id: i64,
+    pub first_name: String,
+    pub last_name: String,
 }
 
 /// A user as others see it.
@@ -71,6 +81,9 @@ pub(super) async fn list(
             profile_picture: row.customer_picture,
             last_seen_at: row.customer_last_seen_at.map(Into::into),
         },
+        manager: row.manager_id.and_then(|id| {
+            Some(ManagerRow { id, first_name: row.manager_first_name?, last_name: row.manager_last_name? })
+        }),
         last_message: row.message_id.zip(row.seq).and_then(|(id, seq)| {
             Some(MessageView {
                 id,

@@ -7,7 +7,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::MessageView;
-use super::list_queries::{self, ChatRow, PersonRow};
+use super::list_queries::{self, ChatRow, ManagerRow, PersonRow};
 use crate::auth::{Customer, Lsm, Provider};
 use crate::error::Result;
 use crate::realtime::Connections;
@@ -41,6 +41,11 @@ struct ListedChatView {
     /// The customer who booked: for providers and LSMs.
     #[serde(skip_serializing_if = "Option::is_none")]
     customer: Option<ChatCustomerView>,
+    /// Whether a local service manager is a member.
+    lsm_joined: bool,
+    /// The local service manager who is a member; null if there is none.
+    #[serde(rename = "localServiceManager")]
+    local_service_manager: Option<ChatManagerView>,
     /// The newest message; null if there is none.
     #[serde(rename = "lastMessage")]
     last_message: Option<MessageView>,
@@ -94,6 +99,20 @@ struct ChatCustomerView {
     last_seen: Option<Timestamp>,
 }
 
+/// A local service manager in the chat.
+#[derive(Serialize, ToSchema)]
+struct ChatManagerView {
+    id: i64,
+    user: ChatManagerUserView,
+}
+
+/// The name of a local service manager.
+#[derive(Serialize, ToSchema)]
+struct ChatManagerUserView {
+    first_name: String,
+    last_name: String,
+}
+
 /// A member's user.
 #[derive(Serialize, ToSchema)]
 struct ChatUserView {
@@ -137,6 +156,11 @@ impl ListedChatView {
             },
             provider: (side != Side::ServiceProvider).then_some(provider),
             customer: (side != Side::Customer).then_some(customer),
+            lsm_joined: row.manager.is_some(),
+            local_service_manager: row.manager.map(|ManagerRow { id, first_name, last_name }| ChatManagerView {
+                id,
+                user: ChatManagerUserView { first_name, last_name },
+            }),
             last_message: row.last_message,
             unread_count: row.unread,
             created_at: row.created_at,

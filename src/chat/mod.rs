@@ -14,4 +14,5 @@ pub(crate) mod socket;
 mod types;
 
 pub(crate) use http::routes;
+pub(crate) use types::{MAX_IMAGES, images_as_text};
 pub use types::{MAX_MESSAGE_CHARS, MessageType, MessageView};

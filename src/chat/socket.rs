@@ -157,7 +157,7 @@ pub(crate) fn leave_chat(reply: Reply, LeaveChat { chat_id }: LeaveChat, state: 
 
 fn check(message: SendMessage, sender_id: UserId) -> Result<NewMessage, Refusal> {
     let message_type = message.message_type.unwrap_or(MessageType::Text);
-    check_message(&message.message, message_type).map_err(Refusal::Invalid)?;
+    let text = check_message(message.message, message_type).map_err(Refusal::Invalid)?;
     if let Some(client_message_id) = &message.client_message_id {
         check_client_message_id(client_message_id).map_err(Refusal::Invalid)?;
     }
@@ -166,7 +166,7 @@ fn check(message: SendMessage, sender_id: UserId) -> Result<NewMessage, Refusal>
         chat_id: message.chat_id,
         sender_id,
         client_message_id: message.client_message_id,
-        message: message.message,
+        message: text,
         message_type,
     })
 }

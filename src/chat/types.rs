@@ -1,6 +1,6 @@
 //! Messages, and the rules for those that clients send.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::types::{MessageId, Side, Timestamp, UserId, text_enum};
@@ -11,7 +11,7 @@ text_enum! {
     MessageType {
         /// Words.
         Text = "text",
-        /// The URL of an image.
+        /// Images, as JSON: `{"images":[url,…],"count":n}`.
         Image = "image",
         /// The URL of a document.
         Document = "document",
@@ -20,6 +20,9 @@ text_enum! {
 
 /// The longest message, in characters.
 pub const MAX_MESSAGE_CHARS: usize = 4000;
+
+/// The most images of one message.
+pub(crate) const MAX_IMAGES: usize = 10;
 
 /// The longest `clientMessageId`, in bytes.
 pub(super) const MAX_CLIENT_MESSAGE_ID_BYTES: usize = 128;
@@ -37,19 +40,33 @@ pub struct MessageView {
     pub sender_id: UserId,
     /// First and last name.
     pub sender_name: String,
-    /// The text, or a URL.
+    /// The text; of a document its URL; of images `{"images":[url,…],"count":n}`, as JSON text.
     pub message: String,
     pub message_type: MessageType,
     /// When it was committed.
     pub created_at: Timestamp,
 }
 
-/// Checks the text of a message from a client.
+/// The text of a message of images.
+#[derive(Serialize, Deserialize)]
+struct Images {
+    images: Vec<String>,
+    #[serde(default)]
+    count: usize,
+}
+
+/// The text of a message that shows these images.
+pub(crate) fn images_as_text(images: &[String]) -> String {
+    let images = Images { images: images.to_vec(), count: images.len() };
+    serde_json::to_string(&images).unwrap_or_default()
+}
+
+/// Checks the text of a message from a client. Returns the text that is stored: images are in one form.
 ///
 /// # Errors
 /// A sentence that names the field and the rule.
-pub(super) fn check_message(text: &str, message_type: MessageType) -> Result<(), String> {
-    if !text::is_visible(text) {
+pub(super) fn check_message(text: String, message_type: MessageType) -> Result<String, String> {
+    if !text::is_visible(&text) {
         return Err("message must not be empty".into());
     }
     if text.chars().count() > MAX_MESSAGE_CHARS {
@@ -58,12 +75,36 @@ pub(super) fn check_message(text: &str, message_type: MessageType) -> Result<(),
     if text.contains('\0') {
         return Err("message must not contain the character U+0000".into());
     }
-    let is_web_url =
-        || url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    if message_type != MessageType::Text && !is_web_url() {
-        return Err(format!("message must be an http or https URL when message_type is {}", message_type.as_str()));
+    match message_type {
+        MessageType::Text => Ok(text),
+        MessageType::Document if is_web_url(&text) => Ok(text),
+        MessageType::Document => Err("message must be one http or https URL when message_type is document".into()),
+        MessageType::Image => check_images(&text),
     }
-    Ok(())
+}
+
+fn check_images(text: &str) -> Result<String, String> {
+    if is_web_url(text) {
+        return Ok(images_as_text(&[text.to_owned()]));
+    }
+    let images = match serde_json::from_str::<serde_json::Value>(text) {
+        Ok(value) if value.is_object() => serde_json::from_value::<Images>(value).ok(),
+        _ => None,
+    };
+    images
+        .filter(|Images { images, .. }| (1..=MAX_IMAGES).contains(&images.len()) && images.iter().all(|url| is_web_url(url)))
+        .map(|Images { images, .. }| images_as_text(&images))
+        .ok_or_else(|| {
+            format!(
+                "message must be an http or https URL, or JSON text {{\"images\":[url,…],\"count\":n}} with 1 to {MAX_IMAGES} \
+                 of them, when message_type is image"
+            )
+        })
+}
+
+fn is_web_url(text: &str) -> bool {
+    !text.contains(char::is_whitespace)
+        && url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
 }
 
 /// Checks a `clientMessageId`, the client's own name for a message.
@@ -83,11 +124,14 @@ pub(super) fn check_client_message_id(text: &str) -> Result<(), String> {
 mod tests {
     use super::*;
 
+    fn check(text: &str, message_type: MessageType) -> Result<String, String> {
+        check_message(text.to_owned(), message_type)
+    }
+
     #[test]
     fn messages() {
-        assert_eq!(check_message("hello", MessageType::Text), Ok(()));
-        assert_eq!(check_message(&"é".repeat(MAX_MESSAGE_CHARS), MessageType::Text), Ok(()));
-        assert_eq!(check_message("https://cdn.example.com/a.png", MessageType::Image), Ok(()));
+        assert_eq!(check("hello", MessageType::Text).as_deref(), Ok("hello"));
+        assert!(check(&"é".repeat(MAX_MESSAGE_CHARS), MessageType::Text).is_ok());
         for (text, message_type) in [
             ("", MessageType::Text),
             (" \n", MessageType::Text),
@@ -96,9 +140,24 @@ mod tests {
             ("a picture", MessageType::Image),
             ("file:///etc/passwd", MessageType::Document),
             ("javascript:alert(1)", MessageType::Document),
+            ("https://a.example/1 https://a.example/2", MessageType::Document),
         ] {
-            assert!(check_message(text, message_type).is_err(), "{text:?}");
+            assert!(check(text, message_type).is_err(), "{text:?}");
         }
-        assert!(check_message(&"x".repeat(MAX_MESSAGE_CHARS + 1), MessageType::Text).is_err());
+        assert!(check(&"x".repeat(MAX_MESSAGE_CHARS + 1), MessageType::Text).is_err());
+    }
+
+    #[test]
+    fn images_are_in_one_form() {
+        let one = r#"{"images":["https://cdn.example/a.png"],"count":1}"#;
+        for text in ["https://cdn.example/a.png", one, r#" {"count": 7, "images": ["https://cdn.example/a.png"]}"#] {
+            assert_eq!(check(text, MessageType::Image).as_deref(), Ok(one), "{text}");
+        }
+        let many = |count| images_as_text(&vec!["https://cdn.example/a.png".to_owned(); count]);
+        assert_eq!(check(&many(MAX_IMAGES), MessageType::Image), Ok(many(MAX_IMAGES)));
+        let list = r#"[["https://cdn.example/a.png"], 1]"#;
+        for text in [&many(0), &many(MAX_IMAGES + 1), r#"{"images":["file:///etc/passwd"],"count":1}"#, list, "{}"] {
+            assert!(check(text, MessageType::Image).is_err(), "{text}");
+        }
     }
 }

@@ -156,7 +156,7 @@ impl Job {
 fn in_words(proposal: &Proposal) -> String {
     let mut text = terms_in_words("", proposal.terms);
     if let Some(answers) = &proposal.answers {
-        write_answers(&mut text, answers);
+        write_answers(&mut text, answers, proposal.terms.price.is_some());
     }
     if let Some(notes) = &proposal.notes {
         let _infallible = write!(text, "\n{notes}");

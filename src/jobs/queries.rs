@@ -69,6 +69,8 @@ pub struct JobRow {
     pub location: Option<String>,
     /// Answers to the service's questions.
     pub answers: serde_json::Value,
+    /// URLs of pictures.
+    pub images: Vec<String>,
     pub state: JobState,
     /// The open offer.
     pub offer_id: Option<OfferId>,
@@ -100,7 +102,7 @@ pub(super) async fn find<D: Door>(tx: &mut Tx<D>, id: JobId) -> sqlx::Result<Job
         r#"select j.customer_id as "customer_id: CustomerId", j.provider_id as "provider_id: ProviderId",
                   j.service_id as "service_id: ServiceId", j.status as "status: JobStatus", j.sp_accepted, j.price_cents,
                   j.customer_budget_cents, j.scheduled_at, j.response_deadline,
-                  j.deadline_missed_at is not null as "deadline_missed!", j.completed_at, j.zipcode, j.location, j.answers,
+                  j.deadline_missed_at is not null as "deadline_missed!", j.completed_at, j.zipcode, j.location, j.answers, j.images,
                   cu.id as "customer_user_id: UserId", cu.first_name || ' ' || cu.last_name as "customer_name!",
                   p.user_id as "provider_user_id: UserId", p.business_name, p.lsm_id,
                   l.user_id as "lsm_user_id: UserId", s.name as service_name, chat.id as "chat_id?: ChatId",
@@ -133,6 +135,7 @@ pub(super) async fn find<D: Door>(tx: &mut Tx<D>, id: JobId) -> sqlx::Result<Job
         zipcode: row.zipcode,
         location: row.location,
         answers: row.answers,
+        images: row.images,
         state: JobState {
             status: row.status,
             sp_accepted: row.sp_accepted,

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::types::{NotificationId, Role, Timestamp, UserId, text_enum};
@@ -31,8 +32,8 @@ pub struct NewNotification {
     /// A few words.
     pub title: Cow<'static, str>,
     pub message: String,
-    /// What a client needs to open the right page.
-    pub metadata: serde_json::Value,
+    /// What a client needs to open the right page; names in camelCase.
+    pub metadata: Value,
 }
 
 /// A notification as its recipient sees it.
@@ -51,9 +52,29 @@ pub struct NotificationView {
     /// Whether the recipient has read it.
     pub is_read: bool,
     pub created_at: Timestamp,
-    /// What a client needs to open the right page.
+    /// What a client needs to open the right page. Each name is there in camelCase and in `snake_case`.
     #[schema(value_type = Object)]
-    pub metadata: serde_json::Value,
+    #[serde(serialize_with = "in_both_spellings")]
+    pub metadata: Value,
+}
+
+/// Clients in the field read `chat_id`, others `chatId`.
+fn in_both_spellings<S: Serializer>(metadata: &Value, serializer: S) -> Result<S::Ok, S::Error> {
+    let members = metadata.as_object().into_iter().flatten();
+    let twins = members.flat_map(|(name, value)| [(name.clone(), value.clone()), (snake_case(name), value.clone())]);
+    twins.collect::<Map<_, _>>().serialize(serializer)
+}
+
+/// `chatId` as `chat_id`.
+fn snake_case(name: &str) -> String {
+    let mut snake = String::with_capacity(name.len() + 1);
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() {
+            snake.push('_');
+        }
+        snake.push(letter.to_ascii_lowercase());
+    }
+    snake
 }
 
 /// A written notification, to be emitted after the commit.

@@ -1,7 +1,8 @@
-//! A provider's states, and filters of job lists: no I/O.
+//! A provider's states and pictures, and filters of job lists: no I/O.
 
-use serde::Deserialize as _;
 use serde::de::value::{Error as WordError, StrDeserializer};
+use serde::{Deserialize as _, Serialize};
+use utoipa::ToSchema;
 
 use crate::types::{JobStatus, text_enum};
 
@@ -21,10 +22,19 @@ text_enum! {
     }
 }
 
-impl ProviderStatus {
-    /// Whether the provider may switch between active and inactive.
-    pub(crate) const fn may_switch(self) -> bool {
-        matches!(self, Self::Active | Self::Inactive)
+/// A picture of the business.
+#[derive(Serialize, ToSchema)]
+pub(super) struct GalleryImageView {
+    id: usize,
+    url: String,
+    /// The place in the gallery, from 1.
+    order: usize,
+}
+
+impl GalleryImageView {
+    /// Pictures in the order of their URLs.
+    pub(super) fn list(urls: Vec<String>) -> Vec<Self> {
+        (1..).zip(urls).map(|(place, url)| Self { id: place, url, order: place }).collect()
     }
 }
 
@@ -44,18 +54,5 @@ mod tests {
         assert_eq!(parse_statuses("new, in_progress,"), Some(vec![JobStatus::New, JobStatus::InProgress]));
         assert_eq!(parse_statuses("accepted"), Some(vec![]));
         assert_eq!(parse_statuses("new,unknown"), None);
-    }
-
-    #[test]
-    fn only_active_and_inactive_providers_switch() {
-        let all = [
-            ProviderStatus::Pending,
-            ProviderStatus::Active,
-            ProviderStatus::Inactive,
-            ProviderStatus::Rejected,
-            ProviderStatus::Banned,
-        ];
-        let may: Vec<_> = all.into_iter().filter(|status| status.may_switch()).collect();
-        assert_eq!(may, [ProviderStatus::Active, ProviderStatus::Inactive]);
     }
 }

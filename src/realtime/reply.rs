@@ -28,6 +28,8 @@ pub struct Reply {
     inner: Arc<Socket>,
     session: Arc<Session>,
     ack_id: Option<i64>,
+    /// The size of the event's arguments.
+    bytes: usize,
 }
 
 /// The socket was never admitted, so nothing it sends is handled.
@@ -41,9 +43,13 @@ pub type Answer<T> = Box<dyn FnOnce(Result<T, Refusal>) + Send + Sync>;
 impl FromMessageParts<socketioxide::adapter::LocalAdapter> for Reply {
     type Error = NoSession;
 
-    fn from_message_parts(socket: &Arc<Socket>, _value: &mut Value, ack_id: &Option<i64>) -> Result<Self, NoSession> {
+    fn from_message_parts(socket: &Arc<Socket>, value: &mut Value, ack_id: &Option<i64>) -> Result<Self, NoSession> {
         let session = socket.extensions.get::<Arc<Session>>().ok_or(NoSession)?;
-        Ok(Self { socket: socket.clone().into(), inner: socket.clone(), session, ack_id: *ack_id })
+        let bytes = match value {
+            Value::Str(text, attachments) => text.len() + attachments.iter().flatten().map(Bytes::len).sum::<usize>(),
+            Value::Bytes(bytes) => bytes.len(),
+        };
+        Ok(Self { socket: socket.clone().into(), inner: socket.clone(), session, ack_id: *ack_id, bytes })
     }
 }
 
@@ -58,6 +64,12 @@ impl Reply {
     #[must_use]
     pub const fn session(&self) -> &Arc<Session> {
         &self.session
+    }
+
+    /// The size of the event's arguments.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Answers the event.

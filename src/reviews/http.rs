@@ -1,5 +1,7 @@
 //! `/provider/reviews`: the reviews of the calling provider.
 
+use std::ops::RangeInclusive;
+
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -7,11 +9,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::queries;
-use super::types::StarCounts;
+use super::types::ReviewStats;
 use crate::auth::Provider;
 use crate::error::{Error, Result};
 use crate::state::ApiState;
-use crate::types::{JobId, ReviewId, Timestamp};
+use crate::types::{Cents, JobId, ReviewId, Timestamp};
 use crate::web::extract::{Json, Path, Query};
 use crate::web::fields::Fields;
 use crate::web::page::{Page, PageRequest};
@@ -25,7 +27,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 #[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
 #[into_params(rename_all = "camelCase")]
-struct ReviewsQuery {
+pub(crate) struct ReviewsQuery {
     /// Returns only reviews with at least so many stars.
     min_rating: Option<i16>,
     /// Returns only reviews with at most so many stars.
@@ -36,14 +38,28 @@ struct ReviewsQuery {
     limit: Option<i64>,
 }
 
+impl ReviewsQuery {
+    /// Checks the selection. Returns the stars and the page.
+    ///
+    /// # Errors
+    /// 400 with each bad parameter named.
+    pub(crate) fn check(&self) -> Result<(RangeInclusive<i16>, PageRequest)> {
+        let mut rules = Fields::new();
+        let is_rating = |rating: Option<i16>| rating.is_none_or(|rating| (1..=5).contains(&rating));
+        rules.check("minRating", is_rating(self.min_rating), "must be 1 to 5");
+        rules.check("maxRating", is_rating(self.max_rating), "must be 1 to 5");
+        let page = PageRequest::read(&mut rules, self.page, self.limit);
+        rules.finish()?;
+        Ok((self.min_rating.unwrap_or(1)..=self.max_rating.unwrap_or(5), page))
+    }
+}
+
 /// A review as the provider sees it.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ProviderReviewView {
+pub(crate) struct ProviderReviewView {
     pub id: ReviewId,
-    pub job_id: JobId,
-    /// The service's name.
-    pub service: String,
+    pub job: ReviewedJobView,
     pub customer: ReviewerView,
     /// 1 to 5.
     pub rating: i16,
@@ -55,9 +71,21 @@ pub(super) struct ProviderReviewView {
     pub created_at: Timestamp,
 }
 
+/// The job that was reviewed.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ReviewedJobView {
+    pub id: JobId,
+    /// The service's name.
+    pub service: String,
+    pub category: String,
+    pub price: Cents,
+    pub completed_at: Option<Timestamp>,
+}
+
 /// The customer who wrote a review.
 #[derive(Serialize, ToSchema)]
-pub(super) struct ReviewerView {
+pub(crate) struct ReviewerView {
     /// First and last name.
     pub name: String,
 }
@@ -73,25 +101,24 @@ async fn reviews(
     who: Provider,
     Query(query): Query<ReviewsQuery>,
 ) -> Result<Json<Page<ProviderReviewView>>> {
-    let mut rules = Fields::new();
-    let is_rating = |rating: Option<i16>| rating.is_none_or(|rating| (1..=5).contains(&rating));
-    rules.check("minRating", is_rating(query.min_rating), "must be 1 to 5");
-    rules.check("maxRating", is_rating(query.max_rating), "must be 1 to 5");
-    let page = PageRequest::read(&mut rules, query.page, query.limit);
-    rules.finish()?;
-    let stars = query.min_rating.unwrap_or(1)..=query.max_rating.unwrap_or(5);
+    let (stars, page) = query.check()?;
     let (reviews, total) = queries::list(&pooler, who.user_id, stars, page).await?;
     Ok(Json(Page::new(reviews, total, page)))
 }
 
 /// The statistics of a provider's reviews.
 #[derive(Serialize, ToSchema)]
-struct ReviewStatsView {
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ReviewStatsView {
+    total_reviews: i64,
     /// The mean, with two decimals; 0 without reviews.
-    average: f64,
-    total: i64,
+    average_rating: f64,
+    /// The mean of the ratings given, with two decimals; 0 without any.
+    average_punctuality: f64,
+    /// In minutes: the mean of the times given, with two decimals; 0 without any.
+    average_response_time: f64,
     /// The number of reviews by stars.
-    counts: PerStarCountView,
+    rating_breakdown: PerStarCountView,
     /// The percentage of reviews by stars, with one decimal.
     percentages: PerStarPercentageView,
 }
@@ -126,14 +153,16 @@ struct PerStarPercentageView {
     five: f64,
 }
 
-impl From<StarCounts> for ReviewStatsView {
-    fn from(stars: StarCounts) -> Self {
+impl From<ReviewStats> for ReviewStatsView {
+    fn from(ReviewStats { stars, average_punctuality, average_response_time }: ReviewStats) -> Self {
         let counts = |[one, two, three, four, five]: [i64; 5]| PerStarCountView { one, two, three, four, five };
         let shares = |[one, two, three, four, five]: [f64; 5]| PerStarPercentageView { one, two, three, four, five };
         Self {
-            average: stars.average(),
-            total: stars.total(),
-            counts: counts(stars.0),
+            total_reviews: stars.total(),
+            average_rating: stars.average(),
+            average_punctuality,
+            average_response_time,
+            rating_breakdown: counts(stars.0),
             percentages: shares(stars.percentages()),
         }
     }
@@ -143,7 +172,7 @@ impl From<StarCounts> for ReviewStatsView {
 #[utoipa::path(get, path = "/provider/reviews/stats", tag = "reviews", security(("provider" = [])),
     responses((status = 200, body = ReviewStatsView)))]
 async fn stats(State(pooler): State<Pooler>, who: Provider) -> Result<Json<ReviewStatsView>> {
-    Ok(Json(queries::count_stars(&pooler, who.user_id).await?.into()))
+    Ok(Json(queries::stats(&pooler, who.user_id).await?.into()))
 }
 
 /// Returns one of the calling provider's reviews.

@@ -17,6 +17,9 @@ use doors::{Pooler, Tx};
 
 pub(crate) use types::average;
 
+pub(crate) use http::{ProviderReviewView, ReviewStatsView, ReviewsQuery};
+pub(crate) use queries::{list, stats};
+
 /// The feature's routes.
 pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     http::routes().merge(feedback::routes())

@@ -2,14 +2,14 @@
 
 use std::ops::RangeInclusive;
 
-use super::http::{ProviderReviewView, ReviewerView};
-use super::types::StarCounts;
-use crate::types::{JobId, ReviewId, UserId};
+use super::http::{ProviderReviewView, ReviewedJobView, ReviewerView};
+use super::types::{ReviewStats, StarCounts};
+use crate::types::{Cents, JobId, ReviewId, Timestamp, UserId};
 use crate::web::page::PageRequest;
 use doors::Pooler;
 
 /// A page of the reviews with so many stars of a user who is a provider, newest first; and how many there are.
-pub(super) async fn list(
+pub(crate) async fn list(
     pooler: &Pooler,
     user_id: UserId,
     stars: RangeInclusive<i16>,
@@ -17,7 +17,8 @@ pub(super) async fn list(
 ) -> sqlx::Result<(Vec<ProviderReviewView>, i64)> {
     let rows = sqlx::query!(
         r#"select n.total as "total!",
-                  r.id as "id?: ReviewId", r.job_id as "job_id?: JobId", s.name as "service?",
+                  r.id as "id?: ReviewId", r.job_id as "job_id?: JobId", s.name as "service?", s.category as "category?",
+                  j.price_cents as "price_cents?", j.completed_at as "completed_at?",
                   u.first_name || ' ' || u.last_name as customer_name, r.rating as "rating?", r.feedback as "feedback?",
                   r.punctuality_rating as "punctuality_rating?", r.response_time_minutes as "response_time_minutes?",
                   r.created_at as "created_at?"
@@ -52,8 +53,13 @@ pub(super) async fn list(
     let reviews = rows.into_iter().filter_map(|row| {
         Some(ProviderReviewView {
             id: row.id?,
-            job_id: row.job_id?,
-            service: row.service?,
+            job: ReviewedJobView {
+                id: row.job_id?,
+                service: row.service?,
+                category: row.category?,
+                price: Cents(row.price_cents?),
+                completed_at: row.completed_at.map(Timestamp),
+            },
             customer: ReviewerView { name: row.customer_name? },
             rating: row.rating?,
             feedback: row.feedback,
@@ -68,8 +74,9 @@ pub(super) async fn list(
 /// One of the reviews of a user who is a provider.
 pub(super) async fn find(pooler: &Pooler, id: ReviewId, user_id: UserId) -> sqlx::Result<Option<ProviderReviewView>> {
     let row = sqlx::query!(
-        r#"select r.id as "id: ReviewId", r.job_id as "job_id: JobId", s.name as service,
-                  u.first_name || ' ' || u.last_name as "customer_name!", r.rating, r.feedback, r.punctuality_rating,
+        r#"select r.id as "id: ReviewId", r.job_id as "job_id: JobId", s.name as service, s.category,
+                  j.price_cents, j.completed_at, u.first_name || ' ' || u.last_name as "customer_name!",
+                  r.rating, r.feedback, r.punctuality_rating,
                   r.response_time_minutes, r.created_at
            from stm.reviews r
            join stm.providers p on p.id = r.provider_id
@@ -85,8 +92,13 @@ pub(super) async fn find(pooler: &Pooler, id: ReviewId, user_id: UserId) -> sqlx
     .await?;
     Ok(row.map(|row| ProviderReviewView {
         id: row.id,
-        job_id: row.job_id,
-        service: row.service,
+        job: ReviewedJobView {
+            id: row.job_id,
+            service: row.service,
+            category: row.category,
+            price: Cents(row.price_cents),
+            completed_at: row.completed_at.map(Timestamp),
+        },
         customer: ReviewerView { name: row.customer_name },
         rating: row.rating,
         feedback: row.feedback,
@@ -96,17 +108,23 @@ pub(super) async fn find(pooler: &Pooler, id: ReviewId, user_id: UserId) -> sqlx
     }))
 }
 
-/// Counts the reviews of a user who is a provider, by stars.
-pub(super) async fn count_stars(pooler: &Pooler, user_id: UserId) -> sqlx::Result<StarCounts> {
+/// The statistics of the reviews of a user who is a provider.
+pub(crate) async fn stats(pooler: &Pooler, user_id: UserId) -> sqlx::Result<ReviewStats> {
     let row = sqlx::query!(
         r#"select count(*) filter (where r.rating = 1) as "one!", count(*) filter (where r.rating = 2) as "two!",
                   count(*) filter (where r.rating = 3) as "three!", count(*) filter (where r.rating = 4) as "four!",
-                  count(*) filter (where r.rating = 5) as "five!"
+                  count(*) filter (where r.rating = 5) as "five!",
+                  coalesce(round(avg(r.punctuality_rating), 2), 0)::float8 as "average_punctuality!",
+                  coalesce(round(avg(r.response_time_minutes), 2), 0)::float8 as "average_response_time!"
            from stm.reviews r
            where r.provider_id = (select p.id from stm.providers p where p.user_id = $1)"#,
         user_id.0,
     )
     .fetch_one(pooler)
     .await?;
-    Ok(StarCounts([row.one, row.two, row.three, row.four, row.five]))
+    Ok(ReviewStats {
+        stars: StarCounts([row.one, row.two, row.three, row.four, row.five]),
+        average_punctuality: row.average_punctuality,
+        average_response_time: row.average_response_time,
+    })
 }

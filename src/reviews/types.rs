@@ -16,9 +16,19 @@ pub(super) struct Feedback {
     pub response_time_minutes: Option<i32>,
 }
 
+/// The statistics of a provider's reviews.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ReviewStats {
+    pub stars: StarCounts,
+    /// 0 without a rating.
+    pub average_punctuality: f64,
+    /// In minutes; 0 without a time.
+    pub average_response_time: f64,
+}
+
 /// The number of reviews by stars, from one to five.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct StarCounts(pub [i64; 5]);
+pub(crate) struct StarCounts(pub [i64; 5]);
 
 impl StarCounts {
     pub(super) fn total(self) -> i64 {

@@ -7,8 +7,8 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::ServiceRequestStatus;
 use super::queries::{self, CustomerRequest, ProviderRequest, RequestedRow};
+use super::types::{Decisions, ServiceRequestStatus};
 use crate::auth::{Customer, Provider};
 use crate::error::{Error, Result};
 use crate::notifications::{NewNotification, NotificationType};
@@ -136,19 +136,28 @@ impl ProviderServiceRequest {
     }
 }
 
+/// A new request for a service, as the provider sees it.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct NewServiceRequestedView {
+    #[serde(flatten)]
+    request: MyServiceRequestView,
+    message: &'static str,
+}
+
 /// Requests a service that the caller would offer.
 ///
 /// # Errors
 /// 400 a field breaks a rule. 404 the account is banned or no longer exists.
 #[utoipa::path(post, path = "/provider/request-new-service", tag = "service requests", security(("provider" = [])),
     request_body = ProviderServiceRequest,
-    responses((status = 201, body = ServiceRequestedView)))]
+    responses((status = 201, body = NewServiceRequestedView)))]
 async fn request_new_service(
     State(pooler): State<Pooler>,
     State(notifier): State<Notifier>,
     who: Provider,
     Json(request): Json<ProviderServiceRequest>,
-) -> Result<(StatusCode, Json<ServiceRequestedView>)> {
+) -> Result<(StatusCode, Json<NewServiceRequestedView>)> {
     let request = request.check()?;
     let mut tx = pooler.write().await?;
     let requested =
@@ -158,7 +167,8 @@ async fn request_new_service(
     tx.commit().await?;
     notifier.publish(outbox);
     let message = "Service request submitted successfully. Your LSM has been notified.";
-    Ok((StatusCode::CREATED, Json(ServiceRequestedView { message, request_id: requested.id })))
+    let request = MyServiceRequestView::new(&requested, request);
+    Ok((StatusCode::CREATED, Json(NewServiceRequestedView { request, message })))
 }
 
 /// Requests the service that a new provider offers and the catalogue lacks. Returns the notification for its LSM.
@@ -193,19 +203,35 @@ fn notification_of(requested: &RequestedRow, service: &str) -> Option<NewNotific
 
 /// A provider's request, as the provider sees it.
 #[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
 pub(super) struct MyServiceRequestView {
     pub id: ServiceRequestId,
+    #[serde(rename = "serviceName")]
     pub service_name: String,
-    pub category: Option<String>,
+    pub category: String,
     pub description: String,
     /// What customers should be asked: a list, or an object.
-    pub questions: Option<serde_json::Value>,
+    #[serde(rename = "suggestedQuestions")]
+    pub suggested_questions: Option<serde_json::Value>,
     pub status: ServiceRequestStatus,
-    /// Why it was rejected.
-    pub reason: Option<String>,
+    #[serde(flatten)]
+    pub decisions: Decisions,
     pub created_at: Timestamp,
-    pub updated_at: Timestamp,
+}
+
+impl MyServiceRequestView {
+    /// A request that was just made.
+    fn new(requested: &RequestedRow, request: ProviderRequest) -> Self {
+        Self {
+            id: requested.id,
+            service_name: request.service_name,
+            category: request.category,
+            description: request.description,
+            suggested_questions: request.questions,
+            status: ServiceRequestStatus::Pending,
+            decisions: Decisions::default(),
+            created_at: requested.created_at.into(),
+        }
+    }
 }
 
 /// Lists the service requests of the calling provider, newest first, at most 100.

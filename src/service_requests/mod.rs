@@ -3,7 +3,8 @@
 //! Invariant: a request goes to one LSM, who is notified: the provider's own, or the oldest active one of the customer's
 //! region. Where nobody serves the region it is stored all the same.
 
-pub(crate) mod deciding;
+pub(crate) mod for_admin;
+pub(crate) mod for_lsm;
 mod http;
 mod queries;
 mod types;

@@ -1,7 +1,9 @@
 //! SQL of requests for services.
 
-use super::ServiceRequestStatus;
+use chrono::{DateTime, Utc};
+
 use super::http::MyServiceRequestView;
+use super::types::{Decider, Decisions, ServiceRequestStatus};
 use crate::types::{ServiceRequestId, UserId};
 use doors::{Pooler, Tx};
 
@@ -16,6 +18,7 @@ pub(super) struct RequestedRow {
     pub name: String,
     /// The LSM who decides on it.
     pub lsm_user_id: Option<UserId>,
+    pub created_at: DateTime<Utc>,
 }
 
 /// A customer's request for a service that the catalogue lacks.
@@ -53,10 +56,10 @@ pub(super) async fn insert_of_customer(
            ), request as (
                insert into stm.service_requests (requested_by, kind, lsm_id, service_name, description, region, zipcode)
                select person.id, 'customer', (select id from lsm), $2, $3, $4, $5 from person
-               returning id
+               returning id, created_at
            )
            select request.id as "id: ServiceRequestId", person.name as "name!",
-                  (select user_id from lsm) as "lsm_user_id: UserId"
+                  (select user_id from lsm) as "lsm_user_id: UserId", request.created_at
            from request, person"#,
         user_id.0,
         request.keyword,
@@ -95,9 +98,10 @@ pub(super) async fn insert_of_provider(
                insert into stm.service_requests (
                    requested_by, kind, lsm_id, service_name, category, description, questions_json, region)
                select provider.user_id, 'service_provider', provider.lsm_id, $2, $3, $4, $5, provider.region from provider
-               returning id
+               returning id, created_at
            )
-           select request.id as "id: ServiceRequestId", provider.business_name as name, l.user_id as "lsm_user_id: UserId"
+           select request.id as "id: ServiceRequestId", provider.business_name as name, l.user_id as "lsm_user_id: UserId",
+                  request.created_at
            from request, provider
            join stm.local_service_managers l on l.id = provider.lsm_id"#,
         user_id.0,
@@ -112,10 +116,9 @@ pub(super) async fn insert_of_provider(
 
 /// Lists a user's requests, newest first, at most [`MAX_REQUESTS`].
 pub(super) async fn list(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Vec<MyServiceRequestView>> {
-    sqlx::query_as!(
-        MyServiceRequestView,
-        r#"select id as "id: ServiceRequestId", service_name, category, description, questions_json as questions,
-                  status as "status: ServiceRequestStatus", reason, created_at, updated_at
+    let rows = sqlx::query!(
+        r#"select id as "id: ServiceRequestId", service_name, coalesce(category, '') as "category!", description, questions_json,
+                  status as "status: ServiceRequestStatus", reason, rejected_by as "rejected_by: Decider", created_at
            from stm.service_requests
            where requested_by = $1
            order by id desc
@@ -124,5 +127,16 @@ pub(super) async fn list(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Vec<M
         MAX_REQUESTS,
     )
     .fetch_all(pooler)
-    .await
+    .await?;
+    let requests = rows.into_iter().map(|row| MyServiceRequestView {
+        id: row.id,
+        service_name: row.service_name,
+        category: row.category,
+        description: row.description,
+        suggested_questions: row.questions_json,
+        status: row.status,
+        decisions: Decisions::new(row.status, row.rejected_by, row.reason),
+        created_at: row.created_at.into(),
+    });
+    Ok(requests.collect())
 }

@@ -106,7 +106,7 @@ pub fn document() -> Value {
     let mut events = Events::default();
     events.received::<JoinChat>("Joins a chat, and returns the missed messages");
     events.received::<LeaveChat>("Leaves a chat");
-    events.received::<SendMessage>("Sends a message; acknowledged once it is committed");
+    events.received::<SendMessage>("Sends a message; acknowledged once it is committed, and not echoed to this socket");
     events.received::<Typing>("Notifies the others in the chat that the user types, or has stopped");
     events.received::<MarkRead>("Marks a chat as read, up to a message");
     events.received::<SendOfferSocketRequest>(
@@ -122,7 +122,7 @@ pub fn document() -> Value {
     events.sent::<LeftChat>("The socket is no longer in a chat");
     events.sent::<UserJoined>("Somebody has entered a chat that the socket is in");
     events.sent::<UserLeft>("Somebody has left a chat that the socket is in");
-    events.sent::<NewMessageEvent>("A message was committed; emitted in the order of `seq`, each once");
+    events.sent::<NewMessageEvent>("A message was committed; emitted in the order of `seq`, each once, to all sockets in the chat but the one that sent it");
     events.sent::<UserTyping>("Somebody types, or has stopped");
     events.sent::<MessagesRead>("Somebody has read a chat, up to a message");
     events.sent::<NegotiationOfferSent>("A party has offered other terms for the chat's job");
@@ -148,7 +148,11 @@ pub fn document() -> Value {
                 A bad token is a `connect_error` whose message begins with `unauthorized`. A connection whose token names a login (`sid`) \
                 lives as long as that login, and may open with a token that has expired (SOCKET_TOKEN_GRACE_S); any other ends with its token. A message is committed before it is acknowledged; \
                 the same `clientMessageId` again receives the same acknowledgement. `seq` counts 1, 2, 3… in each chat without gaps: \
-                apply a message only if it is the next one, and join again with `afterSeq` on a gap or after a reconnect.",
+                apply a message only if it is the next one, and join again with `afterSeq` on a gap or after a reconnect. \
+                The socket that sends a message receives it only as the acknowledgement, whose `seq` counts as received; the sender's other sockets \
+                receive `new_message`. A message that the service writes for somebody, about an offer for example, reaches that user's sockets too. \
+                Limits: a message has at most 4,000 characters and 10 images, a `clientMessageId` 128 bytes, an event 65,536 bytes; larger ones \
+                are refused as `invalid` with the limit, and beyond 262,144 bytes the connection is closed.",
         }),
         default_content_type: "application/json",
         servers: json!({

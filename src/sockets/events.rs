@@ -15,9 +15,10 @@ use serde_json::Value;
 use socketioxide::ParserError;
 use socketioxide::extract::{Event, SocketRef, State, TryData};
 
+use super::MAX_EVENT_BYTES;
 use super::lifetime::{self, Authenticate};
-use crate::chat;
 use crate::chat::events::{JoinChat, LeaveChat, MarkRead, SendMessage, Typing};
+use crate::chat::{self, MAX_MESSAGE_CHARS};
 use crate::jobs::offers;
 use crate::jobs::offers::{RespondSocketRequest, SendOfferSocketRequest};
 use crate::realtime::{ClientEvent as _, CloseReason, Refusal, Reply, Verdict, lock};
@@ -116,7 +117,13 @@ fn admit_event(event: &str, reply: Reply, state: &SocketState) -> Option<Reply> 
         return None;
     }
     match state.limits.count(reply.session().user_id) {
-        Verdict::Allowed => return Some(reply),
+        Verdict::Allowed if reply.bytes() <= MAX_EVENT_BYTES => return Some(reply),
+        Verdict::Allowed => {
+            let rule = format!(
+                "an event must be at most {MAX_EVENT_BYTES} bytes, and a message at most {MAX_MESSAGE_CHARS} characters"
+            );
+            reply.refuse(event, &Refusal::Invalid(rule));
+        }
         Verdict::TooMany => reply.refuse(event, &Refusal::Overloaded),
         Verdict::Flood => {
             state.connections.close_socket(CloseReason::Flood, reply.socket(), reply.session());

@@ -6,6 +6,7 @@ mod events;
 mod handshake;
 mod lifetime;
 mod queries;
+mod request_head;
 pub(crate) mod waiting;
 
 use std::sync::Arc;
@@ -28,8 +29,12 @@ use waiting::WaitingSockets;
 /// The one namespace.
 const NAMESPACE: &str = "/chat";
 
-/// The largest packet a client may send, in bytes.
-const MAX_PACKET_BYTES: usize = 64 * 1024;
+/// The largest event a client may send, in bytes. It is announced, and said to whoever exceeds it.
+pub(crate) const MAX_EVENT_BYTES: usize = 64 * 1024;
+
+/// The largest packet that is read, in bytes, so that an event which is too large can be answered. Beyond it the
+/// connection is closed.
+const MAX_PACKET_BYTES: usize = 4 * MAX_EVENT_BYTES;
 
 /// How many packets may wait for a socket whose client reads slowly. Larger than what the writers can acknowledge at
 /// once to one socket; messages beyond it are fed again later.

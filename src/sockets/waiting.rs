@@ -10,7 +10,7 @@ use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
-use super::CONNECT_TIMEOUT;
+use super::{CONNECT_TIMEOUT, request_head};
 use crate::config::WaitingLimits;
 use crate::realtime::lock;
 use crate::serving::counted;
@@ -114,6 +114,7 @@ pub(crate) async fn admit(State(sockets): State<WaitingSockets>, mut request: Re
             return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "2")], sentence).into_response();
         };
         request.extensions_mut().insert(place);
+        request_head::copy_out(&mut request);
     }
     next.run(request).await
 }

@@ -73,6 +73,11 @@ id! {
 }
 
 id! {
+    /// A request to ban a provider: `stm.ban_requests.id`.
+    BanRequestId(i64)
+}
+
+id! {
     /// A chat: a UUID, version 7.
     ChatId(Uuid)
 }

@@ -27,6 +27,7 @@ use crate::error::Problem;
         (name = "jobs", description = "Bookings"),
         (name = "negotiation", description = "Offers about a new job, by either party"),
         (name = "disputes", description = "Complaints about jobs, resolved by LSMs"),
+        (name = "lsm", description = "LSMs oversee their region's providers"),
         (name = "chat", description = "Chat history; live chat is Socket.IO"),
         (name = "admin", description = "Admins run the platform; all they do is recorded"),
         (name = "notifications", description = "The caller's notifications"),

@@ -24,7 +24,7 @@ const GROUND: [(&str, &[&str]); 15] = [
 
 /// The features, each with the features it may import besides the whole ground. `chat` is one of them, though it stands
 /// on the ground: what is announced after a commit, and so the state, needs it.
-const FEATURES: [(&str, &[&str]); 9] = [
+const FEATURES: [(&str, &[&str]); 10] = [
     ("accounts", &["service_requests"]),
     ("catalog", &[]),
     ("customers", &[]),
@@ -33,6 +33,7 @@ const FEATURES: [(&str, &[&str]); 9] = [
     ("jobs", &["chat"]),
     ("reviews", &["chat", "jobs"]),
     ("disputes", &["chat", "jobs"]),
+    ("lsm", &["chat", "jobs", "reviews", "disputes", "providers", "service_requests"]),
     ("admin", &["accounts", "catalog", "chat", "jobs", "providers", "reviews", "service_requests"]),
 ];
 

@@ -38,7 +38,7 @@ async function negotiate({ room: [ann, annsPhone, pete], stranger, customer, cha
   const own = (client, action) => refused(client, "respond_to_negotiation", { jobId, action, counter_proposed_price: 1 }, "wrong_state", "you cannot");
 
   const { offer, ...sent } = await pete.ask("send_negotiation_offer", { jobId, proposedPrice: 150, notes: "With parts" });
-  check(sent.success === true && offer.offered_by === "service_provider" && offer.proposed_price === 150 && offer.status === "open", "an offer", offer);
+  check(sent.success === true && offer.offered_by === "service_provider" && offer.proposed_price === 150 && offer.status === "pending", "an offer", offer);
   await tell("negotiation_offer_sent", { offer });
   for (const action of ["accept", "decline", "counter"]) await own(pete, action);
 

@@ -1,6 +1,7 @@
 // What the client scripts share: plain HTTP, sockets whose events can be awaited, and a time limit on everything.
 import { io } from "socket.io-client";
-import { checkAnswered, checkReceived, readContract } from "./contract.mjs";
+import { validateEvent } from "./contract/check.mjs";
+import { checkAnswer, checkAnswered, checkReceived, readContract } from "./contract.mjs";
 
 export const baseUrl = process.env.BASE_URL;
 const patienceMs = 20_000;
@@ -9,17 +10,18 @@ export function check(condition, what, seen) {
   if (!condition) throw new Error(`${what}: ${JSON.stringify(seen)}`);
 }
 
-/** Sends a request; fails unless it is answered with `status`. A busy server's 503 is tried again, as it asks. */
+/** Sends a request; fails unless it is answered with `status`, where `2xx` is any success. A busy server's 503 is tried again, as it asks. */
 export async function http(method, path, status, { token, body } = {}, until = Date.now() + patienceMs) {
   const headers = { "content-type": "application/json" };
   if (token) headers.authorization = `Bearer ${token}`;
   const response = await fetch(baseUrl + path, { method, headers, body: body && JSON.stringify(body), signal: AbortSignal.timeout(patienceMs) });
   const answer = await response.json();
+  checkAnswer(method, path, response.status, answer);
   if (response.status === 503 && Date.now() < until) {
     await new Promise((resolve) => setTimeout(resolve, 1000 * Number(response.headers.get("retry-after") ?? 1)));
     return http(method, path, status, { token, body }, until);
   }
-  check(response.status === status, `${method} ${path} answers ${response.status}`, answer);
+  check(status === "2xx" ? response.ok : response.status === status, `${method} ${path} answers ${response.status}`, answer);
   return answer;
 }
 
@@ -34,6 +36,8 @@ export class Client {
     this.socket = io(`${baseUrl}/chat`, { auth: { token }, forceNew: true, reconnection: false, ...options });
     this.socket.onAny((event, payload) => {
       checkReceived(event, payload);
+      const faults = validateEvent(event, payload);
+      if (faults.length > 0) throw new Error(`the web client cannot read ${event}: ${faults.join("; ")} in ${JSON.stringify(payload)}`);
       this.note(event, payload);
     });
     this.socket.on("connect_error", ({ message, description, context }) => {

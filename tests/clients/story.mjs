@@ -65,7 +65,7 @@ await run(async ({ customer: ann_, provider: pete_, lsm: lena_, strangers: stran
   let jobId, chatId;
   const said = []; // [seq, who, text], all that is in the chat
   const inRoom = new Set();
-  const job = { price: 120.5, scheduledAt: monday, originalAnswers: { Rooms: "3", Floor: "2" }, editedAnswers: null, spAccepted: false, pendingApproval: false, status: "new" };
+  const job = { price: 120.5, scheduledAt: monday, originalAnswers: { Rooms: "3", Floor: "2", requires_in_person_visit: false }, editedAnswers: null, spAccepted: false, pendingApproval: false, status: "new" };
   let payment = null;
   const can = { customer: [], provider: [] };
 
@@ -134,14 +134,18 @@ await run(async ({ customer: ann_, provider: pete_, lsm: lena_, strangers: stran
     const [hers, his] = [await ann.get(`/customers/jobs/${jobId}`), await pete.get(`/provider/jobs/${jobId}`)];
     same(his.job, hers.job, "both see the same job");
     same(his.payment, hers.payment, "both see the same payment");
-    same(Object.fromEntries(Object.keys(job).map((key) => [key, hers.job[key]])), job, "the job");
+    const { proposedAt, ...edited } = hers.job.editedAnswers ?? {};
+    check(job.pendingApproval === (proposedAt !== undefined), "an open offer has its time", hers.job);
+    const seen = { ...hers.job, editedAnswers: hers.job.editedAnswers && edited };
+    same(Object.fromEntries(Object.keys(job).map((key) => [key, seen[key]])), job, "the job");
+    check((hers.job.paidAt !== null) === (job.status === "paid"), "when it was paid", hers.job.paidAt);
     same(hers.payment && { ...hers.payment, markedAt: hers.payment.markedAt !== null }, payment, "the payment");
     same(may(hers.actions), can.customer, "what the customer may do");
     same(may(his.actions), can.provider, "what the provider may do");
     same([hers.chatId, his.chatId], [chatId, chatId], "the chat");
   }
 
-  const offer = (by, proposed_price) => ({ offered_by: by.side, proposed_price, status: "open" });
+  const offer = (by, proposed_price) => ({ offered_by: by.side, proposed_price, status: "pending" });
   const sent = (by, price) => ["negotiation_offer_sent", { offer: offer(by, price) }];
   const countered = (by, price) => ["negotiation_response", { action: "counter", respondedBy: by.side, offer: offer(by, price) }];
   const answered = (by, action) => ["negotiation_response", { action, respondedBy: by.side, offer: null }];
@@ -150,7 +154,7 @@ await run(async ({ customer: ann_, provider: pete_, lsm: lena_, strangers: stran
   await http("PUT", "/provider/email-templates", 200, { token: pete.token, body: { first_message_template: "Hello [CUSTOMER_NAME], thank you for asking for [SERVICE_NAME] at [LOCATION] on [SCHEDULED_DATE]." } });
 
   await step("Ann books Pete", async () => {
-    const body = { serviceId, providerId, zipcode, location: "1 Main Street", answers: job.originalAnswers, customerBudget: 120.5, preferredDate: monday };
+    const body = { serviceId, providerId, zipcode, location: "1 Main Street", answers: { Rooms: "3", Floor: "2" }, customerBudget: 120.5, preferredDate: monday };
     const booked = await ann.post("/jobs/create", body);
     [jobId, chatId] = [booked.job.id, booked.chat.id];
     for (const member of [ann, pete]) {
@@ -173,21 +177,21 @@ await run(async ({ customer: ann_, provider: pete_, lsm: lena_, strangers: stran
     says: [[pete, `New offer: $150.00, ${forPeople(tuesday)}\nRooms: 4\nThe kitchen counts too`]],
     told: { ann: ["New offer"] },
     room: sent(pete, 150),
-    becomes: { pendingApproval: true, editedAnswers: { Rooms: "4", Floor: "2" } },
-    customerCan: ["canApproveEdits", "canCancel", "canResend"],
+    becomes: { pendingApproval: true, editedAnswers: { price: 150, schedule: tuesday, notes: "The kitchen counts too", answers: "Rooms: 4" } },
+    customerCan: ["canApproveEdits", "canCancel"],
   });
   await step("Ann counters", () => ann.ask("respond_to_negotiation", { jobId, action: "counter", counter_proposed_price: 130, counter_proposed_date: tuesday, counter_notes: "I bring the parts" }), {
     says: [[ann, `Counter-offer: $130.00, ${forPeople(tuesday)}\nI bring the parts`]],
     told: { pete: ["Counter-offer"] },
     room: countered(ann, 130),
-    becomes: { editedAnswers: null },
-    customerCan: ["canCancel", "canResend"],
+    becomes: { editedAnswers: { price: 130, schedule: tuesday, notes: "I bring the parts" } },
+    customerCan: ["canCancel"],
   });
   await step("Pete takes it", () => pete.ask("respond_to_negotiation", { jobId, action: "accept" }), {
     says: [[pete, `I accept the offer: $130.00, ${forPeople(tuesday)}`]],
     told: { ann: ["Offer accepted"] },
     room: answered(pete, "accept"),
-    becomes: { price: 130, scheduledAt: tuesday, pendingApproval: false, spAccepted: true },
+    becomes: { price: 130, scheduledAt: tuesday, pendingApproval: false, editedAnswers: null, spAccepted: true },
     customerCan: ["canCloseDeal", "canCancel"],
   });
 
@@ -196,33 +200,34 @@ await run(async ({ customer: ann_, provider: pete_, lsm: lena_, strangers: stran
     says: [[ann, "New offer: $120.00"]],
     told: { pete: ["New offer"] },
     room: sent(ann, 120),
-    becomes: { pendingApproval: true },
+    becomes: { pendingApproval: true, editedAnswers: { price: 120 } },
   });
   await step("Pete counters", () => pete.post("/chat/negotiation/respond", { job_id: jobId, action: "counter", counter_proposed_price: 140 }), {
     says: [[pete, "Counter-offer: $140.00"]],
     told: { ann: ["Counter-offer"] },
     room: countered(pete, 140),
+    becomes: { editedAnswers: { price: 140 } },
     customerCan: ["canApproveEdits", "canCloseDeal", "canCancel"],
   });
   await step("Ann declines", () => ann.post("/chat/negotiation/respond", { job_id: jobId, action: "decline" }), {
     says: [[ann, "I decline the offer."]],
     told: { pete: ["Offer declined"] },
     room: answered(ann, "decline"),
-    becomes: { pendingApproval: false },
+    becomes: { pendingApproval: false, editedAnswers: null },
     customerCan: ["canCloseDeal", "canCancel"],
   });
   await step("Pete makes a last offer", () => pete.post(`/provider/jobs/${jobId}/respond`, { action: "negotiate", negotiation: { editedAnswers: { Floor: "3" }, editedPrice: 132.5 } }, 200), {
     says: [[pete, "New offer: $132.50\nFloor: 3"]],
     told: { ann: ["New offer"] },
     room: sent(pete, 132.5),
-    becomes: { pendingApproval: true, editedAnswers: { Rooms: "3", Floor: "3" } },
+    becomes: { pendingApproval: true, editedAnswers: { price: 132.5, answers: "Floor: 3" } },
     customerCan: ["canApproveEdits", "canCloseDeal", "canCancel"],
   });
   await step("Ann approves", () => ann.post(`/customers/jobs/${jobId}/action`, { action: "approve_edits" }, 200), {
     says: [[ann, "I accept the offer: $132.50"]],
     told: { pete: ["Offer accepted"] },
     room: answered(ann, "accept"),
-    becomes: { pendingApproval: false, price: 132.5 },
+    becomes: { pendingApproval: false, price: 132.5, editedAnswers: { Rooms: "3", Floor: "3" } },
     customerCan: ["canCloseDeal", "canCancel"],
   });
 
@@ -237,14 +242,14 @@ await run(async ({ customer: ann_, provider: pete_, lsm: lena_, strangers: stran
   await step("Pete is done", () => pete.post(`/provider/jobs/${jobId}/update-status`, { action: "mark_complete" }, 200), {
     told: { ann: ["Job completed"] },
     becomes: { status: "completed" },
-    pays: { amount: 132.5, status: "pending", method: null, markedAt: false },
+    pays: { amount: 132.5, status: "pending", method: null, markedAt: false, notes: null },
     customerCan: [],
     providerCan: ["canMarkPayment"],
   });
   await step("Pete has the money", () => pete.post(`/provider/jobs/${jobId}/update-status`, { action: "mark_payment", paymentDetails: { method: "card", notes: "Visa" } }, 200), {
     told: { ann: ["Payment received"], pete: ["Payment received"] },
     becomes: { status: "paid" },
-    pays: { amount: 132.5, status: "received", method: "card", markedAt: true },
+    pays: { amount: 132.5, status: "received", method: "card", markedAt: true, notes: "Visa" },
     customerCan: ["canGiveFeedback"],
     providerCan: [],
   });
@@ -260,12 +265,15 @@ await run(async ({ customer: ann_, provider: pete_, lsm: lena_, strangers: stran
   const dispute = async (expected) => {
     const { data, pagination } = await lena.get("/lsm/disputes");
     check(pagination.total === 1 && data.length === 1, "one dispute", data);
-    const [{ id, status, description, resolutionNotes, chatId: chat, hasJoinedChat }] = data;
-    same({ status, resolutionNotes, hasJoinedChat }, expected, "the dispute");
-    same([id, description, chat, data[0].job.id, data[0].provider.id], [disputeId, "It leaks, and nobody comes", chatId, jobId, providerId], "what it is about");
-    same(await lena.get(`/lsm/disputes/${disputeId}`), data[0], "the same alone");
+    const [{ job, customer, provider, chatStatus, ...listed }] = data;
+    const { id, status, description, resolutionNotes, raisedBy } = listed;
+    same({ status, resolutionNotes, lsmInvited: chatStatus.lsmInvited, lsmJoined: chatStatus.lsmJoined }, expected, "the dispute");
+    same([id, description, raisedBy, chatStatus.chatId, job.id, provider.id], [disputeId, "It leaks, and nobody comes", "customer", chatId, jobId, providerId], "what it is about");
+    const { chatHistory, ...alone } = await lena.get(`/lsm/disputes/${disputeId}`);
+    same(alone, { dispute: listed, job, customer, provider, chatStatus }, "the same alone");
+    same(chatHistory.map(({ senderType, message }) => [senderType, message]), said.map(([, ...rest]) => rest), "what was said");
   };
-  await dispute({ status: "open", resolutionNotes: null, hasJoinedChat: false });
+  await dispute({ status: "pending", resolutionNotes: null, lsmInvited: true, lsmJoined: false });
   check((await lena.ask("join_chat", { chatId })).error.code === "forbidden", "not before she joins");
 
   // Lena comes.
@@ -279,7 +287,7 @@ await run(async ({ customer: ann_, provider: pete_, lsm: lena_, strangers: stran
     inRoom.add(lena);
     for (const party of [ann, pete]) while ((await party.client.next("user_joined")).userId !== lena.id);
   });
-  await dispute({ status: "open", resolutionNotes: null, hasJoinedChat: true });
+  await dispute({ status: "under_review", resolutionNotes: null, lsmInvited: true, lsmJoined: true });
   await step("Lena asks", () => lena.say(chatId, "Pete, will you mend it?"), { says: [[lena, "Pete, will you mend it?"]] });
   await step("Pete answers", () => pete.say(chatId, "On Friday, for nothing"), { says: [[pete, "On Friday, for nothing"]] });
 
@@ -294,7 +302,7 @@ await run(async ({ customer: ann_, provider: pete_, lsm: lena_, strangers: stran
     }
     await http("GET", `/chat/${chatId}/messages`, 404, lena);
   }, { told: { ann: ["Dispute resolved"], pete: ["Dispute resolved"] } });
-  await dispute({ status: "resolved", resolutionNotes: "Pete mends it on Friday", hasJoinedChat: false });
+  await dispute({ status: "resolved", resolutionNotes: "Pete mends it on Friday", lsmInvited: false, lsmJoined: false });
 
   await step("The others go on without her", () => ann.say(chatId, "See you on Friday"), { says: [[ann, "See you on Friday"]] });
   check(lena.client.all("new_message").length === 1, "Lena has heard Pete's answer, and nothing after she was out", lena.client.all("new_message"));

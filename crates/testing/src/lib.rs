@@ -1,12 +1,15 @@
 //! What the tests and benches of this workspace share.
 //!
 //! The feature `service` adds what drives the application as a process: `server::Server`, `world::World` with its
-//! users, and a Socket.IO client. Nothing here depends on the application: the path of its binary is an argument.
+//! users, a Socket.IO client, and the documents that every answer is checked against. Nothing here depends on the
+//! application's code: the path of its binary is an argument.
 
 #![allow(clippy::expect_used, reason = "tests fail by panicking")]
 
 #[cfg(feature = "service")]
 pub mod chats;
+#[cfg(feature = "service")]
+pub mod contract;
 pub mod pgbench;
 pub mod process;
 pub mod proxy;

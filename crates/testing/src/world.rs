@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -11,7 +12,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use crate::process::Process;
 use crate::server::{Environment, Server, environment};
 use crate::token::access_token;
-use crate::{Database, PATIENCE, execute};
+use crate::{Database, PATIENCE, contract, execute};
 
 /// A service with a database: one LSM, two services of the catalogue.
 pub struct World {
@@ -109,12 +110,13 @@ impl World {
     }
 
     pub async fn request(&self, method: Method, path: &str, token: Option<&str>, body: Option<&Value>) -> Answer {
-        let mut request = self.http.request(method, format!("{}{path}", self.server.base_url()));
+        // The web client says so of every request, with or without a body.
+        let mut request = self.raw(method, path).header(CONTENT_TYPE, "application/json");
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
         if let Some(body) = body {
-            request = request.json(body);
+            request = request.body(body.to_string());
         }
         Self::answer(request).await
     }
@@ -123,11 +125,16 @@ impl World {
         self.http.request(method, format!("{}{path}", self.server.base_url()))
     }
 
+    /// Sends a request. Its answer must be what the API's documents say: see [`contract`].
     pub async fn answer(request: reqwest::RequestBuilder) -> Answer {
-        let response = request.timeout(PATIENCE).send().await.expect("an answer");
+        let (client, request) = request.timeout(PATIENCE).build_split();
+        let request = request.expect("a request");
+        let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        let response = client.execute(request).await.expect("an answer");
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await.expect("a body");
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        contract::check(method.as_str(), &path, status.as_u16(), &body);
         Answer { status, headers, body }
     }
 

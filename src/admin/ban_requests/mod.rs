@@ -1,3 +1,6 @@
-pub(super) fn routes() -> utoipa_axum::router::OpenApiRouter<crate::state::ApiState> {
-    utoipa_axum::router::OpenApiRouter::new()
-}
+//! LSMs' requests to ban a provider, which admins decide.
+
+mod http;
+mod queries;
+
+pub(super) use http::routes;

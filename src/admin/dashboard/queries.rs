@@ -84,6 +84,7 @@ pub(super) async fn stats(pooler: &Pooler, today: DateTime<Utc>) -> sqlx::Result
                   (select coalesce(sum(amount_cents), 0)::bigint from stm.payments
                    where status = 'received' and marked_at >= $1) as "revenue_today!: Cents",
                   (select count(*) from stm.service_requests where status = 'lsm_approved')
+                      + (select count(*) from stm.ban_requests where status = 'pending')
                       + (select count(*) from stm.providers where status = 'pending') as "pending_approvals!",
                   (select count(*) from stm.providers) as "total_providers!",
                   (select count(*) from stm.local_service_managers where deleted_at is null) as "total_lsms!""#,
@@ -98,7 +99,7 @@ pub(super) async fn pending_actions(pooler: &Pooler) -> sqlx::Result<PendingActi
     sqlx::query_as!(
         PendingActionsView,
         r#"select (select count(*) from stm.service_requests where status = 'lsm_approved') as "service_requests!",
-                  0::bigint as "ban_requests!",
+                  (select count(*) from stm.ban_requests where status = 'pending') as "ban_requests!",
                   (select count(*) from stm.providers where status = 'pending') as "provider_onboardings!",
                   (select count(*) from stm.disputes where status = 'open') as "open_disputes!",
                   (select count(*) from stm.jobs where status = 'completed') as "unpaid_jobs!""#,

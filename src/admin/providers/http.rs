@@ -10,7 +10,7 @@ use super::queries::{self, ProviderFilter};
 use crate::admin::list::{self, NameView, SortOrder};
 use crate::auth::Admin;
 use crate::error::{Error, Result};
-use crate::providers::ProviderStatus;
+use crate::providers::{DocumentView, ProviderStatus};
 use crate::state::ApiState;
 use crate::types::{Cents, LsmId, ProviderId, ServiceId, Timestamp, text_enum};
 use crate::web::extract::{Json, Path, Query};
@@ -18,7 +18,7 @@ use crate::web::fields::{Fields, SHORT_TEXT};
 use crate::web::page::{Page, PageRequest};
 use doors::Pooler;
 
-pub(in crate::admin) fn routes() -> OpenApiRouter<ApiState> {
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(providers)).routes(routes!(provider))
 }
 
@@ -142,8 +142,10 @@ pub(super) struct AdminProviderDetailsView {
     pub status: ProviderStatus,
     pub lsm: NameView,
     pub statistics: ProviderFiguresView,
-    #[schema(value_type = Vec<Object>)]
-    pub documents: serde_json::Value,
+    pub documents: Vec<DocumentView>,
+    /// Why the LSM turned the provider down.
+    pub rejection_reason: Option<String>,
+    pub approved_at: Option<Timestamp>,
     pub last_availability_confirmed_at: Option<Timestamp>,
     pub created_at: Timestamp,
 }

@@ -1,10 +1,12 @@
 //! SQL of providers as admins see them.
 
+use sqlx::types::Json;
+
 use super::http::{
     AdminProviderDetailsView, AdminProviderView, OwnerView, ProviderFiguresView, ProviderOrder, ServiceNameView,
 };
 use crate::admin::list::{NameView, SortOrder};
-use crate::providers::ProviderStatus;
+use crate::providers::{DocumentView, ProviderStatus};
 use crate::types::{Cents, LsmId, ProviderId, Timestamp};
 use crate::web::page::PageRequest;
 use doors::Pooler;
@@ -108,15 +110,17 @@ pub(super) async fn find(pooler: &Pooler, id: ProviderId) -> sqlx::Result<Option
     let row = sqlx::query!(
         r#"select p.id as "id: ProviderId", p.business_name, p.description, p.experience_years, p.location, p.website_url,
                   p.region, p.area, p.status as "status: ProviderStatus", p.rating::float8 as "rating!", p.total_jobs,
-                  p.earnings_cents, p.warnings, p.documents, p.min_price_cents, p.max_price_cents, p.created_at,
+                  p.earnings_cents, p.warnings,
+                  p.documents as "documents: Json<Vec<DocumentView>>", p.rejection_reason, p.min_price_cents, p.max_price_cents, p.created_at,
                   p.last_availability_confirmed_at,
+                  (select max(e.at) from stm.provider_events e where e.provider_id = p.id and e.action = 'approve') as approved_at,
                   u.first_name || ' ' || u.last_name as "owner_name!", u.email, u.phone_number, l.id as lsm_id,
                   lu.first_name || ' ' || lu.last_name as "lsm_name!",
                   array(select z.zip_code from stm.provider_zip_codes z where z.provider_id = p.id order by z.position)
                       as "zip_codes!",
                   (select coalesce(jsonb_agg(jsonb_build_object('id', s.id, 'name', s.name, 'category', s.category) order by s.name), '[]')
                    from stm.provider_services o join stm.services s on s.id = o.service_id and s.status <> 'deleted'
-                   where o.provider_id = p.id) as "services!: sqlx::types::Json<Vec<ServiceNameView>>",
+                   where o.provider_id = p.id) as "services!: Json<Vec<ServiceNameView>>",
                   (select count(*) from stm.jobs j where j.provider_id = p.id and j.status in ('new', 'in_progress', 'completed'))
                       as "open_jobs!",
                   (select count(*) from stm.reviews r where r.provider_id = p.id) as "reviews!"
@@ -154,7 +158,9 @@ pub(super) async fn find(pooler: &Pooler, id: ProviderId) -> sqlx::Result<Option
             reviews: row.reviews,
             warnings: row.warnings,
         },
-        documents: row.documents,
+        documents: row.documents.0,
+        rejection_reason: row.rejection_reason,
+        approved_at: row.approved_at.map(Timestamp),
         last_availability_confirmed_at: row.last_availability_confirmed_at.map(Timestamp),
         created_at: Timestamp(row.created_at),
     }))

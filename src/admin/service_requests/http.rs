@@ -15,7 +15,7 @@ use crate::notifications::{NewNotification, NotificationType};
 use crate::outbox::{Notifier, Outbox};
 use crate::providers;
 use crate::service_requests::ServiceRequestStatus;
-use crate::service_requests::deciding::{self, LockedRequest, WaitingRequest};
+use crate::service_requests::for_admin::{self, LockedRequest, WaitingRequest};
 use crate::state::ApiState;
 use crate::types::{LsmId, ServiceId, ServiceRequestId, Timestamp};
 use crate::web::MessageView;
@@ -104,7 +104,7 @@ impl From<WaitingRequest> for WaitingRequestView {
 #[utoipa::path(get, path = "/admin/service-requests/pending", tag = "admin", security(("admin" = [])),
     responses((status = 200, body = Vec<WaitingRequestView>)))]
 async fn waiting(State(pooler): State<Pooler>, _who: Admin) -> Result<Json<Vec<WaitingRequestView>>> {
-    let requests = deciding::list_waiting(&pooler, MAX_WAITING).await?;
+    let requests = for_admin::list_waiting(&pooler, MAX_WAITING).await?;
     Ok(Json(requests.into_iter().map(WaitingRequestView::from).collect()))
 }
 
@@ -143,7 +143,7 @@ async fn approve(
     if request.is_providers {
         providers::add_service(&mut tx, request.requested_by, service).await?;
     }
-    deciding::decide(&mut tx, id, None).await?;
+    for_admin::decide(&mut tx, id, None).await?;
     let outbox = announce(&mut tx, id, &request, "approved", "is in the catalogue now").await?;
     record(&mut tx, who, AdminAction::ApproveServiceRequest, id, json!({"status": "approved", "serviceId": service}))
         .await?;
@@ -184,7 +184,7 @@ async fn reject(
     rules.finish()?;
     let mut tx = pooler.write().await?;
     let request = lock(&mut tx, id).await?;
-    deciding::decide(&mut tx, id, Some(&reason)).await?;
+    for_admin::decide(&mut tx, id, Some(&reason)).await?;
     let outbox = announce(&mut tx, id, &request, "rejected", &format!("was turned down: {reason}")).await?;
     record(&mut tx, who, AdminAction::RejectServiceRequest, id, json!({"status": "rejected", "reason": reason}))
         .await?;
@@ -195,7 +195,7 @@ async fn reject(
 
 /// Locks a request that waits for an admin.
 async fn lock(tx: &mut Tx<Pooler>, id: ServiceRequestId) -> Result<LockedRequest> {
-    let request = deciding::lock(tx, id).await?.ok_or(Error::NotFound("service request"))?;
+    let request = for_admin::lock(tx, id).await?.ok_or(Error::NotFound("service request"))?;
     let why = match request.status {
         ServiceRequestStatus::LsmApproved => return Ok(request),
         ServiceRequestStatus::Pending => "this request waits for its LSM: possible now for you: nothing",

@@ -59,7 +59,7 @@ impl<S: Send + Sync> FromRequest<S> for ImportRequest {
         let media = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let essence = media.and_then(|media| media.split(';').next()).unwrap_or_default().trim();
         if !essence.eq_ignore_ascii_case("text/csv") {
-            return Json::from_request(request, state).await.map(|Json(request)| request);
+            return <Json<Self> as FromRequest<S>>::from_request(request, state).await.map(|Json(request)| request);
         }
         let body = Bytes::from_request(request, state).await.map_err(|rejection| rejection.status().into_response())?;
         read_csv(&body).map_err(Error::into_response)

@@ -145,10 +145,25 @@ pub(super) struct MatchedProviderView {
     /// 1 to 5; 0 without a review.
     pub rating: f64,
     pub total_jobs: i32,
+    /// Years; 0 if unknown.
+    pub experience: i32,
+    pub description: Option<String>,
+    /// In the provider's words, or the region.
+    pub location: String,
     pub min_price: Option<Cents>,
     pub max_price: Option<Cents>,
     /// ZIP codes, the primary one first.
     pub service_areas: Vec<String>,
+    /// The services that the provider offers, by name.
+    pub services: Vec<NamedServiceView>,
+}
+
+/// A service of the catalogue.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(super) struct NamedServiceView {
+    pub id: ServiceId,
+    pub name: String,
+    pub category: String,
 }
 
 /// Finds the best rated providers of a service at a ZIP code.
@@ -256,12 +271,13 @@ struct CategoryView {
 /// Lists the services of a category.
 ///
 /// # Errors
-/// 400 the category is too long.
+/// 400 the category is too long. 404 no service is in it.
 #[utoipa::path(get, path = "/homepage/search/services/category/{category}", tag = "catalog",
     params(("category" = String, Path)),
     responses(
         (status = 200, body = HomepageView<CategoryView>),
         (status = 400, description = "The category is too long"),
+        (status = 404, description = "No service is in it"),
     ))]
 async fn of_category(
     State(pooler): State<Pooler>,
@@ -270,11 +286,11 @@ async fn of_category(
     let mut rules = Fields::new();
     let category = rules.text("category", Some(category), MAX_QUERY_CHARS);
     rules.finish()?;
-    let filter = ServiceFilter { category: Some(category.clone()), ..ServiceFilter::default() };
+    let filter = ServiceFilter { category: Some(category), ..ServiceFilter::default() };
     let page = PageRequest { page: 1, limit: MAX_LIMIT };
     let (services, _) = queries::search_services(&pooler, &filter, page).await?;
-    // The catalogue's own spelling, if the category is in it.
-    let category = services.first().map_or(category, |service| service.category.clone());
+    // The catalogue's own spelling.
+    let category = services.first().ok_or(Error::NotFound("category"))?.category.clone();
     Ok(HomepageView::new(CategoryView { category, services }))
 }
 
@@ -343,8 +359,8 @@ struct HomepageProvidersView {
     providers: Vec<MatchedProviderView>,
     /// The total number of matches.
     count: i64,
-    /// The service that was found, or what was asked for.
-    service: String,
+    /// The service that was found; null if none was.
+    service: Option<NamedServiceView>,
     /// The ZIP code.
     location: String,
 }
@@ -372,18 +388,18 @@ async fn homepage_providers(
         None => None,
     };
     let (providers, count, service) = match found {
-        Some((id, name)) => {
+        Some(service) => {
             let filter = ProviderFilter {
-                service: id,
+                service: service.id,
                 zip_code: &zip_code,
                 budget_cents: filters.max_price.map(|price| price.0),
                 min_rating: filters.min_rating,
                 limit: MAX_LIMIT,
             };
             let (providers, count) = queries::search_providers(&pooler, &filter).await?;
-            (providers, count, name)
+            (providers, count, Some(service))
         }
-        None => (Vec::new(), 0, service),
+        None => (Vec::new(), 0, None),
     };
     let view = HomepageProvidersView { providers, count, service, location: zip_code };
     Ok((StatusCode::CREATED, HomepageView::new(view)))

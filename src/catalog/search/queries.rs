@@ -1,6 +1,8 @@
 //! SQL of the public search.
 
-use super::http::{FoundServiceView, MatchedProviderView, PlaceView, PriceRangeView, SuggestionView};
+use sqlx::types::Json;
+
+use super::http::{FoundServiceView, MatchedProviderView, NamedServiceView, PlaceView, PriceRangeView, SuggestionView};
 use super::types::Words;
 use crate::types::{Cents, ProviderId, ServiceId};
 use crate::web::page::PageRequest;
@@ -213,9 +215,14 @@ pub(super) async fn search_providers(
                select f.provider_id from found f order by f.rating desc, f.total_jobs desc, f.provider_id limit $5
            )
            select (select count(*) from found) as "total!", p.id as "id: ProviderId", p.business_name, u.first_name,
-                  u.last_name, p.rating::float8 as "rating!", p.total_jobs, p.min_price_cents, p.max_price_cents,
+                  u.last_name, p.rating::float8 as "rating!", p.total_jobs, coalesce(p.experience_years, 0) as "experience!",
+                  p.description, coalesce(p.location, p.region) as "location!", p.min_price_cents, p.max_price_cents,
                   array(select y.zip_code from stm.provider_zip_codes y where y.provider_id = p.id order by y.position)
-                      as "service_areas!"
+                      as "service_areas!",
+                  (select coalesce(jsonb_agg(jsonb_build_object('id', s.id, 'name', s.name, 'category', s.category)
+                                             order by s.name, s.id), '[]')
+                   from stm.provider_services x join stm.services s on s.id = x.service_id and s.status = 'approved'
+                   where x.provider_id = p.id) as "services!: Json<Vec<NamedServiceView>>"
            from best b
            join stm.providers p on p.id = b.provider_id
            join stm.users u on u.id = p.user_id
@@ -235,9 +242,13 @@ pub(super) async fn search_providers(
         owner_name: format!("{} {}", row.first_name, row.last_name),
         rating: row.rating,
         total_jobs: row.total_jobs,
+        experience: row.experience,
+        description: row.description,
+        location: row.location,
         min_price: row.min_price_cents.map(Cents),
         max_price: row.max_price_cents.map(Cents),
         service_areas: row.service_areas,
+        services: row.services.0,
     });
     Ok((providers.collect(), total))
 }
@@ -284,9 +295,10 @@ pub(super) async fn suggest(pooler: &Pooler, words: &Words, limit: i64) -> sqlx:
 }
 
 /// The service with this name, or else the best match.
-pub(super) async fn find_named(pooler: &Pooler, words: &Words) -> sqlx::Result<Option<(ServiceId, String)>> {
-    let row = sqlx::query!(
-        r#"select s.id as "id: ServiceId", s.name
+pub(super) async fn find_named(pooler: &Pooler, words: &Words) -> sqlx::Result<Option<NamedServiceView>> {
+    sqlx::query_as!(
+        NamedServiceView,
+        r#"select s.id as "id: ServiceId", s.name, s.category
            from stm.services s
            where s.status = 'approved'
              and (s.search @@ (websearch_to_tsquery('pg_catalog.english', $1) || to_tsquery('stm.plain', $2))
@@ -299,8 +311,7 @@ pub(super) async fn find_named(pooler: &Pooler, words: &Words) -> sqlx::Result<O
         words.beginnings(),
     )
     .fetch_optional(pooler)
-    .await?;
-    Ok(row.map(|row| (row.id, row.name)))
+    .await
 }
 
 /// ZIP codes that an active provider serves, where the code or a word of the region begins like the query; at most

@@ -37,7 +37,8 @@ pub(super) struct ContactView {
     /// First and last name.
     pub name: String,
     pub email: String,
-    pub phone: Option<String>,
+    /// E.164; empty without one.
+    pub phone: String,
 }
 
 /// The customer's history in numbers.

@@ -39,7 +39,7 @@ pub(super) async fn find(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Optio
         user: ContactView {
             name: format!("{} {}", row.first_name, row.last_name),
             email: row.email,
-            phone: row.phone_number,
+            phone: row.phone_number.unwrap_or_default(),
         },
         address: row.address,
         region: row.region,

@@ -9,19 +9,23 @@ use utoipa_axum::routes;
 
 use super::queries::{self, DisputeFilter, LockedDisputeRow};
 use crate::auth::Lsm;
-use crate::chat::job_chats;
+use crate::chat::{MessageType, job_chats};
 use crate::disputes::DisputeStatus;
+use crate::disputes::types::{DisputeChatView, DisputeProgress};
 use crate::error::{Error, Result};
 use crate::jobs::{Action, Event, insert_event};
 use crate::notifications::{NewNotification, NotificationType};
 use crate::outbox::{Notifier, Outbox};
 use crate::state::ApiState;
-use crate::types::{Cents, ChatId, DisputeId, JobId, JobStatus, ProviderId, Timestamp};
+use crate::types::{Cents, ChatId, DisputeId, JobId, JobStatus, MessageId, Party, ProviderId, Side, Timestamp};
 use crate::web::MessageView;
 use crate::web::extract::{Json, Path, Query};
 use crate::web::fields::{Fields, LONG_TEXT};
 use crate::web::page::{Page, PageRequest};
 use doors::Pooler;
+
+/// The most messages in the details of a dispute.
+const MAX_MESSAGES: i64 = 100;
 
 pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).routes(routes!(join_chat)).routes(routes!(resolve))
@@ -31,7 +35,8 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct DisputesQuery {
-    /// `pending` (also `under_review` and `open`) or `resolved`; both by default.
+    /// `pending` (all that are not resolved), `under_review` (those of them whose chat the LSM has joined) or `resolved`;
+    /// all by default.
     status: Option<String>,
     /// The number of the page, from 1.
     page: Option<i64>,
@@ -44,20 +49,55 @@ struct DisputesQuery {
 #[serde(rename_all = "camelCase")]
 pub(super) struct DisputeView {
     pub id: DisputeId,
-    pub status: DisputeStatus,
+    pub status: DisputeProgress,
+    /// Always the customer.
+    pub raised_by: Party,
     /// What went wrong, in the customer's words.
     pub description: String,
     /// The resolution, in the LSM's words.
     pub resolution_notes: Option<String>,
+    pub created_at: Timestamp,
+    pub resolved_at: Option<Timestamp>,
+}
+
+/// A dispute in the list.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DisputeListedView {
+    #[serde(flatten)]
+    pub dispute: DisputeView,
     pub job: DisputedJobView,
     pub customer: DisputePartyView,
     pub provider: DisputedProviderView,
-    /// The chat of both parties.
-    pub chat_id: Option<ChatId>,
-    /// Whether the LSM is a member of the chat.
-    pub has_joined_chat: bool,
+    /// The chat of both parties; null if there is none.
+    pub chat_status: Option<DisputeChatView>,
+}
+
+/// A dispute in full.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct DisputeDetailsView {
+    dispute: DisputeView,
+    job: DisputedJobView,
+    customer: DisputePartyView,
+    provider: DisputedProviderView,
+    /// The chat of both parties; null if there is none.
+    chat_status: Option<DisputeChatView>,
+    /// The last 100 messages of the chat, oldest first; of a resolved dispute, those from before.
+    chat_history: Vec<DisputeMessageView>,
+}
+
+/// A message of the chat of both parties.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DisputeMessageView {
+    pub id: MessageId,
+    pub sender_type: Side,
+    /// First and last name.
+    pub sender_name: String,
+    pub message: String,
+    pub message_type: MessageType,
     pub created_at: Timestamp,
-    pub resolved_at: Option<Timestamp>,
 }
 
 /// The job that is disputed.
@@ -78,8 +118,9 @@ pub(super) struct DisputedJobView {
 #[derive(Serialize, ToSchema)]
 pub(super) struct DisputePartyView {
     pub name: String,
-    /// E.164.
-    pub phone: Option<String>,
+    pub email: String,
+    /// E.164; empty without one.
+    pub phone: String,
 }
 
 /// The provider whose work is disputed.
@@ -89,8 +130,9 @@ pub(super) struct DisputedProviderView {
     pub id: ProviderId,
     pub business_name: String,
     pub owner_name: String,
-    /// E.164.
-    pub phone: Option<String>,
+    pub email: String,
+    /// E.164; empty without one.
+    pub phone: String,
 }
 
 /// Lists the disputes about the calling LSM's providers, newest first.
@@ -99,17 +141,19 @@ pub(super) struct DisputedProviderView {
 /// 400 a parameter breaks a rule.
 #[utoipa::path(get, path = "/lsm/disputes", tag = "disputes", security(("local_service_manager" = [])),
     params(DisputesQuery),
-    responses((status = 200, body = Page<DisputeView>)))]
+    responses((status = 200, body = Page<DisputeListedView>)))]
 async fn list(
     State(pooler): State<Pooler>,
     who: Lsm,
     Query(query): Query<DisputesQuery>,
-) -> Result<Json<Page<DisputeView>>> {
+) -> Result<Json<Page<DisputeListedView>>> {
     let mut rules = Fields::new();
-    let status = match query.status.as_deref() {
+    let filter = match query.status.as_deref() {
         None | Some("") => None,
-        Some("pending" | "under_review" | "open") => Some(DisputeStatus::Open),
-        Some("resolved") => Some(DisputeStatus::Resolved),
+        // Once joined it stays in the list of those that wait, because the web client has no list of those under review.
+        Some("pending" | "open") => Some(DisputeFilter::Status(DisputeStatus::Open)),
+        Some("under_review") => Some(DisputeFilter::UnderReview),
+        Some("resolved") => Some(DisputeFilter::Status(DisputeStatus::Resolved)),
         Some(_) => {
             rules.refuse("status", "must be pending, under_review or resolved");
             None
@@ -117,7 +161,7 @@ async fn list(
     };
     let page = PageRequest::read(&mut rules, query.page, query.limit);
     rules.finish()?;
-    let (disputes, total) = queries::list(&pooler, who.user_id, DisputeFilter { id: None, status, page }).await?;
+    let (disputes, total) = queries::list(&pooler, who.user_id, filter, page).await?;
     Ok(Json(Page::new(disputes, total, page)))
 }
 
@@ -128,13 +172,19 @@ async fn list(
 #[utoipa::path(get, path = "/lsm/disputes/{id}", tag = "disputes", security(("local_service_manager" = [])),
     params(("id" = DisputeId, Path)),
     responses(
-        (status = 200, body = DisputeView),
+        (status = 200, body = DisputeDetailsView),
         (status = 404, description = "No such dispute, or about another LSM's provider"),
     ))]
-async fn show(State(pooler): State<Pooler>, who: Lsm, Path(id): Path<DisputeId>) -> Result<Json<DisputeView>> {
-    let filter = DisputeFilter { id: Some(id), status: None, page: PageRequest { page: 1, limit: 1 } };
-    let (disputes, _) = queries::list(&pooler, who.user_id, filter).await?;
-    disputes.into_iter().next().map(Json).ok_or(Error::NotFound("dispute"))
+async fn show(State(pooler): State<Pooler>, who: Lsm, Path(id): Path<DisputeId>) -> Result<Json<DisputeDetailsView>> {
+    let first = PageRequest { page: 1, limit: 1 };
+    let (disputes, _) = queries::list(&pooler, who.user_id, Some(DisputeFilter::Id(id)), first).await?;
+    let DisputeListedView { dispute, job, customer, provider, chat_status } =
+        disputes.into_iter().next().ok_or(Error::NotFound("dispute"))?;
+    let chat_history = match &chat_status {
+        Some(chat) => queries::list_messages(&pooler, chat.chat_id, id, MAX_MESSAGES).await?,
+        None => Vec::new(),
+    };
+    Ok(Json(DisputeDetailsView { dispute, job, customer, provider, chat_status, chat_history }))
 }
 
 /// The chat that was joined.

@@ -1,9 +1,13 @@
 //! SQL of disputes for the LSM who resolves them.
 
-use super::http::{DisputePartyView, DisputeView, DisputedJobView, DisputedProviderView};
+use super::http::{
+    DisputeListedView, DisputeMessageView, DisputePartyView, DisputeView, DisputedJobView, DisputedProviderView,
+};
+use crate::chat::MessageType;
 use crate::disputes::DisputeStatus;
+use crate::disputes::types::{DisputeChatView, DisputeProgress};
 use crate::error::Error;
-use crate::types::{Cents, ChatId, DisputeId, JobId, JobStatus, ProviderId, Timestamp, UserId};
+use crate::types::{Cents, ChatId, DisputeId, JobId, JobStatus, MessageId, Party, ProviderId, Side, Timestamp, UserId};
 use crate::web::page::PageRequest;
 use doors::{Pooler, Tx};
 
@@ -74,24 +78,42 @@ pub(super) async fn resolve(tx: &mut Tx<Pooler>, id: DisputeId, by: UserId, note
 }
 
 /// A selection of the disputes.
-#[derive(Debug)]
-pub(super) struct DisputeFilter {
-    pub id: Option<DisputeId>,
-    pub status: Option<DisputeStatus>,
-    pub page: PageRequest,
+#[derive(Debug, Clone, Copy)]
+pub(super) enum DisputeFilter {
+    Id(DisputeId),
+    Status(DisputeStatus),
+    /// Those that are open, and whose chat the LSM has joined.
+    UnderReview,
+}
+
+impl DisputeFilter {
+    const fn id_and_status(self) -> (Option<DisputeId>, Option<DisputeStatus>) {
+        match self {
+            Self::Id(id) => (Some(id), None),
+            Self::Status(status) => (None, Some(status)),
+            Self::UnderReview => (None, Some(DisputeStatus::Open)),
+        }
+    }
 }
 
 /// The disputes about an LSM's providers, newest first, and how many there are.
-pub(super) async fn list(pooler: &Pooler, lsm: UserId, filter: DisputeFilter) -> sqlx::Result<(Vec<DisputeView>, i64)> {
+pub(super) async fn list(
+    pooler: &Pooler,
+    lsm: UserId,
+    filter: Option<DisputeFilter>,
+    page: PageRequest,
+) -> sqlx::Result<(Vec<DisputeListedView>, i64)> {
+    let (id, status) = filter.map_or((None, None), DisputeFilter::id_and_status);
+    let under_review = matches!(filter, Some(DisputeFilter::UnderReview));
     let rows = sqlx::query!(
         r#"select d.id as "id: DisputeId", d.status as "status: DisputeStatus", d.description, d.resolution_notes, d.created_at,
                   d.resolved_at, j.id as "job_id: JobId", s.name as service, s.category, j.status as "job_status: JobStatus",
                   j.price_cents, j.scheduled_at, j.completed_at,
-                  cu.first_name || ' ' || cu.last_name as "customer_name!", cu.phone_number as customer_phone,
+                  cu.first_name || ' ' || cu.last_name as "customer_name!", cu.email as customer_email,
+                  coalesce(cu.phone_number, '') as "customer_phone!",
                   p.id as "provider_id: ProviderId", p.business_name, pu.first_name || ' ' || pu.last_name as "owner_name!",
-                  pu.phone_number as provider_phone, chat.id as "chat_id?: ChatId",
-                  exists (select from stm.chat_members m where m.chat_id = chat.id and m.user_id = $1 and m.left_at is null)
-                      as "has_joined_chat!",
+                  pu.email as provider_email, coalesce(pu.phone_number, '') as "provider_phone!", chat.id as "chat_id?: ChatId",
+                  coalesce(chat.is_open, false) as "chat_is_open!", coalesce(chat.has_joined, false) as "has_joined_chat!",
                   count(*) over () as "total!"
            from stm.disputes d
            join stm.jobs j on j.id = d.job_id
@@ -102,30 +124,40 @@ pub(super) async fn list(pooler: &Pooler, lsm: UserId, filter: DisputeFilter) ->
            join stm.users pu on pu.id = p.user_id
            join stm.local_service_managers l on l.id = p.lsm_id and l.status = 'active'
            left join lateral (
-               select ch.id from stm.chats ch where ch.job_id = j.id order by ch.id desc limit 1
+               select ch.id, ch.closed_at is null as is_open,
+                      exists (select from stm.chat_members m where m.chat_id = ch.id and m.user_id = $1 and m.left_at is null)
+                          as has_joined
+               from stm.chats ch where ch.job_id = j.id order by ch.id desc limit 1
            ) chat on true
            where l.user_id = $1 and ($2::bigint is null or d.id = $2) and ($3::text is null or d.status = $3)
+             and (not $4 or chat.has_joined)
            order by d.id desc
-           limit $4 offset $5"#,
+           limit $5 offset $6"#,
         lsm.0,
-        filter.id.map(|id| id.0),
-        filter.status.map(DisputeStatus::as_str),
-        filter.page.limit,
-        filter.page.offset(),
+        id.map(|id| id.0),
+        status.map(DisputeStatus::as_str),
+        under_review,
+        page.limit,
+        page.offset(),
     )
     .fetch_all(pooler)
     .await?;
     let total = match rows.first() {
         Some(row) => row.total,
-        None if filter.page.page == 1 => 0,
-        // Beyond the last page there is no row to count beside.
-        None => count(pooler, lsm, filter.status).await?,
+        None if page.page == 1 => 0,
+        // Beyond the last page there is no row to count beside: the first page has one.
+        None => Box::pin(list(pooler, lsm, filter, PageRequest { page: 1, limit: 1 })).await?.1,
     };
-    let disputes = rows.into_iter().map(|row| DisputeView {
-        id: row.id,
-        status: row.status,
-        description: row.description,
-        resolution_notes: row.resolution_notes,
+    let disputes = rows.into_iter().map(|row| DisputeListedView {
+        dispute: DisputeView {
+            id: row.id,
+            status: DisputeProgress::new(row.status, row.has_joined_chat),
+            raised_by: Party::Customer,
+            description: row.description,
+            resolution_notes: row.resolution_notes,
+            created_at: Timestamp(row.created_at),
+            resolved_at: row.resolved_at.map(Timestamp),
+        },
         job: DisputedJobView {
             id: row.job_id,
             service: row.service,
@@ -135,32 +167,56 @@ pub(super) async fn list(pooler: &Pooler, lsm: UserId, filter: DisputeFilter) ->
             scheduled_at: row.scheduled_at.map(Timestamp),
             completed_at: row.completed_at.map(Timestamp),
         },
-        customer: DisputePartyView { name: row.customer_name, phone: row.customer_phone },
+        customer: DisputePartyView { name: row.customer_name, email: row.customer_email, phone: row.customer_phone },
         provider: DisputedProviderView {
             id: row.provider_id,
             business_name: row.business_name,
             owner_name: row.owner_name,
+            email: row.provider_email,
             phone: row.provider_phone,
         },
-        chat_id: row.chat_id,
-        has_joined_chat: row.has_joined_chat,
-        created_at: Timestamp(row.created_at),
-        resolved_at: row.resolved_at.map(Timestamp),
+        chat_status: row.chat_id.map(|chat_id| DisputeChatView {
+            chat_id,
+            lsm_invited: row.status == DisputeStatus::Open && row.chat_is_open,
+            lsm_joined: row.has_joined_chat,
+        }),
     });
     Ok((disputes.collect(), total))
 }
 
-async fn count(pooler: &Pooler, lsm: UserId, status: Option<DisputeStatus>) -> sqlx::Result<i64> {
-    sqlx::query_scalar!(
-        r#"select count(*) as "count!"
-           from stm.disputes d
-           join stm.jobs j on j.id = d.job_id
-           join stm.providers p on p.id = j.provider_id
-           join stm.local_service_managers l on l.id = p.lsm_id and l.status = 'active'
-           where l.user_id = $1 and ($2::text is null or d.status = $2)"#,
-        lsm.0,
-        status.map(DisputeStatus::as_str),
+/// The last messages of the chat of a dispute, oldest first, at most `limit`: those from before its resolution, because
+/// the LSM leaves with it.
+pub(super) async fn list_messages(
+    pooler: &Pooler,
+    chat: ChatId,
+    dispute: DisputeId,
+    limit: i64,
+) -> sqlx::Result<Vec<DisputeMessageView>> {
+    let rows = sqlx::query!(
+        r#"select m.id as "id: MessageId", m.sender_type as "sender_type: Side",
+                  u.first_name || ' ' || u.last_name as "sender_name!", m.message,
+                  m.message_type as "message_type: MessageType", m.created_at
+           from (select m.id, m.seq, m.sender_id, m.sender_type, m.message, m.message_type, m.created_at
+                 from stm.messages m
+                 where m.chat_id = $1
+                   and m.created_at <= coalesce((select d.resolved_at from stm.disputes d where d.id = $2), 'infinity')
+                 order by m.seq desc
+                 limit $3) m
+           join stm.users u on u.id = m.sender_id
+           order by m.seq"#,
+        chat.0,
+        dispute.0,
+        limit,
     )
-    .fetch_one(pooler)
-    .await
+    .fetch_all(pooler)
+    .await?;
+    let messages = rows.into_iter().map(|row| DisputeMessageView {
+        id: row.id,
+        sender_type: row.sender_type,
+        sender_name: row.sender_name,
+        message: row.message,
+        message_type: row.message_type,
+        created_at: Timestamp(row.created_at),
+    });
+    Ok(messages.collect())
 }

@@ -156,6 +156,7 @@ async fn book(tx: &mut Tx<Pooler>, who: Customer, booking: Booking) -> Result<(S
         scheduled_at: booking.scheduled_at,
         budget: booking.customer_budget,
         answers: &booking.answers,
+        images: &booking.images,
     };
     let chat = open_chat(tx, job.id, &first, (who.user_id, &customer.name), &provider).await?;
     let mut outbox = Outbox::default();

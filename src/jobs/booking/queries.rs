@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::types::{Availability, Blocks, Booking};
+use super::types::{Availability, Blocks, Booking, UnpaidJob};
 use crate::types::{CustomerId, JobId, ProviderId, ServiceId, UserId};
 use doors::{Pooler, Tx};
 
@@ -63,13 +63,23 @@ pub(crate) async fn lock_candidate(
                       as "offers_service!",
                   exists (select from stm.provider_zip_codes z where z.provider_id = p.id and z.zip_code = $4)
                       as "serves_zip_code!",
-                  exists (select from stm.jobs j where j.customer_id = $1 and j.status = 'completed') as "has_unpaid_job!",
+                  unpaid.id as "unpaid_job_id?: JobId", unpaid.business_name as "unpaid_business_name?",
                   exists (select from stm.jobs j
                           where j.customer_id = $1 and j.provider_id = p.id and j.status in ('new', 'in_progress'))
                       as "has_open_job_with_provider!",
                   exists (select from stm.jobs j where j.customer_id = $1 and j.status = 'new' and j.sp_accepted)
                       as "has_accepted_job!"
-           from stm.services s, stm.providers p, stm.settings t
+           from stm.services s
+           cross join stm.providers p
+           cross join stm.settings t
+           left join lateral (
+               select j.id, x.business_name
+               from stm.jobs j
+               join stm.providers x on x.id = j.provider_id
+               where j.customer_id = $1 and j.status = 'completed' and x.status <> 'banned'
+               order by j.id
+               limit 1
+           ) unpaid on true
            where s.id = $2 and s.status = 'approved' and p.id = $3"#,
         customer.0,
         service.0,
@@ -89,7 +99,10 @@ pub(crate) async fn lock_candidate(
             serves_zip_code: row.serves_zip_code,
         },
         blocks: Blocks {
-            has_unpaid_job: row.has_unpaid_job,
+            unpaid_job: row
+                .unpaid_job_id
+                .zip(row.unpaid_business_name)
+                .map(|(id, business_name)| UnpaidJob { id, business_name }),
             has_open_job_with_provider: row.has_open_job_with_provider,
             has_accepted_job: row.has_accepted_job,
         },

@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use chrono::{DateTime, Utc};
 
 use crate::chat::job_chats::OpeningMessage;
+use crate::chat::{self, MessageType};
 use crate::error::Error;
 use crate::jobs::messages::dollars;
-use crate::types::{Cents, ProviderId, ServiceId, Side, UserId, time};
+use crate::types::{Cents, JobId, ProviderId, ServiceId, Side, UserId, time};
 
 /// A booking without faults in its fields.
 #[derive(Debug)]
@@ -36,11 +37,18 @@ impl Booking {
     }
 }
 
+/// A completed job that is not paid.
+#[derive(Debug)]
+pub(crate) struct UnpaidJob {
+    pub id: JobId,
+    pub business_name: String,
+}
+
 /// The reasons why a customer cannot book.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct Blocks {
-    /// A completed job that is not paid.
-    pub has_unpaid_job: bool,
+    /// The oldest one.
+    pub unpaid_job: Option<UnpaidJob>,
     /// A new or running job with the same provider.
     pub has_open_job_with_provider: bool,
     /// A new job that some provider has accepted, and that waits for the customer.
@@ -52,10 +60,13 @@ impl Blocks {
     ///
     /// # Errors
     /// 409 with what to do first.
-    pub(crate) fn check(self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         let conflict = |code, message: &str| Err(Error::Conflict(code, message.to_owned()));
-        if self.has_unpaid_job {
-            return conflict("unpaid_job", "a completed job has not been paid yet: pay for it before booking again");
+        if let Some(UnpaidJob { id, business_name }) = &self.unpaid_job {
+            // Clients look for the word `unpaid` and the number, and link to the job.
+            let message =
+                format!("You have an unpaid job (#{id}) with {business_name}: pay for it before booking again");
+            return conflict("unpaid_job", &message);
         }
         if self.has_open_job_with_provider {
             return conflict("open_job_with_provider", "there is an open job with this provider already");
@@ -110,16 +121,23 @@ pub(crate) struct FirstMessage<'a> {
     pub budget: Option<Cents>,
     /// Answers to the service's questions: an object, or a list of anything.
     pub answers: &'a serde_json::Value,
+    /// URLs of pictures.
+    pub images: &'a [String],
 }
 
 impl FirstMessage<'_> {
-    /// The messages the chat begins with: the customer's request, and the provider's template. Each party is its user,
-    /// with the customer's name or the provider's template.
+    /// The messages the chat begins with: the customer's request, its pictures, and the provider's template. Each party
+    /// is its user, with the customer's name or the provider's template.
     pub(crate) fn messages(&self, customer: (UserId, &str), provider: (UserId, Option<&str>)) -> Vec<OpeningMessage> {
-        let mut messages = vec![OpeningMessage { sender_id: customer.0, side: Side::Customer, text: self.text() }];
+        let of_customer =
+            |message_type, text| OpeningMessage { sender_id: customer.0, side: Side::Customer, message_type, text };
+        let mut messages = vec![of_customer(MessageType::Text, self.text())];
+        let images = self.images.chunks(chat::MAX_IMAGES);
+        messages.extend(images.map(|images| of_customer(MessageType::Image, chat::images_as_text(images))));
         if let (sender_id, Some(template)) = provider {
             let text = fill_template(template, customer.1, self.service, self.place, self.scheduled_at);
-            messages.push(OpeningMessage { sender_id, side: Side::ServiceProvider, text });
+            let (side, message_type) = (Side::ServiceProvider, MessageType::Text);
+            messages.push(OpeningMessage { sender_id, side, message_type, text });
         }
         messages
     }
@@ -130,29 +148,51 @@ impl FirstMessage<'_> {
         if let Some(scheduled_at) = self.scheduled_at {
             let _infallible = write!(text, "\nPreferred date: {}", time::in_words(scheduled_at));
         }
-        if let Some(budget) = self.budget {
+        let budget = self.budget.filter(|budget| *budget > Cents(0));
+        if let Some(budget) = budget {
             let _infallible = write!(text, "\nBudget: {}", dollars(budget));
         }
-        write_answers(&mut text, self.answers);
+        write_answers(&mut text, self.answers, budget.is_some());
         truncate_to_message(text)
     }
 }
 
 /// Writes answers to a service's questions, a line each: of an object its members, of a list its elements, which may be
-/// `{question, answer}`.
-pub(crate) fn write_answers(text: &mut String, answers: &serde_json::Value) {
-    let plain = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    if let Some(answers) = answers.as_object() {
-        for (question, answer) in answers {
-            let _infallible = write!(text, "\n{question}: {}", plain(answer));
-        }
+/// `{question, answer}`. Empty ones are left out, and so is the budget if it `is_told` already.
+pub(crate) fn write_answers(text: &mut String, answers: &serde_json::Value, is_budget_told: bool) {
+    let mut write = |question: Option<String>, answer: &serde_json::Value| {
+        let is_told =
+            is_budget_told && question.as_ref().is_some_and(|name| name.trim().eq_ignore_ascii_case("budget"));
+        let (Some(answer), false) = (plain(answer), is_told) else { return };
+        let _infallible = match question {
+            Some(question) => write!(text, "\n{question}: {answer}"),
+            None => write!(text, "\n{answer}"),
+        };
+    };
+    for (question, answer) in answers.as_object().into_iter().flatten() {
+        write(Some(question.clone()), answer);
     }
     for answer in answers.as_array().into_iter().flatten() {
-        let _infallible = match (answer.get("question"), answer.get("answer")) {
-            (Some(question), Some(answer)) => write!(text, "\n{}: {}", plain(question), plain(answer)),
-            _ => write!(text, "\n{}", plain(answer)),
-        };
+        match (answer.get("question"), answer.get("answer")) {
+            (Some(question), Some(answer)) => write(plain(question), answer),
+            _ => write(None, answer),
+        }
     }
+}
+
+/// A value for people. Returns `None` if it is empty.
+fn plain(value: &serde_json::Value) -> Option<String> {
+    use serde_json::Value;
+    let text = match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.trim().to_owned(),
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        Value::Array(list) => list.iter().filter_map(plain).collect::<Vec<_>>().join(", "),
+        Value::Object(map) if map.is_empty() => String::new(),
+        Value::Number(_) | Value::Object(_) => value.to_string(),
+    };
+    Some(text).filter(|text| !text.is_empty())
 }
 
 /// Fills a provider's template: `[CUSTOMER_NAME]`, `[SERVICE_NAME]`, `[LOCATION]`, `[SCHEDULED_DATE]`.
@@ -201,10 +241,15 @@ mod tests {
     fn each_block_alone_stops_a_booking() {
         assert!(Blocks::default().check().is_ok());
         let blocks = [
-            Blocks { has_unpaid_job: true, ..Blocks::default() },
+            Blocks {
+                unpaid_job: Some(UnpaidJob { id: JobId(12), business_name: "Pete's Pipes".into() }),
+                ..Blocks::default()
+            },
             Blocks { has_open_job_with_provider: true, ..Blocks::default() },
             Blocks { has_accepted_job: true, ..Blocks::default() },
         ];
+        let (_, message) = blocks[0].check().unwrap_err().code_and_message();
+        assert_eq!(message, "You have an unpaid job (#12) with Pete's Pipes: pay for it before booking again");
         let codes: Vec<_> = blocks.iter().map(|blocks| blocks.check().unwrap_err().code_and_message().0).collect();
         assert_eq!(codes, ["unpaid_job", "open_job_with_provider", "accepted_job_waiting"]);
     }
@@ -234,8 +279,31 @@ mod tests {
     fn the_first_message_fits() {
         let answers = serde_json::json!({"Rooms": 3, "Notes": "é".repeat(9000)});
         let budget = Some(Cents(12_050));
-        let text =
-            FirstMessage { service: "Cleaning", place: "10001", scheduled_at: None, budget, answers: &answers }.text();
+        let text = FirstMessage {
+            service: "Cleaning",
+            place: "10001",
+            scheduled_at: None,
+            budget,
+            answers: &answers,
+            images: &[],
+        }
+        .text();
         assert!(text.contains("Budget: $120.50") && text.chars().count() == crate::chat::MAX_MESSAGE_CHARS);
+    }
+
+    #[test]
+    fn the_first_message_says_what_there_is_and_the_budget_once() {
+        let text = |budget, answers: &serde_json::Value| {
+            FirstMessage { service: "Painting", place: "10001", scheduled_at: None, budget, answers, images: &[] }
+                .text()
+        };
+        let begin = "New booking request: Painting\nLocation: 10001";
+        let answers = serde_json::json!({
+            "description": "Two rooms", "dimensions": "", "additionalDetails": " ", "budget": "180", "pets": null, "colors": [],
+        });
+        assert_eq!(text(Some(Cents(18_000)), &answers), format!("{begin}\nBudget: $180.00\ndescription: Two rooms"));
+        assert_eq!(text(None, &answers), format!("{begin}\nbudget: 180\ndescription: Two rooms"));
+        let none = serde_json::json!([{"question": "Budget", "answer": ""}, {"question": "Colors", "answer": ["red", "blue"]}, ""]);
+        assert_eq!(text(Some(Cents(0)), &none), format!("{begin}\nColors: red, blue"));
     }
 }

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -59,10 +60,14 @@ pub(super) struct JobDetailsView {
     pub category: String,
     pub status: JobStatus,
     pub price: Cents,
-    /// The answers given with the booking.
-    pub original_answers: serde_json::Value,
-    /// The answers with the changes of all open and accepted offers applied; null without changes.
-    pub edited_answers: Option<serde_json::Value>,
+    /// The answers given with the booking, the size of the project and whether a visit in person is wanted: plain values,
+    /// to be shown line by line.
+    #[schema(value_type = Object)]
+    pub original_answers: Map<String, Value>,
+    /// While an offer is open, what it would change: `price`, `schedule`, `notes`, `answers` and `proposedAt`, without those
+    /// it leaves. Otherwise the answers with the changes of all accepted offers applied; null without changes.
+    #[schema(value_type = Option<Object>)]
+    pub edited_answers: Option<Map<String, Value>>,
     /// While new: whether the provider, or the customer, has agreed to the present terms.
     pub sp_accepted: bool,
     /// Whether an offer waits for an answer.
@@ -77,6 +82,7 @@ pub(super) struct JobDetailsView {
     /// While new: the deadline for the provider to answer.
     pub response_deadline: Timestamp,
     pub completed_at: Option<Timestamp>,
+    pub paid_at: Option<Timestamp>,
     pub created_at: Timestamp,
 }
 
@@ -115,6 +121,7 @@ pub(super) struct PaymentView {
     pub method: Option<String>,
     /// When it was received.
     pub marked_at: Option<Timestamp>,
+    pub notes: Option<String>,
 }
 
 /// The actions open to the customer.
@@ -191,7 +198,8 @@ impl CustomerActionsView {
             can_close_deal: may(Action::CloseDeal),
             can_cancel: may(Action::Cancel),
             can_give_feedback: may(Action::Review) && !is_reviewed,
-            can_resend: may(Action::Resend),
+            // No deadline runs while an offer is open.
+            can_resend: may(Action::Resend) && state.offer.is_none(),
             is_expired: state.is_expired(now),
         }
     }

@@ -2,5 +2,6 @@
 
 mod http;
 mod queries;
+mod types;
 
 pub(super) use http::routes;

@@ -1,6 +1,7 @@
 //! A job as its parties see it.
 
 use super::http::{BookedProviderView, BookingCustomerView, JobDetailsView, PaymentView};
+use super::types;
 use crate::jobs::offers::OfferView;
 use crate::jobs::types::{JobState, OpenOffer, Terms};
 use crate::types::{Cents, ChatId, JobId, JobStatus, OfferId, OfferStatus, Party, ProviderId, Timestamp, UserId};
@@ -29,17 +30,20 @@ pub(super) struct Details {
 pub(super) async fn find(pooler: &Pooler, id: JobId, user: UserId) -> sqlx::Result<Option<Details>> {
     let row = sqlx::query!(
         r#"select j.id as "id: JobId", s.name as service, s.category, j.status as "status: JobStatus", j.price_cents,
-                  j.answers as original_answers,
+                  j.answers as original_answers, j.project_size_sqft, j.requires_in_person_visit,
                   case when jsonb_typeof(j.answers) = 'object' and jsonb_typeof(e.answers) = 'object'
                        then j.answers || coalesce(m.answers, '{}') else e.answers end as edited_answers,
                   j.sp_accepted, j.location, j.zipcode, j.images, j.scheduled_at, j.response_deadline,
                   j.deadline_missed_at is not null as "deadline_missed!", j.completed_at, j.created_at,
+                  case when j.status = 'paid'
+                       then (select x.marked_at from stm.payments x where x.job_id = j.id and x.kind = 'job') end as paid_at,
                   cu.first_name || ' ' || cu.last_name as "customer_name!", cu.phone_number as customer_phone,
                   c.address as customer_address,
                   p.id as "provider_id: ProviderId", p.business_name, pu.first_name || ' ' || pu.last_name as "owner_name!",
                   pu.phone_number as provider_phone, p.rating::float8 as "rating!", p.location as provider_location,
                   chat.id as "chat_id?: ChatId",
                   y.amount_cents as "amount_cents?", y.status as "payment_status?", y.method as "method?", y.marked_at as "marked_at?",
+                  y.notes as "payment_notes?",
                   o.id as "offer_id?: OfferId", o.offered_by as "offered_by?: Party", o.price_cents as "offered_price_cents?",
                   o.scheduled_at as "offered_date?", o.notes as "offer_notes?", o.answers as "offer_answers?",
                   o.created_at as "offered_at?",
@@ -55,18 +59,18 @@ pub(super) async fn find(pooler: &Pooler, id: JobId, user: UserId) -> sqlx::Resu
            ) chat on true
            left join lateral (
                select x.answers from stm.offers x
-               where x.job_id = j.id and x.chat_id = chat.id and x.answers is not null and x.status in ('open', 'accepted')
+               where x.job_id = j.id and x.chat_id = chat.id and x.answers is not null and x.status = 'accepted'
                order by x.id desc limit 1
            ) e on true
            left join lateral (
                select jsonb_object_agg(a.key, a.value order by x.id) as answers
                from stm.offers x,
                     jsonb_each(case when jsonb_typeof(x.answers) = 'object' then x.answers else '{}' end) a
-               where x.job_id = j.id and x.chat_id = chat.id and x.status in ('open', 'accepted')
+               where x.job_id = j.id and x.chat_id = chat.id and x.status = 'accepted'
            ) m on true
            left join stm.offers o on o.job_id = j.id and o.status = 'open'
            left join lateral (
-               select x.amount_cents, x.status, x.method, x.marked_at from stm.payments x
+               select x.amount_cents, x.status, x.method, x.marked_at, x.notes from stm.payments x
                where x.job_id = j.id order by x.id desc limit 1
            ) y on true
            where j.id = $1 and (c.user_id = $2 or p.user_id = $2)"#,
@@ -101,14 +105,20 @@ pub(super) async fn find(pooler: &Pooler, id: JobId, user: UserId) -> sqlx::Resu
             deadline_missed: row.deadline_missed,
             completed_at: row.completed_at,
         };
+        let edited_answers =
+            offer.as_ref().map(types::proposed).or_else(|| row.edited_answers.as_ref().map(types::lines));
         let job = JobDetailsView {
             id: row.id,
             service: row.service,
             category: row.category,
             status: row.status,
             price: Cents(row.price_cents),
-            original_answers: row.original_answers,
-            edited_answers: row.edited_answers,
+            original_answers: types::original_answers(
+                &row.original_answers,
+                row.project_size_sqft,
+                row.requires_in_person_visit,
+            ),
+            edited_answers,
             sp_accepted: row.sp_accepted,
             pending_approval: offer.is_some(),
             offer,
@@ -117,6 +127,7 @@ pub(super) async fn find(pooler: &Pooler, id: JobId, user: UserId) -> sqlx::Resu
             scheduled_at: row.scheduled_at.map(Timestamp),
             response_deadline: Timestamp(row.response_deadline),
             completed_at: row.completed_at.map(Timestamp),
+            paid_at: row.paid_at.map(Timestamp),
             created_at: Timestamp(row.created_at),
         };
         Details {
@@ -139,6 +150,7 @@ pub(super) async fn find(pooler: &Pooler, id: JobId, user: UserId) -> sqlx::Resu
                 status,
                 method: row.method,
                 marked_at: row.marked_at.map(Timestamp),
+                notes: row.payment_notes,
             }),
             chat_id: row.chat_id,
             state,

@@ -14,7 +14,7 @@ use crate::auth::Caller;
 use crate::error::{Error, Result};
 use crate::outbox::Notifier;
 use crate::state::ApiState;
-use crate::types::{Cents, JobId, JobStatus, Timestamp};
+use crate::types::{Cents, JobId, Timestamp};
 use crate::web::extract::{Json, Path};
 use crate::web::fields::MAX_LIMIT;
 use doors::Pooler;
@@ -82,16 +82,38 @@ async fn respond(
 #[derive(Serialize, ToSchema)]
 pub(super) struct HistoryView {
     pub job_id: JobId,
-    /// The job's status.
-    pub current_status: JobStatus,
+    pub current_status: NegotiationStatus,
     /// The offer that waits for an answer.
-    pub current_offer: Option<OfferView>,
+    pub current_offer: Option<CurrentOfferView>,
     /// The customer's budget, in dollars; 0 without one.
     pub original_price: Cents,
     /// The date the customer asked for.
     pub original_date: Option<Timestamp>,
     /// Oldest first; the newest 100.
     pub offers: Vec<OfferView>,
+}
+
+/// Whether an offer waits for an answer.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum NegotiationStatus {
+    /// One does.
+    AwaitingResponse,
+    /// None does.
+    NoActiveNegotiation,
+}
+
+/// The offer that waits for an answer, and what it would change.
+#[derive(Serialize, ToSchema)]
+pub(super) struct CurrentOfferView {
+    #[serde(flatten)]
+    pub offer: OfferView,
+    /// The customer's name, or the provider's business.
+    pub offered_by_name: String,
+    /// The customer's budget, in dollars; 0 without one.
+    pub original_price: Cents,
+    /// The date the customer asked for.
+    pub original_date: Option<Timestamp>,
 }
 
 /// Lists the offers about a job that were made with its present provider.

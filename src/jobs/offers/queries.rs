@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use super::http::HistoryView;
+use super::http::{CurrentOfferView, HistoryView, NegotiationStatus};
 use super::types::{OfferView, Proposal};
-use crate::types::{Cents, ChatId, JobId, JobStatus, OfferId, OfferStatus, Party, Timestamp, UserId};
+use crate::types::{Cents, ChatId, JobId, OfferId, OfferStatus, Party, Timestamp, UserId};
 use doors::{Door, Pooler, Tx};
 
 /// Inserts an open offer. There must be no other: the job's rules have answered it.
@@ -72,13 +72,14 @@ pub(super) async fn find_history(
     limit: i64,
 ) -> sqlx::Result<Option<HistoryView>> {
     let rows = sqlx::query!(
-        r#"select j.status as "status: JobStatus", coalesce(j.customer_budget_cents, 0) as "original_price_cents!",
-                  j.preferred_at as original_date,
+        r#"select coalesce(j.customer_budget_cents, 0) as "original_price_cents!", j.preferred_at as original_date,
+                  u.first_name || ' ' || u.last_name as "customer_name!", p.business_name,
                   o.id as "id?: OfferId", o.offered_by as "offered_by?: Party", o.price_cents as "price_cents?",
                   o.scheduled_at as "scheduled_at?", o.notes as "notes?", o.answers as "answers?",
                   o.status as "offer_status?: OfferStatus", o.created_at as "created_at?", o.answered_at as "answered_at?"
            from stm.jobs j
            join stm.customers c on c.id = j.customer_id
+           join stm.users u on u.id = c.user_id
            join stm.providers p on p.id = j.provider_id
            left join lateral (
                select x.*
@@ -97,7 +98,8 @@ pub(super) async fn find_history(
     .fetch_all(pooler)
     .await?;
     let Some(first) = rows.first() else { return Ok(None) };
-    let (current_status, original_price) = (first.status, Cents(first.original_price_cents));
+    let original_price = Cents(first.original_price_cents);
+    let (customer_name, business_name) = (first.customer_name.clone(), first.business_name.clone());
     let original_date = first.original_date.map(Timestamp);
     // A job without offers is one row of nulls.
     let offers = rows.into_iter().filter_map(|row| {
@@ -115,6 +117,17 @@ pub(super) async fn find_history(
         })
     });
     let offers: Vec<_> = offers.collect();
-    let current_offer = offers.iter().find(|offer| offer.status == OfferStatus::Open).cloned();
+    let open = offers.iter().find(|offer| offer.status == OfferStatus::Open).cloned();
+    let current_offer = open.map(|offer| {
+        let offered_by_name = match offer.offered_by {
+            Party::Customer => customer_name,
+            Party::ServiceProvider => business_name,
+        };
+        CurrentOfferView { offer, offered_by_name, original_price, original_date }
+    });
+    let current_status = match current_offer {
+        Some(_) => NegotiationStatus::AwaitingResponse,
+        None => NegotiationStatus::NoActiveNegotiation,
+    };
     Ok(Some(HistoryView { job_id: job, current_status, current_offer, original_price, original_date, offers }))
 }

@@ -1,7 +1,7 @@
 //! Offers, and the requests and views about them. No I/O.
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 
 use crate::error::{Error, Result, invalid};
@@ -285,10 +285,42 @@ pub struct OfferView {
     pub notes: Option<String>,
     /// Changed answers to the service's questions.
     pub answers: Option<serde_json::Value>,
+    #[serde(serialize_with = "OfferStatusView::serialize_status")]
+    #[schema(value_type = OfferStatusView)]
     pub status: OfferStatus,
     pub created_at: Timestamp,
     /// When it was answered or withdrawn.
     pub answered_at: Option<Timestamp>,
+}
+
+/// The status of an offer, in clients' words.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OfferStatusView {
+    /// Waits for the other party.
+    Pending,
+    /// The other party took it.
+    Accepted,
+    /// The other party did not take it.
+    Declined,
+    /// The other party answered with an offer of its own.
+    Countered,
+    /// Overtaken: by a new offer of the same party, or by what happened to the job.
+    Withdrawn,
+}
+
+impl OfferStatusView {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    fn serialize_status<S: Serializer>(status: &OfferStatus, serializer: S) -> Result<S::Ok, S::Error> {
+        let view = match status {
+            OfferStatus::Open => Self::Pending,
+            OfferStatus::Accepted => Self::Accepted,
+            OfferStatus::Declined => Self::Declined,
+            OfferStatus::Countered => Self::Countered,
+            OfferStatus::Withdrawn => Self::Withdrawn,
+        };
+        view.serialize(serializer)
+    }
 }
 
 /// A new offer.

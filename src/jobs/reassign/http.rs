@@ -19,7 +19,7 @@ use crate::jobs::types::Command;
 use crate::notifications::{NewNotification, NotificationType};
 use crate::outbox::{Notifier, Outbox};
 use crate::state::ApiState;
-use crate::types::{Cents, JobId, JobStatus, ProviderId, Timestamp, UserId};
+use crate::types::{Cents, JobId, JobStatus, ProviderId, ServiceId, Timestamp, UserId};
 use crate::web::extract::{Json, Path};
 use crate::web::fields::Fields;
 use doors::{Pooler, Tx};
@@ -34,13 +34,22 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
 /// The providers who could take over a job.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct AlternativesView {
-    success: bool,
+pub(super) struct AlternativesView {
+    pub service: WantedServiceView,
+    /// Where the service is wanted.
+    pub zipcode: String,
     /// The best rated first, at most 20.
-    providers: Vec<AlternativeView>,
+    pub providers: Vec<AlternativeView>,
     /// The total number of matches.
-    total_matches: i64,
-    message: &'static str,
+    pub total_matches: i64,
+}
+
+/// The service that the customer wants.
+#[derive(Serialize, ToSchema)]
+pub(super) struct WantedServiceView {
+    pub id: ServiceId,
+    pub name: String,
+    pub category: String,
 }
 
 /// A provider who could take over the job.
@@ -53,6 +62,10 @@ pub(super) struct AlternativeView {
     /// 1 to 5; 0 without a review.
     pub rating: f64,
     pub total_jobs: i32,
+    /// Years; 0 if unknown.
+    pub experience: i32,
+    /// In the provider's words, or the region.
+    pub location: String,
     pub min_price: Option<Cents>,
     pub max_price: Option<Cents>,
     /// ZIP codes, the primary one first.
@@ -75,10 +88,7 @@ async fn alternatives(
     Path(id): Path<JobId>,
 ) -> Result<Json<AlternativesView>> {
     let found = queries::list_alternatives(&pooler, id, who.user_id, MAX_ALTERNATIVES).await?;
-    let (providers, total_matches) = found.ok_or(Error::NotFound("job"))?;
-    let message =
-        if providers.is_empty() { "No other provider offers this service there" } else { "Other providers found" };
-    Ok(Json(AlternativesView { success: true, providers, total_matches, message }))
+    found.map(Json).ok_or(Error::NotFound("job"))
 }
 
 /// The new provider of a job, and the terms.
@@ -168,7 +178,8 @@ async fn reassign_to(
     job_chats::close(tx, row.id, now).await?;
     let place = row.location.as_deref().unwrap_or(&row.zipcode);
     let (service, name) = (&provider.service_name, &row.parties.customer_name);
-    let first = FirstMessage { service, place, scheduled_at: state.scheduled_at, budget: price, answers: &row.answers };
+    let (scheduled_at, answers, images) = (state.scheduled_at, &row.answers, &row.images);
+    let first = FirstMessage { service, place, scheduled_at, budget: price, answers, images };
     let chat = booking::open_chat(tx, row.id, &first, (customer, name), &provider).await?;
     let requested = booking::new_request(provider.user_id, name, service, row.id, chat.id);
     outbox.notify(tx, std::iter::once(requested).chain(no_longer_yours(job, service))).await?;

@@ -2,26 +2,30 @@
 
 use chrono::{DateTime, Utc};
 
-use super::http::AlternativeView;
-use crate::types::{Cents, JobId, ProviderId, UserId};
+use super::http::{AlternativeView, AlternativesView, WantedServiceView};
+use crate::types::{Cents, JobId, ProviderId, ServiceId, UserId};
 use doors::{Pooler, Tx};
 
-/// The active providers, but the present one, who offer a job's service at its place: the best rated first, at most
-/// `limit`; and how many there are. Returns `None` if there is no such job, or it is not this customer's.
+/// A job's service and place, and the active providers but the present one who offer it there: the best rated first, at
+/// most `limit`; and how many there are. Returns `None` if there is no such job, or it is not this customer's.
 pub(super) async fn list_alternatives(
     pooler: &Pooler,
     job: JobId,
     user: UserId,
     limit: i64,
-) -> sqlx::Result<Option<(Vec<AlternativeView>, i64)>> {
+) -> sqlx::Result<Option<AlternativesView>> {
     let rows = sqlx::query!(
-        r#"select a.id as "id?: ProviderId", a.business_name as "business_name?", a.owner_name as "owner_name?", a.rating as "rating?",
+        r#"select s.id as "service_id: ServiceId", s.name as service_name, s.category as service_category, j.zipcode,
+                  a.experience as "experience?", a.location as "location?",
+                  a.id as "id?: ProviderId", a.business_name as "business_name?", a.owner_name as "owner_name?", a.rating as "rating?",
                   a.total_jobs as "total_jobs?", a.min_price_cents as "min_price_cents?", a.max_price_cents as "max_price_cents?",
                   a.service_areas as "service_areas?", a.total as "total?"
            from stm.jobs j
            join stm.customers c on c.id = j.customer_id
+           join stm.services s on s.id = j.service_id
            left join lateral (
-               select p.id, p.business_name, u.first_name || ' ' || u.last_name as owner_name, p.rating::float8 as rating, p.total_jobs,
+               select coalesce(p.experience_years, 0) as experience, coalesce(p.location, p.region) as location,
+                      p.id, p.business_name, u.first_name || ' ' || u.last_name as owner_name, p.rating::float8 as rating, p.total_jobs,
                       p.min_price_cents, p.max_price_cents,
                       (select array_agg(y.zip_code order by y.position) from stm.provider_zip_codes y where y.provider_id = p.id)
                           as service_areas,
@@ -43,7 +47,12 @@ pub(super) async fn list_alternatives(
     .fetch_all(pooler)
     .await?;
     let Some(first) = rows.first() else { return Ok(None) };
-    let total = first.total.unwrap_or(0);
+    let (zipcode, total_matches) = (first.zipcode.clone(), first.total.unwrap_or(0));
+    let service = WantedServiceView {
+        id: first.service_id,
+        name: first.service_name.clone(),
+        category: first.service_category.clone(),
+    };
     // A job without alternatives is one row of nulls.
     let alternatives = rows.into_iter().filter_map(|row| {
         Some(AlternativeView {
@@ -52,12 +61,14 @@ pub(super) async fn list_alternatives(
             owner_name: row.owner_name?,
             rating: row.rating?,
             total_jobs: row.total_jobs?,
+            experience: row.experience?,
+            location: row.location?,
             min_price: row.min_price_cents.map(Cents),
             max_price: row.max_price_cents.map(Cents),
             service_areas: row.service_areas.unwrap_or_default(),
         })
     });
-    Ok(Some((alternatives.collect(), total)))
+    Ok(Some(AlternativesView { service, zipcode, providers: alternatives.collect(), total_matches }))
 }
 
 /// Sets another provider of a locked job, and what the customer asks of it. Returns when the job was first requested.

@@ -9,6 +9,7 @@ use utoipa_axum::routes;
 use super::queries;
 use crate::auth::Provider;
 use crate::error::{Error, Result};
+use crate::providers::ProviderStatus;
 use crate::state::ApiState;
 use crate::types::{Cents, JobId, JobStatus, ReviewId, Timestamp};
 use crate::web::extract::Json;
@@ -103,9 +104,23 @@ pub(super) struct ProviderRecentFeedbackView {
 /// Returns the calling provider's dashboard.
 ///
 /// # Errors
-/// 404 the account no longer exists.
+/// 403 the LSM has not approved the provider yet. 404 the account no longer exists. 409 the LSM has rejected it.
 #[utoipa::path(get, path = "/provider/dashboard", tag = "providers", security(("provider" = [])),
-    responses((status = 200, body = ProviderDashboardView)))]
+    responses(
+        (status = 200, body = ProviderDashboardView),
+        (status = 403, description = "Not a provider, or the LSM has not approved it yet"),
+        (status = 409, description = "The LSM has rejected the provider"),
+    ))]
 async fn dashboard(State(pooler): State<Pooler>, who: Provider) -> Result<Json<ProviderDashboardView>> {
-    queries::find(&pooler, who.user_id).await?.map(Json).ok_or(Error::NotFound("provider"))
+    let (status, dashboard) = queries::find(&pooler, who.user_id).await?.ok_or(Error::NotFound("provider"))?;
+    match status {
+        // Clients show pages of their own for these two: they know them by the status 403 and by the word `rejected`.
+        ProviderStatus::Pending => {
+            Err(Error::Forbidden("provider_pending", "your account is pending: your LSM has not approved it yet"))
+        }
+        ProviderStatus::Rejected => {
+            Err(Error::Conflict("provider_rejected", "your account was rejected by your LSM".into()))
+        }
+        ProviderStatus::Active | ProviderStatus::Inactive | ProviderStatus::Banned => Ok(Json(dashboard)),
+    }
 }

@@ -8,6 +8,7 @@ use super::http::{
     PendingActionsView, ProviderDashboardView, ProviderJobCountsView, ProviderRecentFeedbackView,
     ProviderRecentJobView, ProviderSummaryView,
 };
+use crate::providers::ProviderStatus;
 use crate::types::{Cents, JobId, JobStatus, ReviewId, Timestamp, UserId};
 use doors::Pooler;
 
@@ -35,11 +36,14 @@ struct RecentFeedbackRow {
     created_at: DateTime<Utc>,
 }
 
-/// The dashboard of a user who is a provider.
-pub(super) async fn find(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Option<ProviderDashboardView>> {
+/// The status and the dashboard of a user who is a provider.
+pub(super) async fn find(
+    pooler: &Pooler,
+    user_id: UserId,
+) -> sqlx::Result<Option<(ProviderStatus, ProviderDashboardView)>> {
     let row = sqlx::query!(
-        r#"select p.total_jobs, p.earnings_cents, p.rating::float8 as "rating!", p.warnings,
-                  p.last_availability_confirmed_at,
+        r#"select p.status as "provider_status: ProviderStatus", p.total_jobs, p.earnings_cents,
+                  p.rating::float8 as "rating!", p.warnings, p.last_availability_confirmed_at,
                   n.new as "new!", n.in_progress as "in_progress!", n.completed as "completed!", n.paid as "paid!",
                   n.cancelled as "cancelled!", n.rejected_by_sp as "rejected_by_sp!",
                   (select count(*) from stm.jobs j where j.provider_id = p.id and j.status = 'new' and not j.sp_accepted)
@@ -87,29 +91,32 @@ pub(super) async fn find(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Optio
     )
     .fetch_optional(pooler)
     .await?;
-    Ok(row.map(|row| ProviderDashboardView {
-        summary: ProviderSummaryView {
-            total_jobs: row.total_jobs,
-            total_earnings: Cents(row.earnings_cents),
-            average_rating: row.rating,
-            warnings: row.warnings,
-            last_availability_confirmed_at: row.last_availability_confirmed_at.map(Timestamp),
-        },
-        jobs: ProviderJobCountsView {
-            new: row.new,
-            in_progress: row.in_progress,
-            completed: row.completed,
-            paid: row.paid,
-            cancelled: row.cancelled,
-            rejected_by_sp: row.rejected_by_sp,
-        },
-        pending_actions: PendingActionsView {
-            new_job_requests: row.new_job_requests,
-            jobs_to_complete: row.in_progress,
-            payments_to_mark: row.completed,
-        },
-        recent_jobs: row.recent_jobs.0.into_iter().map(Into::into).collect(),
-        recent_feedback: row.recent_feedback.0.into_iter().map(Into::into).collect(),
+    Ok(row.map(|row| {
+        let dashboard = ProviderDashboardView {
+            summary: ProviderSummaryView {
+                total_jobs: row.total_jobs,
+                total_earnings: Cents(row.earnings_cents),
+                average_rating: row.rating,
+                warnings: row.warnings,
+                last_availability_confirmed_at: row.last_availability_confirmed_at.map(Timestamp),
+            },
+            jobs: ProviderJobCountsView {
+                new: row.new,
+                in_progress: row.in_progress,
+                completed: row.completed,
+                paid: row.paid,
+                cancelled: row.cancelled,
+                rejected_by_sp: row.rejected_by_sp,
+            },
+            pending_actions: PendingActionsView {
+                new_job_requests: row.new_job_requests,
+                jobs_to_complete: row.in_progress,
+                payments_to_mark: row.completed,
+            },
+            recent_jobs: row.recent_jobs.0.into_iter().map(Into::into).collect(),
+            recent_feedback: row.recent_feedback.0.into_iter().map(Into::into).collect(),
+        };
+        (row.provider_status, dashboard)
     }))
 }
 

@@ -74,7 +74,7 @@ async fn pending_jobs(State(pooler): State<Pooler>, who: Provider) -> Result<Jso
 #[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
 #[into_params(rename_all = "camelCase")]
-struct JobsQuery {
+pub(crate) struct JobsQuery {
     /// Returns only jobs in these states, separated by commas.
     #[param(example = "new,in_progress")]
     status: Option<String>,
@@ -89,7 +89,11 @@ struct JobsQuery {
 }
 
 impl JobsQuery {
-    fn check(self) -> Result<JobFilter> {
+    /// Checks the selection.
+    ///
+    /// # Errors
+    /// 400 with each bad parameter named.
+    pub(crate) fn check(self) -> Result<JobFilter> {
         let mut rules = Fields::new();
         let given = |text: Option<String>| text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
         let (status, from_date, to_date) = (given(self.status), given(self.from_date), given(self.to_date));
@@ -117,7 +121,7 @@ pub(super) struct ProviderJobListedView {
     pub customer: JobCustomerView,
     pub status: JobStatus,
     pub price: Cents,
-    /// `pending` or `received`; null if no payment is due.
+    /// `pending` or `received`; null if no payment is due. Never null for a completed job.
     pub payment_status: Option<String>,
     /// URLs of pictures.
     pub images: Vec<String>,

@@ -59,7 +59,7 @@ pub(super) async fn list_pending(pooler: &Pooler, user_id: UserId) -> sqlx::Resu
 
 /// A selection of a provider's jobs.
 #[derive(Debug)]
-pub(super) struct JobFilter {
+pub(crate) struct JobFilter {
     pub statuses: Option<Vec<JobStatus>>,
     /// The earliest request time.
     pub from: Option<DateTime<Utc>>,
@@ -68,20 +68,28 @@ pub(super) struct JobFilter {
     pub page: PageRequest,
 }
 
+impl JobFilter {
+    /// The statuses in the words of SQL; `None` are all.
+    pub(crate) fn status_words(&self) -> Option<Vec<String>> {
+        let statuses = self.statuses.as_ref()?;
+        Some(statuses.iter().map(|status| status.as_str().to_owned()).collect())
+    }
+}
+
 /// A page of the jobs of a user who is a provider, newest first, and the total number.
 pub(super) async fn list(
     pooler: &Pooler,
     user_id: UserId,
     filter: &JobFilter,
 ) -> sqlx::Result<(Vec<ProviderJobListedView>, i64)> {
-    let statuses: Option<Vec<String>> =
-        filter.statuses.as_ref().map(|statuses| statuses.iter().map(|status| status.as_str().to_owned()).collect());
+    let statuses = filter.status_words();
     // The page is cut from the jobs alone, in the order of their index; everything else is looked up for its rows.
     let rows = sqlx::query!(
         r#"select n.total as "total!",
                   j.id as "id?: JobId", s.name as "service?", s.category as "category?",
                   u.first_name || ' ' || u.last_name as customer_name, u.phone_number as "customer_phone?",
-                  j.status as "status?: JobStatus", j.price_cents as "price_cents?", y.status as "payment_status?",
+                  j.status as "status?: JobStatus", j.price_cents as "price_cents?",
+                  coalesce(y.status, case when j.status = 'completed' then 'pending' end) as payment_status,
                   j.images as "images?", j.scheduled_at as "scheduled_at?", j.completed_at as "completed_at?",
                   j.created_at as "created_at?",
                   (select h.id

@@ -1,7 +1,7 @@
 //! `/provider/profile`.
 
 use axum::extract::State;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -12,8 +12,9 @@ use crate::auth::Provider;
 use crate::error::{Error, Result, invalid, violates};
 use crate::providers::ProviderStatus;
 use crate::providers::services::OfferedServiceView;
+use crate::providers::types::GalleryImageView;
 use crate::state::ApiState;
-use crate::types::{Cents, ProviderId};
+use crate::types::{Cents, ProviderId, Timestamp, text_enum};
 use crate::web::MessageView;
 use crate::web::extract::Json;
 use doors::Pooler;
@@ -31,14 +32,77 @@ pub(super) struct ProviderProfileView {
     pub status: ProviderStatusView,
     /// At most 200, by name.
     pub services: Vec<OfferedServiceView>,
-    /// ZIP codes served, the primary one first.
-    pub service_areas: Vec<String>,
+    /// The primary one first.
+    pub service_areas: Vec<ServiceAreaView>,
     /// Documents that the provider has handed in.
-    #[schema(value_type = Vec<Object>)]
-    pub documents: serde_json::Value,
+    pub documents: DocumentsView,
     pub statistics: ProviderStatisticsView,
-    /// URLs of pictures.
-    pub images: Vec<String>,
+    pub images: ImagesView,
+}
+
+/// A ZIP code that the provider serves.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ServiceAreaView {
+    pub zipcode: String,
+    pub is_primary: bool,
+}
+
+/// Documents that the provider has handed in, and how many there are by status.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct DocumentsView {
+    total: usize,
+    verified: usize,
+    pending: usize,
+    rejected: usize,
+    list: Vec<DocumentView>,
+}
+
+impl DocumentsView {
+    pub(crate) fn new(list: Vec<DocumentView>) -> Self {
+        let count = |status| list.iter().filter(|document| document.status == status).count();
+        Self {
+            total: list.len(),
+            verified: count(DocumentStatus::Verified),
+            pending: count(DocumentStatus::Pending),
+            rejected: count(DocumentStatus::Rejected),
+            list,
+        }
+    }
+}
+
+/// A document that the provider has handed in.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DocumentView {
+    id: i64,
+    file_name: String,
+    status: DocumentStatus,
+    /// ISO-8601.
+    #[schema(format = DateTime)]
+    verified_at: Option<String>,
+    /// ISO-8601.
+    #[schema(format = DateTime)]
+    uploaded_at: String,
+}
+
+text_enum! {
+    /// The status of a document.
+    DocumentStatus {
+        /// Waits for the LSM.
+        Pending = "pending",
+        /// The LSM has looked at it and found it in order.
+        Verified = "verified",
+        /// Turned down by the LSM.
+        Rejected = "rejected",
+    }
+}
+
+/// Pictures of the business.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ImagesView {
+    pub gallery_images: Vec<GalleryImageView>,
 }
 
 /// The provider's user.
@@ -70,6 +134,8 @@ pub(super) struct BusinessView {
     pub website_url: Option<String>,
     pub region: String,
     pub area: Option<String>,
+    /// The primary ZIP code.
+    pub zipcode: Option<String>,
     pub min_price: Option<Cents>,
     pub max_price: Option<Cents>,
 }
@@ -86,12 +152,30 @@ pub(super) struct ProviderStatusView {
     active_jobs_count: i64,
     /// The number of missed deadlines.
     warnings: i32,
+    last_availability_confirmed_at: Option<Timestamp>,
+    /// Why the LSM turned the provider down.
+    rejection_reason: Option<String>,
 }
 
 impl ProviderStatusView {
-    pub(super) fn new(current: ProviderStatus, active_jobs_count: i64, warnings: i32) -> Self {
+    pub(super) fn new(
+        current: ProviderStatus,
+        active_jobs_count: i64,
+        warnings: i32,
+        last_availability_confirmed_at: Option<Timestamp>,
+        rejection_reason: Option<String>,
+    ) -> Self {
         let is_active = current == ProviderStatus::Active;
-        Self { current, is_active, can_deactivate: is_active && active_jobs_count == 0, active_jobs_count, warnings }
+        let can_deactivate = is_active && active_jobs_count == 0;
+        Self {
+            current,
+            is_active,
+            can_deactivate,
+            active_jobs_count,
+            warnings,
+            last_availability_confirmed_at,
+            rejection_reason,
+        }
     }
 }
 
@@ -102,9 +186,9 @@ pub(super) struct ProviderStatisticsView {
     /// Jobs done and paid.
     pub total_jobs: i32,
     /// The earnings from them, in dollars.
-    pub total_earnings: Cents,
+    pub earnings: Cents,
     /// The mean of all reviews; 0 without any.
-    pub average_rating: f64,
+    pub rating: f64,
     pub total_reviews: i64,
 }
 

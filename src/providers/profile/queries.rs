@@ -1,9 +1,15 @@
 //! SQL of a provider's profile.
 
-use super::http::{BusinessView, ProviderProfileView, ProviderStatisticsView, ProviderStatusView, ProviderUserView};
+use sqlx::types::Json;
+
+use super::http::{
+    BusinessView, DocumentView, DocumentsView, ImagesView, ProviderProfileView, ProviderStatisticsView,
+    ProviderStatusView, ProviderUserView, ServiceAreaView,
+};
 use crate::providers::ProviderStatus;
 use crate::providers::services::OfferedServiceView;
-use crate::types::{Cents, ProviderId, ServiceId, UserId};
+use crate::providers::types::GalleryImageView;
+use crate::types::{Cents, ProviderId, ServiceId, Timestamp, UserId};
 use doors::{Pooler, Tx};
 
 /// The profile of a user who is a provider and not banned. At most 200 services and as many ZIP codes.
@@ -13,13 +19,14 @@ pub(super) async fn find(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Optio
                   p.business_name, p.service_type, p.description, p.experience_years, p.experience_level, p.location,
                   p.website_url, p.region, p.area, p.min_price_cents, p.max_price_cents,
                   p.status as "status: ProviderStatus", p.warnings,
+                  p.last_availability_confirmed_at, p.rejection_reason,
                   (select count(*) from stm.jobs j where j.provider_id = p.id and j.status in ('new', 'in_progress'))
                       as "active_jobs!",
                   offered.ids as "service_ids!: Vec<ServiceId>", offered.names as "service_names!",
                   offered.categories as "service_categories!",
                   array(select z.zip_code from stm.provider_zip_codes z where z.provider_id = p.id
                         order by z.position limit 200) as "zip_codes!",
-                  p.documents, p.images, p.total_jobs, p.earnings_cents, p.rating::float8 as "rating!",
+                  p.documents as "documents: Json<Vec<DocumentView>>", p.images, p.total_jobs, p.earnings_cents, p.rating::float8 as "rating!",
                   (select count(*) from stm.reviews r where r.provider_id = p.id) as "reviews!"
            from stm.users u
            join stm.providers p on p.user_id = u.id
@@ -61,20 +68,30 @@ pub(super) async fn find(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Optio
                 website_url: row.website_url,
                 region: row.region,
                 area: row.area,
+                zipcode: row.zip_codes.first().cloned(),
                 min_price: row.min_price_cents.map(Cents),
                 max_price: row.max_price_cents.map(Cents),
             },
-            status: ProviderStatusView::new(row.status, row.active_jobs, row.warnings),
+            status: ProviderStatusView::new(
+                row.status,
+                row.active_jobs,
+                row.warnings,
+                row.last_availability_confirmed_at.map(Timestamp),
+                row.rejection_reason,
+            ),
             services: services.map(|((id, name), category)| OfferedServiceView { id, name, category }).collect(),
-            service_areas: row.zip_codes,
-            documents: row.documents,
+            service_areas: (0..)
+                .zip(row.zip_codes)
+                .map(|(place, zipcode)| ServiceAreaView { zipcode, is_primary: place == 0 })
+                .collect(),
+            documents: DocumentsView::new(row.documents.0),
             statistics: ProviderStatisticsView {
                 total_jobs: row.total_jobs,
-                total_earnings: Cents(row.earnings_cents),
-                average_rating: row.rating,
+                earnings: Cents(row.earnings_cents),
+                rating: row.rating,
                 total_reviews: row.reviews,
             },
-            images: row.images,
+            images: ImagesView { gallery_images: GalleryImageView::list(row.images) },
         }
     }))
 }

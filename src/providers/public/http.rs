@@ -8,6 +8,7 @@ use utoipa_axum::routes;
 
 use super::queries;
 use crate::error::{Error, Result};
+use crate::providers::types::GalleryImageView;
 use crate::state::ApiState;
 use crate::types::{Cents, ProviderId, ServiceId, Timestamp};
 use crate::web::extract::{Json, Path};
@@ -37,14 +38,16 @@ pub(super) struct PublicProviderView {
     pub business_name: String,
     pub owner_name: String,
     pub description: Option<String>,
-    /// Years.
-    pub experience: Option<i32>,
+    /// Years; 0 if unknown.
+    pub experience: i32,
     pub experience_level: Option<String>,
     pub location: Option<String>,
+    pub address: AddressView,
     pub website_url: Option<String>,
     pub region: String,
-    /// URLs of pictures.
-    pub images: Vec<String>,
+    /// Whether it takes bookings: always true.
+    pub is_available: bool,
+    pub gallery_images: Vec<GalleryImageView>,
     /// 1 to 5; 0 without a review.
     pub rating: f64,
     pub total_jobs: i32,
@@ -53,18 +56,46 @@ pub(super) struct PublicProviderView {
     /// ZIP codes, the primary one first.
     pub service_areas: Vec<String>,
     pub services: Vec<PublicServiceView>,
+    /// Always empty: there is no register of them yet.
+    pub certifications: Vec<String>,
     pub total_reviews: i64,
     /// The newest 5.
     pub reviews: Vec<PublicReviewView>,
     pub member_since: Timestamp,
 }
 
+/// The place of a business.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AddressView {
+    city: String,
+    state: String,
+    /// The primary ZIP code.
+    zip_code: Option<String>,
+}
+
+impl AddressView {
+    /// Reads `City, ST` or `Street, City, ST 12345`. The region stands for what a location leaves out.
+    pub(super) fn new(location: Option<&str>, region: &str, zip_code: Option<&String>) -> Self {
+        let parts: Vec<_> = location.into_iter().flat_map(|text| text.split(',')).map(str::trim).collect();
+        let (city, state) = match parts.as_slice() {
+            [] => (region, region),
+            [city] => (*city, region),
+            [.., city, state] => (*city, state.split_whitespace().next().unwrap_or(region)),
+        };
+        Self { city: city.to_owned(), state: state.to_owned(), zip_code: zip_code.cloned() }
+    }
+}
+
 /// A service that the provider offers.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct PublicServiceView {
     pub id: ServiceId,
     pub name: String,
     pub category: String,
+    /// Whether it can be booked: always true.
+    pub is_active: bool,
 }
 
 /// A review, as everybody sees it.
@@ -111,6 +142,20 @@ pub(super) fn slug(business_name: &str, id: ProviderId) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_read_from_a_location() {
+        for (location, city, state) in [
+            (None, "NY", "NY"),
+            (Some("Brooklyn"), "Brooklyn", "NY"),
+            (Some("Newark, NJ"), "Newark", "NJ"),
+            (Some("1 Main Street, New York, NY 10001"), "New York", "NY"),
+            (Some("Brooklyn,"), "Brooklyn", "NY"),
+        ] {
+            let address = AddressView::new(location, "NY", None);
+            assert_eq!((&*address.city, &*address.state), (city, state), "{location:?}");
+        }
+    }
 
     #[test]
     fn a_slug_ends_with_the_id() {

@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
-use super::http::{PublicProviderView, PublicReviewView, PublicServiceView, slug};
+use super::http::{AddressView, PublicProviderView, PublicReviewView, PublicServiceView, slug};
+use crate::providers::types::GalleryImageView;
 use crate::types::{Cents, ProviderId, Timestamp};
 use doors::Pooler;
 
@@ -21,11 +22,13 @@ struct ReviewRow {
 pub(super) async fn find(pooler: &Pooler, id: ProviderId, reviews: i64) -> sqlx::Result<Option<PublicProviderView>> {
     let row = sqlx::query!(
         r#"select p.id as "id: ProviderId", p.business_name, u.first_name || ' ' || u.last_name as "owner_name!", p.description,
-                  p.experience_years, p.experience_level, p.location, p.website_url, p.region, p.images,
+                  coalesce(p.experience_years, 0) as "experience_years!", p.experience_level,
+                  p.location, p.website_url, p.region, p.images,
                   p.rating::float8 as "rating!", p.total_jobs, p.min_price_cents, p.max_price_cents, p.created_at,
                   array(select z.zip_code from stm.provider_zip_codes z where z.provider_id = p.id order by z.position)
                       as "service_areas!",
-                  (select coalesce(jsonb_agg(jsonb_build_object('id', s.id, 'name', s.name, 'category', s.category) order by s.name, s.id), '[]')
+                  (select coalesce(jsonb_agg(jsonb_build_object('id', s.id, 'name', s.name, 'category', s.category, 'isActive', true)
+                                             order by s.name, s.id), '[]')
                    from stm.provider_services o join stm.services s on s.id = o.service_id and s.status = 'approved'
                    where o.provider_id = p.id) as "services!: sqlx::types::Json<Vec<PublicServiceView>>",
                   (select count(*) from stm.reviews r where r.provider_id = p.id) as "review_count!",
@@ -50,6 +53,9 @@ pub(super) async fn find(pooler: &Pooler, id: ProviderId, reviews: i64) -> sqlx:
     .await?;
     Ok(row.map(|row| PublicProviderView {
         slug: slug(&row.business_name, row.id),
+        address: AddressView::new(row.location.as_deref(), &row.region, row.service_areas.first()),
+        is_available: true,
+        certifications: Vec::new(),
         services: row.services.0,
         reviews: row.reviews.0.into_iter().map(Into::into).collect(),
         id: row.id,
@@ -61,7 +67,7 @@ pub(super) async fn find(pooler: &Pooler, id: ProviderId, reviews: i64) -> sqlx:
         location: row.location,
         website_url: row.website_url,
         region: row.region,
-        images: row.images,
+        gallery_images: GalleryImageView::list(row.images),
         rating: row.rating,
         total_jobs: row.total_jobs,
         min_price: row.min_price_cents.map(Cents),

@@ -29,9 +29,12 @@ struct AddServiceRequest {
 
 /// A service that the provider offers now.
 #[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 struct AddedServiceView {
     message: &'static str,
-    service: OfferedServiceView,
+    service_id: ServiceId,
+    service_name: String,
+    category: String,
 }
 
 /// A service that a provider offers.
@@ -66,6 +69,11 @@ async fn add_service(
         return Err(Error::Conflict("already_offered", format!("you offer {} already", linked.name)));
     }
     tx.commit().await?;
-    let service = OfferedServiceView { id: linked.id, name: linked.name, category: linked.category };
-    Ok((StatusCode::CREATED, Json(AddedServiceView { message: "Service added successfully", service })))
+    let view = AddedServiceView {
+        message: "Service added successfully",
+        service_id: linked.id,
+        service_name: linked.name,
+        category: linked.category,
+    };
+    Ok((StatusCode::CREATED, Json(view)))
 }

@@ -158,7 +158,7 @@ pub(super) struct UnreviewedJobView {
     pub service: String,
     /// The name of the business.
     pub provider: String,
-    pub completed_at: Option<Timestamp>,
+    pub completed_at: Timestamp,
     /// What was paid.
     pub amount: Cents,
 }

@@ -68,8 +68,9 @@ pub(in crate::reviews) async fn set_rating(tx: &mut Tx<Pooler>, provider: Provid
 /// are.
 pub(super) async fn list_unreviewed(pooler: &Pooler, user_id: UserId) -> sqlx::Result<(Vec<UnreviewedJobView>, i64)> {
     let rows = sqlx::query!(
-        r#"select j.id as "job_id: JobId", s.name as service, p.business_name as provider, j.completed_at,
-                  j.price_cents as amount_cents, count(*) over () as "total!"
+        r#"select j.id as "job_id: JobId", s.name as service, p.business_name as provider,
+                  coalesce(j.completed_at, j.updated_at) as "completed_at!", j.price_cents as amount_cents,
+                  count(*) over () as "total!"
            from stm.jobs j
            join stm.services s on s.id = j.service_id
            join stm.providers p on p.id = j.provider_id
@@ -88,7 +89,7 @@ pub(super) async fn list_unreviewed(pooler: &Pooler, user_id: UserId) -> sqlx::R
         job_id: row.job_id,
         service: row.service,
         provider: row.provider,
-        completed_at: row.completed_at.map(Timestamp),
+        completed_at: Timestamp(row.completed_at),
         amount: Cents(row.amount_cents),
     });
     Ok((jobs.collect(), total))

@@ -59,6 +59,7 @@ async fn each_side_sees_the_other() {
         )
         .await;
     let customer_id = world.number(&format!("select id from stm.customers where user_id = {}", customer.id)).await;
+    let manager = world.number("select id from stm.local_service_managers").await;
     let booked = world.book(&customer, &provider).await;
     let chat = booked["chat"]["id"].as_str().expect("an id");
     join(&world, chat, &lsm).await;
@@ -76,6 +77,7 @@ async fn each_side_sees_the_other() {
     });
     let mut expected = json!({
         "id": chat, "created_at": booked["chat"]["created_at"], "lastMessage": history["messages"][0], "unreadCount": 0,
+        "lsm_joined": true, "localServiceManager": {"id": manager, "user": {"first_name": "Lena", "last_name": "Local"}},
         "job": {"id": booked["job"]["id"], "status": "new", "service": {"name": "Plumbing", "category": "Repairs"}},
         "provider": of_provider,
     });
@@ -89,8 +91,10 @@ async fn each_side_sees_the_other() {
     world
         .sql("update stm.jobs set status = 'in_progress'; delete from stm.messages; update stm.chats set last_seq = 0")
         .await;
+    world.sql("update stm.chat_members set left_at = now() where side = 'local_service_manager'").await;
     let [silent] = &list(&world, &customer, CUSTOMER).await[..] else { panic!("one chat") };
     assert_eq!((&silent["lastMessage"], &silent["unreadCount"]), (&Value::Null, &json!(0)));
+    assert_eq!((&silent["lsm_joined"], &silent["localServiceManager"]), (&json!(false), &Value::Null));
     assert_eq!(silent["job"]["status"], "in_progress");
 }
 

@@ -3,7 +3,16 @@
 use serde_json::json;
 use testing::world::{PASSWORD, World, ZIP_CODE};
 
-use crate::support::{CHATS_WITH_GAPS, SERVE};
+use crate::support::{CHATS_WITH_GAPS, SERVE, passes, who};
+
+/// The same and all that follows, with the options and the requests of the web client.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_web_client_goes_from_a_search_to_a_dispute() {
+    let world = World::start(SERVE).await;
+    world.sql("update stm.local_service_managers set region = 'NY'").await;
+    passes(&world, "web_story.mjs", json!({"lsm": who(&world.lsm().await)})).await;
+    assert_eq!(world.number(CHATS_WITH_GAPS).await, 0);
+}
 
 /// Everything by a real socket.io-client and plain HTTP, by both transports.
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 use serde_json::json;
 use testing::token::{JWT_SECRET, sign};
 
-use crate::support::{Scene, passes, who};
+use crate::support::{Scene, ask, next_seqs, passes, who};
 
 #[tokio::test]
 async fn history_is_for_members_in_pages() {
@@ -92,4 +92,25 @@ async fn a_closed_chat_takes_no_messages() {
     world.sql("update stm.chats set closed_at = null; update stm.chat_members set left_at = now()").await;
     passes(world, "refused.mjs", arguments("forbidden")).await;
     assert_eq!(world.number("select count(*) from stm.messages where seq > 1").await, 0);
+}
+
+/// What REST writes into a chat in somebody's name reaches that user's own sockets too; what a socket sends, all but
+/// itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_that_rest_writes_reach_their_author() {
+    let scene = Scene::booked().await;
+    let [(customers, mut theirs), (_providers, mut others)] = scene.connect().await;
+    let offer = json!({"job_id": scene.job, "proposed_price": 150});
+    scene.customer_posts("/chat/negotiation/send-offer", &offer).await.expect(201);
+    for incoming in [&mut theirs, &mut others] {
+        assert_eq!(next_seqs(incoming, 1).await, [2]);
+    }
+    let image = json!({"chatId": scene.chat, "message": "https://cdn.example.com/a.png", "message_type": "image"});
+    assert_eq!(ask(&customers, "send_message", image).await["seq"], 3);
+    let answer = json!({"job_id": scene.job, "action": "accept"});
+    scene.provider_posts("/chat/negotiation/respond", &answer).await.expect(201);
+    assert_eq!(next_seqs(&mut theirs, 1).await, [4], "its own message only as the acknowledgement");
+    assert_eq!(next_seqs(&mut others, 2).await, [3, 4]);
+    let messages = scene.messages().await;
+    assert_eq!(messages[2]["message"], r#"{"images":["https://cdn.example.com/a.png"],"count":1}"#);
 }

@@ -5,4 +5,5 @@ mod lifetime;
 mod lists;
 mod live;
 mod main_job;
+mod malformed;
 mod messages;

@@ -3,7 +3,7 @@
 use testing::server::{Server, environment};
 use testing::{Database, execute};
 
-use crate::support::{SERVE, Scene, refuses};
+use crate::support::{SERVE, Scene, get, refuses};
 
 #[tokio::test]
 async fn names_a_migration_that_fails() {
@@ -54,8 +54,7 @@ async fn two_processes_start_at_once_on_an_empty_database() {
     assert_eq!(rows.len(), files);
     assert!(rows.iter().all(|(_, applied)| *applied == 1), "{rows:?}");
     for server in &servers {
-        let answer = reqwest::get(format!("{}/services", server.base_url())).await.expect("an answer");
-        assert_eq!(answer.status(), 200);
+        get(server, "/services").await.expect(200);
     }
 }
 

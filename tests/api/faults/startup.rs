@@ -11,7 +11,7 @@ use testing::server::{Server, environment};
 use testing::world::World;
 use testing::{Database, Stack};
 
-use crate::support::{PASSWORD_OF_THE_STACK, SERVE, Scene, refuses};
+use crate::support::{PASSWORD_OF_THE_STACK, SERVE, Scene, get, refuses};
 
 #[tokio::test]
 async fn says_what_is_ready_in_order() {
@@ -79,8 +79,7 @@ async fn warns_when_database_url_is_no_transaction_pooler() {
     for url in [direct.replace("127.0.0.1", "localhost"), direct] {
         let server = Server::start(SERVE, &environment(&database, &[("DATABASE_URL", &url)]));
         assert!(server.output().contains("WARN DATABASE_URL is not a transaction pooler"), "{}", server.output());
-        let services = reqwest::get(format!("{}/services", server.base_url())).await.expect("an answer");
-        assert_eq!(services.status(), 200);
+        get(&server, "/services").await.expect(200);
     }
 }
 
@@ -267,7 +266,7 @@ async fn reads_secrets_from_a_file() {
         .collect();
     std::fs::write(directory.path().join("Secrets.toml"), lines.concat()).expect("a file");
     let server = Server::start_in(SERVE, &directory);
-    assert_eq!(reqwest::get(format!("{}/readyz", server.base_url())).await.expect("an answer").status(), 200);
+    get(&server, "/readyz").await.expect(200);
 
     std::fs::write(directory.path().join("Secrets.dev.toml"), "DATABASE_URL = \"postgres://stm:hunter2\n")
         .expect("a file");

@@ -71,6 +71,7 @@ const ACCESS: &[Row] = &[
     ("get",    "/provider/profile",              Who::Provider, Others::None),
     ("put",    "/provider/profile",              Who::Provider, Others::None),
     ("post",   "/provider/availability",         Who::Provider, Others::None),
+    ("post",   "/provider/mark-available",       Who::Provider, Others::None),
     ("post",   "/provider/confirm-availability", Who::Provider, Others::None),
     ("get",    "/provider/pending-jobs",         Who::Provider, Others::None),
     ("get",    "/provider/jobs",                 Who::Provider, Others::None),
@@ -158,6 +159,12 @@ const ACCESS: &[Row] = &[
     ("post",   "/admin/availability-reminders",                Who::Admin, Others::None),
     ("post",   "/admin/test/send-availability-reminders",      Who::Admin, Others::None),
     ("delete", "/admin/services/{id}",                         Who::Admin, Others::None),
+    ("get",    "/admin/ban-requests",                          Who::Admin, Others::None),
+    ("post",   "/admin/ban-requests/{id}/approve",             Who::Admin, Others::None),
+    ("post",   "/admin/ban-requests/{id}/reject",              Who::Admin, Others::None),
+    ("post",   "/admin/providers/status",                      Who::Admin, Others::None),
+    ("post",   "/admin/providers/{id}/ban",                    Who::Admin, Others::None),
+    ("post",   "/admin/providers/{id}/unban",                  Who::Admin, Others::None),
     ("get",  "/health",                 Who::Public,   Others::None),
     ("get",  "/livez",                  Who::Public,   Others::None),
     ("get",  "/readyz",                 Who::Public,   Others::None),
@@ -248,10 +255,17 @@ impl Callers {
                  insert into stm.service_requests (requested_by, kind, service_name, description)
                  select user_id, 'customer', 'Roofing', 'Tiles' from stm.customers order by id limit 1 returning id)
              select id from request";
+        let ban_request = format!(
+            "with request as (
+                 insert into stm.ban_requests (provider_id, requested_by, reason) values ({}, {}, 'Fraud') returning id)
+             select id from request",
+            third.id, lsm.id
+        );
         let lsms = "select id from stm.local_service_managers where region = 'Ohio'";
         let customers = format!("select id from stm.customers where user_id = {}", another.id);
         let subjects_of_admins = vec![
             ("services", third.service_id),
+            ("ban-requests", world.number(&ban_request).await),
             ("service-requests", world.number(request).await),
             ("lsms", world.number(lsms).await),
             ("providers", third.id),

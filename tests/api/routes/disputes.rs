@@ -53,39 +53,59 @@ async fn an_lsm_joins_the_chat_settles_the_dispute_and_leaves() {
     assert_eq!(scene.notified(&scene.provider.user).await.last().map(String::as_str), Some("Job disputed"));
 
     let mut seen = scene.lsm_gets(&format!("/{id}")).await.expect(200);
-    let times = (seen["createdAt"].take(), seen["job"]["completedAt"].take());
-    assert!(times.0.is_string() && times.1.is_string(), "{times:?}");
-    assert_eq!(seen["provider"]["id"].take(), scene.provider.id);
+    let history = seen["chatHistory"].take();
     assert_eq!(
-        seen,
-        json!({
-            "id": id, "status": "open", "description": "It still leaks", "resolutionNotes": null,
-            "job": {"id": scene.job, "service": "Plumbing", "category": "Repairs", "status": "completed", "price": 120.5,
-                "scheduledAt": null, "completedAt": null},
-            "customer": {"name": "Ann Archer", "phone": "+12125550123"},
-            "provider": {"id": null, "businessName": "Pete's Pipes", "ownerName": "Pete Pipes", "phone": "+12125550124"},
-            "chatId": scene.chat, "hasJoinedChat": false, "createdAt": null, "resolvedAt": null,
-        })
+        (&history[0]["senderType"], &history[0]["senderName"], &history[0]["messageType"]),
+        (&json!("customer"), &json!("Ann Archer"), &json!("text"))
     );
+    let details = json!({
+        "dispute": {"id": id, "status": "pending", "raisedBy": "customer", "description": "It still leaks",
+            "resolutionNotes": null, "createdAt": seen["dispute"]["createdAt"], "resolvedAt": null},
+        "job": {"id": scene.job, "service": "Plumbing", "category": "Repairs", "status": "completed", "price": 120.5,
+            "scheduledAt": null, "completedAt": seen["job"]["completedAt"]},
+        "customer": {"name": "Ann Archer", "email": scene.customer.email, "phone": "+12125550123"},
+        "provider": {"id": scene.provider.id, "businessName": "Pete's Pipes", "ownerName": "Pete Pipes",
+            "email": scene.provider.user.email, "phone": "+12125550124"},
+        "chatStatus": {"chatId": scene.chat, "lsmInvited": true, "lsmJoined": false},
+        "chatHistory": null,
+    });
+    assert_eq!(seen, details);
+    let listed = scene.lsm_gets("").await.expect(200)["data"][0].clone();
+    for (part, of) in
+        [("job", &listed["job"]), ("customer", &listed["customer"]), ("chatStatus", &listed["chatStatus"])]
+    {
+        assert_eq!(of, &details[part]);
+    }
+    assert_eq!((&listed["id"], &listed["raisedBy"]), (&id, &json!("customer")));
 
-    let history = format!("/chat/{}/messages", scene.chat);
-    scene.world.get_as(&scene.lsm, &history).await.expect(404);
+    let messages = format!("/chat/{}/messages", scene.chat);
+    scene.world.get_as(&scene.lsm, &messages).await.expect(404);
     for _ in 0..2 {
         let joined = scene.lsm_does(&id, "join-chat", &json!({})).await.expect(200);
         assert_eq!(joined["chatId"], json!(scene.chat));
     }
-    scene.world.get_as(&scene.lsm, &history).await.expect(200);
-    assert_eq!(scene.lsm_gets(&format!("/{id}")).await.expect(200)["hasJoinedChat"], true);
+    scene.world.get_as(&scene.lsm, &messages).await.expect(200);
+    let seen = scene.lsm_gets(&format!("/{id}")).await.expect(200);
+    assert_eq!((&seen["dispute"]["status"], &seen["chatStatus"]["lsmJoined"]), (&json!("under_review"), &json!(true)));
+    for (status, count) in [("pending", 1), ("under_review", 1), ("resolved", 0)] {
+        let page = scene.lsm_gets(&format!("?status={status}")).await.expect(200);
+        assert_eq!(page["pagination"]["total"], count, "{status}");
+    }
 
     let resolved =
         scene.lsm_does(&id, "resolve", &json!({"resolutionNotes": "A new seal on Monday"})).await.expect(200);
     assert_eq!(resolved, json!({"message": "Dispute resolved"}));
-    scene.world.get_as(&scene.lsm, &history).await.expect(404);
+    scene.world.get_as(&scene.lsm, &messages).await.expect(404);
+    scene.world.sql("insert into stm.messages (chat_id, seq, sender_id, sender_type, message)
+        select chat_id, seq + 1, sender_id, sender_type, 'After the LSM left' from stm.messages order by seq desc limit 1").await;
     let seen = scene.lsm_gets(&format!("/{id}")).await.expect(200);
+    let resolved = &seen["dispute"];
     assert_eq!(
-        (&seen["status"], &seen["resolutionNotes"], seen["resolvedAt"].is_string()),
+        (&resolved["status"], &resolved["resolutionNotes"], resolved["resolvedAt"].is_string()),
         (&json!("resolved"), &json!("A new seal on Monday"), true)
     );
+    assert_eq!(seen["chatStatus"], json!({"chatId": scene.chat, "lsmInvited": false, "lsmJoined": false}));
+    assert_eq!(seen["chatHistory"], history, "what was said while the LSM was there");
     assert_eq!(scene.notified(&scene.customer).await, ["Dispute resolved"]);
     let titles = scene.notified(&scene.provider.user).await;
     assert_eq!(titles[titles.len() - 2..], ["Job disputed", "Dispute resolved"]);
@@ -111,7 +131,8 @@ async fn disputes_are_listed_page_by_page() {
     }
     for (query, descriptions, total) in [
         ("", vec!["Leak 2", "Leak 1", "Leak 0"], 3),
-        ("?status=open", vec!["Leak 2"], 1),
+        ("?status=pending", vec!["Leak 2"], 1),
+        ("?status=under_review", vec![], 0),
         ("?status=resolved&limit=1&page=2", vec!["Leak 0"], 2),
         ("?limit=1&page=9", vec![], 3),
     ] {

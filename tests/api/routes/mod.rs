@@ -3,6 +3,7 @@
 mod access;
 mod accounts;
 mod admin;
+mod answers;
 mod auth;
 mod customers;
 mod disputes;

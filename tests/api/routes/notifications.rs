@@ -44,7 +44,7 @@ async fn the_list_is_the_callers_newest_first_and_filtered() {
     let newest = &page["notifications"][0];
     let expected = json!({
         "id": newest["id"], "recipient_type": "customer", "recipient_id": ann.id, "type": "payment", "title": "24", "message": "message",
-        "is_read": true, "created_at": newest["created_at"], "metadata": {"jobId": 24},
+        "is_read": true, "created_at": newest["created_at"], "metadata": {"jobId": 24, "job_id": 24},
     });
     assert_eq!(*newest, expected);
     assert!(newest["created_at"].as_str().is_some_and(|time| time.len() == 24 && time.ends_with('Z')), "{newest}");
@@ -190,6 +190,9 @@ async fn a_booking_is_in_its_providers_list() {
     let notified = &page["notifications"][0];
     let [title, recipient_type] = ["title", "recipient_type"].map(|key| notified[key].clone());
     assert_eq!((title, recipient_type), (json!("New job request"), json!("service_provider")));
-    assert_eq!(notified["metadata"], json!({"jobId": scene.job, "chatId": scene.chat}));
+    assert_eq!(
+        notified["metadata"],
+        json!({"jobId": scene.job, "job_id": scene.job, "chatId": scene.chat, "chat_id": scene.chat})
+    );
     assert_eq!(scene.world.get_as(&scene.customer, "/notifications").await.expect(200)["total"], 0);
 }

@@ -1,5 +1,6 @@
 //! The calling provider: profile, availability, services and templates.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use testing::world::{Answer, booking};
 
@@ -19,6 +20,12 @@ impl Scene {
     }
 }
 
+/// ZIP codes as the profile shows them.
+fn areas(zip_codes: &[&str]) -> Value {
+    let area = |(place, zip_code): (usize, &&str)| json!({"zipcode": zip_code, "isPrimary": place == 0});
+    zip_codes.iter().enumerate().map(area).collect()
+}
+
 #[tokio::test]
 async fn the_profile_is_all_there_is() {
     let scene = Scene::start().await;
@@ -30,31 +37,40 @@ async fn the_profile_is_all_there_is() {
         "business": {
             "id": scene.provider.id, "businessName": "Pete's Pipes", "serviceType": null, "description": null,
             "experience": null, "experienceLevel": null, "location": null, "websiteUrl": null, "region": "New York",
-            "area": null, "minPrice": 80, "maxPrice": 250.5,
+            "area": null, "zipcode": "10001", "minPrice": 80, "maxPrice": 250.5,
         },
-        "status": {"current": "active", "isActive": true, "canDeactivate": true, "activeJobsCount": 0, "warnings": 0},
+        "status": {"current": "active", "isActive": true, "canDeactivate": true, "activeJobsCount": 0, "warnings": 0,
+            "lastAvailabilityConfirmedAt": null, "rejectionReason": null},
         "services": [{"id": scene.provider.service_id, "name": "Plumbing", "category": "Repairs"}],
-        "serviceAreas": ["10001", "10002"],
-        "documents": [],
-        "statistics": {"totalJobs": 0, "totalEarnings": 0, "averageRating": 0.0, "totalReviews": 0},
-        "images": [],
+        "serviceAreas": areas(&["10001", "10002"]),
+        "documents": {"total": 0, "verified": 0, "pending": 0, "rejected": 0, "list": []},
+        "statistics": {"totalJobs": 0, "earnings": 0, "rating": 0.0, "totalReviews": 0},
+        "images": {"galleryImages": []},
     });
     assert_eq!(scene.profile().await, expected);
 
     scene.world.book(&scene.customer, &scene.provider).await;
     scene
         .world
-        .sql("update stm.providers set warnings = 2, total_jobs = 3, earnings_cents = 12050, rating = 4.25")
+        .sql(
+            r#"update stm.providers
+               set warnings = 2, total_jobs = 3, earnings_cents = 12050, rating = 4.25, rejection_reason = 'No licence',
+                   documents = '[{"id": 1, "fileName": "licence.pdf", "status": "verified",
+                                  "verifiedAt": "2026-04-02T09:00:00.000Z", "uploadedAt": "2026-04-01T09:00:00.000Z"}]'"#,
+        )
         .await;
+    scene.provider_posts("/provider/confirm-availability", &json!({})).await.expect(200);
     let profile = scene.profile().await;
+    let confirmed = &profile["status"]["lastAvailabilityConfirmedAt"];
+    assert!(confirmed.is_string(), "{confirmed}");
     assert_eq!(
         profile["status"],
-        json!({"current": "active", "isActive": true, "canDeactivate": false, "activeJobsCount": 1, "warnings": 2})
+        json!({"current": "active", "isActive": true, "canDeactivate": false, "activeJobsCount": 1, "warnings": 2,
+            "lastAvailabilityConfirmedAt": confirmed, "rejectionReason": "No licence"})
     );
-    assert_eq!(
-        profile["statistics"],
-        json!({"totalJobs": 3, "totalEarnings": 120.5, "averageRating": 4.25, "totalReviews": 0})
-    );
+    assert_eq!((&profile["documents"]["total"], &profile["documents"]["verified"]), (&json!(1), &json!(1)));
+    assert_eq!(profile["documents"]["list"][0]["fileName"], "licence.pdf");
+    assert_eq!(profile["statistics"], json!({"totalJobs": 3, "earnings": 120.5, "rating": 4.25, "totalReviews": 0}));
     scene.world.sql("update stm.users set banned_at = now() where role = 'service_provider'").await;
     let refused = scene.world.get_as(&scene.provider.user, "/provider/profile").await.status.as_u16();
     assert!(matches!(refused, 401 | 403 | 404), "{refused}");
@@ -81,12 +97,12 @@ async fn the_profile_is_changed_in_both_spellings() {
         (&business["minPrice"], &business["maxPrice"], &business["region"]),
         (&json!(90.25), &json!(250.5), &json!("New York"))
     );
-    assert_eq!(changed["serviceAreas"], json!(["10003", "10001"]));
-    assert_eq!(changed["images"], json!(["https://cdn.example.com/a.png"]));
+    assert_eq!(changed["serviceAreas"], areas(&["10003", "10001"]));
     assert_eq!(
-        (&changed["status"]["current"], &changed["statistics"]["averageRating"]),
-        (&json!("active"), &json!(0.0))
+        changed["images"]["galleryImages"],
+        json!([{"id": 1, "url": "https://cdn.example.com/a.png", "order": 1}])
     );
+    assert_eq!((&changed["status"]["current"], &changed["statistics"]["rating"]), (&json!("active"), &json!(0.0)));
 
     let snake = json!({
         "last_name": "Piper", "phone_number": "2125550188", "business_name": "Snake & Co", "service_type": "Pipes",
@@ -103,7 +119,7 @@ async fn the_profile_is_changed_in_both_spellings() {
     );
     assert_eq!((&business["websiteUrl"], &business["description"]), (&json!(null), &json!(null)));
     assert_eq!((&business["minPrice"], &business["maxPrice"]), (&json!(1), &json!(2)));
-    assert_eq!((&changed["serviceAreas"], &changed["images"]), (&json!(["10002"]), &json!([])));
+    assert_eq!((&changed["serviceAreas"], &changed["images"]["galleryImages"]), (&areas(&["10002"]), &json!([])));
 
     scene.change(&json!({}), 200).await;
     scene.change(&json!({"businessName": null, "zipCodes": null}), 200).await;
@@ -111,7 +127,7 @@ async fn the_profile_is_changed_in_both_spellings() {
     let others = scene.world.get_as(&other.user, "/provider/profile").await.expect(200);
     assert_eq!(
         (&others["business"]["businessName"], &others["serviceAreas"]),
-        (&json!("Pete's Pipes"), &json!(["10001", "10002"]))
+        (&json!("Pete's Pipes"), &areas(&["10001", "10002"]))
     );
 }
 
@@ -156,7 +172,9 @@ async fn a_provider_goes_away_only_without_open_jobs() {
     let body = booking(&scene.provider);
     let refused = scene.customer_posts("/customer/booking", &body).await.expect(400);
     assert_eq!(refused["code"], "provider_not_active");
-    assert_eq!(scene.availability("active").await.expect(200)["status"], "active");
+    let back =
+        scene.world.request(Method::POST, "/provider/mark-available", Some(&scene.provider.user.token), None).await;
+    assert_eq!(back.expect(200), json!({"status": "active", "message": "You take bookings now"}));
 
     scene.world.book(&scene.customer, &scene.provider).await;
     for status in ["new", "in_progress"] {
@@ -226,7 +244,7 @@ async fn a_service_of_the_catalogue_is_offered_once() {
     let body = add(&json!({"serviceId": id})).await.expect(201);
     assert_eq!(
         body,
-        json!({"message": "Service added successfully", "service": {"id": id, "name": "House cleaning", "category": "Cleaning"}})
+        json!({"message": "Service added successfully", "serviceId": id, "serviceName": "House cleaning", "category": "Cleaning"})
     );
     assert_eq!(add(&json!({"serviceId": id})).await.expect(409)["code"], "already_offered");
     assert_eq!(add(&json!({"serviceId": scene.provider.service_id})).await.expect(409)["code"], "already_offered");

@@ -61,7 +61,9 @@ async fn a_paid_job_is_reviewed_once() {
         page,
         json!({
             "data": [{
-                "id": listed["id"], "jobId": job, "service": "Plumbing", "customer": {"name": "Ann Archer"}, "rating": 4,
+                "id": listed["id"], "customer": {"name": "Ann Archer"}, "rating": 4,
+                "job": {"id": job, "service": "Plumbing", "category": "Repairs", "price": 120.5,
+                    "completedAt": listed["job"]["completedAt"]},
                 "feedback": "Well done", "punctualityRating": 5, "responseTime": 15, "createdAt": listed["createdAt"],
             }],
             "pagination": {"total": 1, "page": 1, "limit": 20, "totalPages": 1},
@@ -141,7 +143,8 @@ async fn the_lsm_is_notified_of_a_bad_review_and_every_one_counts() {
     assert_eq!(
         stats,
         json!({
-            "average": 3.33, "total": 3, "counts": {"1": 0, "2": 1, "3": 1, "4": 0, "5": 1},
+            "totalReviews": 3, "averageRating": 3.33, "averagePunctuality": 0.0, "averageResponseTime": 0.0,
+            "ratingBreakdown": {"1": 0, "2": 1, "3": 1, "4": 0, "5": 1},
             "percentages": {"1": 0.0, "2": 33.3, "3": 33.3, "4": 0.0, "5": 33.3},
         })
     );

@@ -143,8 +143,8 @@ async fn the_homepage_suggests_while_somebody_types() {
     let category = scene.world.get("/homepage/search/services/category/CLEANING").await.expect(200);
     assert_eq!(category["data"]["category"], "Cleaning");
     assert_eq!(names(&category["data"]["services"]), ["Window washing", "House cleaning"]);
-    let none = scene.world.get("/homepage/search/services/category/Magic").await.expect(200);
-    assert_eq!(none, json!({"success": true, "data": {"category": "Magic", "services": []}}));
+    let none = scene.world.get("/homepage/search/services/category/Magic").await.expect(404);
+    assert_eq!(none["code"], "not_found");
 
     let places = scene.world.get("/homepage/search/locations?query=100").await.expect(200);
     assert_eq!(
@@ -177,7 +177,9 @@ async fn providers_are_found_by_service_place_price_and_rating() {
     assert_eq!(
         found["providers"][0],
         json!({"id": other.id, "businessName": "Pete's Pipes", "ownerName": "Pete Pipes", "rating": 4.5, "totalJobs": 0,
-            "minPrice": 50, "maxPrice": 250.5, "serviceAreas": ["10001", "10002"]})
+            "experience": 0, "description": null, "location": "New York", "minPrice": 50, "maxPrice": 250.5,
+            "serviceAreas": ["10001", "10002"],
+            "services": [{"id": scene.provider.service_id, "name": "Plumbing", "category": "Repairs"}]})
     );
     assert_eq!(smart(json!({"budget": 79})).await.expect(201)["totalMatches"], 1);
     assert_eq!(smart(json!({"zipcode": "99999"})).await.expect(201)["providers"], json!([]));
@@ -191,10 +193,15 @@ async fn providers_are_found_by_service_place_price_and_rating() {
         find(json!({"service": "plumbing", "zipcode": ZIP_CODE, "filters": {"minRating": 4, "maxPrice": 60}})).await;
     assert_eq!(
         (&found["count"], &found["service"], &found["location"], &found["providers"][0]["id"]),
-        (&json!(1), &json!("Plumbing"), &json!(ZIP_CODE), &json!(other.id))
+        (
+            &json!(1),
+            &json!({"id": scene.provider.service_id, "name": "Plumbing", "category": "Repairs"}),
+            &json!(ZIP_CODE),
+            &json!(other.id)
+        )
     );
     let none = find(json!({"service": "Magic", "zipcode": ZIP_CODE})).await;
-    assert_eq!(none, json!({"providers": [], "count": 0, "service": "Magic", "location": ZIP_CODE}));
+    assert_eq!(none, json!({"providers": [], "count": 0, "service": null, "location": ZIP_CODE}));
 
     // Who goes away is found no more.
     scene.world.sql(&format!("update stm.providers set status = 'inactive' where id = {}", other.id)).await;
@@ -219,6 +226,11 @@ async fn a_provider_has_a_page_without_email_and_phone() {
         (&data["slug"], &data["businessName"], &data["services"][0]["name"], &data["totalReviews"]),
         (&json!(format!("pete-s-pipes-{}", scene.provider.id)), &json!("Pete's Pipes"), &json!("Plumbing"), &json!(1))
     );
+    assert_eq!(
+        (&data["address"], &data["experience"], &data["isAvailable"], &data["services"][0]["isActive"]),
+        (&json!({"city": "New York", "state": "New York", "zipCode": "10001"}), &json!(0), &json!(true), &json!(true))
+    );
+    assert_eq!((&data["galleryImages"], &data["certifications"]), (&json!([]), &json!([])));
     let review = &data["reviews"][0];
     assert_eq!((&review["customer"], &review["feedback"]), (&json!("Ann"), &json!("Dry at last")));
     let text = page.to_string();

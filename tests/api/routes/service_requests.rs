@@ -59,8 +59,16 @@ async fn a_providers_request_goes_to_its_lsm_and_is_listed() {
     });
     let path = "/provider/request-new-service";
     let answer = world.post_as(&provider.user, path, &request).await.expect(201);
-    let id = answer["requestId"].as_i64().expect("an id");
-    assert!(answer["message"].is_string(), "{answer}");
+    let id = answer["id"].as_i64().expect("an id");
+    assert_eq!(
+        answer,
+        json!({
+            "id": id, "serviceName": "Well drilling", "category": "Water", "description": "Deep wells",
+            "suggestedQuestions": [{"q": "How deep?"}], "status": "pending", "lsm_approved": null, "admin_approved": null,
+            "created_at": answer["created_at"],
+            "message": "Service request submitted successfully. Your LSM has been notified.",
+        })
+    );
     let notified = format!(
         "select count(*) from stm.notifications where recipient_id = {} and title = 'New service request'",
         lsm.id
@@ -75,13 +83,13 @@ async fn a_providers_request_goes_to_its_lsm_and_is_listed() {
     let list = world.get_as(&provider.user, "/provider/my-service-requests").await.expect(200);
     let list = list.as_array().expect("a list");
     assert_eq!((list.len(), &list[0]["serviceName"]), (2, &json!("Roofing")), "newest first");
-    assert_eq!((&list[0]["status"], &list[0]["questions"]), (&json!("pending"), &json!(null)));
+    assert_eq!((&list[0]["status"], &list[0]["suggestedQuestions"]), (&json!("pending"), &json!(null)));
     assert_eq!(
         list[1],
         json!({
             "id": id, "serviceName": "Well drilling", "category": "Water", "description": "Deep wells",
-            "questions": [{"q": "How deep?"}], "status": "rejected", "reason": "too deep",
-            "createdAt": list[1]["createdAt"], "updatedAt": list[1]["updatedAt"],
+            "suggestedQuestions": [{"q": "How deep?"}], "status": "rejected", "lsm_approved": false, "admin_approved": null,
+            "lsm_rejection_reason": "too deep", "created_at": list[1]["created_at"],
         })
     );
     assert_eq!(world.get_as(&other.user, "/provider/my-service-requests").await.expect(200), json!([]));

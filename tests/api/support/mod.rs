@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use testing::Database;
 use testing::server::{Server, environment};
 use testing::token::JWT_SECRET;
-use testing::world::{User, World};
+use testing::world::{Answer, User, World};
 
 pub use scene::{Booked, Scene, ask, connect, join, next_seqs};
 
@@ -47,6 +47,11 @@ pub fn refuses(database: &Database, changes: &[(&str, &str)], expected: &[&str])
     }
     assert!(!output.contains("running at port"), "{output}");
     output
+}
+
+/// Sends a request to a server without a world.
+pub async fn get(server: &Server, path: &str) -> Answer {
+    World::answer(reqwest::Client::new().get(format!("{}{path}", server.base_url()))).await
 }
 
 /// A user as the scripts of `tests/clients` want it.

@@ -5,6 +5,7 @@ mod customers;
 mod figures;
 mod lists;
 mod lsms;
+mod providers;
 mod races;
 mod settings;
 

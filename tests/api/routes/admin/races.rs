@@ -159,3 +159,24 @@ async fn replacing_an_lsm_while_a_provider_registers() {
         assert_eq!(office.world.number(orphans).await, 0, "round {round}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn banning_a_provider_who_is_booked() {
+    let office = Office::start().await;
+    let path = format!("/admin/providers/{}", office.provider.id);
+    let mut banned_first = 0;
+    for round in 0..ROUNDS {
+        let request = booking(&office.provider);
+        let ban = office.status(format!("{path}/ban"), json!({"reason": "Fraud"}));
+        let (banned, booked) = race(round, ban, office.customer_posts("/customer/booking", &request)).await;
+        match (banned, booked.status.as_u16()) {
+            (200, 400 | 404 | 409) => {
+                banned_first += 1;
+                office.post(&format!("{path}/unban"), &json!({})).await.expect(200);
+            }
+            (400, 201) => office.world.sql("update stm.jobs set status = 'cancelled'").await,
+            other => panic!("round {round}: {other:?} {}", booked.body),
+        }
+    }
+    assert!((1..ROUNDS).contains(&banned_first), "no race: {banned_first}");
+}

@@ -50,7 +50,7 @@ async fn a_booking_is_a_job_a_chat_its_members_a_message_and_a_notification() {
         "an hour"
     );
     assert_eq!(one("select count(*) from stm.chat_members where left_at is null").await, 2);
-    assert_eq!(one("select last_seq from stm.chats").await, 2);
+    assert_eq!(one("select last_seq from stm.chats").await, 3);
     let history = scene
         .world
         .get_as(&scene.provider.user, &format!("/chat/{}/messages", body["chat"]["id"].as_str().expect("an id")))
@@ -68,8 +68,13 @@ async fn a_booking_is_a_job_a_chat_its_members_a_message_and_a_notification() {
     for expected in ["Plumbing", "1 Main Street", "Budget: $120.50", "Rooms: 3"] {
         assert!(text.contains(expected), "{text}");
     }
-    let (seq, side, text) = line(1);
-    assert_eq!((seq, side), (Some(2), json!("service_provider")));
+    assert_eq!(
+        line(1),
+        (Some(2), json!("customer"), r#"{"images":["https://cdn.example.com/a.png"],"count":1}"#.to_owned())
+    );
+    assert_eq!(history["messages"][1]["message_type"], "image");
+    let (seq, side, text) = line(2);
+    assert_eq!((seq, side), (Some(3), json!("service_provider")));
     assert!(
         text.starts_with("Hi Ann Archer: Plumbing at 1 Main Street on ") && text.ends_with(", 10:00 AM UTC"),
         "{text}"
@@ -160,7 +165,14 @@ async fn open_and_unpaid_jobs_stand_in_the_way() {
     set("status = 'in_progress'").await;
     assert_eq!(scene.book_with(&[]).await.expect(409)["code"], "open_job_with_provider");
     set("status = 'completed'").await;
-    assert_eq!(book_other().await.expect(409)["code"], "unpaid_job");
+    let unpaid = book_other().await.expect(409);
+    assert_eq!(
+        (&unpaid["code"], &unpaid["message"]),
+        (
+            &json!("unpaid_job"),
+            &json!("You have an unpaid job (#1) with Pete's Pipes: pay for it before booking again")
+        )
+    );
     set("status = 'new', sp_accepted = true").await;
     assert_eq!(book_other().await.expect(409)["code"], "accepted_job_waiting");
     for done in ["paid", "cancelled", "rejected_by_sp"] {

@@ -82,7 +82,10 @@ async fn a_job_goes_from_request_to_payment() {
     assert_eq!((&completed["jobId"], &completed["status"]), (&json!(scene.job), &json!("completed")));
     let seen = scene.provider_sees().await;
     assert_eq!(actions(&seen), ["canMarkPayment"]);
-    assert_eq!(seen["payment"], json!({"amount": 120.5, "status": "pending", "method": null, "markedAt": null}));
+    assert_eq!(
+        seen["payment"],
+        json!({"amount": 120.5, "status": "pending", "method": null, "markedAt": null, "notes": null})
+    );
     let payment = json!({"action": "mark_payment", "paymentDetails": {"method": "cash", "notes": "In full"}});
     assert_eq!(scene.provider_marks(&payment).await.expect(200)["status"], "paid");
 
@@ -92,6 +95,7 @@ async fn a_job_goes_from_request_to_payment() {
         (&seen["payment"]["amount"], &seen["payment"]["status"], &seen["payment"]["method"]),
         (&json!(120.5), &json!("received"), &json!("cash"))
     );
+    assert_eq!((&seen["payment"]["notes"], &seen["job"]["paidAt"]), (&json!("In full"), &seen["payment"]["markedAt"]));
     assert!(seen["payment"]["markedAt"].is_string() && seen["job"]["completedAt"].is_string(), "{seen}");
     let money = format!("select earnings_cents * 100 + total_jobs from stm.providers where id = {}", scene.provider.id);
     assert_eq!(scene.world.number(&money).await, 12_050 * 100 + 1, "the price and the job, once");
@@ -113,8 +117,9 @@ async fn each_party_sees_the_job_and_the_other() {
     }
     let job = json!({
         "id": scene.job, "service": "Plumbing", "category": "Repairs", "status": "new", "price": 120.5,
-        "originalAnswers": {"Rooms": "3"}, "editedAnswers": null, "spAccepted": false, "pendingApproval": false, "offer": null,
-        "location": "1 Main Street", "images": [], "scheduledAt": null, "completedAt": null, "createdAt": null, "responseDeadline": null,
+        "originalAnswers": {"Rooms": "3", "requires_in_person_visit": false}, "editedAnswers": null,
+        "spAccepted": false, "pendingApproval": false, "offer": null, "location": "1 Main Street", "images": [],
+        "scheduledAt": null, "completedAt": null, "paidAt": null, "createdAt": null, "responseDeadline": null,
     });
     assert_eq!(
         seen,
@@ -151,12 +156,16 @@ async fn an_offer_changes_the_job_when_the_customer_approves_it() {
     let offered = scene.provider_says(&offer).await.expect(200);
     assert_eq!((&offered["pendingApproval"], &offered["status"]), (&json!(true), &json!("new")));
     let seen = scene.customer_sees().await;
-    assert_eq!(actions(&seen), ["canApproveEdits", "canCancel", "canResend"]);
+    assert_eq!(actions(&seen), ["canApproveEdits", "canCancel"], "no deadline runs");
+    let proposed = &seen["job"]["editedAnswers"];
+    let at = &seen["job"]["offer"]["created_at"];
     assert_eq!(
-        (&seen["job"]["originalAnswers"], &seen["job"]["editedAnswers"], &seen["job"]["price"]),
-        (&json!({"Rooms": "3"}), &json!({"Rooms": "4"}), &json!(120.5))
+        proposed,
+        &json!({"price": 150, "schedule": date, "notes": "One more room", "answers": "Rooms: 4", "proposedAt": at})
     );
+    assert_eq!((&seen["job"]["originalAnswers"]["Rooms"], &seen["job"]["price"]), (&json!("3"), &json!(120.5)));
     assert_eq!(seen["job"]["offer"]["proposed_price"], 150);
+    assert_eq!(&scene.provider_sees().await["job"]["editedAnswers"], proposed);
     assert_eq!(
         scene.customer_does(&json!({"action": "approve_edits"})).await.expect(200),
         json!({"message": "Changes approved"})
@@ -248,7 +257,10 @@ async fn a_late_cancellation_costs_a_fee() {
     let cancelled = scene.customer_does(&json!({"action": "cancel", "cancellationReason": "Moved"})).await.expect(200);
     assert_eq!((&cancelled["cancellationFee"], &cancelled["canReschedule"]), (&json!(25), &json!(false)));
     let seen = scene.customer_sees().await;
-    assert_eq!(seen["payment"], json!({"amount": 25, "status": "pending", "method": null, "markedAt": null}));
+    assert_eq!(
+        seen["payment"],
+        json!({"amount": 25, "status": "pending", "method": null, "markedAt": null, "notes": null})
+    );
     assert_eq!(seen["job"]["status"], "cancelled");
     let paid = "select count(*) from stm.payments where kind = 'cancellation_fee' and amount_cents = 2500";
     assert_eq!(scene.world.number(paid).await, 1);
@@ -278,12 +290,17 @@ async fn another_provider_gets_the_job_and_a_new_chat() {
 
     let path = format!("/jobs/{}/alternative-providers", scene.job);
     let found = scene.world.get_as(&scene.customer, &path).await.expect(200);
-    let message = found["message"].clone();
     assert_eq!(
         found,
-        json!({"success": true, "totalMatches": 1, "message": message, "providers": [{
-            "id": other.id, "businessName": "Pete's Pipes", "ownerName": "Pete Pipes", "rating": 4.5, "totalJobs": 0,
-            "minPrice": 80, "maxPrice": 250.5, "serviceAreas": ["10001", "10002"]}]})
+        json!({
+            "service": {"id": scene.provider.service_id, "name": "Plumbing", "category": "Repairs"}, "zipcode": "10001",
+            "totalMatches": 1,
+            "providers": [{
+                "id": other.id, "businessName": "Pete's Pipes", "ownerName": "Pete Pipes", "rating": 4.5, "totalJobs": 0,
+                "experience": 0, "location": "New York", "minPrice": 80, "maxPrice": 250.5,
+                "serviceAreas": ["10001", "10002"],
+            }],
+        })
     );
 
     for (target, status, code) in [
