@@ -6,7 +6,7 @@ create table stm.provider_events (
     provider_id bigint not null references stm.providers (id),
     actor_id bigint not null references stm.users (id),
     action text not null
-        check (action in ('approve', 'reject', 'activate', 'deactivate', 'force_deactivate', 'ban', 'unban')),
+        check (action in ('approve', 'reject', 'activate', 'deactivate', 'force_deactivate', 'ban', 'unban', 'close')),
     from_status text not null check (from_status in ('pending', 'active', 'inactive', 'rejected', 'banned')),
     to_status text not null check (to_status in ('pending', 'active', 'inactive', 'rejected', 'banned')),
     reason text,

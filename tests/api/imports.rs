@@ -25,7 +25,7 @@ const GROUND: [(&str, &[&str]); 15] = [
 /// The features, each with the features it may import besides the whole ground. `chat` is one of them, though it stands
 /// on the ground: what is announced after a commit, and so the state, needs it.
 const FEATURES: [(&str, &[&str]); 10] = [
-    ("accounts", &["service_requests"]),
+    ("accounts", &["providers", "service_requests"]),
     ("catalog", &[]),
     ("customers", &[]),
     ("providers", &[]),

@@ -51,6 +51,7 @@ const fn to_provider(command: Command) -> (&'static str, &'static str) {
             ("You were deactivated", "You take no bookings until you are active again")
         }
         Command::Ban => ("Your account is banned", "Your account is banned, and cannot be used any more"),
+        Command::Close => ("Your account is closed", "Your account is closed"),
         Command::Unban => ("Your account is open again", "The ban of your account is lifted: you take bookings again"),
     }
 }
@@ -64,6 +65,7 @@ const fn to_lsm(command: Command) -> (&'static str, &'static str) {
         Command::Deactivate | Command::ForceDeactivate => ("Provider inactive", "takes no bookings for now"),
         Command::Ban => ("Provider banned", "was banned"),
         Command::Unban => ("Ban lifted", "is no longer banned"),
+        Command::Close => ("Provider gone", "has closed its account"),
     }
 }
 

@@ -28,6 +28,8 @@ text_enum! {
         ForceDeactivate = "force_deactivate",
         Ban = "ban",
         Unban = "unban",
+        /// The provider closes its account.
+        Close = "close",
     }
 }
 
@@ -42,6 +44,7 @@ impl Command {
             Self::ForceDeactivate => "deactivate by force",
             Self::Ban => "ban",
             Self::Unban => "unban",
+            Self::Close => "close the account",
         }
     }
 }
@@ -81,6 +84,8 @@ const RULES: &[Rule] = {
     const ALL: &[Actor] = &[Actor::Provider, Actor::Lsm, Actor::Admin];
     const STAFF: &[Actor] = &[Actor::Lsm, Actor::Admin];
     const ADMIN: &[Actor] = &[Actor::Admin];
+    const SELF: &[Actor] = &[Actor::Provider];
+    const OPEN: &[ProviderStatus] = &[Pending, Active, Inactive, Rejected];
     &[
         rule(Command::Approve,         STAFF, &[Pending],          Active,   Guard::None),
         rule(Command::Reject,          STAFF, &[Pending],          Rejected, Guard::None),
@@ -89,6 +94,7 @@ const RULES: &[Rule] = {
         rule(Command::ForceDeactivate, STAFF, &[Active],           Inactive, Guard::None),
         rule(Command::Ban,             ADMIN, &[Active, Inactive], Banned,   Guard::NoOpenJobs),
         rule(Command::Unban,           ADMIN, &[Banned],           Active,   Guard::None),
+        rule(Command::Close,           SELF,  OPEN,                Inactive, Guard::NoOpenJobs),
     ]
 };
 
@@ -146,10 +152,10 @@ impl ProviderState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Command::{Activate, Approve, Ban, Deactivate, ForceDeactivate, Reject, Unban};
+    use Command::{Activate, Approve, Ban, Close, Deactivate, ForceDeactivate, Reject, Unban};
     use ProviderStatus::{Active, Banned, Inactive, Pending, Rejected};
 
-    const COMMANDS: [Command; 7] = [Approve, Reject, Activate, Deactivate, ForceDeactivate, Ban, Unban];
+    const COMMANDS: [Command; 8] = [Approve, Reject, Activate, Deactivate, ForceDeactivate, Ban, Unban, Close];
 
     const fn state(status: ProviderStatus) -> ProviderState {
         ProviderState { status, open_jobs: 0, is_closed: false }
@@ -163,12 +169,17 @@ mod tests {
     #[test]
     fn the_whole_table() {
         let decide = [(Approve, Active), (Reject, Rejected)];
-        let (leave, force) = ((Deactivate, Inactive), (ForceDeactivate, Inactive));
+        let (leave, force, close) = ((Deactivate, Inactive), (ForceDeactivate, Inactive), (Close, Inactive));
         for (status, provider, lsm, admin) in [
-            (Pending, vec![], decide.to_vec(), decide.to_vec()),
-            (Active, vec![leave], vec![leave, force], vec![leave, force, (Ban, Banned)]),
-            (Inactive, vec![(Activate, Active)], vec![(Activate, Active)], vec![(Activate, Active), (Ban, Banned)]),
-            (Rejected, vec![], vec![], vec![]),
+            (Pending, vec![close], decide.to_vec(), decide.to_vec()),
+            (Active, vec![leave, close], vec![leave, force], vec![leave, force, (Ban, Banned)]),
+            (
+                Inactive,
+                vec![(Activate, Active), close],
+                vec![(Activate, Active)],
+                vec![(Activate, Active), (Ban, Banned)],
+            ),
+            (Rejected, vec![close], vec![], vec![]),
             (Banned, vec![], vec![], vec![(Unban, Active)]),
         ] {
             for (actor, expected) in [(Actor::Provider, provider), (Actor::Lsm, lsm), (Actor::Admin, admin)] {

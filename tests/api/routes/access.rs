@@ -121,6 +121,21 @@ const ACCESS: &[Row] = &[
     ("get",  "/lsm/disputes/{id}",              Who::Lsm,      Others::NotFound),
     ("post", "/lsm/disputes/{id}/join-chat",    Who::Lsm,      Others::NotFound),
     ("post", "/lsm/disputes/{id}/resolve",      Who::Lsm,      Others::NotFound),
+    ("get",  "/lsm/dashboard",                  Who::Lsm,      Others::None),
+    ("get",  "/lsm/jobs",                       Who::Lsm,      Others::None),
+    ("get",  "/lsm/onboarding/pending",         Who::Lsm,      Others::None),
+    ("get",  "/lsm/providers",                  Who::Lsm,      Others::None),
+    ("get",  "/lsm/providers/{id}",             Who::Lsm,      Others::NotFound),
+    ("get",  "/lsm/providers/{id}/reviews",     Who::Lsm,      Others::NotFound),
+    ("get",  "/lsm/providers/{id}/reviews/stats", Who::Lsm,    Others::NotFound),
+    ("post", "/lsm/providers/{id}/approve-onboarding", Who::Lsm, Others::NotFound),
+    ("post", "/lsm/providers/{id}/reject-onboarding",  Who::Lsm, Others::NotFound),
+    ("post", "/lsm/providers/{id}/set-status",  Who::Lsm,      Others::NotFound),
+    ("post", "/lsm/providers/{id}/request-ban", Who::Lsm,      Others::NotFound),
+    ("get",  "/lsm/service-requests",           Who::Lsm,      Others::None),
+    ("get",  "/lsm/service-requests/pending",   Who::Lsm,      Others::None),
+    ("post", "/lsm/service-requests/{id}/approve", Who::Lsm,   Others::NotFound),
+    ("post", "/lsm/service-requests/{id}/reject",  Who::Lsm,   Others::NotFound),
     ("get",    "/admin/dashboard",                             Who::Admin, Others::None),
     ("get",    "/admin/dashboard/stats",                       Who::Admin, Others::None),
     ("get",    "/admin/activities",                            Who::Admin, Others::None),
@@ -195,6 +210,10 @@ struct Callers {
     review_of_another: i64,
     /// A dispute about a provider of another LSM's.
     dispute_of_another: i64,
+    /// A provider of another LSM's.
+    provider_of_another: i64,
+    /// A service request to another LSM.
+    request_of_another: i64,
     /// Another customer's chat.
     chat_of_another: String,
     /// Another provider's notification.
@@ -228,6 +247,8 @@ impl Callers {
             ))
             .await;
         let dispute_of_another = world.number("select id from stm.disputes").await;
+        let request = json!({"serviceName": "Roof wash", "category": "Cleaning", "description": "Tiled roofs"});
+        let requested = world.post_as(&third.user, "/provider/request-new-service", &request).await.expect(201);
         let (lsm, admin) = (world.lsm().await, world.admin().await);
         let (banned, gone) = (world.customer().await, world.customer().await);
         world
@@ -281,6 +302,8 @@ impl Callers {
             job_of_another,
             review_of_another,
             dispute_of_another,
+            provider_of_another: third.id,
+            request_of_another: requested["id"].as_i64().expect("an id"),
             chat_of_another,
             notification_of_another,
             subjects_of_admins,
@@ -299,6 +322,12 @@ impl Callers {
             "/services/{id}/providers" => format!("/services/{}/providers", self.scene.provider.service_id),
             dispute if dispute.starts_with("/lsm/disputes/{id}") => {
                 dispute.replace("{id}", &self.dispute_of_another.to_string())
+            }
+            provider if provider.starts_with("/lsm/providers/{id}") => {
+                provider.replace("{id}", &self.provider_of_another.to_string())
+            }
+            request if request.starts_with("/lsm/service-requests/{id}") => {
+                request.replace("{id}", &self.request_of_another.to_string())
             }
             job if job.contains("jobs/{id}") => job.replace("{id}", &self.job_of_another.to_string()),
             of_admin if of_admin.starts_with("/admin/") => {
@@ -328,6 +357,9 @@ impl Callers {
             update if update.ends_with("/update-status") => Some(json!({"action": "mark_complete"})),
             reassign if reassign.ends_with("/reassign") => Some(json!({"newProviderId": self.scene.provider.id})),
             resolve if resolve.ends_with("/resolve") => Some(json!({"resolutionNotes": "Settled"})),
+            lsm if lsm.starts_with("/lsm/") && *method == "post" => {
+                Some(json!({"reason": "A good reason", "status": "inactive"}))
+            }
             "/customers/disputes" => Some(json!({"jobId": self.job_of_another, "description": "It leaks"})),
             "/auth/me" if *method != "get" => Some(json!({})),
             _ if matches!(*method, "post" | "put") => Some(json!({})),

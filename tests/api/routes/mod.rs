@@ -11,6 +11,7 @@ mod docs;
 mod errors;
 mod idempotency;
 mod jobs;
+mod lsm;
 mod notifications;
 mod provider;
 mod provider_jobs;

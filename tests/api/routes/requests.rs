@@ -25,21 +25,6 @@ const NOT_SERVED: &[(&str, &str)] = &[
     ("POST /payments/jobs/{}/send-invoice", MARKETPLACE),
     ("POST /payments/jobs/{}/resend-invoice", MARKETPLACE),
     ("GET /payments/jobs/{}/invoice", MARKETPLACE),
-    ("GET /lsm/dashboard", MARKETPLACE),
-    ("GET /lsm/onboarding/pending", MARKETPLACE),
-    ("GET /lsm/jobs", MARKETPLACE),
-    ("GET /lsm/service-requests", MARKETPLACE),
-    ("GET /lsm/service-requests/pending", MARKETPLACE),
-    ("POST /lsm/service-requests/{}/approve", MARKETPLACE),
-    ("POST /lsm/service-requests/{}/reject", MARKETPLACE),
-    ("POST /lsm/providers/{}/approve-onboarding", MARKETPLACE),
-    ("POST /lsm/providers/{}/reject-onboarding", MARKETPLACE),
-    ("GET /lsm/providers", MARKETPLACE),
-    ("GET /lsm/providers/{}", MARKETPLACE),
-    ("POST /lsm/providers/{}/set-status", MARKETPLACE),
-    ("POST /lsm/providers/{}/request-ban", MARKETPLACE),
-    ("GET /lsm/providers/{}/reviews", MARKETPLACE),
-    ("GET /lsm/providers/{}/reviews/stats", MARKETPLACE),
     ("POST /jobs/images/upload", FILES),
     ("POST /chat/upload-files", FILES),
     ("GET /provider/images", FILES),
@@ -101,6 +86,12 @@ impl Parties {
 
     async fn set(&self, world: &World, change: &str) {
         world.sql(&format!("update stm.jobs set {change} where id = {}", self.job)).await;
+    }
+
+    /// Gives the provider a status. Returns its id.
+    async fn set_provider(&self, world: &World, status: &str) -> String {
+        world.sql(&format!("update stm.providers set status = '{status}' where id = {}", self.provider.id)).await;
+        self.provider.id.to_string()
     }
 }
 
@@ -186,6 +177,23 @@ async fn arrange(world: &World, parties: &Parties, operation: &str, body: &mut V
         "GET /provider/reviews/{}" => return review(world, parties).await,
         "GET /lsm/disputes/{}" | "POST /lsm/disputes/{}/join-chat" | "POST /lsm/disputes/{}/resolve" => {
             return dispute(world, parties).await;
+        }
+        "GET /lsm/providers/{}"
+        | "GET /lsm/providers/{}/reviews"
+        | "GET /lsm/providers/{}/reviews/stats"
+        | "POST /lsm/providers/{}/request-ban" => return parties.provider.id.to_string(),
+        "POST /lsm/providers/{}/set-status" => {
+            parties.set(world, "status = 'cancelled'").await;
+            let other = if body["status"] == "active" { "inactive" } else { "active" };
+            return parties.set_provider(world, other).await;
+        }
+        "POST /lsm/providers/{}/approve-onboarding" | "POST /lsm/providers/{}/reject-onboarding" => {
+            return parties.set_provider(world, "pending").await;
+        }
+        "POST /lsm/service-requests/{}/approve" | "POST /lsm/service-requests/{}/reject" => {
+            let request = json!({"serviceName": "Roof wash", "category": "Cleaning", "description": "Tiled roofs"});
+            let path = "/provider/request-new-service";
+            return world.post_as(&parties.provider.user, path, &request).await.expect(201)["id"].to_string();
         }
         "GET /notifications/{}" | "PATCH /notifications/{}/read" | "DELETE /notifications/{}" => {
             let user = parties.provider.user.id;
