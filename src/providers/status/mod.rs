@@ -12,9 +12,7 @@ use crate::outbox::Outbox;
 use crate::types::UserId;
 use doors::{Pooler, Tx};
 
-#[allow(unused_imports, reason = "the pages of admins are to come")]
-pub(crate) use queries::lock;
-pub(crate) use queries::{LockedProvider, lock_of_lsm, lock_of_user};
+pub(crate) use queries::{LockedProvider, lock, lock_of_lsm, lock_of_user};
 pub(crate) use rules::{Actor, Command};
 
 /// Changes a locked provider's status by a rule: stores it with its audit row, and notifies whom it concerns, also by

@@ -34,7 +34,6 @@ impl LockedProvider {
 }
 
 /// Locks a provider.
-#[allow(dead_code, reason = "the pages of admins are to come")]
 pub(crate) async fn lock(tx: &mut Tx<Pooler>, id: ProviderId) -> sqlx::Result<Option<LockedProvider>> {
     lock_where(tx, Some(id), None, None).await
 }

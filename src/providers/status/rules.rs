@@ -17,7 +17,6 @@ pub(crate) enum Actor {
 }
 
 text_enum! {
-    #[allow(dead_code, reason = "the pages of admins are to come")]
     /// What is done with a provider, under the word of its audit row.
     Command {
         Approve = "approve",
