@@ -3,7 +3,10 @@
 use std::ops::Deref;
 
 use serde_json::{Value, json};
+use sqlx::PgConnection;
 use testing::world::{Answer, PASSWORD, User, provider_registration, unique_email};
+
+use testing::{PATIENCE, execute};
 
 use crate::support::{Scene, ids};
 
@@ -141,7 +144,8 @@ async fn an_lsm_takes_a_provider_out_and_back() {
     regions.provider_posts(&format!("/provider/jobs/{job}/respond"), &accept).await.expect(200);
     let other = regions.world.customer().await;
     let booking = testing::world::booking(&regions.provider);
-    regions.world.post_as(&other, "/customer/booking", &booking).await.expect(409);
+    let refused = regions.world.post_as(&other, "/customer/booking", &booking).await.expect(400);
+    assert_eq!(refused["code"], "provider_not_active");
     regions.post(&path, &json!({"status": "active"})).await.expect(200);
     regions.world.book(&other, &regions.provider).await;
     regions.world.sql("update stm.jobs set status = 'cancelled'").await;
@@ -154,6 +158,20 @@ async fn an_lsm_takes_a_provider_out_and_back() {
         "active force_deactivate inactive, inactive activate active, active deactivate inactive, \
          inactive activate active"
     );
+}
+
+#[tokio::test]
+async fn a_closed_account_has_no_way_back() {
+    let regions = Regions::start().await;
+    let (id, user) = regions.pending().await;
+    let password = json!({"password": PASSWORD});
+    let closed = regions.world.request(reqwest::Method::DELETE, "/auth/me", Some(&user.token), Some(&password)).await;
+    closed.expect(200);
+    assert_eq!(regions.events(id).await, "pending close inactive");
+    assert_eq!(regions.notified(&regions.lsm).await.last().map(String::as_str), Some("Provider gone"));
+    let refused =
+        regions.post(&format!("/lsm/providers/{id}/set-status"), &json!({"status": "active"})).await.expect(409);
+    assert_eq!(refused["message"], "you cannot activate: the provider is closed. Possible for you now: nothing");
 }
 
 #[tokio::test]
@@ -412,29 +430,77 @@ async fn approving_against_rejecting() {
     assert_eq!(regions.world.text(sql).await, format!("{approved} {ROUNDS}"), "one audit row a round");
 }
 
-/// As a replacement does it: locks the LSM, appoints another one, hands the providers over.
-#[tokio::test(flavor = "multi_thread")]
-async fn registering_while_the_lsm_is_replaced() {
-    let regions = Regions::start().await;
-    for round in 0..ROUNDS {
-        let replace = format!(
-            "begin;
-             select id from stm.local_service_managers where region = 'New York' and status = 'active' for update;
-             update stm.local_service_managers set status = 'inactive' where region = 'New York' and status = 'active';
-             insert into stm.users (email, first_name, last_name, role) values ('lsm-{round}@example.com', 'Nora', 'New', 'local_service_manager');
-             insert into stm.local_service_managers (user_id, region) select id, 'New York' from stm.users where email = 'lsm-{round}@example.com';
-             update stm.providers set lsm_id = (select max(id) from stm.local_service_managers)
-             where lsm_id in (select id from stm.local_service_managers where status = 'inactive');
-             commit"
-        );
-        let email = format!("racer-{round}@example.com");
-        let mut registration = provider_registration(&email);
-        registration["password"] = json!("a short password");
-        let (registered, ()) =
-            tokio::join!(regions.world.post("/auth/register", &registration), regions.world.sql(&replace));
-        registered.expect(201);
+/// Hands the first region over to a new LSM, from its lock on. Ends with an open transaction.
+async fn replace(session: &mut PgConnection) {
+    execute(
+        session,
+        "begin;
+         select id from stm.local_service_managers where region = 'New York' for no key update;
+         update stm.local_service_managers set status = 'inactive' where region = 'New York';
+         insert into stm.users (email, first_name, last_name, role) values ('new@example.com', 'Nora', 'New', 'local_service_manager');
+         insert into stm.local_service_managers (user_id, region) select id, 'New York' from stm.users where email = 'new@example.com'",
+    )
+    .await;
+    execute(
+        session,
+        "update stm.providers p set lsm_id = n.id
+         from stm.local_service_managers o, stm.local_service_managers n
+         where p.lsm_id = o.id and o.region = 'New York' and o.status = 'inactive'
+           and n.region = 'New York' and n.status = 'active'",
+    )
+    .await;
+}
+
+/// The number of providers whose LSM serves nobody.
+const LEFT_BEHIND: &str = "select count(*) from stm.providers p
+     join stm.local_service_managers l on l.id = p.lsm_id where l.status <> 'active'";
+
+/// Waits until so many sessions of the database wait for a lock, or `done`.
+async fn blocked(regions: &Regions, sessions: i64, done: impl Fn() -> bool) {
+    let sql = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    let started = std::time::Instant::now();
+    while !done() && regions.world.number(sql).await < sessions {
+        assert!(started.elapsed() < PATIENCE, "nobody waits");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    let left_behind = "select count(*) from stm.providers p join stm.local_service_managers l on l.id = p.lsm_id
-                       where l.status <> 'active'";
-    assert_eq!(regions.world.number(left_behind).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replacement_waits_for_a_registration() {
+    let regions = Regions::start().await;
+    let mut gate = regions.world.database.session().await;
+    // The registration has its provider, and waits before its commit.
+    execute(&mut gate, "begin; lock table stm.notifications in share mode").await;
+    let mut session = regions.world.database.session().await;
+    let others = async {
+        blocked(&regions, 1, || false).await;
+        let replacing = tokio::spawn(async move {
+            replace(&mut session).await;
+            execute(&mut session, "commit").await;
+        });
+        blocked(&regions, 2, || replacing.is_finished()).await;
+        execute(&mut gate, "commit").await;
+        replacing.await.expect("replaced");
+    };
+    let registration = provider_registration("late@example.com");
+    let (registered, ()) = tokio::join!(regions.world.post("/auth/register", &registration), others);
+    registered.expect(201);
+    assert_eq!(regions.world.number(LEFT_BEHIND).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registration_waits_for_a_replacement() {
+    let regions = Regions::start().await;
+    let mut session = regions.world.database.session().await;
+    replace(&mut session).await;
+    let registration = provider_registration("late@example.com");
+    let others = async {
+        blocked(&regions, 1, || false).await;
+        execute(&mut session, "commit").await;
+    };
+    let (registered, ()) = tokio::join!(regions.world.post("/auth/register", &registration), others);
+    registered.expect(201);
+    let of_new = "select count(*) from stm.providers p join stm.local_service_managers l on l.id = p.lsm_id
+                  join stm.users u on u.id = l.user_id where u.email = 'new@example.com'";
+    assert_eq!((regions.world.number(LEFT_BEHIND).await, regions.world.number(of_new).await), (0, 2));
 }
