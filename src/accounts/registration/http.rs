@@ -150,9 +150,8 @@ async fn insert_provider(
 ) -> Result<NewNotification> {
     let (region, area) = (&provider.region, provider.area.as_deref());
     let lsm = match queries::lock_lsm(tx, region, area).await? {
-        // A statement that waited while the LSM was replaced does not see the new one; the next one does.
+        Some(lsm) => Some(lsm),
         None => queries::lock_lsm(tx, region, area).await?,
-        lsm => lsm,
     };
     let lsm = lsm.ok_or_else(|| {
         Error::Refused("no_lsm_in_region", format!("no active LSM serves the region {}", provider.region))

@@ -48,8 +48,9 @@ pub(super) async fn insert_customer(tx: &mut Tx<Pooler>, user_id: UserId, custom
     .map(drop)
 }
 
-/// Locks the oldest active LSM of a region, by the state's letters or name, and of an area in it where both sides name
-/// one. Share-locked until the transaction ends: a replacement of the LSM hands over the new provider too, or is seen.
+/// Finds the oldest active LSM of a region, by the state's letters or name, and of an area in it where both sides name
+/// one, and locks it, against its replacement, until the transaction ends. Returns `None` also if the one that was waited
+/// for is replaced: a second call sees who took over.
 pub(super) async fn lock_lsm(tx: &mut Tx<Pooler>, region: &str, area: Option<&str>) -> sqlx::Result<Option<Lsm>> {
     sqlx::query_as!(
         Lsm,

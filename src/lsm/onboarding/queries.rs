@@ -1,10 +1,11 @@
 //! SQL of providers who wait for their LSM.
 
+use sqlx::types::Json;
+
 use super::http::{PendingProviderView, PendingUserView};
 use crate::providers::{DocumentView, DocumentsView};
 use crate::types::{ProviderId, UserId};
 use doors::Pooler;
-use sqlx::types::Json;
 
 /// The most providers in one answer.
 const MAX_PENDING: i64 = 100;

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use sqlx::types::Json;
 
 use super::http::{
     LsmProviderDetailsView, LsmProviderListedView, LsmProviderOwnerView, LsmProviderStatisticsView,
@@ -11,7 +12,6 @@ use crate::providers::{DocumentView, OfferedServiceView, ProviderStatus};
 use crate::types::{Cents, JobId, JobStatus, ProviderId, ReviewId, ServiceId, Timestamp, UserId};
 use crate::web::page::PageRequest;
 use doors::Pooler;
-use sqlx::types::Json;
 
 /// A page of an active LSM's providers, newest first, and their total number.
 pub(super) async fn list(

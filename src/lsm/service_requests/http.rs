@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use serde::Deserialize;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -20,7 +20,6 @@ use crate::web::extract::{Json, Path, Query};
 use crate::web::fields::Fields;
 use crate::web::page::{Page, PageRequest};
 use doors::{Pooler, Tx};
-use utoipa::ToSchema;
 
 /// The most pending requests in one answer.
 const MAX_PENDING: i64 = 100;

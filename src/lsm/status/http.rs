@@ -7,7 +7,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::auth::{self, Lsm};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, invalid};
 use crate::lsm::MAX_REASON;
 use crate::notifications::{NewNotification, NotificationType};
 use crate::outbox::{Notifier, Outbox};
@@ -22,6 +22,9 @@ use doors::Pooler;
 
 /// The shortest reason of a rejection, in characters, as today's clients count them.
 const MIN_REJECTION: usize = 10;
+
+/// The rule of the field `status`.
+const STATUS_RULE: &str = "must be active or inactive";
 
 pub(in crate::lsm) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
@@ -92,7 +95,7 @@ async fn reject(
 ) -> Result<Json<MessageView>> {
     let reason = request.check()?;
     change(&pooler, &notifier, who, id, Command::Reject, Some(&reason)).await?;
-    Ok(Json(MessageView::new("The provider is rejected, and was told why")))
+    Ok(Json(MessageView::new("The provider is rejected, and has been notified")))
 }
 
 /// The new status.
@@ -120,10 +123,10 @@ impl SetStatusRequest {
             Some("inactive") => Some(Command::Deactivate),
             _ => None,
         };
-        rules.check("status", command.is_some(), "must be active or inactive");
+        rules.check("status", command.is_some(), STATUS_RULE);
         let reason = rules.optional_text("reason", self.reason, MAX_REASON);
         rules.finish()?;
-        Ok((command.unwrap_or(Command::Activate), reason))
+        Ok((command.ok_or_else(|| invalid("status", STATUS_RULE))?, reason))
     }
 }
 

@@ -1,5 +1,5 @@
-//! What a change of status announces: notifications to those who did not make it, e-mails to the provider, and word to
-//! the customers of jobs that stay open.
+//! What a change of status announces: notifications to those who did not make it, e-mails to the provider, and
+//! notifications for the customers of jobs that stay open.
 
 use super::queries::{self, LockedProvider, OpenJob};
 use super::rules::{Actor, Command};

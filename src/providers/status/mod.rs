@@ -1,7 +1,7 @@
 //! The life of a provider: from `pending` on, by one table of rules.
 //!
-//! Invariants: a status changes only by a rule of [`rules`], in one conditional update with its audit row. A banned
-//! provider's user is barred, and only then. Neither changes after the account is closed.
+//! Invariants: a status changes only by a rule of [`rules`], in one conditional update with its audit row. A ban
+//! bars the provider's user, until it is lifted. After the account is closed nothing changes any more.
 
 mod announcements;
 mod queries;

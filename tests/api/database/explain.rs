@@ -136,6 +136,17 @@ async fn no_search_reads_a_large_table_from_end_to_end() {
         ("a provider's page", "as \"review_count!\"", vec!["3000007", "5"]),
         ("alternatives", "as \"service_areas?\"", vec!["5000007", "4000007", "20"]),
         ("a job", "case when jsonb_typeof(j.answers)", vec!["5000007", "4000007"]),
+        ("an LSM's dashboard", "as \"new_providers!\"", vec!["2900007"]),
+        ("an LSM's jobs", "as \"value_cents!\"", vec!["2900007", null, null, null, null, "20", "0"]),
+        (
+            "an LSM's jobs by all",
+            "as \"value_cents!\"",
+            vec!["2900007", "3000007", "array['new']", "'2026-01-01'", "'2030-01-01'", "20", "0"],
+        ),
+        ("an LSM's providers", "jsonb_array_length(p.documents) as documents", vec!["2900007", "'active'", "20", "0"]),
+        ("an LSM's provider", "as \"ban_requested!\"", vec!["3000007", "2900007"]),
+        ("an LSM's new providers", "p.status = 'pending' and u.closed_at is null", vec!["2900007", "100"]),
+        ("an LSM's service requests", "as \"lsm_reviewed_at?\"", vec!["2900007", null, "20", "0"]),
     ] {
         assert_eq!(scanned(&mut session, &statement(phrase), &parameters).await, <[String; 0]>::default(), "{name}");
     }

@@ -1,5 +1,7 @@
 //! An LSM's pages: its providers' life, their jobs and reviews, requests for services.
 
+mod races;
+
 use std::ops::Deref;
 
 use serde_json::{Value, json};
@@ -141,7 +143,8 @@ async fn an_lsm_takes_a_provider_out_and_back() {
     regions.provider_posts(&format!("/provider/jobs/{job}/respond"), &accept).await.expect(200);
     let other = regions.world.customer().await;
     let booking = testing::world::booking(&regions.provider);
-    regions.world.post_as(&other, "/customer/booking", &booking).await.expect(409);
+    let refused = regions.world.post_as(&other, "/customer/booking", &booking).await.expect(400);
+    assert_eq!(refused["code"], "provider_not_active");
     regions.post(&path, &json!({"status": "active"})).await.expect(200);
     regions.world.book(&other, &regions.provider).await;
     regions.world.sql("update stm.jobs set status = 'cancelled'").await;
@@ -154,6 +157,20 @@ async fn an_lsm_takes_a_provider_out_and_back() {
         "active force_deactivate inactive, inactive activate active, active deactivate inactive, \
          inactive activate active"
     );
+}
+
+#[tokio::test]
+async fn a_closed_account_has_no_way_back() {
+    let regions = Regions::start().await;
+    let (id, user) = regions.pending().await;
+    let password = json!({"password": PASSWORD});
+    let closed = regions.world.request(reqwest::Method::DELETE, "/auth/me", Some(&user.token), Some(&password)).await;
+    closed.expect(200);
+    assert_eq!(regions.events(id).await, "pending close inactive");
+    assert_eq!(regions.notified(&regions.lsm).await.last().map(String::as_str), Some("Provider gone"));
+    let refused =
+        regions.post(&format!("/lsm/providers/{id}/set-status"), &json!({"status": "active"})).await.expect(409);
+    assert_eq!(refused["message"], "you cannot activate: the provider is closed. Possible for you now: nothing");
 }
 
 #[tokio::test]
@@ -384,57 +401,4 @@ async fn an_unpaid_job_of_a_banned_provider_blocks_nobody() {
     regions.customer_posts("/customer/booking", &booking).await.expect(409);
     regions.world.sql(&format!("update stm.providers set status = 'banned' where id = {}", regions.provider.id)).await;
     regions.customer_posts("/customer/booking", &booking).await.expect(201);
-}
-
-/// The rounds of a race.
-const ROUNDS: usize = 200;
-
-#[tokio::test(flavor = "multi_thread")]
-async fn approving_against_rejecting() {
-    let regions = Regions::start().await;
-    let id = regions.provider.id;
-    let mut approved = 0;
-    for round in 0..ROUNDS {
-        regions.world.sql(&format!("update stm.providers set status = 'pending' where id = {id}")).await;
-        let (approve, reject) =
-            (format!("/lsm/providers/{id}/approve-onboarding"), format!("/lsm/providers/{id}/reject-onboarding"));
-        let (body, reason) = (json!({}), json!({"reason": "No licence, no insurance"}));
-        let (approval, rejection) = tokio::join!(regions.post(&approve, &body), regions.post(&reject, &reason));
-        let expected = match (approval.status.as_u16(), rejection.status.as_u16()) {
-            (200, 409) => "active",
-            (409, 200) => "rejected",
-            answers => panic!("round {round}: {answers:?}"),
-        };
-        approved += usize::from(expected == "active");
-        assert_eq!(regions.status(id).await, expected);
-    }
-    let sql = "select count(*) filter (where action = 'approve') || ' ' || count(*) from stm.provider_events";
-    assert_eq!(regions.world.text(sql).await, format!("{approved} {ROUNDS}"), "one audit row a round");
-}
-
-/// As a replacement does it: locks the LSM, appoints another one, hands the providers over.
-#[tokio::test(flavor = "multi_thread")]
-async fn registering_while_the_lsm_is_replaced() {
-    let regions = Regions::start().await;
-    for round in 0..ROUNDS {
-        let replace = format!(
-            "begin;
-             select id from stm.local_service_managers where region = 'New York' and status = 'active' for update;
-             update stm.local_service_managers set status = 'inactive' where region = 'New York' and status = 'active';
-             insert into stm.users (email, first_name, last_name, role) values ('lsm-{round}@example.com', 'Nora', 'New', 'local_service_manager');
-             insert into stm.local_service_managers (user_id, region) select id, 'New York' from stm.users where email = 'lsm-{round}@example.com';
-             update stm.providers set lsm_id = (select max(id) from stm.local_service_managers)
-             where lsm_id in (select id from stm.local_service_managers where status = 'inactive');
-             commit"
-        );
-        let email = format!("racer-{round}@example.com");
-        let mut registration = provider_registration(&email);
-        registration["password"] = json!("a short password");
-        let (registered, ()) =
-            tokio::join!(regions.world.post("/auth/register", &registration), regions.world.sql(&replace));
-        registered.expect(201);
-    }
-    let left_behind = "select count(*) from stm.providers p join stm.local_service_managers l on l.id = p.lsm_id
-                       where l.status <> 'active'";
-    assert_eq!(regions.world.number(left_behind).await, 0);
 }
