@@ -34,7 +34,7 @@ const FEATURES: [(&str, &[&str]); 10] = [
     ("reviews", &["chat", "jobs"]),
     ("disputes", &["chat", "jobs"]),
     ("lsm", &["chat", "jobs", "reviews", "disputes", "providers", "service_requests"]),
-    ("admin", &["accounts", "catalog", "chat", "jobs", "providers", "reviews", "service_requests"]),
+    ("admin", &["accounts", "catalog", "chat", "disputes", "jobs", "providers", "reviews", "service_requests"]),
 ];
 
 /// They put the application together, so they see everything.

@@ -229,6 +229,7 @@ async fn activities(
 /// What waits for somebody.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = AdminPendingActionsView)]
 pub(super) struct PendingActionsView {
     /// Approved by their LSM, waiting for an admin.
     pub service_requests: i64,

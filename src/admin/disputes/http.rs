@@ -9,9 +9,10 @@ use utoipa_axum::routes;
 use super::queries::{self, DisputeFilter};
 use crate::admin::list::NameView;
 use crate::auth::Admin;
+use crate::disputes::DisputeProgress;
 use crate::error::{Error, Result};
 use crate::state::ApiState;
-use crate::types::{Cents, ChatId, DisputeId, JobId, JobStatus, Timestamp, text_enum};
+use crate::types::{Cents, ChatId, DisputeId, JobId, JobStatus, Timestamp};
 use crate::web::extract::{Json, Path, Query};
 use crate::web::fields::Fields;
 use crate::web::page::{Page, PageRequest};
@@ -19,17 +20,6 @@ use doors::Pooler;
 
 pub(in crate::admin) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(dispute))
-}
-
-text_enum! {
-    /// The state of a dispute.
-    DisputeProgress {
-        /// Waits for the LSM.
-        Pending = "pending",
-        /// The LSM has joined the chat.
-        UnderReview = "under_review",
-        Resolved = "resolved",
-    }
 }
 
 /// A selection of the disputes.

@@ -1,7 +1,8 @@
 //! SQL of the list of disputes.
 
-use super::http::{AdminDisputeView, DisputeProgress};
+use super::http::AdminDisputeView;
 use crate::admin::list::NameView;
+use crate::disputes::{DisputeProgress, DisputeStatus};
 use crate::types::{Cents, ChatId, DisputeId, JobId, JobStatus, Timestamp};
 use crate::web::page::PageRequest;
 use doors::Pooler;
@@ -28,7 +29,7 @@ pub(super) async fn list(pooler: &Pooler, filter: DisputeFilter) -> sqlx::Result
            ), page as (
                select f.id from found f order by f.id desc limit $3 offset $4
            )
-           select (select count(*) from found) as "total!", d.id as "id: DisputeId", d.status, d.description,
+           select (select count(*) from found) as "total!", d.id as "id: DisputeId", d.status as "status: DisputeStatus", d.description,
                   d.resolution_notes, d.created_at, d.resolved_at, j.id as "job_id: JobId", s.name as service,
                   j.status as "job_status: JobStatus", j.price_cents, c.id as customer_id,
                   cu.first_name || ' ' || cu.last_name as "customer_name!", p.id as provider_id, p.business_name,
@@ -63,11 +64,7 @@ pub(super) async fn list(pooler: &Pooler, filter: DisputeFilter) -> sqlx::Result
     };
     let disputes = rows.into_iter().map(|row| AdminDisputeView {
         id: row.id,
-        status: match (row.status.as_str(), row.has_joined) {
-            ("resolved", _) => DisputeProgress::Resolved,
-            (_, true) => DisputeProgress::UnderReview,
-            (_, false) => DisputeProgress::Pending,
-        },
+        status: DisputeProgress::new(row.status, row.has_joined),
         description: row.description,
         resolution_notes: row.resolution_notes,
         job_id: row.job_id,

@@ -104,7 +104,7 @@ pub(super) struct ReviewStatsView {
     /// With two decimals; 0 without reviews.
     average_rating: f64,
     /// By stars, `1` to `5`.
-    rating_breakdown: BTreeMap<usize, i64>,
+    rating_breakdown: BTreeMap<String, i64>,
 }
 
 impl ReviewStatsView {
@@ -115,7 +115,7 @@ impl ReviewStatsView {
         Self {
             total_reviews: total,
             average_rating: reviews::average(stars, total),
-            rating_breakdown: (1..).zip(counts).collect(),
+            rating_breakdown: (1..).map(|stars: i32| stars.to_string()).zip(counts).collect(),
         }
     }
 }

@@ -79,7 +79,7 @@ fn lists_of_admins() -> Vec<(&'static str, String, Vec<&'static str>)> {
         ("jobs of a provider", of_jobs(null, "3000007", null, null, null, newest)),
         ("jobs of an LSM", of_jobs(null, null, "2900007", null, null, newest)),
         ("jobs of a region", of_jobs("'{paid}'", null, null, "'Seed region 7'", null, newest)),
-        ("jobs of a day", of_jobs(null, null, null, null, "now() - interval '1 day'", newest)),
+        ("jobs of a day", of_jobs(null, null, null, null, "(now() - interval '1 day')", newest)),
         ("customers", of_customers(null, null, null)),
         ("customers by words", of_customers("'%customer-777@%'", null, null)),
         ("customers of a region", of_customers(null, "'Seed region 7'", null)),
