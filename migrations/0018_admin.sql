@@ -87,7 +87,7 @@ create index customers_region on stm.customers (stm.region_key(region), id desc)
 create index jobs_status on stm.jobs (status, created_at desc, id desc);
 create index jobs_created_at on stm.jobs (created_at desc, id desc) include (status);
 create index jobs_price on stm.jobs (price_cents desc, id desc);
-create index payments_marked_at on stm.payments (marked_at) include (amount_cents) where status = 'received';
+create index payments_marked_at on stm.payments (marked_at) include (amount_cents, kind) where status = 'received';
 create index reviews_rating on stm.reviews (rating, id desc);
 create index disputes_status on stm.disputes (status, id desc);
 create index service_requests_status on stm.service_requests (status, id desc);
