@@ -6,6 +6,7 @@
 #![warn(unreachable_pub)]
 
 mod accounts;
+mod admin;
 pub mod auth;
 mod catalog;
 pub mod chat;
@@ -18,6 +19,7 @@ mod idempotency;
 pub mod jobs;
 pub mod limits;
 pub mod logs;
+mod lsm;
 mod mail;
 mod notifications;
 pub mod outbox;

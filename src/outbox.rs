@@ -1,9 +1,9 @@
 //! The announcements of a transaction: collected while it runs, published after its commit.
 
 use crate::chat::live::Rooms;
-use crate::notifications::{self, Created, NewNotification, deliver};
+use crate::notifications::{self, Created, NewNotification, NotificationType, deliver};
 use crate::realtime::{Connections, EncodedEvent, ServerEvent};
-use crate::types::ChatId;
+use crate::types::{ChatId, UserId};
 use doors::{Door, Tx};
 
 /// Everything that a transaction announces once it is committed.
@@ -26,6 +26,19 @@ impl Outbox {
         for notification in notifications {
             self.notifications.push(notifications::queries::insert(tx, notification).await?);
         }
+        Ok(())
+    }
+
+    /// Inserts the same notification for many, and adds each for its recipient.
+    pub(crate) async fn notify_all<D: Door>(
+        &mut self,
+        tx: &mut Tx<D>,
+        recipients: &[UserId],
+        kind: NotificationType,
+        title: &str,
+        message: &str,
+    ) -> sqlx::Result<()> {
+        self.notifications.extend(notifications::queries::insert_same(tx, recipients, kind, title, message).await?);
         Ok(())
     }
 

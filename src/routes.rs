@@ -7,19 +7,21 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::state::ApiState;
 use crate::web::{docs, health, home};
 use crate::{
-    accounts, auth, catalog, chat, customers, disputes, jobs, notifications, payments, providers, reviews,
+    accounts, admin, auth, catalog, chat, customers, disputes, jobs, lsm, notifications, payments, providers, reviews,
     service_requests, sockets,
 };
 
 fn features() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(docs::Frame::openapi())
         .merge(accounts::routes())
+        .merge(admin::routes())
         .merge(auth::routes())
         .merge(catalog::routes())
         .merge(chat::routes())
         .merge(customers::routes())
         .merge(disputes::routes())
         .merge(jobs::routes())
+        .merge(lsm::routes())
         .merge(notifications::routes())
         .merge(payments::routes())
         .merge(providers::routes())

@@ -18,7 +18,7 @@ pub mod token;
 
 pub use attempts::Attempts;
 pub(crate) use attempts::Origin;
-pub use caller::{Caller, Customer, Lsm, Provider};
+pub use caller::{Admin, Caller, Customer, Lsm, Provider};
 pub use code_key::CodeKey;
 pub(crate) use floor::{FLOOR, no_earlier};
 pub use http::routes;

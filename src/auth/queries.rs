@@ -217,6 +217,42 @@ pub(super) async fn set_family_revoked(tx: &mut Tx<Pooler>, family_id: Uuid, now
     .map(drop)
 }
 
+/// Bans a user. Returns the e-mail address. The trigger `user_banned` then closes the sockets.
+pub(crate) async fn set_banned(tx: &mut Tx<Pooler>, id: UserId, reason: &str, by: UserId) -> sqlx::Result<String> {
+    sqlx::query_scalar!(
+        "update stm.users set banned_at = now(), ban_reason = $2, banned_by = $3, updated_at = now()
+         where id = $1
+         returning email",
+        id.0,
+        reason,
+        by.0,
+    )
+    .fetch_one(tx)
+    .await
+}
+
+/// Lifts the ban of a user. Returns the e-mail address. An account that was closed stays so.
+pub(crate) async fn clear_ban(tx: &mut Tx<Pooler>, id: UserId) -> sqlx::Result<String> {
+    sqlx::query_scalar!(
+        "update stm.users
+         set banned_at = closed_at, ban_reason = null, banned_by = null, updated_at = now()
+         where id = $1
+         returning email",
+        id.0,
+    )
+    .fetch_one(tx)
+    .await
+}
+
+/// The admins who can act, at most 100.
+pub(crate) async fn list_admins(tx: &mut Tx<Pooler>) -> sqlx::Result<Vec<UserId>> {
+    sqlx::query_scalar!(
+        r#"select id as "id: UserId" from stm.users where role = 'admin' and banned_at is null order by id limit 100"#
+    )
+    .fetch_all(tx)
+    .await
+}
+
 /// Revokes every token of a user: ends all logins, and closes the sockets.
 pub(crate) async fn set_all_revoked(tx: &mut Tx<Pooler>, user_id: UserId, now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(

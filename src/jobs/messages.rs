@@ -47,6 +47,12 @@ impl Transition {
                 let text = format!("{customer_name} has closed the deal for {service}: you may begin");
                 one(provider, "Deal closed", text)
             }
+            Command::Cancel { .. } if job.party().is_none() => [
+                (provider, format!("{service} for {customer_name} was cancelled by STM{because}")),
+                (customer, format!("Your request for {service} was cancelled by STM{because}")),
+            ]
+            .map(|(recipient, text)| job.notification(recipient, NotificationType::Job, "Job cancelled", text))
+            .into(),
             Command::Cancel { .. } => {
                 one(provider, "Job cancelled", format!("{customer_name} has cancelled {service}{because}"))
             }

@@ -27,9 +27,10 @@ pub(super) async fn lock<D: Door>(tx: &mut Tx<D>, id: JobId, user: UserId) -> sq
     Ok(row.is_some())
 }
 
-/// Locks a job until the transaction ends, whoever its parties are.
-pub(super) async fn lock_for_platform(tx: &mut Tx<Pooler>, id: JobId) -> sqlx::Result<()> {
-    sqlx::query!("select id from stm.jobs where id = $1 for no key update", id.0).fetch_one(tx).await.map(drop)
+/// Locks a job until the transaction ends, whoever its parties are. Returns `false` if there is none.
+pub(super) async fn lock_any(tx: &mut Tx<Pooler>, id: JobId) -> sqlx::Result<bool> {
+    let row = sqlx::query!("select id from stm.jobs where id = $1 for no key update", id.0).fetch_optional(tx).await?;
+    Ok(row.is_some())
 }
 
 /// Locks the job whose deadline has been over the longest, among those that no other transaction has locked. Returns

@@ -43,6 +43,7 @@ pub(super) const RULES: &[Rule] = {
     const EITHER: &[Actor] = &[CUSTOMER, PROVIDER];
     /// The provider was paid directly, or the platform online.
     const EARNER: &[Actor] = &[PROVIDER, Actor::Platform];
+    const CUSTOMER_OR_PLATFORM: &[Actor] = &[CUSTOMER, Actor::Platform];
     &[
         rule(Action::Accept,       &[PROVIDER],        &[New],               Guard::NotAccepted),
         rule(Action::Reject,       &[PROVIDER],        &[New],               Guard::None),
@@ -51,7 +52,7 @@ pub(super) const RULES: &[Rule] = {
         rule(Action::DeclineOffer, EITHER,             &[New],               Guard::OffersAnswer),
         rule(Action::CounterOffer, EITHER,             &[New],               Guard::OffersAnswer),
         rule(Action::CloseDeal,    &[CUSTOMER],        &[New],               Guard::Accepted),
-        rule(Action::Cancel,       &[CUSTOMER],        &[New, InProgress],   Guard::None),
+        rule(Action::Cancel,       CUSTOMER_OR_PLATFORM, &[New, InProgress], Guard::None),
         rule(Action::Reassign,     &[CUSTOMER],        &[New, RejectedBySp], Guard::None),
         rule(Action::Resend,       &[CUSTOMER],        &[New],               Guard::NotAccepted),
         rule(Action::MarkComplete, &[PROVIDER],        &[InProgress],        Guard::None),
@@ -120,7 +121,8 @@ impl JobState {
             Command::Reject { .. } => change.end_negotiation(JobStatus::RejectedBySp),
             Command::Cancel { .. } => {
                 change.end_negotiation(JobStatus::Cancelled);
-                change.fee = self.cancellation_fee(now, settings);
+                // The customer did not choose to cancel when the platform does.
+                change.fee = if actor == CUSTOMER { self.cancellation_fee(now, settings) } else { Cents(0) };
             }
             Command::Resend => change.state.renew_deadline(now, settings),
             Command::MarkComplete => {
@@ -253,28 +255,28 @@ mod tests {
         let missed = JobState { response_deadline: now() - Duration::seconds(1), ..new() };
         let anew = [SendOffer, Cancel, Reassign];
         for (state, customer, provider, platform) in [
-            (new(), [&anew[..], &[Resend]].concat(), vec![Accept, Reject, SendOffer], vec![]),
-            (missed, [&anew[..], &[Resend]].concat(), vec![Accept, Reject, SendOffer], vec![MissDeadline]),
+            (new(), [&anew[..], &[Resend]].concat(), vec![Accept, Reject, SendOffer], vec![Cancel]),
+            (missed, [&anew[..], &[Resend]].concat(), vec![Accept, Reject, SendOffer], vec![Cancel, MissDeadline]),
             (
                 JobState { deadline_missed: true, ..missed },
                 [&anew[..], &[Resend]].concat(),
                 vec![Accept, Reject, SendOffer],
-                vec![],
+                vec![Cancel],
             ),
             (
                 offered(Party::Customer),
                 [&anew[..], &[Resend]].concat(),
                 vec![Accept, Reject, SendOffer, AcceptOffer, DeclineOffer, CounterOffer],
-                vec![],
+                vec![Cancel],
             ),
             (
                 offered(Party::ServiceProvider),
                 [&anew[..], &[AcceptOffer, DeclineOffer, CounterOffer, Resend]].concat(),
                 vec![Accept, Reject, SendOffer],
-                vec![],
+                vec![Cancel],
             ),
-            (accepted, [&anew[..], &[CloseDeal]].concat(), vec![Reject, SendOffer], vec![]),
-            (in_status(InProgress), vec![Cancel], vec![MarkComplete], vec![]),
+            (accepted, [&anew[..], &[CloseDeal]].concat(), vec![Reject, SendOffer], vec![Cancel]),
+            (in_status(InProgress), vec![Cancel], vec![MarkComplete], vec![Cancel]),
             (
                 in_status(Completed),
                 vec![Dispute],

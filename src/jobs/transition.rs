@@ -18,7 +18,7 @@ use doors::{Door, Pooler, Tx};
 pub struct Job {
     pub row: JobRow,
     actor: Actor,
-    /// The actor's user; `None` is the platform.
+    /// The actor's user; `None` is the platform by itself.
     actor_id: Option<UserId>,
 }
 
@@ -62,13 +62,15 @@ impl Job {
         Ok(Self { row, actor: Actor::Party(actor), actor_id: Some(user) })
     }
 
-    /// Locks a job for the platform.
+    /// Locks a job for the platform, which acts by itself or for somebody who is none of its parties: an admin or an LSM.
     ///
     /// # Errors
-    /// Those of the database.
-    pub async fn load_for_platform(tx: &mut Tx<Pooler>, id: JobId) -> Result<Self> {
-        queries::lock_for_platform(tx, id).await?;
-        Self::load_overdue(tx, id).await
+    /// 404 no such job.
+    pub(crate) async fn load_for_platform(tx: &mut Tx<Pooler>, id: JobId, by: Option<UserId>) -> Result<Self> {
+        if !queries::lock_any(tx, id).await? {
+            return Err(Error::NotFound("job"));
+        }
+        Ok(Self { row: queries::find(tx, id).await?, actor: Actor::Platform, actor_id: by })
     }
 
     /// Reads a job that this transaction has locked, for the platform.

@@ -22,7 +22,7 @@ pub(super) struct Settlement {
 impl Settlement {
     /// Locks a job for the platform. Returns `None` if it has no invoice.
     pub(super) async fn lock(tx: &mut Tx<Pooler>, job: JobId) -> Result<Option<Self>> {
-        let job = Job::load_for_platform(tx, job).await?;
+        let job = Job::load_for_platform(tx, job, None).await?;
         let invoice = queries::find(tx, job.row.id).await?;
         Ok(invoice.map(|invoice| Self { job, invoice }))
     }

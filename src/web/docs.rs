@@ -27,7 +27,9 @@ use crate::error::Problem;
         (name = "jobs", description = "Bookings"),
         (name = "negotiation", description = "Offers about a new job, by either party"),
         (name = "disputes", description = "Complaints about jobs, resolved by LSMs"),
+        (name = "lsm", description = "LSMs oversee their region's providers"),
         (name = "chat", description = "Chat history; live chat is Socket.IO"),
+        (name = "admin", description = "Admins run the platform; all they do is recorded"),
         (name = "notifications", description = "The caller's notifications"),
         (name = "payments", description = "Earnings, invoices, and Stripe's events"),
         (name = "operations", description = "Health checks"),
@@ -36,10 +38,11 @@ use crate::error::Problem;
 pub(crate) struct Frame;
 
 /// The `security` of a handler that serves one role, and the description of its 403.
-const ROLES: [(&str, &str); 3] = [
+const ROLES: [(&str, &str); 4] = [
     ("customer", "Not a customer"),
     ("provider", "Not a provider"),
     ("local_service_manager", "Not a local service manager"),
+    ("admin", "Not an admin"),
 ];
 
 /// The security scheme that all of them stand for.

@@ -26,8 +26,8 @@ const GROUND: [(&str, &[&str]); 16] = [
 
 /// The features, each with the features it may import besides the whole ground. `chat` is one of them, though it stands
 /// on the ground: what is announced after a commit, and so the state, needs it.
-const FEATURES: [(&str, &[&str]); 9] = [
-    ("accounts", &["service_requests"]),
+const FEATURES: [(&str, &[&str]); 11] = [
+    ("accounts", &["providers", "service_requests"]),
     ("catalog", &[]),
     ("customers", &[]),
     ("providers", &[]),
@@ -36,6 +36,8 @@ const FEATURES: [(&str, &[&str]); 9] = [
     ("payments", &["chat", "jobs"]),
     ("reviews", &["chat", "jobs"]),
     ("disputes", &["chat", "jobs"]),
+    ("lsm", &["chat", "jobs", "reviews", "disputes", "providers", "service_requests"]),
+    ("admin", &["accounts", "catalog", "chat", "disputes", "jobs", "providers", "reviews", "service_requests"]),
 ];
 
 /// They put the application together, so they see everything.

@@ -12,11 +12,13 @@ use super::queries;
 use crate::auth::{self, Caller, Logins};
 use crate::error::{Error, Result, invalid};
 use crate::mail::{self, Letter};
+use crate::outbox::{Notifier, Outbox};
+use crate::providers::status::{self, Actor, Command};
 use crate::state::ApiState;
-use crate::types::Role;
+use crate::types::{Role, UserId};
 use crate::web::MessageView;
 use crate::web::extract::Json;
-use doors::Pooler;
+use doors::{Pooler, Tx};
 
 pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(close_me))
@@ -43,6 +45,7 @@ struct CloseRequest {
 async fn close_me(
     State(pooler): State<Pooler>,
     logins: Logins,
+    State(notifier): State<Notifier>,
     who: Caller,
     Json(request): Json<CloseRequest>,
 ) -> Result<Json<MessageView>> {
@@ -71,6 +74,7 @@ async fn close_me(
         let why = "you have an open job: complete or cancel it first";
         return Err(Error::Conflict("open_jobs", why.into()));
     }
+    let outbox = leave(&mut tx, who.user_id).await?;
     queries::erase_rows(&mut tx, who.user_id).await?;
     if !queries::erase_user(&mut tx, who.user_id, now).await? {
         return Err(Error::Unauthorized("this account cannot be used any more"));
@@ -78,5 +82,12 @@ async fn close_me(
     auth::queries::set_all_revoked(&mut tx, who.user_id, now).await?;
     mail::queue(&mut tx, who.user_id, &account.email, &Letter::AccountClosed, None).await?;
     tx.commit().await?;
+    notifier.publish(outbox);
     Ok(Json(MessageView::new("Your account is closed")))
+}
+
+/// Takes a provider out, and notifies its LSM. Does nothing for a customer.
+async fn leave(tx: &mut Tx<Pooler>, user: UserId) -> Result<Outbox> {
+    let Some(provider) = status::lock_of_user(tx, user).await? else { return Ok(Outbox::default()) };
+    status::change(tx, &provider, Command::Close, (Actor::Provider, user), None).await
 }

@@ -63,7 +63,7 @@ pub(super) async fn erase_rows(tx: &mut Tx<Pooler>, user: UserId) -> sqlx::Resul
     .await?;
     sqlx::query!(
         "update stm.providers
-         set business_name = 'Deleted user', status = 'inactive', service_type = null, description = null,
+         set business_name = 'Deleted user', service_type = null, description = null,
              experience_level = null, location = null, website_url = null, first_message_template = null,
              job_accepted_subject = null, job_accepted_body = null, negotiation_subject = null,
              negotiation_body = null, images = '{}', documents = '[]', updated_at = now()

@@ -105,6 +105,8 @@ pub(super) async fn export(pooler: &Pooler, user: UserId) -> sqlx::Result<Option
                            or j.provider_id = (select id from stm.providers where user_id = u.id)),
                'jobEvents', (select coalesce(jsonb_agg(to_jsonb(e) order by e.id), '[]') from stm.job_events e
                              where e.actor_id = u.id),
+               'providerEvents', (select coalesce(jsonb_agg(to_jsonb(e) order by e.id), '[]') from stm.provider_events e
+                                  where e.provider_id = (select id from stm.providers where user_id = u.id)),
                'offers', (select coalesce(jsonb_agg(to_jsonb(o) order by o.id), '[]')
                           from stm.offers o join stm.jobs j on j.id = o.job_id
                           where j.customer_id = (select id from stm.customers where user_id = u.id)

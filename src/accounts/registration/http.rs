@@ -146,7 +146,11 @@ async fn insert_provider(
     provider: &NewProvider,
     now: DateTime<Utc>,
 ) -> Result<NewNotification> {
-    let lsm = queries::find_lsm(tx, &provider.region, provider.area.as_deref()).await?;
+    let (region, area) = (&provider.region, provider.area.as_deref());
+    let lsm = match queries::lock_lsm(tx, region, area).await? {
+        Some(lsm) => Some(lsm),
+        None => queries::lock_lsm(tx, region, area).await?,
+    };
     let lsm = lsm.ok_or_else(|| {
         Error::Refused("no_lsm_in_region", format!("no active LSM serves the region {}", provider.region))
     })?;

@@ -50,7 +50,7 @@ pub(super) struct ServiceAreaView {
 
 /// Documents that the provider has handed in, and how many there are by status.
 #[derive(Serialize, ToSchema)]
-pub(super) struct DocumentsView {
+pub(crate) struct DocumentsView {
     total: usize,
     verified: usize,
     pending: usize,
@@ -59,7 +59,7 @@ pub(super) struct DocumentsView {
 }
 
 impl DocumentsView {
-    pub(super) fn new(list: Vec<DocumentView>) -> Self {
+    pub(crate) fn new(list: Vec<DocumentView>) -> Self {
         let count = |status| list.iter().filter(|document| document.status == status).count();
         Self {
             total: list.len(),
@@ -74,7 +74,7 @@ impl DocumentsView {
 /// A document that the provider has handed in.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct DocumentView {
+pub(crate) struct DocumentView {
     id: i64,
     file_name: String,
     status: DocumentStatus,

@@ -14,6 +14,7 @@ use crate::support::Scene;
 struct Callers {
     scene: Scene,
     lsm: User,
+    admin: User,
     /// Offers the same service.
     other: Provider,
 }
@@ -22,8 +23,9 @@ impl Callers {
     async fn start() -> Self {
         let scene = Scene::start().await;
         let (lsm, other) = (scene.world.lsm().await, scene.world.provider("Plumbing").await);
+        let admin = scene.world.admin().await;
         scene.world.sql("delete from stm.notifications").await;
-        Self { scene, lsm, other }
+        Self { scene, lsm, admin, other }
     }
 
     fn world(&self) -> &World {
@@ -56,6 +58,7 @@ impl Callers {
             "customer" => vec![Some(&self.scene.customer)],
             "provider" => vec![Some(&self.scene.provider.user)],
             "local_service_manager" => vec![Some(&self.lsm)],
+            "admin" => vec![Some(&self.admin)],
             "any" => vec![Some(&self.scene.customer), Some(&self.scene.provider.user), Some(&self.lsm)],
             role => panic!("{role}"),
         }
@@ -262,6 +265,9 @@ async fn settle(callers: &Callers, dispute: &Value) {
     let notes = json!({"resolutionNotes": "Agreed on a second visit"});
     callers.send(Some(lsm), Method::POST, &format!("{path}/resolve"), Some(&notes)).await;
     callers.get(lsm, &path).await;
+    for provider in [&callers.scene.provider, &callers.other] {
+        callers.get(&callers.admin, &format!("/admin/providers/{}", provider.id)).await;
+    }
 }
 
 async fn read_notifications(callers: &Callers) {

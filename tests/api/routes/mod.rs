@@ -2,6 +2,7 @@
 
 mod access;
 mod accounts;
+mod admin;
 mod answers;
 mod auth;
 mod customers;
@@ -13,6 +14,7 @@ mod guessing;
 mod idempotency;
 mod jobs;
 mod limits;
+mod lsm;
 mod notifications;
 mod payments;
 mod provider;

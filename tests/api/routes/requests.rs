@@ -14,46 +14,10 @@ use url::form_urlencoded;
 
 use crate::support::SERVE;
 
-const MARKETPLACE: &str = "the marketplace can be run: LSMs, admins, money";
 const FILES: &str = "files: pictures, documents and attachments, on object storage";
 
 /// The operations that are not served yet, each with the work that brings it. One that is served fails the test.
 const NOT_SERVED: &[(&str, &str)] = &[
-    ("GET /lsm/dashboard", MARKETPLACE),
-    ("GET /lsm/onboarding/pending", MARKETPLACE),
-    ("GET /lsm/jobs", MARKETPLACE),
-    ("GET /lsm/service-requests", MARKETPLACE),
-    ("GET /lsm/service-requests/pending", MARKETPLACE),
-    ("POST /lsm/service-requests/{}/approve", MARKETPLACE),
-    ("POST /lsm/service-requests/{}/reject", MARKETPLACE),
-    ("POST /lsm/providers/{}/approve-onboarding", MARKETPLACE),
-    ("POST /lsm/providers/{}/reject-onboarding", MARKETPLACE),
-    ("GET /lsm/providers", MARKETPLACE),
-    ("GET /lsm/providers/{}", MARKETPLACE),
-    ("POST /lsm/providers/{}/set-status", MARKETPLACE),
-    ("POST /lsm/providers/{}/request-ban", MARKETPLACE),
-    ("GET /lsm/providers/{}/reviews", MARKETPLACE),
-    ("GET /lsm/providers/{}/reviews/stats", MARKETPLACE),
-    ("GET /admin/dashboard/stats", MARKETPLACE),
-    ("GET /admin/activities", MARKETPLACE),
-    ("GET /admin/revenue", MARKETPLACE),
-    ("GET /admin/jobs-distribution", MARKETPLACE),
-    ("GET /admin/lsms", MARKETPLACE),
-    ("POST /admin/lsm/create", MARKETPLACE),
-    ("PUT /admin/lsms/{}", MARKETPLACE),
-    ("POST /admin/lsms/{}/replace", MARKETPLACE),
-    ("DELETE /admin/lsms/{}", MARKETPLACE),
-    ("GET /admin/providers", MARKETPLACE),
-    ("GET /admin/providers/{}", MARKETPLACE),
-    ("POST /admin/providers/{}/ban", MARKETPLACE),
-    ("POST /admin/providers/{}/unban", MARKETPLACE),
-    ("GET /admin/service-requests/pending", MARKETPLACE),
-    ("POST /admin/service-requests/{}/approve", MARKETPLACE),
-    ("POST /admin/service-requests/{}/reject", MARKETPLACE),
-    ("GET /admin/services", MARKETPLACE),
-    ("PUT /admin/services/{}", MARKETPLACE),
-    ("DELETE /admin/services/{}", MARKETPLACE),
-    ("POST /admin/test/send-availability-reminders", MARKETPLACE),
     ("POST /jobs/images/upload", FILES),
     ("POST /chat/upload-files", FILES),
     ("GET /provider/images", FILES),
@@ -116,6 +80,12 @@ impl Parties {
     async fn set(&self, world: &World, change: &str) {
         world.sql(&format!("update stm.jobs set {change} where id = {}", self.job)).await;
     }
+
+    /// Gives the provider a status. Returns its id.
+    async fn set_provider(&self, world: &World, status: &str) -> String {
+        world.sql(&format!("update stm.providers set status = '{status}' where id = {}", self.provider.id)).await;
+        self.provider.id.to_string()
+    }
 }
 
 /// Prepares what an example needs, and the request with its ids in place.
@@ -129,6 +99,7 @@ async fn prepare(world: &World, call: &Value, operation: &str, example: &Value) 
     let token = match (text(&call["role"]), operation) {
         ("public", _) => None,
         ("local_service_manager", _) => Some(world.lsm().await.token),
+        ("admin", _) => Some(world.admin().await.token),
         ("provider", _)
         | (_, "GET /notifications/{}" | "PATCH /notifications/{}/read" | "DELETE /notifications/{}") => {
             Some(parties.provider.user.token)
@@ -202,6 +173,23 @@ async fn arrange(world: &World, parties: &Parties, operation: &str, body: &mut V
         "GET /lsm/disputes/{}" | "POST /lsm/disputes/{}/join-chat" | "POST /lsm/disputes/{}/resolve" => {
             return dispute(world, parties).await;
         }
+        "GET /lsm/providers/{}"
+        | "GET /lsm/providers/{}/reviews"
+        | "GET /lsm/providers/{}/reviews/stats"
+        | "POST /lsm/providers/{}/request-ban" => return parties.provider.id.to_string(),
+        "POST /lsm/providers/{}/set-status" => {
+            parties.set(world, "status = 'cancelled'").await;
+            let other = if body["status"] == "active" { "inactive" } else { "active" };
+            return parties.set_provider(world, other).await;
+        }
+        "POST /lsm/providers/{}/approve-onboarding" | "POST /lsm/providers/{}/reject-onboarding" => {
+            return parties.set_provider(world, "pending").await;
+        }
+        "POST /lsm/service-requests/{}/approve" | "POST /lsm/service-requests/{}/reject" => {
+            let request = json!({"serviceName": "Roof wash", "category": "Cleaning", "description": "Tiled roofs"});
+            let path = "/provider/request-new-service";
+            return world.post_as(&parties.provider.user, path, &request).await.expect(201)["id"].to_string();
+        }
         "GET /notifications/{}" | "PATCH /notifications/{}/read" | "DELETE /notifications/{}" => {
             let user = parties.provider.user.id;
             return world.text(&format!("select id::text from stm.notifications where recipient_id = {user}")).await;
@@ -211,9 +199,55 @@ async fn arrange(world: &World, parties: &Parties, operation: &str, body: &mut V
         "GET /chat/{}/messages" => return parties.chat.clone(),
         "GET /providers/{}" => return format!("petes-pipes-{}", parties.provider.id),
         "GET /homepage/search/services/category/{}" => return "Repairs".into(),
+        admins if admins.contains(" /admin/") => return subject_of_admin(world, parties, admins).await,
         _ => {}
     }
     job.to_string()
+}
+
+/// What an admin's request names, made for it. Returns its id.
+async fn subject_of_admin(world: &World, parties: &Parties, operation: &str) -> String {
+    let id = match operation {
+        "PUT /admin/lsms/{}" | "POST /admin/lsms/{}/replace" | "DELETE /admin/lsms/{}" => {
+            let email = unique_email("lsm");
+            let sql = format!(
+                "with person as (
+                     insert into stm.users (email, first_name, last_name, role)
+                     values ('{email}', 'Lou', 'Local', 'local_service_manager') returning id
+                 ), lsm as (
+                     insert into stm.local_service_managers (user_id, region) select id, '{email}' from person returning id)
+                 select id from lsm"
+            );
+            world.number(&sql).await
+        }
+        "POST /admin/service-requests/{}/approve" | "POST /admin/service-requests/{}/reject" => {
+            let sql = format!(
+                "with request as (
+                     insert into stm.service_requests (requested_by, kind, lsm_id, service_name, category, description, status)
+                     select user_id, 'service_provider', lsm_id, 'Roof wash', 'Cleaning', 'Tiled roofs', 'lsm_approved'
+                     from stm.providers where id = {} returning id)
+                 select id from request",
+                parties.provider.id
+            );
+            world.number(&sql).await
+        }
+        "PUT /admin/services/{}" => parties.provider.service_id,
+        "DELETE /admin/services/{}" => {
+            let sql = "with service as (insert into stm.services (name, category) values ('Old', 'Old') returning id)
+                       select id from service";
+            world.number(sql).await
+        }
+        "POST /admin/providers/{}/ban" | "POST /admin/providers/{}/unban" => {
+            parties.set(world, "status = 'cancelled'").await;
+            if operation.ends_with("/unban") {
+                let path = format!("/admin/providers/{}/ban", parties.provider.id);
+                world.post_as(&world.admin().await, &path, &json!({"reason": "Fraud"})).await.expect(200);
+            }
+            parties.provider.id
+        }
+        _ => parties.provider.id,
+    };
+    id.to_string()
 }
 
 async fn make_unavailable(world: &World, parties: &Parties) {

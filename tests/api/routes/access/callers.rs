@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use reqwest::Method;
 use serde_json::json;
 use testing::token::{JWT_SECRET, sign};
-use testing::world::{PASSWORD, Provider};
+use testing::world::{PASSWORD, Provider, World};
 
 use crate::support::Scene;
 
@@ -76,6 +76,9 @@ pub(super) struct Callers {
     pub dispute: i64,
     pub notification: String,
     pub invoice: i64,
+    pub service_request: i64,
+    /// An object of every kind that admins name in paths, by that name.
+    pub seen_by_admins: HashMap<&'static str, i64>,
     tokens: HashMap<Caller, String>,
 }
 
@@ -105,8 +108,25 @@ impl Callers {
             world.text(&notification).await,
         );
         let other_provider = world.provider("Plumbing").await;
+        let request = json!({"serviceName": "Roof wash", "category": "Cleaning", "description": "Tiled roofs"});
+        let requested =
+            world.post_as(&scene.provider.user, "/provider/request-new-service", &request).await.expect(201);
+        let service_request = requested["id"].as_i64().expect("an id");
+        let seen_by_admins = seen_by_admins(world, &other_provider).await;
         let tokens = tokens(&scene, &other_provider).await;
-        Self { scene, other_provider, job, chat, review, dispute, notification, invoice, tokens }
+        Self {
+            scene,
+            other_provider,
+            job,
+            chat,
+            review,
+            dispute,
+            notification,
+            invoice,
+            service_request,
+            seen_by_admins,
+            tokens,
+        }
     }
 
     /// The caller's token, if there is one.
@@ -125,6 +145,36 @@ impl Callers {
         );
         self.scene.world.text(&sql).await
     }
+}
+
+/// Objects that admins decide about. None belongs to a caller: some rows ban or delete them.
+async fn seen_by_admins(world: &World, of: &Provider) -> HashMap<&'static str, i64> {
+    let other_customer = world.customer().await;
+    world
+        .sql(&format!(
+            "insert into stm.service_requests (requested_by, kind, service_name, description)
+                 values ({customer}, 'customer', 'Roofing', 'Tiles');
+             insert into stm.ban_requests (provider_id, requested_by, reason)
+                 select p.id, l.user_id, 'Fraud' from stm.providers p
+                 join stm.local_service_managers l on l.id = p.lsm_id where p.id = {provider};",
+            customer = other_customer.id,
+            provider = of.id,
+        ))
+        .await;
+    let mut ids = HashMap::new();
+    for (kind, sql) in [
+        ("services", format!("select {}", of.service_id)),
+        ("service-requests", "select id from stm.service_requests where kind = 'customer'".into()),
+        ("ban-requests", "select id from stm.ban_requests".into()),
+        ("lsms", "select id from stm.local_service_managers where region = 'Ohio'".into()),
+        ("providers", format!("select {}", of.id)),
+        ("customers", format!("select id from stm.customers where user_id = {}", other_customer.id)),
+        ("disputes", "select id from stm.disputes".into()),
+        ("reviews", "select id from stm.reviews".into()),
+    ] {
+        ids.insert(kind, world.number(&sql).await);
+    }
+    ids
 }
 
 async fn tokens(scene: &Scene, other_provider: &Provider) -> HashMap<Caller, String> {

@@ -28,6 +28,8 @@ enum Who {
     Provider,
     /// Local service managers only.
     Lsm,
+    /// Admins only.
+    Admin,
 }
 
 /// The object that the operation's path or body names. For whom it is not, it does not exist.
@@ -47,6 +49,12 @@ enum Others {
     Notification,
     /// The provider's invoice for this job.
     Invoice,
+    /// The provider, as the region's LSM sees it.
+    Provider,
+    /// A service request of the provider's, which the region's LSM looks at first.
+    ServiceRequest,
+    /// An object of a kind that admins see whole, by the name that the path has for it.
+    Of(&'static str),
 }
 
 /// What a caller gets.
@@ -73,6 +81,7 @@ impl Who {
             Self::Customer => customers.contains(&caller),
             Self::Provider => providers.contains(&caller),
             Self::Lsm => [Caller::Lsm, Caller::OtherLsm].contains(&caller),
+            Self::Admin => caller == Caller::Admin,
         }
     }
 }
@@ -80,10 +89,10 @@ impl Who {
 impl Others {
     fn is_of(self, caller: Caller) -> bool {
         match self {
-            Self::None => true,
+            Self::None | Self::Of(_) => true,
             Self::Job | Self::Chat => [Caller::Customer, Caller::Provider].contains(&caller),
             Self::Review | Self::Notification | Self::Invoice => caller == Caller::Provider,
-            Self::Dispute => caller == Caller::Lsm,
+            Self::Dispute | Self::Provider | Self::ServiceRequest => caller == Caller::Lsm,
         }
     }
 }
@@ -181,6 +190,65 @@ const ACCESS: &[Row] = &[
     ("get",  "/lsm/disputes/{id}",              Who::Lsm,      Others::Dispute),
     ("post", "/lsm/disputes/{id}/join-chat",    Who::Lsm,      Others::Dispute),
     ("post", "/lsm/disputes/{id}/resolve",      Who::Lsm,      Others::Dispute),
+    ("get",  "/lsm/dashboard",                  Who::Lsm,      Others::None),
+    ("get",  "/lsm/jobs",                       Who::Lsm,      Others::None),
+    ("get",  "/lsm/onboarding/pending",         Who::Lsm,      Others::None),
+    ("get",  "/lsm/providers",                  Who::Lsm,      Others::None),
+    ("get",  "/lsm/providers/{id}",             Who::Lsm,      Others::Provider),
+    ("get",  "/lsm/providers/{id}/reviews",     Who::Lsm,      Others::Provider),
+    ("get",  "/lsm/providers/{id}/reviews/stats", Who::Lsm,    Others::Provider),
+    ("post", "/lsm/providers/{id}/approve-onboarding", Who::Lsm, Others::Provider),
+    ("post", "/lsm/providers/{id}/reject-onboarding",  Who::Lsm, Others::Provider),
+    ("post", "/lsm/providers/{id}/set-status",  Who::Lsm,      Others::Provider),
+    ("post", "/lsm/providers/{id}/request-ban", Who::Lsm,      Others::Provider),
+    ("get",  "/lsm/service-requests",           Who::Lsm,      Others::None),
+    ("get",  "/lsm/service-requests/pending",   Who::Lsm,      Others::None),
+    ("post", "/lsm/service-requests/{id}/approve", Who::Lsm,   Others::ServiceRequest),
+    ("post", "/lsm/service-requests/{id}/reject",  Who::Lsm,   Others::ServiceRequest),
+    ("get", "/admin/dashboard", Who::Admin, Others::None),
+    ("get", "/admin/dashboard/stats", Who::Admin, Others::None),
+    ("get", "/admin/activities", Who::Admin, Others::None),
+    ("get", "/admin/pending-actions", Who::Admin, Others::None),
+    ("get", "/admin/revenue", Who::Admin, Others::None),
+    ("get", "/admin/jobs-distribution", Who::Admin, Others::None),
+    ("get", "/admin/reports/regions", Who::Admin, Others::None),
+    ("get", "/admin/settings", Who::Admin, Others::None),
+    ("put", "/admin/settings", Who::Admin, Others::None),
+    ("get", "/admin/events", Who::Admin, Others::None),
+    ("get", "/admin/services", Who::Admin, Others::None),
+    ("put", "/admin/services/{id}", Who::Admin, Others::Of("services")),
+    ("post", "/admin/services/import", Who::Admin, Others::None),
+    ("get", "/admin/service-requests/pending", Who::Admin, Others::None),
+    ("post", "/admin/service-requests/{id}/approve", Who::Admin, Others::Of("service-requests")),
+    ("post", "/admin/service-requests/{id}/reject", Who::Admin, Others::Of("service-requests")),
+    ("get", "/admin/lsms", Who::Admin, Others::None),
+    ("get", "/admin/lsms/{id}", Who::Admin, Others::Of("lsms")),
+    ("post", "/admin/lsm/create", Who::Admin, Others::None),
+    ("put", "/admin/lsms/{id}", Who::Admin, Others::Of("lsms")),
+    ("post", "/admin/lsms/{id}/replace", Who::Admin, Others::Of("lsms")),
+    ("delete", "/admin/lsms/{id}", Who::Admin, Others::Of("lsms")),
+    ("get", "/admin/providers", Who::Admin, Others::None),
+    ("get", "/admin/providers/{id}", Who::Admin, Others::Of("providers")),
+    ("get", "/admin/customers", Who::Admin, Others::None),
+    ("get", "/admin/customers/{id}", Who::Admin, Others::Of("customers")),
+    ("post", "/admin/customers/{id}/ban", Who::Admin, Others::Of("customers")),
+    ("post", "/admin/customers/{id}/unban", Who::Admin, Others::Of("customers")),
+    ("get", "/admin/disputes", Who::Admin, Others::None),
+    ("get", "/admin/disputes/{id}", Who::Admin, Others::Of("disputes")),
+    ("get", "/admin/jobs", Who::Admin, Others::None),
+    ("get", "/admin/reviews", Who::Admin, Others::None),
+    ("get", "/admin/reviews/stats", Who::Admin, Others::None),
+    ("get", "/admin/reviews/{id}", Who::Admin, Others::Of("reviews")),
+    ("delete", "/admin/reviews/{id}", Who::Admin, Others::Of("reviews")),
+    ("post", "/admin/availability-reminders", Who::Admin, Others::None),
+    ("post", "/admin/test/send-availability-reminders", Who::Admin, Others::None),
+    ("delete", "/admin/services/{id}", Who::Admin, Others::Of("services")),
+    ("get", "/admin/ban-requests", Who::Admin, Others::None),
+    ("post", "/admin/ban-requests/{id}/approve", Who::Admin, Others::Of("ban-requests")),
+    ("post", "/admin/ban-requests/{id}/reject", Who::Admin, Others::Of("ban-requests")),
+    ("post", "/admin/providers/status", Who::Admin, Others::None),
+    ("post", "/admin/providers/{id}/ban", Who::Admin, Others::Of("providers")),
+    ("post", "/admin/providers/{id}/unban", Who::Admin, Others::Of("providers")),
     ("get",  "/payments/earnings",                     Who::Provider, Others::None),
     ("get",  "/payments/provider/invoices",            Who::Provider, Others::None),
     ("get",  "/payments/provider/invoices/{id}",       Who::Provider, Others::Invoice),
@@ -214,6 +282,9 @@ async fn call(callers: &Callers, (method, path, _, others): &Row, caller: Caller
         Others::Dispute => callers.dispute.to_string(),
         Others::Notification => callers.notification.clone(),
         Others::Invoice => callers.invoice.to_string(),
+        Others::Provider => callers.scene.provider.id.to_string(),
+        Others::ServiceRequest => callers.service_request.to_string(),
+        Others::Of(kind) => callers.seen_by_admins[kind].to_string(),
     };
     let path = path.replace("{id}", &id).replace("{jobId}", &id).replace("{zip}", "10001");
     let body = match path.as_str() {
@@ -226,6 +297,9 @@ async fn call(callers: &Callers, (method, path, _, others): &Row, caller: Caller
         update if update.ends_with("/update-status") => Some(json!({"action": "mark_complete"})),
         reassign if reassign.ends_with("/reassign") => Some(json!({"newProviderId": callers.other_provider.id})),
         resolve if resolve.ends_with("/resolve") => Some(json!({"resolutionNotes": "Settled"})),
+        lsm if lsm.starts_with("/lsm/") && *method == "post" => {
+            Some(json!({"reason": "A good reason", "status": "inactive"}))
+        }
         "/customers/disputes" => Some(json!({"jobId": callers.job, "description": "It leaks"})),
         "/auth/me" if *method != "get" => Some(json!({})),
         _ if matches!(*method, "post" | "put") => Some(json!({})),
