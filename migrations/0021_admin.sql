@@ -81,13 +81,11 @@ create index providers_business_name on stm.providers (lower(business_name), id)
 create index providers_business_name_parts on stm.providers using gin (business_name extensions.gin_trgm_ops);
 create index users_parts on stm.users
     using gin ((first_name || ' ' || last_name || ' ' || email) extensions.gin_trgm_ops);
-create index users_free on stm.users (role) where banned_at is null;
 create index users_banned_at on stm.users (banned_at desc, id) where banned_at is not null;
 create index customers_region on stm.customers (stm.region_key(region), id desc);
 create index jobs_status on stm.jobs (status, created_at desc, id desc);
-create index jobs_created_at on stm.jobs (created_at desc, id desc) include (status);
+create index jobs_created_at on stm.jobs (created_at desc, id desc);
 create index jobs_price on stm.jobs (price_cents desc, id desc);
-create index payments_marked_at on stm.payments (marked_at) include (amount_cents, kind) where status = 'received';
 create index reviews_rating on stm.reviews (rating, id desc);
 create index disputes_status on stm.disputes (status, id desc);
 create index service_requests_status on stm.service_requests (status, id desc);

@@ -1,4 +1,4 @@
-//! Periodic work: response deadlines, e-mail, invoices at Stripe, and what has expired. Safe in several processes at once; catches up after
+//! Periodic work: response deadlines, e-mail, invoices at Stripe, counts, and what has expired. Safe in several processes at once; catches up after
 //! downtime.
 
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use chrono::Utc;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use crate::admin;
 use crate::auth::attempts;
 use crate::idempotency;
 use crate::jobs::deadlines;
@@ -28,6 +29,9 @@ const MAIL_EVERY: Duration = Duration::from_secs(2);
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// How often invoices that are due are looked up, and so how late Stripe is asked again.
 const INVOICES_EVERY: Duration = Duration::from_secs(2);
+
+/// How often changes of counts are folded. Until then they are counted one by one.
+const TALLIES_EVERY: Duration = Duration::from_secs(10);
 
 /// How often old keys and e-mails are deleted.
 const OLD_EVERY: Duration = Duration::from_secs(60 * 60);
@@ -55,6 +59,8 @@ pub(crate) fn start(
     tasks.start("e-mail", move |task| send_mail(of_mail.clone(), mail.clone(), stopped.clone(), task));
     let stopped = tasks.stopping().clone();
     tasks.start("sweep of the limits", move |task| sweep(limits.clone(), stopped.clone(), task));
+    let (of_tallies, stopped) = (pooler.clone(), tasks.stopping().clone());
+    tasks.start("tallies", move |task| fold_tallies(of_tallies.clone(), stopped.clone(), task));
     let stopped = tasks.stopping().clone();
     tasks.start("deletion of what has expired", move |task| delete_old(pooler.clone(), stopped.clone(), task));
     tasks
@@ -105,6 +111,23 @@ async fn make_invoices(
     task.works();
     while wait(INVOICES_EVERY, &stopped).await {
         payments::attempt_due(&pooler, &stripe, &notifier, &stopped).await;
+    }
+    Ok(())
+}
+
+async fn fold_tallies(pooler: Pooler, stopped: CancellationToken, task: Arc<Task>) -> anyhow::Result<()> {
+    while wait(TALLIES_EVERY, &stopped).await {
+        while !stopped.is_cancelled() {
+            match admin::fold_tallies(&pooler).await {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "changes of counts could not be folded; trying again in a few seconds");
+                    break;
+                }
+            }
+        }
+        task.works();
     }
     Ok(())
 }

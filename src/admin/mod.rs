@@ -27,6 +27,8 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::error::Result;
 use crate::state::ApiState;
 
+pub(crate) use dashboard::fold as fold_tallies;
+
 /// The routes of all pages.
 pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     dashboard::routes()

@@ -118,14 +118,14 @@ pub(crate) async fn insert_or_find(
     .await
 }
 
-/// Services to import, a list for each field.
-#[derive(Debug, Default)]
-pub(crate) struct ServiceRows {
-    /// Each once, upper and lower case being the same.
-    pub names: Vec<String>,
-    pub categories: Vec<String>,
-    pub descriptions: Vec<Option<String>>,
-    pub questions: Vec<Option<Value>>,
+/// A service to import.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct ServiceToImport {
+    pub name: String,
+    pub category: String,
+    pub description: Option<String>,
+    #[serde(rename = "questions_json")]
+    pub questions: Option<Value>,
 }
 
 text_enum! {
@@ -145,16 +145,34 @@ pub(crate) struct ImportedRow {
     pub at: i64,
     pub id: ServiceId,
     pub outcome: ImportOutcome,
+    /// What was there, of a service that is changed.
+    pub before: Option<Value>,
 }
 
-/// Adds services, and changes those whose name is known. Needs [`lock_names`].
-pub(crate) async fn import(tx: &mut Tx<Pooler>, rows: &ServiceRows) -> sqlx::Result<Vec<ImportedRow>> {
+/// What names are compared by, in the database's own way.
+pub(crate) async fn name_keys(tx: &mut Tx<Pooler>, names: &[String]) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        r#"select lower(name) as "key!" from unnest($1::text[]) with ordinality as given (name, at) order by at"#,
+        names,
+    )
+    .fetch_all(tx)
+    .await
+}
+
+/// Adds services, and changes those whose name is known. Needs [`lock_names`], and each name once.
+pub(crate) async fn import(tx: &mut Tx<Pooler>, rows: &[ServiceToImport]) -> sqlx::Result<Vec<ImportedRow>> {
+    let names: Vec<_> = rows.iter().map(|row| row.name.clone()).collect();
+    let categories: Vec<_> = rows.iter().map(|row| row.category.clone()).collect();
+    let descriptions: Vec<_> = rows.iter().map(|row| row.description.clone()).collect();
+    let questions: Vec<_> = rows.iter().map(|row| row.questions.clone()).collect();
     sqlx::query_as!(
         ImportedRow,
         r#"with given as (
                select g.name, g.category, g.description, g.questions, g.at, s.id,
                       (s.category, s.description, s.questions_json) is distinct from
-                      (g.category, coalesce(g.description, s.description), coalesce(g.questions, s.questions_json)) as differs
+                      (g.category, coalesce(g.description, s.description), coalesce(g.questions, s.questions_json)) as differs,
+                      jsonb_build_object('name', s.name, 'category', s.category, 'description', s.description,
+                                         'questions_json', s.questions_json, 'is_popular', s.is_popular) as before
                from unnest($1::text[], $2::text[], $3::text[], $4::jsonb[])
                     with ordinality as g (name, category, description, questions, at)
                left join stm.services s on lower(s.name) = lower(g.name) and s.status <> 'deleted'
@@ -171,14 +189,15 @@ pub(crate) async fn import(tx: &mut Tx<Pooler>, rows: &ServiceRows) -> sqlx::Res
            )
            select g.at as "at!", coalesce(g.id, a.id) as "id!: ServiceId",
                   case when g.id is null then 'created' when g.differs then 'updated' else 'unchanged' end
-                      as "outcome!: ImportOutcome"
+                      as "outcome!: ImportOutcome",
+                  case when g.id is not null and g.differs then g.before end as before
            from given g
            left join added a on lower(a.name) = lower(g.name)
            order by g.at"#,
-        &rows.names,
-        &rows.categories,
-        &rows.descriptions as &[Option<String>],
-        &rows.questions as &[Option<Value>],
+        &names,
+        &categories,
+        &descriptions as &[Option<String>],
+        &questions as &[Option<Value>],
     )
     .fetch_all(tx)
     .await

@@ -1,4 +1,6 @@
 //! SQL of requests to ban a provider.
+//!
+//! Invariant: no request waits for a provider who is banned, or whose account is closed.
 
 use crate::types::{BanRequestId, ProviderId, UserId};
 use doors::{Pooler, Tx};
@@ -20,4 +22,25 @@ pub(crate) async fn insert(
     )
     .fetch_optional(tx)
     .await
+}
+
+/// Decides the request that waits for a provider, if one does. Returns its id and the LSM's user.
+pub(super) async fn decide_waiting(
+    tx: &mut Tx<Pooler>,
+    provider: ProviderId,
+    is_approved: bool,
+    by: UserId,
+) -> sqlx::Result<Option<(BanRequestId, UserId)>> {
+    let row = sqlx::query!(
+        r#"update stm.ban_requests
+           set status = case when $2 then 'approved' else 'rejected' end, decided_by = $3, decided_at = now()
+           where provider_id = $1 and status = 'pending'
+           returning id as "id: BanRequestId", requested_by as "requested_by: UserId""#,
+        provider.0,
+        is_approved,
+        by.0,
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(row.map(|row| (row.id, row.requested_by)))
 }

@@ -75,11 +75,12 @@ async fn close_me(
         return Err(Error::Conflict("open_jobs", why.into()));
     }
     let outbox = leave(&mut tx, who.user_id).await?;
+    // Tokens before the user, as a refresh locks them.
+    auth::queries::set_all_revoked(&mut tx, who.user_id, now).await?;
     queries::erase_rows(&mut tx, who.user_id).await?;
     if !queries::erase_user(&mut tx, who.user_id, now).await? {
         return Err(Error::Unauthorized("this account cannot be used any more"));
     }
-    auth::queries::set_all_revoked(&mut tx, who.user_id, now).await?;
     mail::queue(&mut tx, who.user_id, &account.email, &Letter::AccountClosed, None).await?;
     tx.commit().await?;
     notifier.publish(outbox);

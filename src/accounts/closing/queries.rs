@@ -27,12 +27,15 @@ pub(super) async fn lock(tx: &mut Tx<Pooler>, user: UserId) -> sqlx::Result<()> 
     Ok(())
 }
 
-/// Whether a job of the user is neither paid, cancelled nor rejected.
+/// Whether a job of the user is neither paid, cancelled nor rejected. A completed one that a banned provider will never
+/// mark as paid does not count against its customer.
 pub(super) async fn has_open_jobs(tx: &mut Tx<Pooler>, user: UserId) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (
                       select from stm.jobs j join stm.customers c on c.id = j.customer_id
-                      where c.user_id = $1 and j.status in ('new', 'in_progress', 'completed'))
+                      join stm.providers p on p.id = j.provider_id
+                      where c.user_id = $1 and (j.status in ('new', 'in_progress')
+                                                or j.status = 'completed' and p.status <> 'banned'))
                   or exists (
                       select from stm.jobs j join stm.providers p on p.id = j.provider_id
                       where p.user_id = $1 and j.status in ('new', 'in_progress', 'completed')) as "has_open_jobs!""#,

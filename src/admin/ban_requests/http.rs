@@ -114,8 +114,9 @@ async fn approve(
     let provider = queries::find_provider(&mut tx, id).await?.ok_or(Error::NotFound("ban request"))?;
     let provider = status::lock(&mut tx, provider).await?.ok_or(Error::NotFound("provider"))?;
     let request = lock(&mut tx, id).await?;
-    let mut outbox = providers::change(&mut tx, &provider, Command::Ban, who, Some(&request.reason)).await?;
-    outbox.append(decide(&mut tx, id, &request, BanRequestStatus::Approved, who, None).await?);
+    // The ban approves the request that waits for it.
+    let outbox = providers::change(&mut tx, &provider, Command::Ban, who, Some(&request.reason)).await?;
+    record(&mut tx, id, &request, AdminAction::ApproveBanRequest, who, None).await?;
     tx.commit().await?;
     notifier.publish(outbox);
     Ok(Json(MessageView::new("Ban request approved: the provider is banned")))
@@ -152,7 +153,10 @@ async fn reject(
     rules.finish()?;
     let mut tx = pooler.write().await?;
     let request = lock(&mut tx, id).await?;
-    let outbox = decide(&mut tx, id, &request, BanRequestStatus::Rejected, who, reason.as_deref()).await?;
+    queries::reject(&mut tx, id, who.user_id).await?;
+    record(&mut tx, id, &request, AdminAction::RejectBanRequest, who, reason.as_deref()).await?;
+    let mut outbox = Outbox::default();
+    outbox.notify(&mut tx, [rejection(id, &request, reason.as_deref())]).await?;
     tx.commit().await?;
     notifier.publish(outbox);
     Ok(Json(MessageView::new("Ban request rejected")))
@@ -171,20 +175,17 @@ async fn lock(tx: &mut Tx<Pooler>, id: BanRequestId) -> Result<LockedBanRequest>
     }
 }
 
-/// Stores and records a decision, and notifies the LSM who asked.
-async fn decide(
+/// Records a decision.
+async fn record(
     tx: &mut Tx<Pooler>,
     id: BanRequestId,
     request: &LockedBanRequest,
-    status: BanRequestStatus,
+    action: AdminAction,
     who: Admin,
     reason: Option<&str>,
-) -> Result<Outbox> {
-    queries::decide(tx, id, status, who.user_id).await?;
-    let action = match status {
-        BanRequestStatus::Approved => AdminAction::ApproveBanRequest,
-        BanRequestStatus::Pending | BanRequestStatus::Rejected => AdminAction::RejectBanRequest,
-    };
+) -> Result<()> {
+    let status =
+        if action == AdminAction::ApproveBanRequest { BanRequestStatus::Approved } else { BanRequestStatus::Rejected };
     let event = AdminEvent {
         actor: who.user_id,
         action,
@@ -193,16 +194,17 @@ async fn decide(
         before: Some(json!({"status": request.status})),
         after: Some(json!({"status": status, "reason": reason, "providerId": request.provider_id})),
     };
-    events::record(tx, &event).await?;
+    Ok(events::record(tx, &event).await?)
+}
+
+/// The notification for the LSM whose request is rejected.
+fn rejection(id: BanRequestId, request: &LockedBanRequest, reason: Option<&str>) -> NewNotification {
     let because = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-    let mut outbox = Outbox::default();
-    let notification = NewNotification {
+    NewNotification {
         recipient_id: request.requested_by,
         kind: NotificationType::System,
-        title: format!("Ban request {}", status.as_str()).into(),
-        message: format!("Your request to ban {} was {}{because}", request.business_name, status.as_str()),
+        title: "Ban request rejected".into(),
+        message: format!("Your request to ban {} was rejected{because}", request.business_name),
         metadata: json!({"banRequestId": id, "providerId": request.provider_id}),
-    };
-    outbox.notify(tx, [notification]).await?;
-    Ok(outbox)
+    }
 }

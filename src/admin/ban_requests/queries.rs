@@ -89,17 +89,11 @@ pub(super) async fn lock(tx: &mut Tx<Pooler>, id: BanRequestId) -> sqlx::Result<
     .await
 }
 
-/// Decides a locked request.
-pub(super) async fn decide(
-    tx: &mut Tx<Pooler>,
-    id: BanRequestId,
-    status: BanRequestStatus,
-    by: UserId,
-) -> sqlx::Result<()> {
+/// Rejects a locked request that waits.
+pub(super) async fn reject(tx: &mut Tx<Pooler>, id: BanRequestId, by: UserId) -> sqlx::Result<()> {
     sqlx::query!(
-        "update stm.ban_requests set status = $2, decided_by = $3, decided_at = now() where id = $1 and status = 'pending'",
+        "update stm.ban_requests set status = 'rejected', decided_by = $2, decided_at = now() where id = $1",
         id.0,
-        status.as_str(),
         by.0,
     )
     .execute(tx)

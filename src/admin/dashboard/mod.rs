@@ -2,6 +2,8 @@
 
 mod http;
 mod queries;
+mod tallies;
 mod types;
 
 pub(super) use http::routes;
+pub(crate) use tallies::fold;

@@ -1,4 +1,4 @@
-//! SQL of the dashboard, a statement each.
+//! SQL of the dashboard, a statement each. What grows with the marketplace is read from `stm.tallied`.
 
 use chrono::{DateTime, Utc};
 
@@ -10,35 +10,29 @@ use super::types::Period;
 use crate::types::Cents;
 use doors::Pooler;
 
-/// The figures of the start page. `today` is the day's first moment. Each status is counted in its own part of an index, and
-/// the revenue is that of the providers' rows: no pass over all jobs or payments.
+/// The figures of the start page. `today` is the day's first moment.
 pub(super) async fn find(pooler: &Pooler, today: DateTime<Utc>) -> sqlx::Result<DashboardView> {
     let row = sqlx::query!(
-        r#"select (select count(*) from stm.users where role = 'customer' and banned_at is null) as "customers!",
-                  (select count(*) from stm.users where role = 'service_provider' and banned_at is null) as "provider_users!",
-                  (select count(*) from stm.users where banned_at is not null) as "banned!",
+        r#"select coalesce(sum(count) filter (where kind = 'user customer'), 0)::bigint as "customers!",
+                  coalesce(sum(count) filter (where kind = 'user service_provider'), 0)::bigint as "provider_users!",
+                  coalesce(sum(count) filter (where kind = 'user banned'), 0)::bigint as "banned!",
                   (select count(*) from stm.local_service_managers where deleted_at is null) as "lsms!",
-                  p.pending as "pending!", p.active as "active!", p.inactive as "inactive!", p.rejected as "rejected!",
-                  p.banned as "providers_banned!",
-                  (select count(*) from stm.jobs where status = 'new') as "new!",
-                  (select count(*) from stm.jobs where status = 'in_progress') as "in_progress!",
-                  (select count(*) from stm.jobs where status = 'completed') as "completed!",
-                  (select count(*) from stm.jobs where status = 'paid') as "paid!",
-                  (select count(*) from stm.jobs where status = 'cancelled') as "cancelled!",
-                  (select count(*) from stm.jobs where status = 'rejected_by_sp') as "rejected_by_sp!",
-                  p.revenue as "revenue!: Cents", y.today as "revenue_today!: Cents", y.month as "revenue_month!: Cents"
-           from (select count(*) filter (where status = 'pending') as pending,
-                        count(*) filter (where status = 'active') as active,
-                        count(*) filter (where status = 'inactive') as inactive,
-                        count(*) filter (where status = 'rejected') as rejected,
-                        count(*) filter (where status = 'banned') as banned,
-                        coalesce(sum(earnings_cents), 0)::bigint as revenue
-                 from stm.providers) p,
-                (select coalesce(sum(amount_cents) filter (where marked_at >= $1), 0)::bigint as today,
-                        coalesce(sum(amount_cents), 0)::bigint as month
-                 from stm.payments
-                 where status = 'received' and marked_at >= $1::timestamptz - interval '29 days') y"#,
-        today,
+                  coalesce(sum(count) filter (where kind = 'provider pending'), 0)::bigint as "pending!",
+                  coalesce(sum(count) filter (where kind = 'provider active'), 0)::bigint as "active!",
+                  coalesce(sum(count) filter (where kind = 'provider inactive'), 0)::bigint as "inactive!",
+                  coalesce(sum(count) filter (where kind = 'provider rejected'), 0)::bigint as "rejected!",
+                  coalesce(sum(count) filter (where kind = 'provider banned'), 0)::bigint as "providers_banned!",
+                  coalesce(sum(count) filter (where kind = 'job new'), 0)::bigint as "new!",
+                  coalesce(sum(count) filter (where kind = 'job in_progress'), 0)::bigint as "in_progress!",
+                  coalesce(sum(count) filter (where kind = 'job completed'), 0)::bigint as "completed!",
+                  coalesce(sum(count) filter (where kind = 'job paid'), 0)::bigint as "paid!",
+                  coalesce(sum(count) filter (where kind = 'job cancelled'), 0)::bigint as "cancelled!",
+                  coalesce(sum(count) filter (where kind = 'job rejected_by_sp'), 0)::bigint as "rejected_by_sp!",
+                  coalesce(sum(cents), 0)::bigint as "revenue!: Cents",
+                  coalesce(sum(cents) filter (where day >= $1::date), 0)::bigint as "revenue_today!: Cents",
+                  coalesce(sum(cents) filter (where day >= $1::date - 29), 0)::bigint as "revenue_month!: Cents"
+           from stm.tallied"#,
+        today.date_naive(),
     )
     .fetch_one(pooler)
     .await?;
@@ -72,16 +66,16 @@ pub(super) async fn find(pooler: &Pooler, today: DateTime<Utc>) -> sqlx::Result<
 pub(super) async fn stats(pooler: &Pooler, today: DateTime<Utc>) -> sqlx::Result<StatsView> {
     sqlx::query_as!(
         StatsView,
-        r#"select (select count(*) from stm.jobs where status in ('new', 'in_progress')) as "active_jobs!",
-                  (select count(*) from stm.users where banned_at is null) as "active_users!",
-                  (select coalesce(sum(amount_cents), 0)::bigint from stm.payments
-                   where status = 'received' and marked_at >= $1) as "revenue_today!: Cents",
+        r#"select coalesce(sum(count) filter (where kind in ('job new', 'job in_progress')), 0)::bigint as "active_jobs!",
+                  coalesce(sum(count) filter (where kind like 'user %' and kind <> 'user banned'), 0)::bigint as "active_users!",
+                  coalesce(sum(cents) filter (where day >= $1::date), 0)::bigint as "revenue_today!: Cents",
                   (select count(*) from stm.service_requests where status = 'lsm_approved')
                       + (select count(*) from stm.ban_requests where status = 'pending')
                       + (select count(*) from stm.providers where status = 'pending') as "pending_approvals!",
-                  (select count(*) from stm.providers) as "total_providers!",
-                  (select count(*) from stm.local_service_managers where deleted_at is null) as "total_lsms!""#,
-        today,
+                  coalesce(sum(count) filter (where kind like 'provider %'), 0)::bigint as "total_providers!",
+                  (select count(*) from stm.local_service_managers where deleted_at is null) as "total_lsms!"
+           from stm.tallied"#,
+        today.date_naive(),
     )
     .fetch_one(pooler)
     .await
@@ -95,7 +89,7 @@ pub(super) async fn pending_actions(pooler: &Pooler) -> sqlx::Result<PendingActi
                   (select count(*) from stm.ban_requests where status = 'pending') as "ban_requests!",
                   (select count(*) from stm.providers where status = 'pending') as "provider_onboardings!",
                   (select count(*) from stm.disputes where status = 'open') as "open_disputes!",
-                  (select count(*) from stm.jobs where status = 'completed') as "unpaid_jobs!""#,
+                  (select coalesce(sum(count), 0)::bigint from stm.tallied where kind = 'job completed') as "unpaid_jobs!""#,
     )
     .fetch_one(pooler)
     .await
@@ -126,11 +120,10 @@ pub(super) async fn activities(
         r#"select x.kind as "kind!: ActivityKind", x.id as "id!", x.at as "at!", x.name as "name!", x.about as "about!", x.action
            from (
                (select 'job' as kind, e.id, e.at, coalesce(a.first_name || ' ' || a.last_name, 'STM') as name,
-                       s.name || ' by ' || p.business_name as about, e.action
+                       s.name as about, e.action
                 from (select * from stm.job_events where $1::text is null or $1 = 'job' order by id desc limit $2) e
                 join stm.jobs j on j.id = e.job_id
                 join stm.services s on s.id = j.service_id
-                join stm.providers p on p.id = j.provider_id
                 left join stm.users a on a.id = e.actor_id)
                union all
                (select 'provider', p.id, p.created_at, p.business_name, p.region, null
@@ -170,25 +163,21 @@ pub(super) async fn revenue(
 ) -> sqlx::Result<Vec<RevenuePointView>> {
     sqlx::query_as!(
         RevenuePointView,
-        r#"select to_char(point, 'YYYY-MM-DD') as "date!", y.cents as "revenue!: Cents", y.jobs as "jobs!"
-           from generate_series($2::timestamptz at time zone 'UTC', $3::timestamptz at time zone 'UTC', ('1 ' || $1)::interval) point
-           cross join lateral (
-               select coalesce(sum(amount_cents), 0)::bigint as cents, count(*) filter (where kind = 'job') as jobs
-               from stm.payments
-               where status = 'received' and marked_at >= point at time zone 'UTC'
-                 and marked_at < (point + ('1 ' || $1)::interval) at time zone 'UTC'
-           ) y
+        r#"select to_char(point, 'YYYY-MM-DD') as "date!", coalesce(sum(t.cents), 0)::bigint as "revenue!: Cents",
+                  coalesce(sum(t.count) filter (where t.kind = 'payment job'), 0)::bigint as "jobs!"
+           from generate_series($2::date::timestamp, $3::date::timestamp, ('1 ' || $1)::interval) point
+           left join stm.tallied t on date_trunc($1, t.day::timestamp) = point and t.day >= $2 and t.kind like 'payment %'
+           group by point
            order by point"#,
         period.unit(),
-        start,
-        now,
+        start.date_naive(),
+        now.date_naive(),
     )
     .fetch_all(pooler)
     .await
 }
 
-/// The jobs that were requested from `start` on by their present status, a point for each day or month. Each number is a
-/// part of the index by status.
+/// The jobs that were requested from `start` on by their present status, a point for each day or month.
 pub(super) async fn distribution(
     pooler: &Pooler,
     period: Period,
@@ -197,25 +186,19 @@ pub(super) async fn distribution(
 ) -> sqlx::Result<Vec<DistributionPointView>> {
     let rows = sqlx::query!(
         r#"select to_char(point, 'YYYY-MM-DD') as "date!",
-                  (select count(*) from stm.jobs j where j.status = 'new' and j.created_at >= since and j.created_at < until) as "new!",
-                  (select count(*) from stm.jobs j where j.status = 'in_progress' and j.created_at >= since and j.created_at < until)
-                      as "in_progress!",
-                  (select count(*) from stm.jobs j where j.status = 'completed' and j.created_at >= since and j.created_at < until)
-                      as "completed!",
-                  (select count(*) from stm.jobs j where j.status = 'paid' and j.created_at >= since and j.created_at < until)
-                      as "paid!",
-                  (select count(*) from stm.jobs j where j.status = 'cancelled' and j.created_at >= since and j.created_at < until)
-                      as "cancelled!",
-                  (select count(*) from stm.jobs j where j.status = 'rejected_by_sp' and j.created_at >= since and j.created_at < until)
-                      as "rejected_by_sp!"
-           from generate_series($2::timestamptz at time zone 'UTC', $3::timestamptz at time zone 'UTC', ('1 ' || $1)::interval) point
-           cross join lateral (
-               select point at time zone 'UTC' as since, (point + ('1 ' || $1)::interval) at time zone 'UTC' as until
-           ) bounds
+                  coalesce(sum(t.count) filter (where t.kind = 'job new'), 0)::bigint as "new!",
+                  coalesce(sum(t.count) filter (where t.kind = 'job in_progress'), 0)::bigint as "in_progress!",
+                  coalesce(sum(t.count) filter (where t.kind = 'job completed'), 0)::bigint as "completed!",
+                  coalesce(sum(t.count) filter (where t.kind = 'job paid'), 0)::bigint as "paid!",
+                  coalesce(sum(t.count) filter (where t.kind = 'job cancelled'), 0)::bigint as "cancelled!",
+                  coalesce(sum(t.count) filter (where t.kind = 'job rejected_by_sp'), 0)::bigint as "rejected_by_sp!"
+           from generate_series($2::date::timestamp, $3::date::timestamp, ('1 ' || $1)::interval) point
+           left join stm.tallied t on date_trunc($1, t.day::timestamp) = point and t.day >= $2 and t.kind like 'job %'
+           group by point
            order by point"#,
         period.unit(),
-        start,
-        now,
+        start.date_naive(),
+        now.date_naive(),
     )
     .fetch_all(pooler)
     .await?;

@@ -5,5 +5,5 @@ mod queries;
 mod types;
 
 pub(super) use http::routes;
-pub(super) use queries::insert as record;
+pub(super) use queries::{insert as record, insert_all as record_all};
 pub(super) use types::{AdminAction, AdminEvent, AdminSubject};

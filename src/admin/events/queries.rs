@@ -23,6 +23,32 @@ pub(in crate::admin) async fn insert(tx: &mut Tx<Pooler>, event: &AdminEvent) ->
     .map(drop)
 }
 
+/// Inserts records, in their order.
+pub(in crate::admin) async fn insert_all(tx: &mut Tx<Pooler>, events: &[AdminEvent]) -> sqlx::Result<()> {
+    let actors: Vec<_> = events.iter().map(|event| event.actor.0).collect();
+    let actions: Vec<_> = events.iter().map(|event| event.action.as_str().to_owned()).collect();
+    let subjects: Vec<_> = events.iter().map(|event| event.subject.as_str().to_owned()).collect();
+    let ids: Vec<_> = events.iter().map(|event| event.subject_id).collect();
+    let before: Vec<_> = events.iter().map(|event| event.before.clone()).collect();
+    let after: Vec<_> = events.iter().map(|event| event.after.clone()).collect();
+    sqlx::query!(
+        "insert into stm.admin_events (actor_id, action, subject, subject_id, before, after)
+         select e.actor_id, e.action, e.subject, e.subject_id, e.before, e.after
+         from unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::jsonb[], $6::jsonb[]) with ordinality
+              as e (actor_id, action, subject, subject_id, before, after, at)
+         order by e.at",
+        &actors,
+        &actions,
+        &subjects,
+        &ids as &[Option<i64>],
+        &before as &[Option<serde_json::Value>],
+        &after as &[Option<serde_json::Value>],
+    )
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
 /// A selection of the records.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct EventFilter {

@@ -8,6 +8,7 @@ text_enum! {
     /// Something that an admin has done.
     AdminAction {
         UpdateSettings = "update_settings",
+        CreateService = "create_service",
         UpdateService = "update_service",
         DeleteService = "delete_service",
         ImportServices = "import_services",

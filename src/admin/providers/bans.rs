@@ -26,6 +26,9 @@ const MAX_REASON: usize = 500;
 /// The most providers of one batch.
 const MAX_IDS: usize = 200;
 
+/// The providers of one transaction: nobody waits long for one of them.
+const IDS_PER_TRANSACTION: usize = 10;
+
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(ban)).routes(routes!(unban)).routes(routes!(set_statuses))
 }
@@ -122,7 +125,7 @@ pub(in crate::admin) async fn change(
         subject: AdminSubject::Provider,
         subject_id: Some(provider.id.0),
         before: Some(json!({"status": provider.status})),
-        after: Some(json!({"command": command, "reason": reason})),
+        after: Some(json!({"status": command.target(), "command": command, "reason": reason})),
     };
     events::record(tx, &event).await?;
     Ok(outbox)
@@ -194,7 +197,8 @@ struct StatusResultView {
     message: Option<String>,
 }
 
-/// Gives several providers a status, each as its own state allows, all in one transaction.
+/// Gives several providers a status, each as its own state allows. Those before a failure keep it: the same request again
+/// goes on with the others.
 ///
 /// # Errors
 /// 400 a field breaks a rule.
@@ -208,24 +212,26 @@ async fn set_statuses(
     Json(request): Json<StatusesRequest>,
 ) -> Result<Json<StatusesView>> {
     let (ids, status, reason) = request.check()?;
-    let mut tx = pooler.write().await?;
-    let mut outbox = Outbox::default();
     let mut results = Vec::new();
-    for id in ids {
-        let (result, message) = match set_status(&mut tx, id, status, who, reason.as_deref()).await {
-            Ok(Some(announced)) => {
-                outbox.append(announced);
-                ("changed", None)
-            }
-            Ok(None) => ("unchanged", None),
-            Err(Error::Conflict(_, message)) => ("refused", Some(message)),
-            Err(Error::NotFound(what)) => ("refused", Some(Error::NotFound(what).to_string())),
-            Err(error) => return Err(error),
-        };
-        results.push(StatusResultView { id, result, message });
+    for ids in ids.chunks(IDS_PER_TRANSACTION) {
+        let mut tx = pooler.write().await?;
+        let mut outbox = Outbox::default();
+        for id in ids {
+            let (result, message) = match set_status(&mut tx, *id, status, who, reason.as_deref()).await {
+                Ok(Some(announced)) => {
+                    outbox.append(announced);
+                    ("changed", None)
+                }
+                Ok(None) => ("unchanged", None),
+                Err(Error::Conflict(_, message)) => ("refused", Some(message)),
+                Err(Error::NotFound(what)) => ("refused", Some(Error::NotFound(what).to_string())),
+                Err(error) => return Err(error),
+            };
+            results.push(StatusResultView { id: *id, result, message });
+        }
+        tx.commit().await?;
+        notifier.publish(outbox);
     }
-    tx.commit().await?;
-    notifier.publish(outbox);
     let count = |result| results.iter().filter(|one| one.result == result).count();
     let (changed, unchanged, refused) = (count("changed"), count("unchanged"), count("refused"));
     Ok(Json(StatusesView { changed, unchanged, refused, results }))

@@ -12,7 +12,7 @@ pub(super) async fn regions(pooler: &Pooler) -> sqlx::Result<Vec<RegionView>> {
     // Grouped by spelling first, so that the key of a region is computed once for each.
     sqlx::query_as!(
         RegionView,
-        r#"with spelling as (
+        r#"with counted as (
                select region, count(*) as providers, count(*) filter (where status = 'active') as active_providers,
                       sum(total_jobs) as paid_jobs, sum(earnings_cents) as revenue, sum(rating) as ratings,
                       count(*) filter (where rating > 0) as rated, 0 as customers, 0 as lsms
@@ -22,6 +22,11 @@ pub(super) async fn regions(pooler: &Pooler) -> sqlx::Result<Vec<RegionView>> {
                union all
                select region, 0, 0, 0, 0, 0, 0, 0, count(*) from stm.local_service_managers
                where status = 'active' group by region
+           ), spelling as (
+               select region, sum(providers) as providers, sum(active_providers) as active_providers,
+                      sum(paid_jobs) as paid_jobs, sum(revenue) as revenue, sum(ratings) as ratings, sum(rated) as rated,
+                      sum(customers) as customers, sum(lsms) as lsms
+               from counted group by region
            )
            select min(region) as "region!", sum(providers)::bigint as "providers!",
                   sum(active_providers)::bigint as "active_providers!", sum(customers)::bigint as "customers!",

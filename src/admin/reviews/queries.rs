@@ -74,9 +74,12 @@ pub(super) async fn list(pooler: &Pooler, filter: ReviewFilter) -> sqlx::Result<
 
 /// Counts all reviews by stars.
 pub(super) async fn stats(pooler: &Pooler) -> sqlx::Result<ReviewStatsView> {
-    let rows = sqlx::query!(r#"select rating, count(*) as "count!" from stm.reviews group by rating order by rating"#)
-        .fetch_all(pooler)
-        .await?;
+    let rows = sqlx::query!(
+        r#"select right(kind, 1)::smallint as "rating!", sum(count)::bigint as "count!"
+           from stm.tallied where kind like 'review %' group by kind"#
+    )
+    .fetch_all(pooler)
+    .await?;
     let count = |stars| rows.iter().find(|row| row.rating == stars).map_or(0, |row| row.count);
     Ok(ReviewStatsView::new([1, 2, 3, 4, 5].map(count)))
 }

@@ -121,6 +121,17 @@ pub(super) fn check_questions(rules: &mut Fields, field: &'static str, questions
     let Some(questions) = questions else { return };
     rules.check(field, questions.is_object() || questions.is_array(), "must be a list or an object");
     rules.check(field, questions.to_string().len() <= MAX_QUESTIONS_BYTES, "must be at most 16384 bytes of JSON");
+    rules.check(field, !holds_nul(questions), "must not contain the character U+0000");
+}
+
+/// Whether a text in it, or a key, has a character that PostgreSQL does not store.
+fn holds_nul(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        Value::String(text) => text.contains('\0'),
+        Value::Array(values) => values.iter().any(holds_nul),
+        Value::Object(members) => members.iter().any(|(key, value)| key.contains('\0') || holds_nul(value)),
+    }
 }
 
 /// Changes a service.

@@ -15,8 +15,8 @@ use utoipa_axum::routes;
 use super::http::check_questions;
 use crate::admin::events::{self, AdminAction, AdminEvent, AdminSubject};
 use crate::auth::Admin;
-use crate::catalog::editing::{self, ImportOutcome, ServiceRows};
-use crate::error::{Error, FieldError, Result, invalid, violates};
+use crate::catalog::editing::{self, ImportOutcome, ImportedRow, ServiceToImport};
+use crate::error::{Error, FieldError, Result, invalid};
 use crate::state::ApiState;
 use crate::types::ServiceId;
 use crate::web::extract::Json;
@@ -35,9 +35,16 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 
 /// Services to import.
 #[derive(Deserialize, ToSchema)]
-struct ImportRequest {
+#[schema(as = ImportRequest)]
+struct ImportBody {
     /// 1 to 5,000.
-    services: Vec<ImportRow>,
+    #[schema(value_type = Vec<ImportRow>)]
+    services: Vec<Value>,
+}
+
+/// The rows of either kind of body, each as far as it can be read.
+struct ImportRequest {
+    services: Vec<Result<ImportRow, String>>,
 }
 
 /// A service to import.
@@ -59,7 +66,9 @@ impl<S: Send + Sync> FromRequest<S> for ImportRequest {
         let media = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let essence = media.and_then(|media| media.split(';').next()).unwrap_or_default().trim();
         if !essence.eq_ignore_ascii_case("text/csv") {
-            return <Json<Self> as FromRequest<S>>::from_request(request, state).await.map(|Json(request)| request);
+            let Json(body) = <Json<ImportBody> as FromRequest<S>>::from_request(request, state).await?;
+            let read = |row| serde_json::from_value(row).map_err(|error| format!("cannot be read: {error}"));
+            return Ok(Self { services: body.services.into_iter().map(read).collect() });
         }
         let body = Bytes::from_request(request, state).await.map_err(|rejection| rejection.status().into_response())?;
         read_csv(&body).map_err(Error::into_response)
@@ -69,7 +78,7 @@ impl<S: Send + Sync> FromRequest<S> for ImportRequest {
 /// Reads a CSV file with the headings `name`, `category`, and perhaps `description` and `questions`.
 fn read_csv(body: &[u8]) -> Result<ImportRequest> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(body);
+    let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(body);
     let unreadable = |error: csv::Error| Error::Malformed(format!("the body is not CSV: {error}"));
     let headings = reader.headers().map_err(unreadable)?.clone();
     let column = |name: &str| headings.iter().position(|heading| heading.eq_ignore_ascii_case(name));
@@ -82,11 +91,15 @@ fn read_csv(body: &[u8]) -> Result<ImportRequest> {
     for record in reader.records().take(MAX_ROWS + 1) {
         let record = record.map_err(unreadable)?;
         let text = |column: Option<usize>| record.get(column?).filter(|text| !text.is_empty()).map(str::to_owned);
-        services.push(ImportRow {
-            name: text(Some(name)),
-            category: text(Some(category)),
-            description: text(description),
-            questions: text(questions).map(|text| questions_of(&text)),
+        services.push(if record.len() > headings.len() {
+            Err(format!("has {} cells, but there are only {} headings", record.len(), headings.len()))
+        } else {
+            Ok(ImportRow {
+                name: text(Some(name)),
+                category: text(Some(category)),
+                description: text(description),
+                questions: text(questions).map(|text| questions_of(&text)),
+            })
         });
     }
     Ok(ImportRequest { services })
@@ -133,7 +146,7 @@ struct ImportResultView {
 /// # Errors
 /// 400 the body cannot be read, or has no rows or too many. 413 it is larger than 4 MiB. 415 it is neither JSON nor CSV.
 #[utoipa::path(post, path = "/admin/services/import", tag = "admin", security(("admin" = [])),
-    request_body(content((ImportRequest = "application/json"), (String = "text/csv"))),
+    request_body(content((ImportBody = "application/json"), (String = "text/csv"))),
     responses(
         (status = 200, body = ImportView),
         (status = 413, description = "The body is larger than 4 MiB"),
@@ -143,22 +156,15 @@ async fn import(State(pooler): State<Pooler>, who: Admin, request: ImportRequest
     if !(1..=MAX_ROWS).contains(&request.services.len()) {
         return Err(invalid("services", "must hold 1 to 5000 services"));
     }
-    let (rows, places, mut results) = check(request.services);
+    let mut checked = check(request.services);
     let mut tx = pooler.write().await?;
     editing::lock_names(&mut tx).await?;
-    let imported = match editing::import(&mut tx, &rows).await {
-        Err(error) if violates(&error, "services_name_key") => {
-            return Err(Error::Conflict("name_taken", "two of the names are the same".into()));
-        }
-        imported => imported?,
-    };
-    for row in imported {
-        let place = usize::try_from(row.at - 1).ok().and_then(|at| places.get(at));
-        if let Some(result) = place.and_then(|place| results.get_mut(*place)) {
-            (result.status, result.id) = (row.outcome.as_str(), Some(row.id));
-        }
-    }
-    let view = ImportView::new(results);
+    let keys =
+        editing::name_keys(&mut tx, &checked.rows.iter().map(|row| row.name.clone()).collect::<Vec<_>>()).await?;
+    checked.refuse_repeated(&keys);
+    let imported = editing::import(&mut tx, &checked.rows).await?;
+    let events = checked.apply(&imported, who);
+    let view = ImportView::new(checked.results);
     let event = AdminEvent {
         actor: who.user_id,
         action: AdminAction::ImportServices,
@@ -166,43 +172,97 @@ async fn import(State(pooler): State<Pooler>, who: Admin, request: ImportRequest
         subject_id: None,
         before: None,
         after: Some(json!({
-            "created": view.ids(ImportOutcome::Created), "updated": view.ids(ImportOutcome::Updated),
-            "unchanged": view.unchanged, "invalid": view.invalid,
+            "created": view.created, "updated": view.updated, "unchanged": view.unchanged, "invalid": view.invalid,
         })),
     };
     events::record(&mut tx, &event).await?;
+    events::record_all(&mut tx, &events).await?;
     tx.commit().await?;
     Ok(Json(view))
 }
 
-/// Checks the rows. Returns the good ones, the place of each among all, and a result for each of all.
-fn check(services: Vec<ImportRow>) -> (ServiceRows, Vec<usize>, Vec<ImportResultView>) {
-    let (mut rows, mut places, mut results) = (ServiceRows::default(), Vec::new(), Vec::new());
-    let mut first_with_name = HashMap::new();
+/// The rows of an import, checked.
+struct Checked {
+    /// The good ones.
+    rows: Vec<ServiceToImport>,
+    /// The place of each good one among all.
+    places: Vec<usize>,
+    /// One for each of all.
+    results: Vec<ImportResultView>,
+}
+
+fn check(services: Vec<Result<ImportRow, String>>) -> Checked {
+    let mut checked = Checked { rows: Vec::new(), places: Vec::new(), results: Vec::new() };
     for (place, service) in services.into_iter().enumerate() {
         let mut rules = Fields::new();
-        check_questions(&mut rules, "questions", service.questions.as_ref());
-        let name = rules.text("name", service.name, SHORT_TEXT);
-        let category = rules.text("category", service.category, SHORT_TEXT);
-        let description = rules.optional_text("description", service.description, LONG_TEXT);
-        let first = *first_with_name.entry(name.to_lowercase()).or_insert(place);
-        if !name.is_empty() && first != place {
-            rules.refuse("name", &format!("is the same as in row {}", first + 1));
+        match service {
+            Err(rule) => rules.refuse("row", &rule),
+            Ok(service) => {
+                check_questions(&mut rules, "questions", service.questions.as_ref());
+                checked.rows.push(ServiceToImport {
+                    name: rules.text("name", service.name, SHORT_TEXT),
+                    category: rules.text("category", service.category, SHORT_TEXT),
+                    description: rules.optional_text("description", service.description, LONG_TEXT),
+                    questions: service.questions,
+                });
+                checked.places.push(place);
+            }
         }
         let errors = match rules.finish() {
             Err(Error::Invalid(errors)) => errors,
             Ok(()) | Err(_) => Vec::new(),
         };
-        if errors.is_empty() {
-            rows.names.push(name);
-            rows.categories.push(category);
-            rows.descriptions.push(description);
-            rows.questions.push(service.questions);
-            places.push(place);
+        if !errors.is_empty() && checked.places.last() == Some(&place) {
+            checked.rows.pop();
+            checked.places.pop();
         }
-        results.push(ImportResultView { row: place + 1, status: "invalid", id: None, errors });
+        checked.results.push(ImportResultView { row: place + 1, status: "invalid", id: None, errors });
     }
-    (rows, places, results)
+    checked
+}
+
+impl Checked {
+    /// Leaves out good rows whose name an earlier one has. The keys are equal where the database takes names for the same.
+    fn refuse_repeated(&mut self, keys: &[String]) {
+        let mut first_with_key = HashMap::new();
+        let (rows, places) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.places));
+        for ((row, place), key) in rows.into_iter().zip(places).zip(keys) {
+            let first = *first_with_key.entry(key.as_str()).or_insert(place);
+            if first == place {
+                self.rows.push(row);
+                self.places.push(place);
+            } else if let Some(result) = self.results.get_mut(place) {
+                let message = format!("name is the same as in row {}", first + 1);
+                result.errors.push(FieldError { field: "name".into(), message });
+            }
+        }
+    }
+
+    /// Enters what became of the good rows. Returns the records of those that changed a service.
+    fn apply(&mut self, imported: &[ImportedRow], who: Admin) -> Vec<AdminEvent> {
+        let mut events = Vec::new();
+        for row in imported {
+            let Some(at) = usize::try_from(row.at - 1).ok().filter(|at| *at < self.places.len()) else { continue };
+            if let Some(result) = self.results.get_mut(self.places[at]) {
+                (result.status, result.id) = (row.outcome.as_str(), Some(row.id));
+            }
+            let action = match row.outcome {
+                ImportOutcome::Created => AdminAction::CreateService,
+                ImportOutcome::Updated => AdminAction::UpdateService,
+                ImportOutcome::Unchanged => continue,
+            };
+            let given = &self.rows[at];
+            events.push(AdminEvent {
+                actor: who.user_id,
+                action,
+                subject: AdminSubject::Service,
+                subject_id: Some(row.id.0),
+                before: row.before.clone(),
+                after: Some(json!(given)),
+            });
+        }
+        events
+    }
 }
 
 impl ImportView {
@@ -216,10 +276,6 @@ impl ImportView {
             results,
         }
     }
-
-    fn ids(&self, outcome: ImportOutcome) -> Vec<ServiceId> {
-        self.results.iter().filter(|result| result.status == outcome.as_str()).filter_map(|result| result.id).collect()
-    }
 }
 
 #[cfg(test)]
@@ -230,23 +286,20 @@ mod tests {
     fn csv_as_spreadsheets_write_it() {
         let file = "\u{feff}Name,description, category ,questions\r\n\"Deep clean\",\"Rooms, \"\"all\"\"\",Cleaning,How large? | Pets?\r\n\
                     Roof,,Repairs,\"[\"\"Tiles?\"\"]\"\r\n";
-        let read = read_csv(file.as_bytes()).unwrap().services;
+        let read: Vec<_> = read_csv(file.as_bytes()).unwrap().services.into_iter().map(Result::unwrap).collect();
         assert_eq!(read[0].name.as_deref(), Some("Deep clean"));
         assert_eq!(read[0].description.as_deref(), Some("Rooms, \"all\""));
         assert_eq!(read[0].questions, Some(json!(["How large?", "Pets?"])));
         assert_eq!((read[1].description.as_deref(), &read[1].questions), (None, &Some(json!(["Tiles?"]))));
-        for bad in ["", "name,description\nRoof,x\n", "name,category\nRoof\n"] {
+        for bad in ["", "name,description\nRoof,x\n"] {
             assert!(read_csv(bad.as_bytes()).is_err(), "{bad:?}");
         }
     }
 
     #[test]
     fn bad_rows_are_named_and_left_out() {
-        let row = |name: &str, category: &str, questions| ImportRow {
-            name: Some(name.into()),
-            category: Some(category.into()),
-            description: None,
-            questions,
+        let row = |name: &str, category: &str, questions| {
+            Ok(ImportRow { name: Some(name.into()), category: Some(category.into()), description: None, questions })
         };
         let given = vec![
             row("Roof", "Repairs", None),
@@ -254,11 +307,17 @@ mod tests {
             row("ROOF", "Repairs", None),
             row("Door", "Repairs", Some(json!("x"))),
             row("Window", "Repairs", None),
+            Err("has 9 cells".into()),
+            row("Floor", "Repairs", Some(json!({"a": ["\u{0}"]}))),
         ];
-        let (rows, places, results) = check(given);
-        assert_eq!((rows.names, places), (vec!["Roof".to_owned(), "Window".to_owned()], vec![0, 4]));
+        let mut checked = check(given);
+        assert_eq!(checked.places, [0, 2, 4]);
+        checked.refuse_repeated(&["roof".into(), "roof".into(), "window".into()]);
+        let Checked { rows, places, results } = checked;
+        let names: Vec<_> = rows.iter().map(|row| &*row.name).collect();
+        assert_eq!((names, places), (vec!["Roof", "Window"], vec![0, 4]));
         let fields: Vec<_> = results.iter().flat_map(|result| &result.errors).map(|error| &*error.field).collect();
-        assert_eq!(fields, ["name", "name", "questions"]);
+        assert_eq!(fields, ["name", "name", "questions", "row", "questions"]);
         assert_eq!(results[2].errors[0].message, "name is the same as in row 1");
     }
 }

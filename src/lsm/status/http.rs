@@ -116,7 +116,7 @@ struct SetStatusRequest {
 impl SetStatusRequest {
     fn check(self) -> Result<(Command, Option<String>)> {
         let mut rules = Fields::new();
-        let is_forced = self.force_deactivate.or(self.force) == Some(true);
+        let is_forced = [self.force_deactivate, self.force].contains(&Some(true));
         let command = match self.status.as_deref() {
             Some("active") => Some(Command::Activate),
             Some("inactive") if is_forced => Some(Command::ForceDeactivate),

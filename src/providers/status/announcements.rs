@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::mail::{self, Letter};
 use crate::notifications::{NewNotification, NotificationType};
 use crate::outbox::Outbox;
-use crate::types::UserId;
+use crate::types::{BanRequestId, UserId};
 use doors::{Pooler, Tx};
 
 /// Inserts the notifications of a change, and queues its e-mail.
@@ -66,6 +66,26 @@ const fn to_lsm(command: Command) -> (&'static str, &'static str) {
         Command::Ban => ("Provider banned", "was banned"),
         Command::Unban => ("Ban lifted", "is no longer banned"),
         Command::Close => ("Provider gone", "has closed its account"),
+    }
+}
+
+/// The notification for the LSM whose request to ban a provider is decided by a ban, or by the provider's leaving.
+pub(super) fn decided(
+    provider: &LockedProvider,
+    (request, lsm): (BanRequestId, UserId),
+    is_approved: bool,
+) -> NewNotification {
+    let (title, outcome) = if is_approved {
+        ("Ban request approved", "was approved")
+    } else {
+        ("Ban request rejected", "is settled: the account was closed")
+    };
+    NewNotification {
+        recipient_id: lsm,
+        kind: NotificationType::System,
+        title: title.into(),
+        message: format!("Your request to ban {} {outcome}", provider.business_name),
+        metadata: serde_json::json!({"banRequestId": request, "providerId": provider.id}),
     }
 }
 

@@ -9,6 +9,7 @@ mod rules;
 
 use crate::error::{Error, Result};
 use crate::outbox::Outbox;
+use crate::providers::ban_requests;
 use crate::types::UserId;
 use doors::{Pooler, Tx};
 
@@ -38,5 +39,19 @@ pub(crate) async fn change(
             "the provider has changed in the meantime: look at it again".into(),
         ));
     }
-    announcements::announce(tx, provider, command, actor, reason).await
+    let mut outbox = announcements::announce(tx, provider, command, actor, reason).await?;
+    let is_approved = match command {
+        Command::Ban => true,
+        Command::Close => false,
+        Command::Approve
+        | Command::Reject
+        | Command::Activate
+        | Command::Deactivate
+        | Command::ForceDeactivate
+        | Command::Unban => return Ok(outbox),
+    };
+    if let Some(request) = ban_requests::decide_waiting(tx, provider.id, is_approved, user).await? {
+        outbox.notify(tx, [announcements::decided(provider, request, is_approved)]).await?;
+    }
+    Ok(outbox)
 }

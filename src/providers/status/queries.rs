@@ -107,7 +107,8 @@ pub(super) async fn set_status(
              returning id, user_id
          ), barred as (
              update stm.users u
-             set banned_at = case when $3 = 'banned' then now() end, updated_at = now()
+             set banned_at = case when $3 = 'banned' then now() end, ban_reason = case when $3 = 'banned' then $6 end,
+                 banned_by = case when $3 = 'banned' then $5::bigint end, updated_at = now()
              from changed
              where u.id = changed.user_id and 'banned' in ($2, $3)
          )

@@ -48,6 +48,13 @@ impl Command {
     }
 }
 
+impl Command {
+    /// The status that the command leads to.
+    pub(crate) fn target(self) -> Option<ProviderStatus> {
+        RULES.iter().find(|rule| rule.command == self).map(|rule| rule.to)
+    }
+}
+
 /// A condition besides the status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Guard {
@@ -82,6 +89,7 @@ const RULES: &[Rule] = {
     use ProviderStatus::{Active, Banned, Inactive, Pending, Rejected};
     const ALL: &[Actor] = &[Actor::Provider, Actor::Lsm, Actor::Admin];
     const STAFF: &[Actor] = &[Actor::Lsm, Actor::Admin];
+    const LSM: &[Actor] = &[Actor::Lsm];
     const ADMIN: &[Actor] = &[Actor::Admin];
     const SELF: &[Actor] = &[Actor::Provider];
     const OPEN: &[ProviderStatus] = &[Pending, Active, Inactive, Rejected];
@@ -90,7 +98,7 @@ const RULES: &[Rule] = {
         rule(Command::Reject,          STAFF, &[Pending],          Rejected, Guard::None),
         rule(Command::Activate,        ALL,   &[Inactive],         Active,   Guard::None),
         rule(Command::Deactivate,      ALL,   &[Active],           Inactive, Guard::NoOpenJobs),
-        rule(Command::ForceDeactivate, STAFF, &[Active],           Inactive, Guard::None),
+        rule(Command::ForceDeactivate, LSM,   &[Active],           Inactive, Guard::None),
         rule(Command::Ban,             ADMIN, &[Active, Inactive], Banned,   Guard::NoOpenJobs),
         rule(Command::Unban,           ADMIN, &[Banned],           Active,   Guard::None),
         rule(Command::Close,           SELF,  OPEN,                Inactive, Guard::NoOpenJobs),
@@ -171,7 +179,7 @@ mod tests {
         let (leave, force, close) = ((Deactivate, Inactive), (ForceDeactivate, Inactive), (Close, Inactive));
         for (status, provider, lsm, admin) in [
             (Pending, vec![close], decide.to_vec(), decide.to_vec()),
-            (Active, vec![leave, close], vec![leave, force], vec![leave, force, (Ban, Banned)]),
+            (Active, vec![leave, close], vec![leave, force], vec![leave, (Ban, Banned)]),
             (
                 Inactive,
                 vec![(Activate, Active), close],
@@ -192,12 +200,13 @@ mod tests {
     fn open_jobs_keep_a_provider_from_leaving_unless_by_force() {
         let busy = ProviderState { open_jobs: 2, ..state(Active) };
         assert_eq!(possible(busy, Actor::Provider), []);
-        assert_eq!(possible(busy, Actor::Admin), [(ForceDeactivate, Inactive)]);
-        let (code, message) = busy.apply(Actor::Admin, Ban).unwrap_err().code_and_message();
+        assert_eq!(possible(busy, Actor::Lsm), [(ForceDeactivate, Inactive)]);
+        assert_eq!(possible(busy, Actor::Admin), []);
+        let (code, message) = busy.apply(Actor::Lsm, Deactivate).unwrap_err().code_and_message();
         assert_eq!(code, "open_jobs");
         assert_eq!(
             message,
-            "you cannot ban: the provider is active with 2 active jobs (new or in progress). Possible for you now: \
+            "you cannot deactivate: the provider is active with 2 active jobs (new or in progress). Possible for you now: \
              deactivate by force"
         );
     }

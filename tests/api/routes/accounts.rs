@@ -178,6 +178,38 @@ async fn close(world: &World, user: &User, password: &str) -> testing::world::An
     world.request(Method::DELETE, "/auth/me", Some(&user.token), Some(&json!({"password": password}))).await
 }
 
+/// Only the provider could mark the job as paid.
+#[tokio::test]
+async fn an_unpaid_job_of_a_banned_provider_keeps_no_account_open() {
+    let scene = Scene::booked().await;
+    scene.world.sql("update stm.jobs set status = 'completed', completed_at = now()").await;
+    assert_eq!(close(&scene.world, &scene.customer, PASSWORD).await.expect(409)["code"], "open_jobs");
+    scene.world.sql("update stm.providers set status = 'banned'").await;
+    close(&scene.world, &scene.customer, PASSWORD).await.expect(200);
+}
+
+/// Each of the two locks the tokens before the user.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_is_closed_while_its_tokens_are_refreshed() {
+    let world = World::start(SERVE).await;
+    for _ in 0..15 {
+        let customer = world.customer().await;
+        let refreshing = async {
+            let mut token = customer.refresh_token.clone();
+            loop {
+                let answer = world.post("/auth/refresh", &json!({"refreshToken": token})).await;
+                match answer.status.as_u16() {
+                    200 => answer.body["refreshToken"].as_str().expect("a token").clone_into(&mut token),
+                    401 => break,
+                    other => panic!("{other}: {}", answer.body),
+                }
+            }
+        };
+        let (closed, ()) = tokio::join!(close(&world, &customer, PASSWORD), refreshing);
+        closed.expect(200);
+    }
+}
+
 #[tokio::test]
 async fn a_closed_account_leaves_no_personal_data() {
     let scene = Scene::booked().await;

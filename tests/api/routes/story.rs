@@ -148,7 +148,7 @@ async fn a_marketplace_opens_works_is_paid_and_reports() {
     );
     let done = of_admin("/admin/events").await;
     let done: Vec<_> = done["data"].as_array().expect("a list").iter().map(|event| event["action"].clone()).collect();
-    assert_eq!(done, ["approve_service_request", "import_services", "create_lsm"]);
+    assert_eq!(done, ["approve_service_request", "create_service", "create_service", "import_services", "create_lsm"]);
 
     // The provider is banned, and gone from the search.
     let path = format!("/admin/providers/{provider_id}/ban");

@@ -78,7 +78,16 @@ async fn thousands_of_services_are_imported_once() {
     assert_eq!((&again["created"], &again["unchanged"]), (&json!(0), &json!(ROWS)));
     assert_eq!(again["results"][7]["id"], first["results"][7]["id"]);
     assert_eq!(office.world.number("select count(*) from stm.services").await, 2 + i64::try_from(ROWS).expect("few"));
-    assert_eq!(office.actions().await, ["import_services", "import_services"]);
+    let imports = office.get("/admin/events?action=import_services").await;
+    assert_eq!(
+        (
+            &imports["pagination"]["total"],
+            &imports["data"][1]["after"]["created"],
+            &imports["data"][0]["after"]["created"]
+        ),
+        (&json!(2), &json!(ROWS), &json!(0))
+    );
+    assert_eq!(office.get("/admin/events?action=create_service").await["pagination"]["total"], ROWS);
 }
 
 #[tokio::test]
@@ -99,11 +108,7 @@ async fn every_row_of_an_import_has_its_result() {
     let roofing = office.get("/admin/services?search=roofing").await;
     assert_eq!(roofing[0]["questionsJson"], json!(["How high?", "How steep?"]));
 
-    for (body, field) in [
-        (json!({"services": []}), "services"),
-        (json!({}), "services"),
-        (json!({"services": [{"name": 5}]}), "services[0].name"),
-    ] {
+    for (body, field) in [(json!({"services": []}), "services"), (json!({}), "services")] {
         let refused = office.post("/admin/services/import", &body).await.expect(400);
         assert_eq!(refused["errors"][0]["field"], field, "{refused}");
     }
@@ -113,7 +118,35 @@ async fn every_row_of_an_import_has_its_result() {
     office.import_csv(&"x".repeat(5 << 20)).await.expect(413);
     let request = office.world.raw(Method::POST, "/admin/services/import").bearer_auth(&office.admin.token);
     World::answer(request.header(CONTENT_TYPE, "text/plain").body("name,category")).await.expect(415);
-    assert_eq!(office.actions().await, ["import_services"]);
+    assert_eq!(office.actions().await, ["import_services", "create_service", "update_service"]);
+    let change = office.get("/admin/events?action=update_service").await["data"][0].clone();
+    assert_eq!(
+        (&change["before"]["category"], &change["after"]["category"], &change["subjectId"]),
+        (&json!("Repairs"), &json!("Trades"), &json!(office.provider.service_id))
+    );
+}
+
+/// A row that cannot be read keeps no other one out.
+#[tokio::test]
+async fn a_bad_row_of_an_import_stands_alone() {
+    let office = Office::start().await;
+    let good = |name: &str| json!({"name": name, "category": "Repairs"});
+    let body = json!({"services": [
+        {"name": 5, "category": "Repairs"}, null, good("Roofs"), {"name": "Doors", "category": "Repairs", "questions": ["a\u{0}b"]},
+        good("\u{391}\u{3a3}"), good("\u{3b1}\u{3c3}"), good("Floors"),
+    ]});
+    let imported = office.post("/admin/services/import", &body).await.expect(200);
+    let statuses: Vec<_> = imported["results"].as_array().expect("results").iter().map(|row| &row["status"]).collect();
+    assert_eq!(statuses, ["invalid", "invalid", "created", "invalid", "created", "invalid", "created"]);
+    let fields: Vec<_> = [0, 1, 3, 5].iter().map(|at| &imported["results"][at]["errors"][0]["field"]).collect();
+    assert_eq!(fields, ["row", "row", "questions", "name"]);
+
+    let file = "name,category,description\nWalls,Repairs\nToo,Many,Cells,Here\nStairs,Repairs,Wood\n";
+    let imported = office.import_csv(file).await.expect(200);
+    let statuses: Vec<_> = imported["results"].as_array().expect("results").iter().map(|row| &row["status"]).collect();
+    assert_eq!(statuses, ["created", "invalid", "created"]);
+    let message = imported["results"][1]["errors"][0]["message"].as_str().expect("a message");
+    assert!(message.contains("4 cells"), "{message}");
 }
 
 #[tokio::test]

@@ -105,6 +105,57 @@ async fn a_request_for_a_ban_is_rejected() {
     assert_eq!(office.actions().await, ["reject_ban_request"]);
 }
 
+/// What asks for a ban does not outlive the provider's time as one who can be banned.
+#[tokio::test]
+async fn a_request_for_a_ban_ends_with_a_ban_or_the_account() {
+    let office = Office::start().await;
+    let lsm = office.world.lsm().await;
+    office.ban_request(&lsm).await;
+    let path = format!("/admin/providers/{}", office.provider.id);
+    office.post(&format!("{path}/ban"), &json!({"reason": "Threats"})).await.expect(200);
+    let status = "select string_agg(status, ' ' order by id) from stm.ban_requests";
+    assert_eq!(office.world.text(status).await, "approved");
+    assert_eq!(office.notified(&lsm).await.last().map(String::as_str), Some("Ban request approved"));
+    let barred = format!(
+        "select u.ban_reason || ' by ' || b.role from stm.users u join stm.users b on b.id = u.banned_by where u.id = {}",
+        office.provider.user.id
+    );
+    assert_eq!(office.world.text(&barred).await, "Threats by admin");
+    let event = office.get("/admin/events?subject=provider").await["data"][0].clone();
+    assert_eq!((&event["before"]["status"], &event["after"]["status"]), (&json!("active"), &json!("banned")));
+
+    office.post(&format!("{path}/unban"), &json!({})).await.expect(200);
+    office.ban_request(&lsm).await;
+    let login = json!({"email": office.provider.user.email, "password": PASSWORD});
+    let token = office.world.post("/auth/login", &login).await.expect(200)["accessToken"].clone();
+    let (token, password) = (token.as_str(), json!({"password": PASSWORD}));
+    office.world.request(reqwest::Method::DELETE, "/auth/me", token, Some(&password)).await.expect(200);
+    assert_eq!(office.world.text(status).await, "approved rejected");
+    assert_eq!(office.get("/admin/pending-actions").await["data"]["banRequests"], 0);
+}
+
+/// More than one transaction takes.
+#[tokio::test]
+async fn a_large_batch_is_done_to_its_end() {
+    let office = Office::start().await;
+    office
+        .world
+        .sql(
+            "insert into stm.users (email, first_name, last_name, role)
+                 select 'many-' || n || '@example.com', 'Pete', 'Pipes', 'service_provider' from generate_series(1, 25) n;
+             insert into stm.providers (user_id, lsm_id, business_name, region, status, terms_accepted_at)
+                 select u.id, l.id, u.email, l.region, 'pending', now()
+                 from stm.users u, stm.local_service_managers l where u.email like 'many-%'",
+        )
+        .await;
+    let sql = "select string_agg(id::text, ',') from stm.providers where status = 'pending'";
+    let ids: Vec<i64> = office.world.text(sql).await.split(',').map(|id| id.parse().expect("an id")).collect();
+    let request = json!({"ids": ids, "status": "active"});
+    assert_eq!(office.post("/admin/providers/status", &request).await.expect(200)["changed"], 25);
+    assert_eq!(office.post("/admin/providers/status", &request).await.expect(200)["unchanged"], 25);
+    assert_eq!(office.world.number("select count(*) from stm.providers where status = 'active'").await, 26);
+}
+
 #[tokio::test]
 async fn a_batch_changes_whom_it_can() {
     let office = Office::start().await;

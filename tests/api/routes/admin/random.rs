@@ -12,6 +12,7 @@ use crate::support::stripe::{StripeAccount, deliver, event, paid, refunded};
 
 /// Sequences, and the steps of each.
 const SEQUENCES: usize = 12;
+const CUSTOMERS: usize = 5;
 const STEPS: usize = 30;
 
 /// What somebody does, with one of the jobs, customers or providers.
@@ -45,11 +46,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let job = || prop_oneof![3 => 0_usize..3, 1 => 0_usize..12];
     let one_of_three = || 0_usize..3;
     let step = prop_oneof![
-        9 => (one_of_three(), one_of_three()).prop_map(|(customer, provider)| Step::Book(customer, provider)),
+        9 => (0..CUSTOMERS, one_of_three()).prop_map(|(customer, provider)| Step::Book(customer, provider)),
         9 => (job(), 1_usize..=3).prop_map(|(job, steps)| Step::Work(job, steps)),
         1 => job().prop_map(Step::Reject),
         1 => job().prop_map(Step::Cancel),
-        3 => job().prop_map(Step::MarkPayment),
+        5 => job().prop_map(Step::MarkPayment),
         4 => job().prop_map(Step::Invoice),
         4 => job().prop_map(Step::StripeIsPaid),
         1 => job().prop_map(Step::StripeVoids),
@@ -58,16 +59,38 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => job().prop_map(Step::DeleteReview),
         2 => job().prop_map(Step::Dispute),
         1 => job().prop_map(Step::Resolve),
-        1 => one_of_three().prop_map(Step::BanCustomer),
-        3 => one_of_three().prop_map(Step::UnbanCustomer),
+        1 => (0..CUSTOMERS).prop_map(Step::BanCustomer),
+        4 => (0..CUSTOMERS).prop_map(Step::UnbanCustomer),
         1 => one_of_three().prop_map(Step::BanProvider),
-        3 => one_of_three().prop_map(Step::UnbanProvider),
+        4 => one_of_three().prop_map(Step::UnbanProvider),
         2 => (one_of_three(), any::<bool>()).prop_map(|(provider, is_active)| Step::SetStatus(provider, is_active)),
         1 => one_of_three().prop_map(Step::RequestService),
         1 => (any::<bool>(), any::<bool>()).prop_map(|(lsm, admin)| Step::DecideOnService(lsm, admin)),
     ];
     proptest::collection::vec(step, STEPS)
 }
+
+/// A first sequence in which everything succeeds.
+const OPENING: [Step; 18] = [
+    Step::Book(0, 0),
+    Step::Work(0, 3),
+    Step::Invoice(0),
+    Step::StripeIsPaid(0),
+    Step::StripeRefunds(0, 1_000),
+    Step::Review(0, 4),
+    Step::Dispute(0),
+    Step::Resolve(0),
+    Step::Book(1, 0),
+    Step::Work(0, 3),
+    Step::MarkPayment(0),
+    Step::BanCustomer(2),
+    Step::UnbanCustomer(2),
+    Step::BanProvider(1),
+    Step::UnbanProvider(1),
+    Step::RequestService(0),
+    Step::DecideOnService(true, true),
+    Step::SetStatus(0, false),
+];
 
 /// A job, with the numbers of its customer and provider.
 #[derive(Clone, Copy)]
@@ -85,8 +108,6 @@ struct Town {
     customers: Vec<User>,
     providers: Vec<Provider>,
     deals: Vec<Deal>,
-    /// How often each kind of step succeeded.
-    done: std::collections::BTreeMap<String, usize>,
 }
 
 impl Town {
@@ -96,15 +117,19 @@ impl Town {
         let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let office = Office::on(World::start_with(SERVE, &settings).await).await;
         let world = &office.world;
-        let customers = vec![office.customer.clone(), world.customer().await, world.customer().await];
+        let mut customers = vec![office.customer.clone()];
+        while customers.len() < CUSTOMERS {
+            customers.push(world.customer().await);
+        }
         let providers =
             vec![office.provider.clone(), world.provider("Plumbing").await, world.provider("House cleaning").await];
         let lsm = world.lsm().await;
-        Self { lsm, stripe, customers, providers, deals: Vec::new(), done: Default::default(), office }
+        Self { lsm, stripe, customers, providers, deals: Vec::new(), office }
     }
 
-    /// The job with this number, the newest being 0.
+    /// The job with this number, the newest being 0; past the oldest, it begins anew.
     fn deal(&self, number: usize) -> Option<Deal> {
+        let number = number.checked_rem(self.deals.len())?;
         self.deals.iter().rev().nth(number).copied()
     }
 
@@ -349,22 +374,18 @@ impl Town {
 async fn every_figure_agrees_with_the_rows_whatever_happens() {
     let mut town = Town::found().await;
     let mut runner = TestRunner::default();
+    for step in OPENING {
+        let status = town.take(step).await;
+        assert!((200..300).contains(&status), "{step:?}: {status}");
+    }
+    town.check().await;
     for sequence in 0..SEQUENCES {
         let steps = steps().new_tree(&mut runner).expect("steps").current();
         for step in &steps {
             let status = town.take(*step).await;
             assert!(status < 500, "{step:?} of sequence {sequence}: {status}");
-            if status != 0 && status < 300 {
-                let name = format!("{step:?}");
-                let name = name.split('(').next().unwrap_or_default().to_owned();
-                *town.done.entry(name).or_default() += 1;
-            }
         }
         println!("sequence {sequence}: {steps:?}");
         town.check().await;
-    }
-    println!("{:?}", town.done);
-    for step in ["MarkPayment", "StripeIsPaid", "Review", "BanCustomer", "BanProvider", "DecideOnService", "Resolve"] {
-        assert!(town.done.contains_key(step), "{step} has never succeeded: {:?}", town.done);
     }
 }
