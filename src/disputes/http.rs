@@ -16,7 +16,7 @@ use crate::jobs::{Command, Job};
 use crate::notifications::{NewNotification, NotificationType};
 use crate::outbox::Notifier;
 use crate::state::ApiState;
-use crate::types::{DisputeId, JobId};
+use crate::types::{DisputeId, JobId, UserId};
 use crate::web::docs;
 use crate::web::fields::{Fields, LONG_TEXT};
 use doors::Pooler;
@@ -66,12 +66,12 @@ async fn dispute(
     let (answer, outbox) = once(&pooler, who.user_id, request, DisputeRequest::check, async |tx, (id, description)| {
         let job = Job::load_for_update(tx, id, who.user_id).await?;
         let transition = job.apply(Command::Dispute, Utc::now())?;
-        let dispute_id = queries::insert(tx, id, job.row.parties.lsm_id, &description).await?;
-        let dispute_id = dispute_id.ok_or_else(|| {
+        queries::lock_lsm(tx, id).await?;
+        let (dispute_id, lsm) = queries::insert(tx, id, &description).await?.ok_or_else(|| {
             Error::Conflict("dispute_open", "this job has an open dispute: your LSM will resolve it".into())
         })?;
         let mut outbox = job.store(tx, &transition).await?.outbox;
-        outbox.notify(tx, notifications_of(dispute_id, &job)).await?;
+        outbox.notify(tx, notifications_of(dispute_id, &job, lsm)).await?;
         let message = "Dispute filed. The local service manager has been notified.";
         Ok((StatusCode::CREATED, DisputeCreatedView { dispute_id, message }, outbox))
     })
@@ -91,7 +91,7 @@ impl DisputeRequest {
 }
 
 /// The notifications of the LSM and the provider.
-fn notifications_of(id: DisputeId, job: &Job) -> [NewNotification; 2] {
+fn notifications_of(id: DisputeId, job: &Job, lsm: UserId) -> [NewNotification; 2] {
     let parties = &job.row.parties;
     let (customer, service, business) = (&parties.customer_name, &parties.service_name, &parties.business_name);
     let notification = |recipient_id, title: &'static str, message| NewNotification {
@@ -103,7 +103,7 @@ fn notifications_of(id: DisputeId, job: &Job) -> [NewNotification; 2] {
     };
     [
         notification(
-            parties.lsm_user_id,
+            lsm,
             "New dispute",
             format!("{customer} disputes {service} by {business}: join their chat and resolve it"),
         ),

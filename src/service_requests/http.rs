@@ -66,7 +66,7 @@ impl CustomerServiceRequest {
         let request = CustomerRequest {
             keyword: rules.text("keyword", self.keyword, MAX_KEYWORD),
             description: rules.text("description", self.description, MAX_CUSTOMER_DESCRIPTION),
-            region: rules.text("region", self.region, SHORT_TEXT),
+            region: rules.region("region", self.region),
             zipcode: rules.zip_code("zipcode", self.zipcode.as_deref()),
         };
         rules.finish()?;
@@ -89,6 +89,7 @@ async fn request_service(
 ) -> Result<Json<ServiceRequestedView>> {
     let request = request.check()?;
     let mut tx = pooler.write().await?;
+    queries::lock_lsm(&mut tx, who.user_id, Some(&request.region)).await?;
     let requested =
         queries::insert_of_customer(&mut tx, who.user_id, &request).await?.ok_or(Error::NotFound("customer"))?;
     let mut outbox = Outbox::default();
@@ -160,6 +161,7 @@ async fn request_new_service(
 ) -> Result<(StatusCode, Json<NewServiceRequestedView>)> {
     let request = request.check()?;
     let mut tx = pooler.write().await?;
+    queries::lock_lsm(&mut tx, who.user_id, None).await?;
     let requested =
         queries::insert_of_provider(&mut tx, who.user_id, &request).await?.ok_or(Error::NotFound("provider"))?;
     let mut outbox = Outbox::default();

@@ -33,8 +33,28 @@ pub(super) struct CustomerRequest {
     pub zipcode: String,
 }
 
+/// Locks the LSM who will decide on a request, of this region or of the provider who asks, against its replacement, until
+/// the transaction ends. The next statement sees who took over if this one has waited.
+pub(super) async fn lock_lsm(tx: &mut Tx<Pooler>, user_id: UserId, region: Option<&str>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "select l.id
+         from stm.local_service_managers l
+         where l.status = 'active'
+           and case when $2::text is null then l.id = (select p.lsm_id from stm.providers p where p.user_id = $1)
+               else stm.region_key(l.region) = stm.region_key($2) end
+         order by l.created_at, l.id
+         limit 1
+         for share",
+        user_id.0,
+        region,
+    )
+    .fetch_optional(tx)
+    .await
+    .map(drop)
+}
+
 /// Inserts a customer's request, for the oldest active LSM of the region if there is one. Returns `None` if this user
-/// is not a customer, or banned.
+/// is not a customer, or banned. Needs [`lock_lsm`].
 pub(super) async fn insert_of_customer(
     tx: &mut Tx<Pooler>,
     user_id: UserId,
@@ -82,7 +102,7 @@ pub(super) struct ProviderRequest {
 }
 
 /// Inserts a provider's request, for the provider's own LSM and region. Returns `None` if this user is not a provider,
-/// or banned.
+/// or banned. Needs [`lock_lsm`].
 pub(super) async fn insert_of_provider(
     tx: &mut Tx<Pooler>,
     user_id: UserId,

@@ -55,6 +55,12 @@ impl Fields {
         text.unwrap_or_default()
     }
 
+    /// A required region, its words one space apart.
+    pub(crate) fn region(&mut self, field: &'static str, value: Option<String>) -> String {
+        let region = self.text(field, value, SHORT_TEXT);
+        region.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
     /// An optional text: without space around it, at most `max` characters. One without anything visible counts as missing.
     pub(crate) fn optional_text(&mut self, field: &'static str, value: Option<String>, max: usize) -> Option<String> {
         let text = value?;

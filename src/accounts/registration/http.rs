@@ -177,7 +177,7 @@ impl RegisterRequest {
             Some("customer" | "CUSTOMER") => Some(Profile::Customer(self.customer(&mut rules))),
             Some("service_provider" | "PROVIDER") => Some(Profile::Provider(self.provider(&mut rules))),
             _ => {
-                rules.text("region", self.region.take().or(self.state.take()), SHORT_TEXT);
+                rules.region("region", self.region.take().or(self.state.take()));
                 None
             }
         };
@@ -190,7 +190,7 @@ impl RegisterRequest {
     fn customer(self, rules: &mut Fields) -> NewCustomer {
         NewCustomer {
             address: rules.text("address", self.address, SHORT_TEXT),
-            region: rules.text("region", self.region, SHORT_TEXT),
+            region: rules.region("region", self.region),
             zipcode: self.zipcode.filter(|zip| !zip.trim().is_empty()).map(|zip| rules.zip_code("zipcode", Some(&zip))),
             city: rules.optional_text("city", self.city, SHORT_TEXT),
             state: rules.optional_text("state", self.state, SHORT_TEXT),
@@ -200,7 +200,7 @@ impl RegisterRequest {
     fn provider(mut self, rules: &mut Fields) -> NewProvider {
         // The web client's form sends the state instead.
         let region = self.region.take().filter(|region| !region.trim().is_empty()).or_else(|| self.state.take());
-        let region = rules.text("region", region, SHORT_TEXT);
+        let region = rules.region("region", region);
         let website_url = rules.optional_text("websiteUrl", self.website_url, 2000);
         if let Some(website_url) = &website_url {
             rules.web_url("websiteUrl", website_url);

@@ -9,15 +9,18 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::queries::{self, LsmRow};
+use super::queries::{self, HandedOver, LsmRow, Work};
 use crate::accounts::{self, NewUser};
 use crate::admin::events::{self, AdminAction, AdminEvent, AdminSubject};
 use crate::admin::snapshot;
 use crate::auth::{self, Admin, Passwords, password};
+use crate::chat::job_chats;
 use crate::error::{Error, Result, violates};
 use crate::mail::{self, Letter};
+use crate::notifications::NotificationType;
+use crate::outbox::{Notifier, Outbox};
 use crate::state::ApiState;
-use crate::types::{LsmId, Role, Timestamp, UserId, text_enum};
+use crate::types::{LsmId, Role, Timestamp, text_enum};
 use crate::web::MessageView;
 use crate::web::extract::{Json, Path, Query};
 use crate::web::fields::{Fields, SHORT_TEXT};
@@ -167,6 +170,7 @@ struct LsmCreatedView {
 async fn create(
     State(pooler): State<Pooler>,
     State(passwords): State<Passwords>,
+    State(notifier): State<Notifier>,
     who: Admin,
     Json(mut request): Json<LsmCreateRequest>,
 ) -> Result<(StatusCode, Json<LsmCreatedView>)> {
@@ -179,15 +183,17 @@ async fn create(
         phone_number: rules.us_phone_number("phoneNumber", request.phone_number.as_deref()),
     };
     rules.check("password", password::acceptable_length(&new.password), password::RULE);
-    let region = rules.text("region", request.region, SHORT_TEXT);
+    let region = rules.region("region", request.region);
     let area = rules.optional_text("area", request.area, SHORT_TEXT);
     rules.finish()?;
 
     let user = new.into_user(&passwords).await?;
     let mut tx = pooler.write().await?;
-    queries::lock_region(&mut tx, &region).await?;
+    queries::lock_regions(&mut tx, &[&region]).await?;
     check_free(&mut tx, &region, area.as_deref(), None).await?;
     let lsm = appoint(&mut tx, user, &region, area).await?;
+    let mut outbox = Outbox::default();
+    adopt(&mut tx, &lsm, &mut outbox).await?;
     let event = AdminEvent {
         actor: who.user_id,
         action: AdminAction::CreateLsm,
@@ -198,6 +204,7 @@ async fn create(
     };
     events::record(&mut tx, &event).await?;
     tx.commit().await?;
+    notifier.publish(outbox);
     Ok((StatusCode::CREATED, Json(LsmCreatedView { id: lsm.id, message: "LSM created successfully" })))
 }
 
@@ -293,6 +300,7 @@ impl LsmUpdateRequest {
         let first_name = text("firstName", self.first_name, &lsm.first_name);
         let last_name = text("lastName", self.last_name, &lsm.last_name);
         let region = text("region", self.region, &lsm.region);
+        let region = region.split_whitespace().collect::<Vec<_>>().join(" ");
         let given = |value: Option<String>| value.filter(|text| !text.trim().is_empty());
         let changed = LsmRow {
             id: lsm.id,
@@ -328,6 +336,7 @@ impl LsmUpdateRequest {
     ))]
 async fn update(
     State(pooler): State<Pooler>,
+    State(notifier): State<Notifier>,
     who: Admin,
     Path(id): Path<LsmId>,
     Json(request): Json<LsmUpdateRequest>,
@@ -335,11 +344,18 @@ async fn update(
     let mut tx = pooler.write().await?;
     let before = queries::lock(&mut tx, id).await?.ok_or(Error::NotFound("LSM"))?;
     let after = request.apply(&before)?;
-    if after.status == LsmStatus::Active {
-        queries::lock_region(&mut tx, &after.region).await?;
+    let is_active = after.status == LsmStatus::Active;
+    if is_active {
+        queries::lock_regions(&mut tx, &[&after.region]).await?;
         check_free(&mut tx, &after.region, after.area.as_deref(), Some(id)).await?;
     }
     queries::set(&mut tx, &after).await.map_err(email_taken)?;
+    let mut outbox = Outbox::default();
+    if is_active {
+        adopt(&mut tx, &after, &mut outbox).await?;
+    } else if before.status == LsmStatus::Active {
+        leave(&mut tx, &before).await?;
+    }
     let event = AdminEvent {
         actor: who.user_id,
         action: AdminAction::UpdateLsm,
@@ -350,29 +366,33 @@ async fn update(
     };
     events::record(&mut tx, &event).await?;
     tx.commit().await?;
+    notifier.publish(outbox);
     Ok(Json(MessageView::new("LSM updated successfully")))
 }
 
-/// Removes an LSM: ends the logins, and refuses new ones.
+/// Removes an LSM: ends the logins, and refuses new ones. The e-mail address is free again.
 ///
 /// # Errors
-/// 404 no such LSM. 409 the LSM has providers who are active or wait to be.
+/// 404 no such LSM. 409 the LSM has providers who work or wait to, open disputes, or undecided requests.
 #[utoipa::path(delete, path = "/admin/lsms/{id}", tag = "admin", security(("admin" = [])),
     params(("id" = LsmId, Path)),
     responses(
         (status = 200, body = MessageView),
         (status = 404, description = "No such LSM"),
-        (status = 409, description = "The LSM has providers who are active or wait to be"),
+        (status = 409, description = "The LSM has providers who work or wait to, open disputes, or undecided requests"),
     ))]
 async fn delete(State(pooler): State<Pooler>, who: Admin, Path(id): Path<LsmId>) -> Result<Json<MessageView>> {
     let mut tx = pooler.write().await?;
     let before = queries::lock(&mut tx, id).await?.ok_or(Error::NotFound("LSM"))?;
-    let providers = queries::count_active_providers(&mut tx, id).await?;
-    if providers > 0 {
-        let message = format!("{providers} providers of this LSM are active or pending: replace the LSM instead");
+    let Work { providers, disputes, requests } = queries::count_work(&mut tx, id).await?;
+    if providers + disputes + requests > 0 {
+        let message = format!(
+            "this LSM has {providers} providers who are active, inactive or pending, {disputes} open disputes and \
+             {requests} undecided service requests: replace the LSM instead"
+        );
         return Err(Error::Conflict("has_providers", message));
     }
-    remove(&mut tx, id, before.user_id).await?;
+    remove(&mut tx, &before).await?;
     let event = AdminEvent {
         actor: who.user_id,
         action: AdminAction::DeleteLsm,
@@ -387,7 +407,48 @@ async fn delete(State(pooler): State<Pooler>, who: Admin, Path(id): Path<LsmId>)
 }
 
 /// Removes a locked LSM, and ends the user's logins.
-pub(super) async fn remove(tx: &mut Tx<Pooler>, id: LsmId, user: UserId) -> Result<()> {
-    queries::delete(tx, id).await?;
-    Ok(auth::queries::set_all_revoked(tx, user, Utc::now()).await?)
+pub(super) async fn remove(tx: &mut Tx<Pooler>, lsm: &LsmRow) -> Result<()> {
+    leave(tx, lsm).await?;
+    auth::queries::set_all_revoked(tx, lsm.user_id, Utc::now()).await?;
+    Ok(queries::delete(tx, lsm.id).await?)
+}
+
+/// Takes a locked LSM, who serves its region no more, out of all chats, and queues the e-mail that says so.
+pub(super) async fn leave(tx: &mut Tx<Pooler>, lsm: &LsmRow) -> Result<()> {
+    let letter = Letter::Notice {
+        subject: "You are no longer the local service manager".into(),
+        body: format!(
+            "Hello {},\n\nAn admin of STM has ended your work as the local service manager of {}.",
+            lsm.first_name, lsm.region
+        ),
+    };
+    mail::queue(tx, lsm.user_id, &lsm.email, &letter, None).await?;
+    Ok(job_chats::remove_lsm(tx, lsm.user_id).await?)
+}
+
+/// Gives an active LSM what nobody looks after in its region: of LSMs who are inactive or removed, and requests from before
+/// there was one. Needs [`queries::lock_regions`].
+pub(super) async fn adopt(tx: &mut Tx<Pooler>, lsm: &LsmRow, outbox: &mut Outbox) -> Result<()> {
+    let adopted = queries::adopt(tx, lsm.id, &lsm.region).await?;
+    announce(tx, lsm, &adopted, outbox).await
+}
+
+/// Notifies an LSM, and the providers, of what was handed over to it.
+pub(super) async fn announce(
+    tx: &mut Tx<Pooler>,
+    lsm: &LsmRow,
+    handed_over: &HandedOver,
+    outbox: &mut Outbox,
+) -> Result<()> {
+    let HandedOver { providers, requests, disputes } = handed_over;
+    if !providers.is_empty() || *requests + *disputes > 0 {
+        let summary = format!(
+            "You look after {} more providers, {disputes} open disputes and {requests} undecided service requests",
+            providers.len()
+        );
+        outbox.notify_all(tx, &[lsm.user_id], NotificationType::System, "Handed over to you", &summary).await?;
+    }
+    let message = format!("{} {} is your local service manager now", lsm.first_name, lsm.last_name);
+    let title = "New local service manager";
+    Ok(outbox.notify_all(tx, providers, NotificationType::System, title, &message).await?)
 }

@@ -78,19 +78,23 @@ pub(super) async fn find(pooler: &Pooler, id: LsmId) -> sqlx::Result<Option<Admi
     }))
 }
 
-/// Makes whoever appoints LSMs for a region wait until the transaction ends: whom another one appoints is seen by the next
-/// statement.
-pub(super) async fn lock_region(tx: &mut Tx<Pooler>, region: &str) -> sqlx::Result<()> {
+/// Makes whoever appoints LSMs for these regions wait until the transaction ends: whom another one appoints is seen by the
+/// next statement.
+pub(super) async fn lock_regions(tx: &mut Tx<Pooler>, regions: &[&str]) -> sqlx::Result<()> {
+    let regions: Vec<_> = regions.iter().map(|region| (*region).to_owned()).collect();
+    // In one order, so that two who lock the same ones do not wait for each other.
     sqlx::query!(
-        r#"select pg_advisory_xact_lock(hashtextextended('stm.local_service_managers ' || stm.region_key($1), 0)) as "locked!: ()""#,
-        region,
+        r#"select pg_advisory_xact_lock(x.key) as "locked!: ()"
+           from (select distinct hashtextextended('stm.local_service_managers ' || stm.region_key(region), 0) as key
+                 from unnest($1::text[]) region order by key) x"#,
+        &regions,
     )
-    .fetch_one(tx)
+    .fetch_all(tx)
     .await
     .map(drop)
 }
 
-/// Whether another active LSM serves the region, or the same area of it. Needs [`lock_region`].
+/// Whether another active LSM serves the region, or the same area of it. Needs [`lock_regions`].
 pub(super) async fn is_served(
     tx: &mut Tx<Pooler>,
     region: &str,
@@ -182,7 +186,7 @@ pub(super) async fn set(tx: &mut Tx<Pooler>, lsm: &LsmRow) -> sqlx::Result<()> {
     .map(drop)
 }
 
-/// Removes a locked LSM, and bars the user. The rows stay, for what refers to them.
+/// Removes a locked LSM, and bars the user, whose e-mail address is free again. The rows stay, for what refers to them.
 pub(super) async fn delete(tx: &mut Tx<Pooler>, id: LsmId) -> sqlx::Result<()> {
     sqlx::query!(
         "with lsm as (
@@ -190,7 +194,9 @@ pub(super) async fn delete(tx: &mut Tx<Pooler>, id: LsmId) -> sqlx::Result<()> {
              set status = 'inactive', deleted_at = now(), updated_at = now()
              where id = $1
              returning user_id)
-         update stm.users u set banned_at = now(), ban_reason = 'removed as an LSM', updated_at = now()
+         update stm.users u
+         set banned_at = now(), ban_reason = 'removed as an LSM', email = 'removed-' || u.id || '@deleted.invalid',
+             password_hash = null, auth_uid = null, updated_at = now()
          from lsm
          where u.id = lsm.user_id and u.banned_at is null",
         id.0,
@@ -200,29 +206,92 @@ pub(super) async fn delete(tx: &mut Tx<Pooler>, id: LsmId) -> sqlx::Result<()> {
     .map(drop)
 }
 
-/// The number of a locked LSM's providers who are active, or wait to be.
-pub(super) async fn count_active_providers(tx: &mut Tx<Pooler>, id: LsmId) -> sqlx::Result<i64> {
-    sqlx::query_scalar!(
-        r#"select count(*) as "count!" from stm.providers where lsm_id = $1 and status in ('active', 'pending')"#,
+/// What waits for an LSM.
+#[derive(Debug)]
+pub(super) struct Work {
+    /// Who work, may work again, or wait to.
+    pub providers: i64,
+    pub disputes: i64,
+    pub requests: i64,
+}
+
+/// Counts what waits for a locked LSM.
+pub(super) async fn count_work(tx: &mut Tx<Pooler>, id: LsmId) -> sqlx::Result<Work> {
+    sqlx::query_as!(
+        Work,
+        r#"select (select count(*) from stm.providers p join stm.users u on u.id = p.user_id
+                   where p.lsm_id = $1 and p.status in ('active', 'inactive', 'pending') and u.closed_at is null) as "providers!",
+                  (select count(*) from stm.disputes d
+                   join stm.jobs j on j.id = d.job_id
+                   join stm.providers p on p.id = j.provider_id
+                   where p.lsm_id = $1 and d.status = 'open') as "disputes!",
+                  (select count(*) from stm.service_requests r where r.lsm_id = $1 and r.status = 'pending') as "requests!""#,
         id.0,
     )
     .fetch_one(tx)
     .await
 }
 
-/// Hands all of an LSM's providers, undecided service requests and open disputes over. Returns the providers' users.
-pub(super) async fn hand_over(tx: &mut Tx<Pooler>, from: LsmId, to: LsmId) -> sqlx::Result<Vec<UserId>> {
-    sqlx::query_scalar!(
+/// What an LSM has got.
+#[derive(Debug)]
+pub(super) struct HandedOver {
+    /// The users of the providers.
+    pub providers: Vec<UserId>,
+    /// Undecided ones.
+    pub requests: i64,
+    /// Open ones.
+    pub disputes: i64,
+}
+
+/// Hands all of an LSM's providers, undecided service requests and open disputes over.
+pub(super) async fn hand_over(tx: &mut Tx<Pooler>, from: LsmId, to: LsmId) -> sqlx::Result<HandedOver> {
+    sqlx::query_as!(
+        HandedOver,
         r#"with requests as (
-               update stm.service_requests set lsm_id = $2 where lsm_id = $1 and status = 'pending'
+               update stm.service_requests set lsm_id = $2 where lsm_id = $1 and status = 'pending' returning id
            ), disputes as (
-               update stm.disputes set lsm_id = $2 where lsm_id = $1 and status = 'open'
+               update stm.disputes set lsm_id = $2 where lsm_id = $1 and status = 'open' returning id
+           ), providers as (
+               update stm.providers set lsm_id = $2, updated_at = now() where lsm_id = $1 returning user_id
            )
-           update stm.providers set lsm_id = $2, updated_at = now() where lsm_id = $1
-           returning user_id as "user_id: UserId""#,
+           select array(select user_id from providers) as "providers!: Vec<UserId>",
+                  (select count(*) from requests) as "requests!", (select count(*) from disputes) as "disputes!""#,
         from.0,
         to.0,
     )
-    .fetch_all(tx)
+    .fetch_one(tx)
+    .await
+}
+
+/// Gives an LSM the providers, undecided service requests and open disputes of its region that no active LSM has.
+pub(super) async fn adopt(tx: &mut Tx<Pooler>, to: LsmId, region: &str) -> sqlx::Result<HandedOver> {
+    sqlx::query_as!(
+        HandedOver,
+        r#"with orphans as (
+               select p.id, p.user_id
+               from stm.local_service_managers l
+               join stm.providers p on p.lsm_id = l.id
+               where l.status <> 'active' and stm.region_key(p.region) = stm.region_key($2)
+           ), requests as (
+               update stm.service_requests r
+               set lsm_id = $1
+               where r.status = 'pending' and stm.region_key(r.region) = stm.region_key($2)
+                 and not exists (select from stm.local_service_managers l where l.id = r.lsm_id and l.status = 'active')
+               returning r.id
+           ), disputes as (
+               update stm.disputes d
+               set lsm_id = $1
+               from stm.jobs j, orphans o
+               where j.id = d.job_id and o.id = j.provider_id and d.status = 'open'
+               returning d.id
+           ), providers as (
+               update stm.providers p set lsm_id = $1, updated_at = now() from orphans o where p.id = o.id returning p.user_id
+           )
+           select array(select user_id from providers) as "providers!: Vec<UserId>",
+                  (select count(*) from requests) as "requests!", (select count(*) from disputes) as "disputes!""#,
+        to.0,
+        region,
+    )
+    .fetch_one(tx)
     .await
 }

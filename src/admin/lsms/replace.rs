@@ -8,14 +8,12 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::http::{LsmStatus, NewLsm, appoint, check_free, remove};
+use super::http::{LsmStatus, NewLsm, adopt, announce, appoint, check_free, leave, remove};
 use super::queries::{self, LsmRow};
 use crate::admin::events::{self, AdminAction, AdminEvent, AdminSubject};
 use crate::admin::snapshot;
 use crate::auth::{Admin, Passwords, password};
-use crate::chat::job_chats;
 use crate::error::{Error, Result};
-use crate::notifications::NotificationType;
 use crate::outbox::{Notifier, Outbox};
 use crate::state::ApiState;
 use crate::types::{LsmId, text_enum};
@@ -85,7 +83,7 @@ impl LsmReplaceRequest {
         rules.check("oldLsmAction", self.old_lsm_action.is_some(), rule);
         let fate = match self.old_lsm_action {
             Some(OldLsmAction::Reassign) => Fate::Reassigned {
-                region: rules.text("newRegionForOldLsm", self.new_region_for_old_lsm, SHORT_TEXT),
+                region: rules.region("newRegionForOldLsm", self.new_region_for_old_lsm),
                 area: rules.optional_text("newAreaForOldLsm", self.new_area_for_old_lsm, SHORT_TEXT),
             },
             Some(OldLsmAction::Delete) => Fate::Deleted,
@@ -107,7 +105,7 @@ struct LsmReplacedView {
 }
 
 /// Replaces an LSM: a new one takes over the region, all providers, undecided service requests and open disputes. The old
-/// one leaves the chats of disputes. The providers are notified.
+/// one leaves the chats of disputes. The providers and both LSMs are told.
 ///
 /// # Errors
 /// 400 a field breaks a rule. 404 no such LSM. 409 the e-mail address is taken, or a region has another active LSM.
@@ -131,15 +129,23 @@ async fn replace(
     let mut tx = pooler.write().await?;
     // Providers who register lock their LSM: none is added to this one from here to the commit.
     let old = queries::lock(&mut tx, id).await?.ok_or(Error::NotFound("LSM"))?;
+    let other = match &fate {
+        Fate::Reassigned { region, .. } => region.as_str(),
+        Fate::Deactivated | Fate::Deleted => &old.region,
+    };
+    queries::lock_regions(&mut tx, &[&old.region, other]).await?;
     let after = retire(&mut tx, &old, fate).await?;
-    queries::lock_region(&mut tx, &old.region).await?;
     check_free(&mut tx, &old.region, old.area.as_deref(), None).await?;
     let lsm = appoint(&mut tx, user, &old.region, old.area.clone()).await?;
-    let providers = queries::hand_over(&mut tx, id, lsm.id).await?;
-    job_chats::remove_lsm(&mut tx, old.user_id).await?;
+    let handed_over = queries::hand_over(&mut tx, id, lsm.id).await?;
+    // The old one may serve another region now, whose orphans are its own.
     let mut outbox = Outbox::default();
-    let message = format!("{} {} is your local service manager now", lsm.first_name, lsm.last_name);
-    outbox.notify_all(&mut tx, &providers, NotificationType::System, "New local service manager", &message).await?;
+    if let Some(after) = after.as_ref().filter(|after| after.status == LsmStatus::Active) {
+        adopt(&mut tx, after, &mut outbox).await?;
+    }
+    announce(&mut tx, &lsm, &handed_over, &mut outbox).await?;
+    adopt(&mut tx, &lsm, &mut outbox).await?;
+    let providers = handed_over.providers;
     let event = AdminEvent {
         actor: who.user_id,
         action: AdminAction::ReplaceLsm,
@@ -159,16 +165,16 @@ async fn replace(
 async fn retire(tx: &mut Tx<Pooler>, old: &LsmRow, fate: Fate) -> Result<Option<LsmRow>> {
     let after = match fate {
         Fate::Deleted => {
-            remove(tx, old.id, old.user_id).await?;
+            remove(tx, old).await?;
             return Ok(None);
         }
         Fate::Deactivated => LsmRow { status: LsmStatus::Inactive, ..old.clone() },
         Fate::Reassigned { region, area } => {
-            queries::lock_region(tx, &region).await?;
             check_free(tx, &region, area.as_deref(), Some(old.id)).await?;
             LsmRow { region, area, status: LsmStatus::Active, ..old.clone() }
         }
     };
     queries::set(tx, &after).await?;
+    leave(tx, old).await?;
     Ok(Some(after))
 }

@@ -42,6 +42,17 @@ impl LockedDisputeRow {
 /// Locks a dispute until the transaction ends. Returns `None` if there is no such dispute, or it is about another LSM's
 /// provider.
 pub(super) async fn lock(tx: &mut Tx<Pooler>, id: DisputeId, lsm: UserId) -> sqlx::Result<Option<LockedDisputeRow>> {
+    // The LSM first, in a statement of its own, as a replacement does: the next one sees whose the provider is by then.
+    if sqlx::query!(
+        "select id from stm.local_service_managers where user_id = $1 and status = 'active' for share",
+        lsm.0
+    )
+    .fetch_optional(&mut *tx)
+    .await?
+    .is_none()
+    {
+        return Ok(None);
+    }
     sqlx::query_as!(
         LockedDisputeRow,
         r#"select d.status as "status: DisputeStatus", j.id as "job_id: JobId", j.status as "job_status: JobStatus",

@@ -183,21 +183,69 @@ async fn a_replacement_that_cannot_be_changes_nothing() {
 }
 
 #[tokio::test]
-async fn only_an_lsm_without_active_providers_is_removed() {
+async fn only_an_lsm_without_work_is_removed() {
     let office = Office::start().await;
     let id = office.lsm_id("New York").await;
     let path = format!("/admin/lsms/{id}");
     assert_eq!(office.delete(&path).await.expect(409)["code"], "has_providers");
     office.world.sql("update stm.providers set status = 'inactive'").await;
+    assert_eq!(office.delete(&path).await.expect(409)["code"], "has_providers");
+    office.world.sql("update stm.providers set status = 'banned'").await;
+    let request = json!({"keyword": "Roofing", "description": "Tiles", "region": "NY", "zipcode": "10001"});
+    office.customer_posts("/customers/request-service", &request).await.expect(200);
+    assert_eq!(office.delete(&path).await.expect(409)["code"], "has_providers");
+    office.world.sql("update stm.service_requests set status = 'rejected', rejected_by = 'admin'").await;
     let lsm = office.world.lsm().await;
     office.delete(&path).await.expect(200);
     office.world.get_as(&lsm, "/lsm/disputes").await.expect(401);
     assert_eq!(office.get("/admin/lsms").await, json!([]));
     office.delete(&path).await.expect(404);
     office.answer(&path).await.expect(404);
-    // The region is free again.
-    office.post("/admin/lsm/create", &new_lsm("nina@example.com", "NY")).await.expect(201);
+    // The region is free again, and the e-mail address.
+    office.post("/admin/lsm/create", &new_lsm("lsm@example.com", "NY")).await.expect(201);
     assert_eq!(office.actions().await, ["delete_lsm", "create_lsm"]);
+}
+
+/// Work that nobody looks after goes to the next LSM of the region.
+#[tokio::test]
+async fn a_new_lsm_adopts_what_an_inactive_one_has_left() {
+    let office = Office::start().await;
+    let old = office.world.lsm().await;
+    let id = office.lsm_id("New York").await;
+    let (job, chat) = office.new_job().await;
+    office.world.sql("update stm.jobs set status = 'completed', completed_at = now()").await;
+    let dispute = json!({"jobId": job, "description": "It leaks"});
+    let dispute = office.customer_posts("/customers/disputes", &dispute).await.expect(201)["disputeId"].clone();
+    office.world.post_as(&old, &format!("/lsm/disputes/{dispute}/join-chat"), &json!({})).await.expect(200);
+    office.put(&format!("/admin/lsms/{id}"), &json!({"status": "inactive"})).await.expect(200);
+    office.world.get_as(&old, &format!("/chat/{chat}/messages")).await.expect(404);
+    let told = "select count(*) from stm.emails where subject = 'You are no longer the local service manager'";
+    assert_eq!(office.world.number(told).await, 1);
+
+    let request = json!({"keyword": "Roofing", "description": "Tiles", "region": "new york", "zipcode": "10001"});
+    office.customer_posts("/customers/request-service", &request).await.expect(200);
+    office.post("/admin/lsm/create", &new_lsm("nina@example.com", "New\u{a0}  York")).await.expect(201);
+    let login = json!({"email": "nina@example.com", "password": PASSWORD});
+    let session = office.world.post("/auth/login", &login).await.expect(200);
+    let mut new = old.clone();
+    new.id = session["user"]["id"].as_i64().expect("an id");
+    new.token = session["accessToken"].as_str().expect("a token").to_owned();
+    let seen = office.world.get_as(&new, "/lsm/dashboard").await.expect(200);
+    assert_eq!(
+        (&seen["region"], &seen["summary"]["totalProviders"], &seen["summary"]["pendingServiceRequests"]),
+        (&json!("New York"), &json!(1), &json!(1))
+    );
+    office.world.post_as(&new, &format!("/lsm/disputes/{dispute}/join-chat"), &json!({})).await.expect(200);
+    assert_eq!(office.notified(&new).await, ["Handed over to you"]);
+    assert_eq!(
+        office.notified(&office.provider.user).await.last().map(String::as_str),
+        Some("New local service manager")
+    );
+    assert_eq!(
+        office.put(&format!("/admin/lsms/{id}"), &json!({"status": "active"})).await.expect(409)["code"],
+        "region_taken"
+    );
+    office.delete(&format!("/admin/lsms/{id}")).await.expect(200);
 }
 
 /// Of two admins who appoint an LSM for the same region at once, one does.

@@ -160,6 +160,58 @@ async fn replacing_an_lsm_while_a_provider_registers() {
     }
 }
 
+/// Whatever is asked for at the same time is the new LSM's, and the old one is in no chat.
+#[tokio::test(flavor = "multi_thread")]
+async fn replacing_an_lsm_who_joins_a_chat_while_others_ask_for_help() {
+    const ROUNDS: usize = 60;
+    let office = Office::start().await;
+    let (job, _) = office.new_job().await;
+    let neighbour = office.world.customer().await;
+    let other_job = office.world.book(&neighbour, &office.provider).await["job"]["id"].clone();
+    office.world.sql("update stm.jobs set status = 'completed', completed_at = now()").await;
+    let mut lsm = office.world.lsm().await;
+    for round in 0..ROUNDS {
+        office.world.sql(&format!("delete from stm.disputes where job_id = {job}")).await;
+        let disputed = json!({"jobId": job, "description": "It leaks"});
+        if round == 0 {
+            let first = json!({"jobId": other_job, "description": "It drips"});
+            office.world.post_as(&neighbour, "/customers/disputes", &first).await.expect(201);
+        }
+        let open = format!("select id from stm.disputes where job_id = {other_job}");
+        let join = format!("/lsm/disputes/{}/join-chat", office.world.number(&open).await);
+        let id = office.world.number("select id from stm.local_service_managers where status = 'active'").await;
+        let email = unique_email("lsm");
+        let successor = json!({
+            "newLsmFirstName": "Nina", "newLsmLastName": "Manager", "newLsmEmail": email,
+            "newLsmPhoneNumber": "+12125550181", "newLsmPassword": PASSWORD, "oldLsmAction": "deactivate",
+        });
+        let nothing = json!({});
+        let request =
+            json!({"serviceName": format!("Service {round}"), "category": "Many", "description": "One of many"});
+        let others = async {
+            tokio::join!(
+                office.world.post_as(&lsm, &join, &nothing),
+                office.customer_posts("/customers/disputes", &disputed),
+                office.provider_posts("/provider/request-new-service", &request)
+            )
+        };
+        let replace = office.status(format!("/admin/lsms/{id}/replace"), successor);
+        let (replaced, (joined, filed, requested)) = race(round, replace, others).await;
+        assert_eq!(replaced, 200, "round {round}");
+        assert!(matches!(joined.status.as_u16(), 200 | 404), "{}", joined.body);
+        filed.expect(201);
+        requested.expect(201);
+        let lost = "select (select count(*) from stm.service_requests r join stm.local_service_managers l on l.id = r.lsm_id
+                            where r.status = 'pending' and l.status <> 'active')
+                         + (select count(*) from stm.disputes d join stm.local_service_managers l on l.id = d.lsm_id
+                            where l.status <> 'active')
+                         + (select count(*) from stm.chat_members m join stm.local_service_managers l on l.user_id = m.user_id
+                            where m.left_at is null and l.status <> 'active')";
+        assert_eq!(office.world.number(lost).await, 0, "round {round}");
+        lsm = office.world.logged_in(&email, "local_service_manager").await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn banning_a_provider_who_is_booked() {
     let office = Office::start().await;
