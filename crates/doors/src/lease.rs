@@ -52,6 +52,18 @@ impl Lease {
         Ok(())
     }
 
+    /// When it last was known to be alive.
+    #[cfg(test)]
+    pub(super) fn proven(&self) -> Option<tokio::time::Instant> {
+        self.held.as_ref().map(|held| held.proven)
+    }
+
+    /// The connection, which is not the lease's any more.
+    #[cfg(test)]
+    pub(super) fn into_held(mut self) -> Held {
+        self.held.take().unwrap()
+    }
+
     /// Closes the connection at once, whatever is on its way; its pool may open another.
     pub(super) fn close(mut self) {
         self.returns = false;

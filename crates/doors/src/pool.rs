@@ -98,7 +98,7 @@ pub(super) struct Held {
     pub connection: PgConnection,
     made: Instant,
     /// When it last was known to be alive.
-    proven: Instant,
+    pub proven: Instant,
     /// Below the connection, because what stands above is dropped first.
     place: Place,
 }
@@ -370,3 +370,6 @@ fn may_pass(error: &sqlx::Error) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;
