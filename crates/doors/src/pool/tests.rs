@@ -55,6 +55,19 @@ async fn what_is_not_needed_is_closed() {
     backend(&mut kept).await;
 }
 
+/// Otherwise callers who never wait long enough would never leave a connection to anybody.
+#[tokio::test]
+async fn a_connection_is_made_although_nobody_waits_for_it() {
+    let database = Database::create().await;
+    let pool = pool(&database, Limits::new(1, MINUTE));
+    assert!(pool.acquire().now_or_never().is_none());
+    let started = std::time::Instant::now();
+    while pool.status().idle == 0 {
+        assert!(started.elapsed() < PATIENCE, "{:?}", pool.status());
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
 #[tokio::test]
 async fn what_may_be_dead_is_pinged_once() {
     let database = Database::create().await;

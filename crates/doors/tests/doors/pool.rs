@@ -215,7 +215,7 @@ async fn what_ends_in_order_is_back_at_once() {
 }
 
 #[track_caller]
-fn assert_closed(refused: sqlx::Result<()>) {
+fn assert_closed(refused: &sqlx::Result<()>) {
     assert!(matches!(refused, Err(sqlx::Error::PoolClosed)), "{refused:?}");
 }
 
@@ -236,19 +236,19 @@ async fn a_closed_pool_refuses_and_waits() {
         let pooler = pooler.clone();
         async move { pooler.close().await }
     });
-    assert_closed(waits.await.expect("a task"));
-    assert_closed(pooler.read().await.map(drop));
-    assert_closed(pooler.ping().await.map(drop));
+    assert_closed(&waits.await.expect("a task"));
+    assert_closed(&pooler.read().await.map(drop));
+    assert_closed(&pooler.ping().await.map(drop));
     assert!(!closes.is_finished(), "it does not wait for what is lent");
     tx.commit().await.expect("a commit");
     closes.await.expect("a task");
-    assert_closed(pooler.write().await.map(drop));
+    assert_closed(&pooler.write().await.map(drop));
     assert_eq!(number(&database, "select count(*) from hazard").await, 1);
 
     let direct = direct_to(&direct(&database), 2);
     assert!(is_right(&direct, 7, 1).await.expect("an answer"));
     direct.close().await;
-    assert_closed(direct.write().await.map(drop));
+    assert_closed(&direct.write().await.map(drop));
     let sessions =
         "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'direct'";
     assert_eq!(number(&database, sessions).await, 0);
