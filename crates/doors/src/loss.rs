@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
 
-/// When something last happened that concerns every connection made before: one was found dead, or the schema changed. A
-/// restart of the server kills all connections, and each would fail one statement.
+/// When something last happened that concerns every older connection: one was found dead, or the schema changed. A restart
+/// of the server kills all of them, and each would fail one statement.
 #[derive(Debug, Clone, Default)]
 pub struct LastLoss(Arc<Mutex<Option<Instant>>>);
 

@@ -2,11 +2,12 @@
 //!
 //! Three rules carry it:
 //!
-//! 1. A connection that is made, lent or put in order has a [`Place`], and there are as many places as connections may be.
-//!    Whoever drops the one drops the other, so no place can be forgotten.
-//! 2. What is lent next can only be made by [`Idle::new`], which takes a connection without an open transaction, with
+//! 1. A connection that is being made, lent or put in order has a [`Place`]; there are as many places as there may be
+//!    connections. Whoever drops the one drops the other, so no place is lost.
+//! 2. Only an [`Idle`] can be lent, and [`Idle::new`] takes nothing but a connection without an open transaction, with
 //!    everything sent and every answer read.
-//! 3. Places are given in the order of asking; connections are lent last in, first out, so that those beyond need age.
+//! 3. Places are given in the order of asking. The connection that was used last is lent next, so that those that are not
+//!    needed grow old.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -34,7 +35,7 @@ const MAX_AGE: Duration = Duration::from_secs(30 * 60);
 const FIRST_BACK_OFF: Duration = Duration::from_millis(10);
 const LAST_BACK_OFF: Duration = Duration::from_secs(1);
 
-/// How long a farewell may take.
+/// How long closing a connection may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The permission to have a connection.
@@ -148,7 +149,8 @@ impl Drop for Waiting<'_> {
 }
 
 impl Pool {
-    /// Connects when it is asked to. Within a Tokio runtime. What was made before `last_loss` is pinged before use.
+    /// Makes connections when they are needed. Within a Tokio runtime. Those last known to be alive before `last_loss` are
+    /// pinged before use.
     pub fn new(options: PgConnectOptions, limits: Limits, last_loss: LastLoss) -> Self {
         let places = usize::try_from(limits.max_connections).unwrap_or(Semaphore::MAX_PERMITS);
         let shared = Arc::new(Shared {
@@ -187,7 +189,7 @@ impl Pool {
         timeout_at(deadline, lease).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
 
-    /// Waits for a place, which whoever asked first gets first.
+    /// A place; who asks first gets one first.
     async fn place(&self) -> sqlx::Result<Place> {
         let Shared { places, is_closing, waiting, .. } = &*self.0;
         if *is_closing.borrow() {
@@ -319,7 +321,7 @@ impl Pool {
         self.0.is_closing.send_replace(true);
         let _all = self.0.places.acquire_many(self.0.limits.max_connections).await;
         loop {
-            // A statement of its own, so that the lock is not held while a farewell is sent.
+            // A separate statement: the lock is not held while the connection is closed.
             let Some(idle) = self.0.idle().pop() else { return };
             say_goodbye(idle.connection).await;
         }
@@ -331,7 +333,7 @@ impl Shared {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection that has been idle longest of those that are too old, or idle for too long.
+    /// A connection that is too old, or has been idle for too long.
     fn take_expired(&self) -> Option<Idle> {
         let Limits { idle_timeout, max_age, .. } = self.limits;
         let is_expired = |idle: &Idle| idle.since.elapsed() > idle_timeout || idle.made.elapsed() > max_age;
@@ -357,7 +359,7 @@ async fn sweep(pool: Weak<Shared>) {
     }
 }
 
-/// A proper end, with which the server frees its place at once.
+/// Takes leave of the server, which then frees its slot at once.
 async fn say_goodbye(connection: PgConnection) {
     let _closed = timeout(CLOSE_TIMEOUT, connection.close()).await;
 }
