@@ -208,9 +208,17 @@ impl Pool {
         }
     }
 
-    /// A place for a connection that the pool does not make, and does not get back.
+    /// A place for a connection that the pool does not make, and does not get back. One of its own makes room.
     pub async fn place_in_time(&self) -> sqlx::Result<Place> {
-        timeout(ACQUIRE_TIMEOUT, self.place()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+        let place = async {
+            let place = self.place().await?;
+            let idle = self.0.idle().pop();
+            if let Some(idle) = idle {
+                say_goodbye(idle.connection).await;
+            }
+            Ok(place)
+        };
+        timeout(ACQUIRE_TIMEOUT, place).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
 
     /// Lends the connection that was used last, if it can be used.
