@@ -5,17 +5,18 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, TryStreamExt as _};
-use sqlx::postgres::{PgListener, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
-use sqlx::{AssertSqlSafe, Either, Execute, Executor, PgPool, Postgres, Row as _, SqlStr};
+use sqlx::postgres::{PgListener, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
+use sqlx::{Either, Execute, Executor, Postgres, Row as _, SqlStr};
 
 use sqlx_core::ext::async_stream::TryAsyncStream;
 
 use crate::access;
 use crate::budget::{answer_within, within_budget};
 use crate::known_columns::KnownColumns;
-use crate::lease::{Lease, pool_options};
+use crate::lease::Lease;
 use crate::loss::LastLoss;
 use crate::meaning::{is_stale_statement, of_write};
+use crate::pool::{Limits, Pool, PoolStatus};
 use crate::tls_tunnel::{TlsTunnel, connect_options};
 use crate::tx::{GuardedQuery, Opener, first_row, not_available};
 use crate::url::ConnectionString;
@@ -32,9 +33,7 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 /// `&Direct` is an executor for single statements.
 #[derive(Debug, Clone)]
 pub struct Direct {
-    pool: PgPool,
-    last_loss: LastLoss,
-    last_change: LastLoss,
+    pool: Pool,
     known_columns: KnownColumns,
     statement_timeout: Duration,
     _tunnel: Option<Arc<TlsTunnel>>,
@@ -62,23 +61,10 @@ impl Direct {
             set.push_str("; ");
             set.push_str(statement);
         }
-        let set = Arc::<str>::from(set);
-        let last_loss = LastLoss::default();
-        let last_change = LastLoss::default();
-        let (suspicion, change) = (last_loss.clone(), last_change.clone());
-        let pool = pool_options(
-            max_connections.min(DirectSettings::MOST_CONNECTIONS),
-            IDLE_TIMEOUT,
-            move |age| suspicion.casts_doubt_on(age),
-            move |age| change.casts_doubt_on(age),
-        )
-        .after_connect(move |connection, _| {
-            let set = set.clone();
-            Box::pin(async move { connection.execute(sqlx::raw_sql(AssertSqlSafe(set))).await.map(drop) })
-        })
-        .connect_lazy_with(options);
-        let known_columns = KnownColumns::default();
-        Ok(Self { pool, last_loss, last_change, known_columns, statement_timeout, _tunnel: tunnel })
+        let max_connections = max_connections.min(DirectSettings::MOST_CONNECTIONS);
+        let limits = Limits { session: Some(set), ..Limits::new(max_connections, IDLE_TIMEOUT) };
+        let pool = Pool::new(options, limits, LastLoss::default());
+        Ok(Self { pool, known_columns: KnownColumns::default(), statement_timeout, _tunnel: tunnel })
     }
 
     /// Opens a transaction. End it with [`Tx::commit`].
@@ -90,8 +76,6 @@ impl Direct {
             pool: self.pool.clone(),
             begin: "begin".into(),
             answer_timeout: self.answer_timeout(),
-            last_loss: self.last_loss.clone(),
-            last_change: self.last_change.clone(),
             known_columns: Some(self.known_columns.clone()),
             writes: true,
         };
@@ -103,7 +87,18 @@ impl Direct {
     /// # Errors
     /// As [`write`](Self::write).
     pub async fn listen(&self, channel: &str) -> sqlx::Result<PgListener> {
-        let mut listener = PgListener::connect_with(&self.pool).await?;
+        let place = self.pool.place_in_time().await?;
+        // sqlx's listener wants a pool of sqlx's. What it returns there may have an answer on its way, and is closed; the
+        // place is free when the last handle is gone, and with it the connection.
+        let own = PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .after_release(move |_, _| {
+                let _kept = &place;
+                Box::pin(async { Ok(false) })
+            })
+            .connect_lazy_with((*self.pool.options()).clone());
+        let mut listener = PgListener::connect_with(&own).await?;
         listener.listen(channel).await?;
         Ok(listener)
     }
@@ -114,7 +109,7 @@ impl Direct {
     /// # Errors
     /// As [`write`](Self::write).
     pub async fn session(&self) -> sqlx::Result<Lease> {
-        Lease::of_session(&self.pool).await
+        Ok(self.pool.acquire().await?.into_session())
     }
 
     /// How long the server may say nothing while an answer is due: it has limits of its own, unless the path is dead.
@@ -125,11 +120,11 @@ impl Direct {
     /// Takes note of an error of a single statement. Returns the chance, if the statement is to be prepared anew.
     fn on_error(&self, error: sqlx::Error, again: Option<GuardedQuery>) -> sqlx::Result<GuardedQuery> {
         if is_connection_loss(&error) {
-            self.last_loss.note();
+            self.pool.note_loss();
         }
         let is_stale = is_stale_statement(&error);
         if is_stale {
-            self.last_change.note();
+            self.pool.note_change();
         }
         again.filter(|_| is_stale).ok_or_else(|| of_write(error))
     }
@@ -143,7 +138,13 @@ impl Direct {
     /// How many connections there may be.
     #[must_use]
     pub fn max_connections(&self) -> usize {
-        usize::try_from(self.pool.options().get_max_connections()).unwrap_or_default()
+        usize::try_from(self.pool.max_connections()).unwrap_or_default()
+    }
+
+    /// The state of the pool.
+    #[must_use]
+    pub fn pool_status(&self) -> PoolStatus {
+        self.pool.status()
     }
 
     /// Whether the database answers, and takes writes.
@@ -177,7 +178,7 @@ impl<'c> Executor<'c> for &'c Direct {
             let mut again = query.again();
             let mut unchecked = query.prepared_text();
             loop {
-                let mut lease = within_budget(Lease::of(&self.pool)).await?;
+                let mut lease = within_budget(self.pool.acquire()).await?;
                 let mut answers = lease.fetch_many(query);
                 let failed = loop {
                     match answer_within(self.answer_timeout(), answers.try_next()).await {

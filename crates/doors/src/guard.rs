@@ -5,6 +5,9 @@
 //! mistakes, not against an attacker: it reads tokens, it does not parse SQL, and it cannot see into
 //! functions of our own.
 
+use std::collections::HashSet;
+use std::sync::{LazyLock, PoisonError, RwLock};
+
 /// Statements that neither end a transaction nor, by themselves, leave anything on the server.
 const ALLOWED: [&str; 8] = ["select", "with", "insert", "update", "delete", "merge", "values", "table"];
 
@@ -26,11 +29,45 @@ const SESSION_FUNCTIONS: [&str; 14] = [
     "lo_export",
 ];
 
+/// The most bytes of texts that are remembered. Those of a program are far fewer, unless it makes them up.
+const MAX_BYTES: usize = 1 << 20;
+
+/// Texts that passed, so that each is read once.
+static PASSED: LazyLock<RwLock<Passed>> = LazyLock::new(RwLock::default);
+
+#[derive(Debug, Default)]
+struct Passed {
+    texts: HashSet<Box<str>>,
+    bytes: usize,
+}
+
+impl Passed {
+    /// When there is no room, all are forgotten: those in use come back at once.
+    fn add(&mut self, sql: &str) {
+        if self.bytes + sql.len() > MAX_BYTES {
+            *self = Self::default();
+        }
+        if sql.len() <= MAX_BYTES && self.texts.insert(sql.into()) {
+            self.bytes += sql.len();
+        }
+    }
+}
+
 /// Checks a statement.
 ///
 /// # Errors
 /// A sentence: what is refused, and what to do instead.
 pub fn check(sql: &str) -> Result<(), String> {
+    if PASSED.read().unwrap_or_else(PoisonError::into_inner).texts.contains(sql) {
+        return Ok(());
+    }
+    read(sql)?;
+    PASSED.write().unwrap_or_else(PoisonError::into_inner).add(sql);
+    Ok(())
+}
+
+/// As [`check`], from the text alone.
+fn read(sql: &str) -> Result<(), String> {
     let mut tokens = Tokens { rest: sql };
     let first = tokens.next().unwrap_or_default();
     if !is_one_of(first, &ALLOWED) {
@@ -226,6 +263,28 @@ mod tests {
         ] {
             assert!(check(sql).is_err(), "{sql}");
         }
+    }
+
+    #[test]
+    fn what_passed_is_remembered_within_bounds() {
+        let mut passed = Passed::default();
+        for n in 0..100 {
+            for _ in 0..2 {
+                passed.add(&format!("select {n} -- {}", "x".repeat(MAX_BYTES / 50)));
+                assert_eq!(passed.bytes, passed.texts.iter().map(|text| text.len()).sum::<usize>());
+                assert!(passed.bytes <= MAX_BYTES && !passed.texts.is_empty());
+            }
+        }
+        passed.add(&" ".repeat(MAX_BYTES + 1));
+        assert!(passed.texts.is_empty());
+
+        let (good, bad) = ("select 'passed'", "select 'passed' into t");
+        for _ in 0..2 {
+            assert_eq!(check(good), Ok(()));
+            assert!(check(bad).is_err());
+        }
+        let is_known = |sql: &str| PASSED.read().unwrap().texts.contains(sql);
+        assert!(is_known(good) && !is_known(bad));
     }
 
     #[test]

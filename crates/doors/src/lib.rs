@@ -53,11 +53,13 @@ mod local_socket;
 mod loss;
 mod meaning;
 mod migrate;
+mod pool;
 mod pooler;
 pub mod probe;
 mod relay;
 mod settings;
 mod tls_tunnel;
+mod to_its_end;
 mod tx;
 mod upstream;
 pub mod url;
@@ -69,6 +71,7 @@ pub use direct::Direct;
 pub use lease::Lease;
 pub use meaning::{Meaning, is_connection_loss, meaning, sqlstate};
 pub use migrate::{check_same_database, migrate};
+pub use pool::PoolStatus;
 pub use pooler::Pooler;
 pub use relay::RelayCounters;
 pub use settings::{DirectSettings, PoolerSettings, PoolerWire};
@@ -78,9 +81,6 @@ use std::time::Duration;
 
 /// How long a request waits for a connection of either door before it is refused.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Connections that were idle longer than this are pinged before use.
-const PING_AFTER_IDLE: Duration = Duration::from_secs(30);
 
 /// The README's example compiles.
 #[cfg(doctest)]

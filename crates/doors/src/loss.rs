@@ -1,22 +1,22 @@
 //! Which pooled connections are suspect.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
-/// When a connection was last found dead. All that are older are suspect: a restart of the server kills every
-/// one, and each would fail one statement.
+use tokio::time::Instant;
+
+/// When something last happened that concerns every older connection: one was found dead, or the schema changed. A restart
+/// of the server kills all of them, and each would fail one statement.
 #[derive(Debug, Clone, Default)]
 pub struct LastLoss(Arc<Mutex<Option<Instant>>>);
 
 impl LastLoss {
-    /// A connection has just been found dead.
+    /// It has just happened.
     pub fn note(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
-    /// Whether a connection of this age is older than the last loss.
-    pub fn casts_doubt_on(&self, age: Duration) -> bool {
-        let lost = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Instant::now().checked_sub(age).is_some_and(|made| lost.is_some_and(|lost| lost >= made))
+    /// Whether it has happened since.
+    pub fn is_after(&self, moment: Instant) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|lost| lost >= moment)
     }
 }

@@ -13,13 +13,14 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use sqlx::postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo};
-use sqlx::{Connection as _, Either, Execute, Executor, PgConnection, PgPool, Postgres, SqlStr};
+use sqlx::{Connection as _, Either, Execute, Executor, PgConnection, Postgres, SqlStr};
 
 use crate::access;
 use crate::budget::{NoAnswer, answer_within, within_budget};
-use crate::lease::{END_TIMEOUT, Lease, pool_options};
+use crate::lease::END_TIMEOUT;
 use crate::loss::LastLoss;
 use crate::meaning::is_dead;
+use crate::pool::{Limits, Pool, PoolStatus};
 use crate::relay::{Relay, RelayCounters};
 use crate::tls_tunnel::{TlsTunnel, connect_options};
 use crate::tx::{GuardedQuery, Opener, first_row, not_available};
@@ -45,7 +46,7 @@ const CONNECT_EVERY: Duration = Duration::from_secs(10);
 /// that a slow reader does not hold a server.
 #[derive(Debug, Clone)]
 pub struct Pooler {
-    pool: PgPool,
+    pool: Pool,
     begin: Arc<Begin>,
     way: Way,
     /// Longer than the relay's own limit, which has words for what is wrong.
@@ -93,9 +94,11 @@ impl Pooler {
                 (relay.options(url, application_name), Way::Relay(Arc::new(relay)))
             }
         };
-        let suspicion = way.clone();
-        let is_suspect = move |age| matches!(&suspicion, Way::Relay(relay) if relay.casts_doubt_on(age));
-        let pool = pool_options(max_connections, IDLE_TIMEOUT, is_suspect, |_| false).connect_lazy_with(options);
+        let last_loss = match &way {
+            Way::Relay(relay) => relay.last_loss(),
+            Way::Plain(_) => LastLoss::default(),
+        };
+        let pool = Pool::new(options, Limits::new(max_connections, IDLE_TIMEOUT), last_loss);
         let begin = Arc::new(Begin::new(&limits));
         Ok(Self {
             pool,
@@ -139,11 +142,22 @@ impl Pooler {
     pub async fn check(&self) -> sqlx::Result<Access> {
         let last = *self.last_connected.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_none_or(|last| last.elapsed() >= CONNECT_EVERY) {
-            let connection = PgConnection::connect_with(&self.pool.connect_options()).await?;
+            let connection = PgConnection::connect_with(&self.pool.options()).await?;
             let _closed = connection.close().await;
             *self.last_connected.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         }
         self.ping().await
+    }
+
+    /// The state of the pool.
+    #[must_use]
+    pub fn pool_status(&self) -> PoolStatus {
+        self.pool.status()
+    }
+
+    /// Closes every connection, waiting for those in use.
+    pub async fn close(&self) {
+        self.pool.close().await;
     }
 
     /// What the relay has done so far; `None` if there is none.
@@ -161,7 +175,7 @@ impl Pooler {
     /// Has new connections go through the socket in this directory: for tests, which come between.
     #[doc(hidden)]
     pub fn connect_through(&self, directory: &std::path::Path) {
-        self.pool.set_connect_options((*self.pool.connect_options()).clone().socket(directory));
+        self.pool.set_options((*self.pool.options()).clone().socket(directory));
     }
 
     /// The socket of the relay, if there is one: for tests, which come between.
@@ -187,8 +201,6 @@ impl Pooler {
             pool: self.pool.clone(),
             begin: begin.clone(),
             answer_timeout: self.answer_timeout,
-            last_loss: LastLoss::default(),
-            last_change: LastLoss::default(),
             known_columns: None,
             writes,
         };
@@ -197,7 +209,7 @@ impl Pooler {
 
     /// A single statement, which the relay makes one read-only request.
     async fn fetch_alone(&self, query: GuardedQuery) -> Vec<sqlx::Result<Either<PgQueryResult, PgRow>>> {
-        let mut lease = match within_budget(Lease::of(&self.pool)).await {
+        let mut lease = match within_budget(self.pool.acquire()).await {
             Ok(lease) => lease,
             Err(error) => return vec![Err(error)],
         };

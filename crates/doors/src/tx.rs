@@ -8,9 +8,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, TryStreamExt as _};
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArguments, PgQueryResult, PgRow, PgStatement, PgTransactionManager, PgTypeInfo};
-use sqlx::{
-    AssertSqlSafe, Either, Execute, Executor, PgConnection, PgPool, Postgres, Row as _, SqlSafeStr as _, SqlStr,
-};
+use sqlx::{Either, Execute, Executor, PgConnection, Postgres, Row as _, SqlStr};
 use sqlx_core::ext::async_stream::TryAsyncStream;
 use sqlx_core::transaction::TransactionManager as _;
 use tokio::time::timeout;
@@ -19,8 +17,9 @@ use crate::ACQUIRE_TIMEOUT;
 use crate::budget::{NoAnswer, answer_within, within_budget};
 use crate::known_columns::KnownColumns;
 use crate::lease::{END_TIMEOUT, Lease};
-use crate::loss::LastLoss;
 use crate::meaning::{is_connection_loss, is_dead, is_stale_statement, of_write};
+use crate::pool::Pool;
+use crate::to_its_end::to_its_end;
 
 mod sealed {
     pub trait Sealed {}
@@ -37,14 +36,10 @@ pub trait Door: sealed::Sealed + Send + Sync + 'static {
 /// Opens transactions: the pool, and the message that begins one.
 #[derive(Debug, Clone)]
 pub(super) struct Opener {
-    pub pool: PgPool,
+    pub pool: Pool,
     pub begin: Arc<str>,
     /// How long the server may say nothing while an answer is due.
     pub answer_timeout: Duration,
-    /// Where lost connections are noted.
-    pub last_loss: LastLoss,
-    /// Where changes of the schema are noted: no older connection is used again.
-    pub last_change: LastLoss,
     /// The columns of named statements on sessions; `None` where there are no such statements.
     pub known_columns: Option<KnownColumns>,
     /// Whether the transactions are meant to write.
@@ -52,38 +47,28 @@ pub(super) struct Opener {
 }
 
 impl Opener {
-    /// Runs in a task of its own, because a `begin` that is dropped half-way leaves an open transaction to the
-    /// connection's next borrower, whose writes are then never committed
-    /// (<https://github.com/launchbadge/sqlx/issues/4385>; delete when a released sqlx holds the fix).
-    ///
     /// A `begin` on a dead connection has carried out nothing, so the next connection is tried: after a restart every
     /// idle one is dead.
     async fn open(&self) -> sqlx::Result<Lease> {
-        let opener = self.clone();
-        let task = tokio::spawn(async move {
-            let mut dead_connections_left = opener.pool.options().get_max_connections();
+        let mut dead_connections_left = self.pool.max_connections();
+        let opened = async {
             loop {
-                match opener.begin_on(Lease::of(&opener.pool).await?).await {
+                let lease = self.pool.acquire().await?;
+                match to_its_end(begin_on(lease, self.begin.clone())).await {
                     Err(error) if is_dead(&error) && dead_connections_left > 0 => dead_connections_left -= 1,
                     opened => return opened,
                 }
             }
-        });
-        within_budget(async { task.await.map_err(|_| sqlx::Error::WorkerCrashed)? }).await
-    }
-
-    async fn begin_on(&self, mut lease: Lease) -> sqlx::Result<Lease> {
-        let begin = AssertSqlSafe(self.begin.clone()).into_sql_str();
-        let begun = timeout(ACQUIRE_TIMEOUT, PgTransactionManager::begin(&mut lease, Some(begin))).await;
-        let error = match begun {
-            Ok(Ok(())) => return Ok(lease),
-            Ok(Err(error)) => error,
-            Err(_) => sqlx::Error::PoolTimedOut,
         };
-        // Its transaction may be open, or have failed half-way, and sqlx knows of none.
-        lease.close();
-        Err(error)
+        within_budget(opened).await
     }
+}
+
+/// To be run to its end: a connection whose `begin` is dropped half-way has to be closed
+/// (<https://github.com/launchbadge/sqlx/issues/4385>).
+async fn begin_on(mut lease: Lease, begin: Arc<str>) -> sqlx::Result<Lease> {
+    timeout(ACQUIRE_TIMEOUT, lease.begin(begin)).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
+    Ok(lease)
 }
 
 /// An open transaction. Dropped without [`commit`](Self::commit), it is rolled back by a task of its own, off the
@@ -135,8 +120,7 @@ impl<D: Door> Tx<D> {
             }
             committed.unwrap_or(Err(sqlx::Error::PoolTimedOut))
         };
-        let task = tokio::spawn(commit);
-        within_budget(async { task.await.map_err(|_| sqlx::Error::WorkerCrashed)? }).await
+        within_budget(to_its_end(commit)).await
     }
 
     /// The connection, for a statement.
@@ -161,11 +145,11 @@ impl<D: Door> Tx<D> {
             self.is_aborted = true;
         }
         if is_lost {
-            self.opener.last_loss.note();
+            self.opener.pool.note_loss();
         }
         let is_stale = is_stale_statement(&error);
-        if is_stale {
-            self.opener.last_change.note();
+        if is_stale && D::OWN_SERVER {
+            self.opener.pool.note_change();
         }
         let Some(again) = again.filter(|_| is_stale || is_dead(&error)) else {
             return Err(if self.opener.writes { of_write(error) } else { error });

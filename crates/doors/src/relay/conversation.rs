@@ -197,8 +197,8 @@ impl Conversation {
 
     // --- requests ---------------------------------------------------------------------------
 
-    /// A bare Sync: sqlx asks whether the connection is alive, above all when it is given back. A transaction that
-    /// has not begun by then has been given up by its owner.
+    /// A bare Sync: the pool asks whether a connection that it is about to lend is alive. A transaction that has not begun
+    /// by then has been given up by its owner.
     fn ping(&mut self, out: &mut Out) {
         self.forget();
         self.ready(out);

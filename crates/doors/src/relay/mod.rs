@@ -103,10 +103,10 @@ impl Relay {
         self.socket.path()
     }
 
-    /// Whether the pooler has ended a connection since one of this age was made.
+    /// When the pooler last ended a connection.
     #[must_use]
-    pub fn casts_doubt_on(&self, age: Duration) -> bool {
-        self.context.last_loss.casts_doubt_on(age)
+    pub fn last_loss(&self) -> LastLoss {
+        self.context.last_loss.clone()
     }
 
     /// What it has done so far.

@@ -14,6 +14,7 @@ mod hazard;
 mod limits;
 mod load;
 mod losses;
+mod pool;
 mod put_in_order;
 mod read_only;
 mod refusals;

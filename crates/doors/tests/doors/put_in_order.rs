@@ -145,7 +145,7 @@ async fn a_connection_goes_back_with_nothing_on_its_way() {
 }
 
 /// Panics in the background would go unnoticed.
-fn count_panics() -> Arc<AtomicUsize> {
+pub fn count_panics() -> Arc<AtomicUsize> {
     let panics = Arc::new(AtomicUsize::new(0));
     let (counter, show) = (panics.clone(), std::panic::take_hook());
     std::panic::set_hook(Box::new(move |panic| {
