@@ -8,6 +8,7 @@ use doors::{DirectSettings, PoolerSettings, PoolerWire};
 use lettre::message::Mailbox;
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::files::{Scanner, StoreSettings, scanner_problem};
 use crate::web::origin::AllowedOrigins;
 use crate::web::text;
 
@@ -101,6 +102,14 @@ pub struct Config {
     pub mail: Option<MailSettings>,
     /// `ADMIN_EMAIL`, `ADMIN_PASSWORD`: the first admin, made once. Both or neither.
     pub first_admin: Option<FirstAdmin>,
+    /// `PUBLIC_URL`: where clients reach this server, as it stands before the paths of files. Default:
+    /// `http://localhost:<PORT>`.
+    pub public_url: String,
+    /// `STORAGE_URL`, `STORAGE_KEY`, `STORAGE_SECRET`, `STORAGE_BUCKET`: an S3 endpoint and its bucket. All or none;
+    /// `STORAGE_REGION` is `us-east-1` by default. Without them files are in the directory `FILES_DIR`, default `files`.
+    pub(crate) storage: StoreSettings,
+    /// `CLAMD_URL`: clamd, which scans every file before it is stored: `tcp://host:3310` or `unix:///path`. Default: none.
+    pub(crate) scanner: Option<Scanner>,
     /// `DEMO_DATA`: load demo users and services at start; refused unless both databases are on this machine.
     pub demo_data: bool,
     /// Settings that no longer have an effect, as sentences for the log.
@@ -163,6 +172,7 @@ impl Config {
         };
         let allowed_origins = read.allowed_origins();
         let (mail, first_admin) = (read.mail(), read.first_admin());
+        let (public_url, storage, scanner) = (read.public_url(), read.storage(), read.scanner());
         let demo_data = read.flag("DEMO_DATA");
         if demo_data && [&database_url, &direct_url].into_iter().flatten().any(|url| !url.is_loopback()) {
             read.problems
@@ -198,6 +208,9 @@ impl Config {
                 allowed_origins,
                 mail,
                 first_admin,
+                public_url,
+                storage,
+                scanner,
                 demo_data,
                 warnings,
             }),
@@ -337,6 +350,48 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         None
     }
 
+    fn public_url(&mut self) -> String {
+        let Some(text) = self.get("PUBLIC_URL") else {
+            return format!("http://localhost:{}", self.get("PORT").unwrap_or_else(|| "8000".into()));
+        };
+        let is_base = |url: &url::Url| {
+            matches!(url.scheme(), "http" | "https")
+                && url.has_host()
+                && url.query().is_none()
+                && url.fragment().is_none()
+        };
+        if !url::Url::parse(&text).is_ok_and(|url| is_base(&url)) {
+            self.problems.push("PUBLIC_URL must be where clients reach this server: `https://api.example.com`.".into());
+        }
+        text
+    }
+
+    fn storage(&mut self) -> StoreSettings {
+        const NAMES: [&str; 4] = ["STORAGE_URL", "STORAGE_KEY", "STORAGE_SECRET", "STORAGE_BUCKET"];
+        let values = NAMES.map(|name| self.get(name));
+        if let [Some(url), Some(key), Some(secret), Some(bucket)] = values {
+            if !url::Url::parse(&url).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
+                self.problems.push("STORAGE_URL must be the URL of an S3 endpoint.".into());
+            }
+            let region = self.get("STORAGE_REGION").unwrap_or_else(|| "us-east-1".into());
+            return StoreSettings::S3 { url, key: key.into(), secret: secret.into(), bucket, region };
+        }
+        if values.iter().any(Option::is_some) {
+            for (name, _) in NAMES.iter().zip(&values).filter(|(_, value)| value.is_none()) {
+                self.problems.push(format!("{name} is missing: S3 needs {}. Set all or none.", NAMES.join(", ")));
+            }
+        }
+        StoreSettings::Local(self.get("FILES_DIR").unwrap_or_else(|| "files".into()).into())
+    }
+
+    fn scanner(&mut self) -> Option<Scanner> {
+        let text = self.get("CLAMD_URL")?;
+        if let Some(problem) = scanner_problem(&text) {
+            self.problems.push(problem.into());
+        }
+        Scanner::parse(&text)
+    }
+
     fn allowed_origins(&mut self) -> AllowedOrigins {
         let text = self.get("ALLOWED_ORIGINS").unwrap_or_default();
         AllowedOrigins::parse(&text).unwrap_or_else(|problem| {
@@ -410,6 +465,9 @@ mod tests {
             ("ALLOWED_ORIGINS", "*"),
             ("SMTP_URL", "smtp://hunter2:hunter2@mail.example.com"),
             ("SMTP_URL", "hunter2"),
+            ("PUBLIC_URL", "hunter2"),
+            ("STORAGE_URL", "hunter2"),
+            ("CLAMD_URL", "hunter2"),
             ("MAIL_FROM", "hunter2"),
             ("ADMIN_EMAIL", "hunter2"),
             ("ADMIN_PASSWORD", "hunter2-hunter2"),

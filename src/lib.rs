@@ -14,6 +14,7 @@ mod customers;
 mod demo;
 mod disputes;
 mod error;
+pub mod files;
 mod idempotency;
 pub mod jobs;
 pub mod logs;
@@ -47,6 +48,7 @@ use tokio_util::sync::CancellationToken;
 use auth::{AccessTokens, CodeKey, LiveLogins, Passwords, RefreshTokenLifetime};
 pub use config::Config;
 use config::HttpLimits;
+use files::{FileUrls, Files, Store};
 pub use routes::openapi;
 use serving::Server;
 use sockets::Sockets;
@@ -126,7 +128,9 @@ pub async fn start(mut config: Config) -> anyhow::Result<App> {
         token_grace: config.socket_token_grace,
     };
     let health = Health::default();
-    let sockets = Sockets::start(direct.clone(), admission, &config, &health)
+    let store = Store::open(&config.storage)?;
+    let file_urls = FileUrls::new(&config.jwt_secret, &config.public_url)?;
+    let sockets = Sockets::start(direct.clone(), admission, &file_urls, &config, &health)
         .await
         .map_err(|error| anyhow!(connection_failure(&config.direct_url, &error)))?;
     let state = ApiState {
@@ -136,6 +140,8 @@ pub async fn start(mut config: Config) -> anyhow::Result<App> {
         refresh_token_lifetime: RefreshTokenLifetime(chrono::Duration::from_std(config.refresh_token_expires_in)?),
         passwords: Passwords::default(),
         code_key: CodeKey::derive(&config.jwt_secret)?,
+        files: Files::new(store.clone(), file_urls.clone(), config.scanner.clone()),
+        file_urls,
         connections: sockets.connections.clone(),
         notifier: sockets.notifier.clone(),
     };
@@ -144,7 +150,7 @@ pub async fn start(mut config: Config) -> anyhow::Result<App> {
     }
     let is_local = config.database_url.is_loopback() && config.direct_url.is_loopback();
     let mail = mail::Sender::new(config.mail.as_ref(), is_local)?;
-    let worker = worker::start(pooler.clone(), sockets.notifier.clone(), mail, &health);
+    let worker = worker::start(pooler.clone(), sockets.notifier.clone(), mail, store, &health);
     let parts = web::health::Parts { pooler, direct: direct.clone(), tasks: health.clone() };
     let router = web::layers::around_routes(routes::router(state, parts), config.pooler.statement_timeout)
         .layer(sockets.layer.clone())

@@ -7,8 +7,8 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::state::ApiState;
 use crate::web::{docs, health, home};
 use crate::{
-    accounts, auth, catalog, chat, customers, disputes, jobs, notifications, providers, reviews, service_requests,
-    sockets,
+    accounts, auth, catalog, chat, customers, disputes, files, jobs, notifications, providers, reviews,
+    service_requests, sockets,
 };
 
 fn features() -> OpenApiRouter<ApiState> {
@@ -19,6 +19,7 @@ fn features() -> OpenApiRouter<ApiState> {
         .merge(chat::routes())
         .merge(customers::routes())
         .merge(disputes::routes())
+        .merge(files::routes())
         .merge(jobs::routes())
         .merge(notifications::routes())
         .merge(providers::routes())

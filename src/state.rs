@@ -21,6 +21,7 @@ use axum::extract::FromRef;
 
 use crate::auth::{AccessTokens, CodeKey, LiveLogins, Passwords, RefreshTokenLifetime};
 use crate::chat::live::{ReadMarks, Rooms, Writer};
+use crate::files::{FileUrls, Files};
 use crate::outbox::Notifier;
 use crate::realtime::{Bulkhead, Connections, Limits};
 use doors::Pooler;
@@ -34,6 +35,8 @@ pub struct ApiState {
     pub refresh_token_lifetime: RefreshTokenLifetime,
     pub passwords: Passwords,
     pub code_key: CodeKey,
+    pub files: Files,
+    pub file_urls: FileUrls,
     pub connections: Connections,
     pub notifier: Notifier,
 }
@@ -46,6 +49,7 @@ pub struct SocketState {
     pub live_logins: LiveLogins,
     /// How long after its expiry a token of a live login still opens a socket.
     pub token_grace: Duration,
+    pub file_urls: FileUrls,
     pub writer: Writer,
     pub read_marks: ReadMarks,
     pub rooms: Rooms,

@@ -8,6 +8,7 @@ use chrono::Utc;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use crate::files::{self, Store};
 use crate::idempotency;
 use crate::jobs::deadlines;
 use crate::mail;
@@ -24,14 +25,19 @@ const MAIL_EVERY: Duration = Duration::from_secs(2);
 /// How often old keys and e-mails are deleted.
 const OLD_EVERY: Duration = Duration::from_secs(60 * 60);
 
+/// How often files that nothing refers to are looked up.
+const FILES_EVERY: Duration = Duration::from_secs(5 * 60);
+
 /// Starts the periodic tasks. When they finish, a pass that has begun is finished.
-pub(crate) fn start(pooler: Pooler, notifier: Notifier, mail: mail::Sender, health: &Health) -> Tasks {
+pub(crate) fn start(pooler: Pooler, notifier: Notifier, mail: mail::Sender, store: Store, health: &Health) -> Tasks {
     let tasks = Tasks::new(health);
     let (of_deadlines, stopped) = (pooler.clone(), tasks.stopping().clone());
     tasks
         .start("deadlines", move |task| watch_deadlines(of_deadlines.clone(), notifier.clone(), stopped.clone(), task));
     let (of_mail, mail, stopped) = (pooler.clone(), Arc::new(Mutex::new(mail)), tasks.stopping().clone());
     tasks.start("e-mail", move |task| send_mail(of_mail.clone(), mail.clone(), stopped.clone(), task));
+    let (of_files, stopped) = (pooler.clone(), tasks.stopping().clone());
+    tasks.start("file sweep", move |task| sweep_files(of_files.clone(), store.clone(), stopped.clone(), task));
     let stopped = tasks.stopping().clone();
     tasks.start("deletion of what has expired", move |task| delete_old(pooler.clone(), stopped.clone(), task));
     tasks
@@ -62,6 +68,19 @@ async fn send_mail(
         mail.send_due(&pooler, &stopped).await;
     }
     Ok(())
+}
+
+/// Sweeps at once, for what a killed process has left, and then from time to time.
+async fn sweep_files(pooler: Pooler, store: Store, stopped: CancellationToken, task: Arc<Task>) -> anyhow::Result<()> {
+    task.works();
+    loop {
+        if let Err(error) = files::sweep(&pooler, &store, &stopped).await {
+            tracing::warn!(%error, "files could not be swept; trying again in five minutes");
+        }
+        if !wait(FILES_EVERY, &stopped).await {
+            return Ok(());
+        }
+    }
 }
 
 async fn delete_old(pooler: Pooler, stopped: CancellationToken, task: Arc<Task>) -> anyhow::Result<()> {

@@ -91,6 +91,11 @@ in_role! {
     Lsm(LocalServiceManager, "this is for local service managers only")
 }
 
+in_role! {
+    /// An admin.
+    Admin(Admin, "this is for admins only")
+}
+
 /// The token of an `Authorization: Bearer` header (RFC 6750, section 2.1). The scheme is case-insensitive.
 #[must_use]
 pub fn bearer(headers: &HeaderMap) -> Option<&str> {

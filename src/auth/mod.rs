@@ -11,7 +11,7 @@ pub mod password;
 pub(crate) mod queries;
 pub mod token;
 
-pub use caller::{Caller, Customer, Lsm, Provider};
+pub use caller::{Admin, Caller, Customer, Lsm, Provider};
 pub use code_key::CodeKey;
 pub use http::routes;
 pub(crate) use http::{SessionView, UserView, open_login};

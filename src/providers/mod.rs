@@ -5,6 +5,8 @@
 
 mod availability;
 mod dashboard;
+pub(crate) mod documents;
+mod images;
 mod jobs;
 mod profile;
 mod public;
@@ -22,6 +24,8 @@ pub(crate) use types::ProviderStatus;
 pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     dashboard::routes()
         .merge(profile::routes())
+        .merge(documents::routes())
+        .merge(images::routes())
         .merge(availability::routes())
         .merge(jobs::routes())
         .merge(services::routes())

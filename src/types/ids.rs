@@ -68,6 +68,11 @@ id! {
 }
 
 id! {
+    /// A document of a provider: `stm.provider_documents.id`.
+    DocumentId(i64)
+}
+
+id! {
     /// A chat: a UUID, version 7.
     ChatId(Uuid)
 }

@@ -28,6 +28,9 @@ use crate::error::Problem;
         (name = "negotiation", description = "Offers about a new job, by either party"),
         (name = "disputes", description = "Complaints about jobs, resolved by LSMs"),
         (name = "chat", description = "Chat history; live chat is Socket.IO"),
+        (name = "files", description = "Files behind the URLs that other operations return"),
+        (name = "lsm", description = "Providers and documents, for the LSM who oversees them"),
+        (name = "admin", description = "The platform, for admins"),
         (name = "notifications", description = "The caller's notifications"),
         (name = "operations", description = "Health checks"),
     )
@@ -35,10 +38,11 @@ use crate::error::Problem;
 pub(crate) struct Frame;
 
 /// The `security` of a handler that serves one role, and the description of its 403.
-const ROLES: [(&str, &str); 3] = [
+const ROLES: [(&str, &str); 4] = [
     ("customer", "Not a customer"),
     ("provider", "Not a provider"),
     ("local_service_manager", "Not a local service manager"),
+    ("admin", "Not an admin"),
 ];
 
 /// The security scheme that all of them stand for.

@@ -4,22 +4,26 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// What all features share, each with what it may import. `state` is the one arrow upwards: a router names its state.
-const GROUND: [(&str, &[&str]); 15] = [
+const GROUND: [(&str, &[&str]); 16] = [
     ("types", &[]),
     ("logs", &[]),
     ("supervision", &[]),
     ("error", &["types"]),
     ("web", &["types", "error", "supervision"]),
-    ("config", &["types", "web"]),
+    ("config", &["types", "files", "web"]),
     ("serving", &["web", "config", "supervision"]),
     ("auth", &["types", "error", "web", "state"]),
     ("realtime", &["types", "error", "auth"]),
     ("mail", &["types", "error", "config"]),
     ("idempotency", &["types", "error", "web"]),
     ("notifications", &["types", "error", "web", "auth", "realtime", "state"]),
-    ("chat", &["types", "error", "supervision", "config", "web", "auth", "realtime", "notifications", "state"]),
+    ("files", &["types", "error", "web", "state"]),
+    (
+        "chat",
+        &["types", "error", "files", "supervision", "config", "web", "auth", "realtime", "notifications", "state"],
+    ),
     ("outbox", &["types", "realtime", "notifications", "chat"]),
-    ("state", &["types", "auth", "realtime", "chat", "outbox"]),
+    ("state", &["types", "auth", "files", "realtime", "chat", "outbox"]),
 ];
 
 /// The features, each with the features it may import besides the whole ground. `chat` is one of them, though it stands

@@ -16,6 +16,9 @@ pub struct Server {
     pub port: u16,
 }
 
+/// What the service is told of its own address: its port is not known before it listens.
+pub const PUBLIC_URL: &str = "http://stm.example";
+
 /// Environment variables of the process. Later entries win.
 pub type Environment = Vec<(String, String)>;
 
@@ -25,6 +28,8 @@ pub fn environment(database: &Database, more: &[(&str, &str)]) -> Environment {
         ("DATABASE_URL".to_owned(), database.database_url()),
         ("DIRECT_URL".to_owned(), database.direct_url()),
         ("JWT_SECRET".to_owned(), JWT_SECRET.to_owned()),
+        ("PUBLIC_URL".to_owned(), PUBLIC_URL.to_owned()),
+        ("FILES_DIR".to_owned(), database.files_dir().display().to_string()),
     ];
     // scripts/test runs the main story with each setting.
     environment.extend(std::env::var("POOLER_WIRE").map(|wire| ("POOLER_WIRE".to_owned(), wire)));

@@ -43,6 +43,12 @@ impl Database {
         self.pooled.clone()
     }
 
+    /// Where the service keeps the files of this database.
+    pub fn files_dir(&self) -> PathBuf {
+        let name = self.direct.rsplit('/').next().and_then(|name| name.split('?').next()).unwrap_or_default();
+        std::env::temp_dir().join(format!("stm-files-{name}"))
+    }
+
     /// Straight to PostgreSQL.
     pub fn direct_url(&self) -> String {
         self.direct.clone()
@@ -56,6 +62,7 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
+        let _nothing_there = std::fs::remove_dir_all(self.files_dir());
         let admin = self.admin.clone();
         let name = self.direct.rsplit_once('/').map(|(_, name)| name.to_owned()).unwrap_or_default();
         // Not in the test's own runtime, which may be unwinding.

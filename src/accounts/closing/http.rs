@@ -11,6 +11,7 @@ use utoipa_axum::routes;
 use super::queries;
 use crate::auth::{self, Caller, Passwords, password};
 use crate::error::{Error, Result, invalid};
+use crate::files;
 use crate::mail::{self, Letter};
 use crate::state::ApiState;
 use crate::types::Role;
@@ -68,6 +69,7 @@ async fn close_me(
         return Err(Error::Conflict("open_jobs", why.into()));
     }
     queries::erase_rows(&mut tx, who.user_id).await?;
+    files::delete_of_owner(&mut tx, who.user_id).await?;
     if !queries::erase_user(&mut tx, who.user_id, now).await? {
         return Err(Error::Unauthorized("this account cannot be used any more"));
     }

@@ -15,3 +15,4 @@ mod startup;
 mod stopped;
 mod supavisor;
 mod tasks;
+mod uploads;

@@ -24,6 +24,8 @@ enum Who {
     Provider,
     /// Local service managers only.
     Lsm,
+    /// Admins only.
+    Admin,
 }
 
 /// What the caller of somebody else's object gets, where the path or body names one.
@@ -119,6 +121,21 @@ const ACCESS: &[Row] = &[
     ("get",  "/lsm/disputes/{id}",              Who::Lsm,      Others::NotFound),
     ("post", "/lsm/disputes/{id}/join-chat",    Who::Lsm,      Others::NotFound),
     ("post", "/lsm/disputes/{id}/resolve",      Who::Lsm,      Others::NotFound),
+    ("post",   "/jobs/images/upload",                      Who::Customer, Others::None),
+    ("post",   "/chat/upload-files",                       Who::Anyone,   Others::None),
+    ("get",    "/provider/images",                         Who::Provider, Others::None),
+    ("post",   "/provider/images/logo",                    Who::Provider, Others::None),
+    ("post",   "/provider/images/banner",                  Who::Provider, Others::None),
+    ("post",   "/provider/images/gallery",                 Who::Provider, Others::None),
+    ("put",    "/provider/images/gallery/reorder",         Who::Provider, Others::None),
+    ("delete", "/provider/images/gallery/{id}",            Who::Provider, Others::NotFound),
+    ("post",   "/provider-onboarding/documents/upload",    Who::Provider, Others::None),
+    ("get",    "/provider-onboarding/documents",           Who::Provider, Others::None),
+    ("delete", "/provider-onboarding/documents/{id}",      Who::Provider, Others::NotFound),
+    ("get",    "/lsm/providers/{id}/documents/{documentId}",   Who::Lsm,   Others::NotFound),
+    ("post",   "/lsm/providers/{id}/documents/{documentId}",   Who::Lsm,   Others::NotFound),
+    ("get",    "/admin/providers/{id}/documents/{documentId}", Who::Admin, Others::None),
+    ("get",    "/files/{id}/{grant}/{signature}/{name}",   Who::Public,   Others::None),
     ("get",  "/health",                 Who::Public,   Others::None),
     ("get",  "/livez",                  Who::Public,   Others::None),
     ("get",  "/readyz",                 Who::Public,   Others::None),
@@ -149,6 +166,10 @@ struct Callers {
     review_of_another: i64,
     /// A dispute about a provider of another LSM's.
     dispute_of_another: i64,
+    /// A document of a provider of another LSM's, and that provider; and a picture of its gallery.
+    document_of_another: i64,
+    provider_of_another: i64,
+    picture_of_another: String,
     /// Another customer's chat.
     chat_of_another: String,
     /// Another provider's notification.
@@ -180,6 +201,17 @@ impl Callers {
             ))
             .await;
         let dispute_of_another = world.number("select id from stm.disputes").await;
+        world
+            .sql(&format!(
+                "insert into stm.files (id, owner_id, purpose, state, key, name, content_type, bytes, received_bytes, sha256)
+                 values (gen_random_uuid(), {0}, 'provider_document', 'attached', 'files/x', 'a.pdf', 'application/pdf', 1, 1, sha256(''));
+                 insert into stm.provider_documents (provider_id, file_id, file_name, description) select {1}, id, 'a.pdf', '' from stm.files;
+                 insert into stm.gallery_images (provider_id, file_id, file_name, position) select {1}, id, 'a.png', 1 from stm.files",
+                third.user.id, third.id
+            ))
+            .await;
+        let document_of_another = world.number("select id from stm.provider_documents").await;
+        let picture_of_another = world.text("select id::text from stm.gallery_images").await;
         let (lsm, admin) = (world.lsm().await, world.admin().await);
         let (banned, gone) = (world.customer().await, world.customer().await);
         world
@@ -211,6 +243,9 @@ impl Callers {
             job_of_another,
             review_of_another,
             dispute_of_another,
+            document_of_another,
+            provider_of_another: third.id,
+            picture_of_another,
             chat_of_another,
             notification_of_another,
         }
@@ -229,6 +264,15 @@ impl Callers {
             dispute if dispute.starts_with("/lsm/disputes/{id}") => {
                 dispute.replace("{id}", &self.dispute_of_another.to_string())
             }
+            picture if picture.starts_with("/provider/images/gallery/{id}") => {
+                picture.replace("{id}", &self.picture_of_another)
+            }
+            document if document.starts_with("/provider-onboarding/documents/{id}") => {
+                document.replace("{id}", &self.document_of_another.to_string())
+            }
+            document if document.ends_with("{documentId}") => document
+                .replace("{id}", &self.provider_of_another.to_string())
+                .replace("{documentId}", &self.document_of_another.to_string()),
             job if job.contains("jobs/{id}") => job.replace("{id}", &self.job_of_another.to_string()),
             "/utils/zip/{zip}" => "/utils/zip/10001".to_owned(),
             "/provider/reviews/{id}" => format!("/provider/reviews/{}", self.review_of_another),
@@ -251,6 +295,7 @@ impl Callers {
             update if update.ends_with("/update-status") => Some(json!({"action": "mark_complete"})),
             reassign if reassign.ends_with("/reassign") => Some(json!({"newProviderId": self.scene.provider.id})),
             resolve if resolve.ends_with("/resolve") => Some(json!({"resolutionNotes": "Settled"})),
+            review if review.starts_with("/lsm/providers/") => (*method == "post").then(|| json!({"action": "verify"})),
             "/customers/disputes" => Some(json!({"jobId": self.job_of_another, "description": "It leaks"})),
             "/auth/me" if *method != "get" => Some(json!({})),
             _ if matches!(*method, "post" | "put") => Some(json!({})),
@@ -295,6 +340,7 @@ async fn every_operation_has_a_row_and_every_row_holds() {
             Who::Customer => (vec![customer], vec![provider, lsm, admin]),
             Who::Provider => (vec![provider], vec![customer, lsm, admin]),
             Who::Lsm => (vec![lsm], vec![customer, provider, admin]),
+            Who::Admin => (vec![admin], vec![customer, provider, lsm]),
             Who::Anyone | Who::Public => (vec![customer, provider, lsm, admin], vec![]),
         };
         for user in wrong_roles {

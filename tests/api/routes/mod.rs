@@ -8,6 +8,7 @@ mod customers;
 mod disputes;
 mod docs;
 mod errors;
+mod files;
 mod idempotency;
 mod jobs;
 mod notifications;

@@ -1,5 +1,6 @@
 //! What only these tests share.
 
+pub mod files;
 pub mod mail;
 mod scene;
 

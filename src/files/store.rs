@@ -1,0 +1,143 @@
+//! The object store: a directory of this machine, or any S3.
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::body::Bytes;
+use futures_util::stream::BoxStream;
+use object_store::aws::AmazonS3Builder;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{ClientOptions, GetOptions, ObjectStore, ObjectStoreExt as _, RetryConfig};
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::sync::Semaphore;
+
+use super::received::Checked;
+
+/// How many files travel to the store at once: each is in memory meanwhile.
+const MAX_PUTS: usize = 4;
+
+/// The longest an object may take to the store, all attempts included.
+const PUT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The longest one request to S3 may take, and all attempts together.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+const RETRY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The objects that a file may have.
+const OBJECTS: [&str; 2] = ["display", "thumbnail"];
+
+/// Where files are stored.
+#[derive(Debug, Clone)]
+pub(crate) enum StoreSettings {
+    /// A directory.
+    Local(PathBuf),
+    /// An S3 endpoint.
+    S3 { url: String, key: SecretString, secret: SecretString, bucket: String, region: String },
+}
+
+/// The object store. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    backend: Arc<dyn ObjectStore>,
+    /// The directory, if it is one.
+    directory: Option<PathBuf>,
+    puts: Arc<Semaphore>,
+}
+
+/// An object that is being read.
+pub(super) struct Reading {
+    /// The size of the whole object.
+    pub size: u64,
+    /// What is read of it.
+    pub range: Range<u64>,
+    pub stream: BoxStream<'static, object_store::Result<Bytes>>,
+}
+
+/// The reason why an object is not read.
+pub(super) enum ReadError {
+    Missing,
+    Store(anyhow::Error),
+}
+
+impl Store {
+    /// Opens the store. S3 is not asked for anything.
+    ///
+    /// # Errors
+    /// A sentence for the operator.
+    pub(crate) fn open(settings: &StoreSettings) -> anyhow::Result<Self> {
+        let (backend, directory): (Arc<dyn ObjectStore>, _) = match settings {
+            StoreSettings::Local(directory) => {
+                std::fs::create_dir_all(directory).context("FILES_DIR: the directory cannot be made")?;
+                let directory = directory.canonicalize().context("FILES_DIR: the directory cannot be read")?;
+                let backend = LocalFileSystem::new_with_prefix(&directory).context("FILES_DIR")?;
+                (Arc::new(backend), Some(directory))
+            }
+            StoreSettings::S3 { url, key, secret, bucket, region } => {
+                // Fails if there is one already, which serves as well.
+                let _already = rustls::crypto::ring::default_provider().install_default();
+                let client = ClientOptions::new()
+                    .with_timeout(REQUEST_TIMEOUT)
+                    .with_connect_timeout(Duration::from_secs(5))
+                    .with_allow_http(url.starts_with("http://"));
+                let retry = RetryConfig { max_retries: 3, retry_timeout: RETRY_TIMEOUT, ..RetryConfig::default() };
+                let backend = AmazonS3Builder::new()
+                    .with_client_options(client)
+                    .with_retry(retry)
+                    .with_endpoint(url)
+                    .with_access_key_id(key.expose_secret())
+                    .with_secret_access_key(secret.expose_secret())
+                    .with_bucket_name(bucket)
+                    .with_region(region)
+                    .with_virtual_hosted_style_request(false)
+                    .build()
+                    .context("STORAGE_URL")?;
+                (Arc::new(backend), None)
+            }
+        };
+        Ok(Self { backend, directory, puts: Arc::new(Semaphore::new(MAX_PUTS)) })
+    }
+
+    /// Stores a file under a key that nothing is stored under.
+    pub(super) async fn put(&self, key: &str, file: Checked) -> anyhow::Result<()> {
+        let _turn = self.puts.acquire().await?;
+        for (object, bytes) in file.content.into_objects().await? {
+            let path = Path::from(format!("{key}/{object}"));
+            let put = self.backend.put(&path, bytes.into());
+            tokio::time::timeout(PUT_TIMEOUT, put).await.context("the store takes too long")??;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn get(&self, key: &str, object: &str, options: GetOptions) -> Result<Reading, ReadError> {
+        let path = Path::from(format!("{key}/{object}"));
+        match self.backend.get_opts(&path, options).await {
+            Ok(found) => {
+                let (size, range) = (found.meta.size, found.range.clone());
+                Ok(Reading { size, range, stream: found.into_stream() })
+            }
+            Err(object_store::Error::NotFound { .. }) => Err(ReadError::Missing),
+            Err(error) => Err(ReadError::Store(error.into())),
+        }
+    }
+
+    /// Deletes all objects of a file, if there are any, and what an interrupted upload has left of them.
+    pub(super) async fn delete(&self, key: &str) -> anyhow::Result<()> {
+        if let Some(directory) = &self.directory {
+            return match tokio::fs::remove_dir_all(directory.join(key)).await {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+                removed => removed.context("a stored file"),
+            };
+        }
+        for object in OBJECTS {
+            match self.backend.delete(&Path::from(format!("{key}/{object}"))).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
