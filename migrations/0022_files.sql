@@ -48,6 +48,31 @@ create index provider_documents_provider_id on stm.provider_documents (provider_
 create index provider_documents_file_id on stm.provider_documents (file_id);
 create index provider_documents_reviewed_by on stm.provider_documents (reviewed_by);
 
+-- The documents of a provider, as all views show them.
+create function stm.documents_of(provider bigint) returns jsonb
+language sql stable
+set search_path = ''
+as $$
+    select coalesce(jsonb_agg(jsonb_build_object(
+               'id', d.id, 'fileName', d.file_name, 'description', d.description, 'status', d.status, 'reason', d.reason,
+               'verifiedAt', case when d.status = 'verified'
+                                  then to_char(d.reviewed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') end,
+               'uploadedAt', to_char(d.created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+           ) order by d.id), '[]')
+    from stm.provider_documents d
+    where d.provider_id = provider
+$$;
+revoke all on function stm.documents_of(bigint) from public;
+
+-- A provider who was rejected hands in documents, and waits for the LSM again.
+alter table stm.provider_events
+    drop constraint provider_events_action_check,
+    add constraint provider_events_action_check
+        check (action in ('approve', 'reject', 'activate', 'deactivate', 'force_deactivate', 'ban', 'unban', 'close', 'hand_in'));
+
+alter table stm.settings
+    add column require_documents boolean not null default true;  -- whether approval needs documents, all of them verified
+
 create table stm.gallery_images (
     id uuid primary key default stm.uuid_v7(),
     provider_id bigint not null references stm.providers (id),

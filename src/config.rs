@@ -1,5 +1,8 @@
 //! The settings, read once at start from Shuttle's secrets or from the environment.
 
+mod stripe;
+mod supabase;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -9,8 +12,11 @@ use lettre::message::Mailbox;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::files::{Scanner, StoreSettings, scanner_problem};
+use crate::limits::{Quotas, TrustedProxies};
 use crate::web::origin::AllowedOrigins;
 use crate::web::text;
+pub use stripe::StripeSettings;
+pub use supabase::SupabaseSettings;
 
 /// The heartbeat of Socket.IO connections.
 #[derive(Debug, Clone, Copy)]
@@ -93,6 +99,12 @@ pub struct Config {
     pub heartbeat: Heartbeat,
     pub http: HttpLimits,
     pub waiting_sockets: WaitingLimits,
+    /// `TRUSTED_PROXIES`: comma-separated networks and addresses of the proxies in front, whose `X-Forwarded-For` says where
+    /// a request comes from. Default: none.
+    pub trusted_proxies: TrustedProxies,
+    /// `LIMITS`: comma-separated `name=most/seconds` for limits that are not to have their default: so many at once, and as
+    /// many again over the seconds. The names are those of the `RateLimit-Policy` header.
+    pub quotas: Quotas,
     /// `ALLOWED_ORIGINS`: comma-separated origins of browser clients; exact, or `https://*.suffix`. Default: none.
     pub allowed_origins: AllowedOrigins,
     /// `SMTP_URL`: the mail server, `smtps://user:password@host` or `smtp://user:password@host:587?tls=required`.
@@ -100,6 +112,13 @@ pub struct Config {
     /// development machine, and waits elsewhere. `SMTP_TIMEOUT_S`: the longest an attempt may take, in seconds, 1 to 300,
     /// default 60.
     pub mail: Option<MailSettings>,
+    /// `SUPABASE_URL`: the project whose users may call with its access tokens; without it nobody may. Of no effect without
+    /// it: `SUPABASE_JWT_SECRET`, the project's legacy secret (HS256), at least 32 bytes, and `SUPABASE_PUBLISHABLE_KEY`,
+    /// with which the project is asked whether a user has verified their e-mail address.
+    pub supabase: Option<SupabaseSettings>,
+    /// `STRIPE_SECRET_KEY`, `STRIPE_WEBHOOK_SECRET`: invoices are made at Stripe. Both or neither; without them the
+    /// customer pays the provider directly. `STRIPE_API_BASE`: where Stripe is, default `https://api.stripe.com`.
+    pub stripe: Option<StripeSettings>,
     /// `ADMIN_EMAIL`, `ADMIN_PASSWORD`: the first admin, made once. Both or neither.
     pub first_admin: Option<FirstAdmin>,
     /// `PUBLIC_URL`: where clients reach this server, as it stands before the paths of files. Default:
@@ -170,9 +189,11 @@ impl Config {
             in_all: read.count("MAX_WAITING_SOCKETS", 4096, 1, 100_000),
             per_address: read.count("MAX_WAITING_SOCKETS_PER_ADDRESS", 256, 1, 100_000),
         };
+        let (trusted_proxies, quotas) = (read.trusted_proxies(), read.quotas());
         let allowed_origins = read.allowed_origins();
-        let (mail, first_admin) = (read.mail(), read.first_admin());
         let (public_url, storage, scanner) = (read.public_url(), read.storage(), read.scanner());
+        let (mail, stripe, first_admin) = (read.mail(), read.stripe(), read.first_admin());
+        let supabase = read.supabase(jwt_secret.as_ref());
         let demo_data = read.flag("DEMO_DATA");
         if demo_data && [&database_url, &direct_url].into_iter().flatten().any(|url| !url.is_loopback()) {
             read.problems
@@ -205,8 +226,12 @@ impl Config {
                 },
                 http,
                 waiting_sockets,
+                trusted_proxies,
+                quotas,
                 allowed_origins,
                 mail,
+                supabase,
+                stripe,
                 first_admin,
                 public_url,
                 storage,
@@ -392,6 +417,22 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         Scanner::parse(&text)
     }
 
+    fn trusted_proxies(&mut self) -> TrustedProxies {
+        let text = self.get("TRUSTED_PROXIES").unwrap_or_default();
+        TrustedProxies::parse(&text).unwrap_or_else(|problem| {
+            self.problems.push(format!("TRUSTED_PROXIES {problem}."));
+            TrustedProxies::default()
+        })
+    }
+
+    fn quotas(&mut self) -> Quotas {
+        let text = self.get("LIMITS").unwrap_or_default();
+        Quotas::parse(&text).unwrap_or_else(|problem| {
+            self.problems.push(format!("LIMITS: {problem}."));
+            Quotas::default()
+        })
+    }
+
     fn allowed_origins(&mut self) -> AllowedOrigins {
         let text = self.get("ALLOWED_ORIGINS").unwrap_or_default();
         AllowedOrigins::parse(&text).unwrap_or_else(|problem| {
@@ -421,13 +462,13 @@ fn smtp_problem(text: &str) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    const GOOD: [(&str, &str); 3] = [
+    pub(super) const GOOD: [(&str, &str); 3] = [
         ("DATABASE_URL", "postgres://stm:hunter2@127.0.0.1:6543/stm"),
         ("DIRECT_URL", "postgres://stm:hunter2@127.0.0.1:5432/stm"),
         ("JWT_SECRET", "0123456789abcdef0123456789abcdef"),
     ];
 
-    fn config(changes: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    pub(super) fn config(changes: &[(&str, &str)]) -> Result<Config, ConfigError> {
         Config::from_lookup(|name| {
             let find = |pairs: &[(&str, &str)]| {
                 pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
@@ -469,7 +510,22 @@ mod tests {
             ("STORAGE_URL", "hunter2"),
             ("CLAMD_URL", "hunter2"),
             ("MAIL_FROM", "hunter2"),
+            ("SUPABASE_URL", "hunter2"),
+            ("SUPABASE_URL", "http://hunter2.supabase.co"),
+            ("SUPABASE_URL", "http://127.0.0.1.example.com"),
+            ("SUPABASE_URL", "https://hunter2@abc.supabase.co"),
+            ("SUPABASE_URL", "https://abc.supabase.co?hunter2"),
+            ("SUPABASE_URL", "https://abc.supabase.co/auth/v1"),
+            ("SUPABASE_URL", "postgres://abc.supabase.co"),
+            ("SUPABASE_JWT_SECRET", "hunter2"),
+            ("SUPABASE_PUBLISHABLE_KEY", "hunter2 hunter2"),
+            ("STRIPE_SECRET_KEY", "hunter2"),
+            ("STRIPE_WEBHOOK_SECRET", "hunter2"),
+            ("STRIPE_API_BASE", "http://hunter2.example.com"),
+            ("STRIPE_API_BASE", "hunter2"),
             ("ADMIN_EMAIL", "hunter2"),
+            ("TRUSTED_PROXIES", "hunter2"),
+            ("LIMITS", "hunter2=1/1"),
             ("ADMIN_PASSWORD", "hunter2-hunter2"),
         ] {
             let problem = config(&[(name, value)]).unwrap_err().to_string();

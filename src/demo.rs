@@ -9,10 +9,14 @@ pub(crate) async fn load(direct: &Direct) -> sqlx::Result<()> {
     // One simple-protocol message is one transaction.
     direct.session().await?.execute(sqlx::raw_sql(include_str!("demo.sql"))).await?;
     tracing::info!("demo users, all with the password `demo-password`:");
-    tracing::info!("  customers  ann@demo.example, bob@demo.example");
-    tracing::info!(
-        "  providers  clean@demo.example (House cleaning), pipes@demo.example (Plumbing), both serving ZIP code 10001"
-    );
-    tracing::info!("  LSM        lsm@demo.example (region New York)");
+    for line in [
+        "customers  ann@demo.example, bob@demo.example, carol@demo.example, dave@demo.example",
+        "providers  clean@demo.example (House cleaning) and pipes@demo.example (Plumbing), both serving ZIP code 10001;",
+        "           lawn@demo.example (active in New Jersey), paint@demo.example (pending), roof@demo.example (inactive)",
+        "LSMs       lsm@demo.example (New York), lsm.nj@demo.example (New Jersey)",
+        "admin      admin@demo.example",
+    ] {
+        tracing::info!("  {line}");
+    }
     Ok(())
 }

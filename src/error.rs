@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use doors::Meaning;
 use serde::Serialize;
@@ -49,9 +49,9 @@ pub enum Error {
     /// 422: the request contradicts an earlier one. A code and a sentence.
     #[error("{1}")]
     Unprocessable(&'static str, String),
-    /// 429: too many requests. Seconds to wait.
-    #[error("too many requests")]
-    TooManyRequests(u32),
+    /// 429: too many of something.
+    #[error("too many {}: try again in {}", .0.what, in_words(.0.wait_s))]
+    TooManyRequests(Box<TooMany>),
     /// 503: the database is unreachable, overloaded, or has no free connection. The client may retry.
     #[error("the service is temporarily unavailable")]
     Unavailable(#[source] sqlx::Error),
@@ -67,6 +67,26 @@ pub enum Error {
     /// 500: a defect of this program.
     #[error("internal error")]
     Internal(#[source] anyhow::Error),
+}
+
+/// What there was too much of, and when there may be more.
+#[derive(Debug)]
+pub struct TooMany {
+    /// In the plural.
+    pub what: &'static str,
+    pub wait_s: u32,
+    /// What describes the limit.
+    pub headers: HeaderMap,
+}
+
+/// A time to wait, for people.
+fn in_words(wait_s: u32) -> String {
+    match wait_s {
+        0..=1 => "a second".to_owned(),
+        2..120 => format!("{wait_s} seconds"),
+        120..7200 => format!("{} minutes", wait_s.div_ceil(60)),
+        7200.. => format!("{} hours", wait_s.div_ceil(3600)),
+    }
 }
 
 /// A field that breaks a rule.
@@ -210,8 +230,9 @@ impl IntoResponse for Error {
             Self::Unauthorized(_) => {
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            Self::TooManyRequests(wait_s) => {
-                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(*wait_s));
+            Self::TooManyRequests(too_many) => {
+                response.headers_mut().extend(too_many.headers.clone());
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(too_many.wait_s));
             }
             Self::Unavailable(_) | Self::Storage(_) => {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(1));
@@ -230,6 +251,11 @@ impl IntoResponse for Error {
         response.extensions_mut().insert(Reported { problem, cause });
         response
     }
+}
+
+/// The error of too many of something. `what` is in the plural.
+pub(crate) fn too_many(what: &'static str, wait_s: u32) -> Error {
+    Error::TooManyRequests(Box::new(TooMany { what, wait_s, headers: HeaderMap::new() }))
 }
 
 /// The error of a single field that breaks a rule.

@@ -6,6 +6,7 @@
 #![warn(unreachable_pub)]
 
 mod accounts;
+mod admin;
 pub mod auth;
 mod catalog;
 pub mod chat;
@@ -17,10 +18,13 @@ mod error;
 pub mod files;
 mod idempotency;
 pub mod jobs;
+pub mod limits;
 pub mod logs;
+mod lsm;
 mod mail;
 mod notifications;
 pub mod outbox;
+mod payments;
 mod providers;
 pub mod realtime;
 mod reviews;
@@ -45,10 +49,12 @@ use doors::{Direct, Doors, Pooler};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use auth::{AccessTokens, CodeKey, LiveLogins, Passwords, RefreshTokenLifetime};
+use auth::{AccessTokens, Attempts, CodeKey, LiveLogins, Passwords, RefreshTokenLifetime, Supabase};
 pub use config::Config;
 use config::HttpLimits;
 use files::{FileUrls, Files, Store};
+use limits::{Doorkeeper, Limits};
+use payments::Stripe;
 pub use routes::openapi;
 use serving::Server;
 use sockets::Sockets;
@@ -122,9 +128,11 @@ pub async fn start(mut config: Config) -> anyhow::Result<App> {
 
     let access_tokens = Arc::new(AccessTokens::new(&config.jwt_secret, config.access_token_expires_in));
     let live_logins = LiveLogins::default();
+    let supabase = Supabase::new(config.supabase.as_ref())?;
     let admission = sockets::Admission {
         access_tokens: access_tokens.clone(),
         live_logins: live_logins.clone(),
+        supabase: supabase.clone(),
         token_grace: config.socket_token_grace,
     };
     let health = Health::default();
@@ -133,30 +141,50 @@ pub async fn start(mut config: Config) -> anyhow::Result<App> {
     let sockets = Sockets::start(direct.clone(), admission, &file_urls, &config, &health)
         .await
         .map_err(|error| anyhow!(connection_failure(&config.direct_url, &error)))?;
+    let limits = Limits::new(config.quotas);
     let state = ApiState {
         pooler: pooler.clone(),
-        access_tokens,
+        access_tokens: access_tokens.clone(),
         live_logins,
+        supabase: supabase.clone(),
         refresh_token_lifetime: RefreshTokenLifetime(chrono::Duration::from_std(config.refresh_token_expires_in)?),
         passwords: Passwords::default(),
         code_key: CodeKey::derive(&config.jwt_secret)?,
         files: Files::new(store.clone(), file_urls.clone(), config.scanner.clone()),
         file_urls,
+        attempts: Attempts::new(&config.jwt_secret, config.quotas)?,
+        limits: limits.clone(),
         connections: sockets.connections.clone(),
         notifier: sockets.notifier.clone(),
+        stripe: config.stripe.take().map(Stripe::new).transpose().context("STRIPE_SECRET_KEY")?,
     };
     if let Some(admin) = &config.first_admin {
         accounts::first_admin::ensure(&pooler, &state.passwords, admin).await.context("ADMIN_EMAIL")?;
     }
     let is_local = config.database_url.is_loopback() && config.direct_url.is_loopback();
     let mail = mail::Sender::new(config.mail.as_ref(), is_local)?;
-    let worker = worker::start(pooler.clone(), sockets.notifier.clone(), mail, store, &health);
+    let worker = worker::start(
+        pooler.clone(),
+        sockets.notifier.clone(),
+        mail,
+        state.stripe.clone(),
+        limits.clone(),
+        store,
+        &health,
+    );
+    supabase.start(&worker);
     let parts = web::health::Parts { pooler, direct: direct.clone(), tasks: health.clone() };
-    let router = web::layers::around_routes(routes::router(state, parts), config.pooler.statement_timeout)
+    let doorkeeper = Doorkeeper::new(limits, move |headers| {
+        let claims = auth::caller::bearer(headers).and_then(|token| access_tokens.verify(token));
+        claims.map(|claims| claims.sub)
+    });
+    let routes = routes::router(state, parts).layer(middleware::from_fn_with_state(doorkeeper, limits::admit));
+    let router = web::layers::around_routes(routes, config.pooler.statement_timeout)
         .layer(sockets.layer.clone())
         .layer(middleware::from_fn_with_state(sockets.waiting.clone(), sockets::waiting::admit))
         .layer(web::layers::cors(config.allowed_origins));
-    let server = Server::new(router, config.http, config.heartbeat.interval + config.heartbeat.timeout);
+    let server =
+        Server::new(router, config.http, config.trusted_proxies, config.heartbeat.interval + config.heartbeat.timeout);
     Ok(App { server, worker, sockets, direct, health })
 }
 

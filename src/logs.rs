@@ -5,7 +5,11 @@ use std::io::{self, IsTerminal as _, Write};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
+use tracing::Level;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// How many lines may wait to be written; more are dropped.
 const MAX_WAITING_LINES: usize = 4096;
@@ -26,7 +30,7 @@ enum Entry {
 pub struct Log(SyncSender<Entry>);
 
 impl Log {
-    /// Starts to log what `RUST_LOG` says (default `info`), panics included. A thread of its own writes, so that nobody
+    /// Starts to log what `RUST_LOG` says (default `info`), panics included; of libraries no more than `info`. A thread of its own writes, so that nobody
     /// else ever waits for a pipe.
     #[must_use]
     pub fn start() -> Self {
@@ -44,6 +48,8 @@ impl Log {
             // It would use eprintln!, which panics.
             .log_internal_errors(false)
             .with_writer(move || lines.clone())
+            .finish()
+            .with(filter_fn(|event| may_be_logged(event.target(), *event.level())))
             .try_init();
         if let Err(error) = started {
             tracing::warn!(%error, "there is another log already");
@@ -71,6 +77,13 @@ impl Log {
     }
 }
 
+/// Whether an event may be logged if `RUST_LOG` asks for it. What libraries say of their work below `info` shows the bytes that
+/// travel: messages, tokens, passwords.
+fn may_be_logged(target: &str, level: Level) -> bool {
+    let of = target.split("::").next().unwrap_or(target);
+    level <= Level::INFO || matches!(of, "stm_backend" | "serve" | "doors")
+}
+
 impl Write for Log {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let _dropped_if_full = self.0.try_send(Entry::Line(line.to_vec()));
@@ -93,5 +106,21 @@ fn write(entries: &Receiver<Entry>) {
                 flushed
             }
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_do_not_show_what_they_carry() {
+        for library in
+            ["sqlx::query", "hyper::proto::h1", "rustls", "lettre", "engineioxide::peekable", "log", "doorsteps"]
+        {
+            assert!(!may_be_logged(library, Level::TRACE) && !may_be_logged(library, Level::DEBUG), "{library}");
+            assert!(may_be_logged(library, Level::WARN), "{library}");
+        }
+        assert!(may_be_logged("doors::pooler", Level::TRACE) && may_be_logged("stm_backend", Level::DEBUG));
     }
 }

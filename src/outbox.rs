@@ -1,9 +1,9 @@
 //! The announcements of a transaction: collected while it runs, published after its commit.
 
 use crate::chat::live::Rooms;
-use crate::notifications::{self, Created, NewNotification, deliver};
+use crate::notifications::{self, Created, NewNotification, NotificationType, deliver};
 use crate::realtime::{Connections, EncodedEvent, ServerEvent};
-use crate::types::ChatId;
+use crate::types::{ChatId, UserId};
 use doors::{Door, Tx};
 
 /// Everything that a transaction announces once it is committed.
@@ -29,6 +29,19 @@ impl Outbox {
         Ok(())
     }
 
+    /// Inserts the same notification for many, and adds each for its recipient.
+    pub(crate) async fn notify_all<D: Door>(
+        &mut self,
+        tx: &mut Tx<D>,
+        recipients: &[UserId],
+        kind: NotificationType,
+        title: &str,
+        message: &str,
+    ) -> sqlx::Result<()> {
+        self.notifications.extend(notifications::queries::insert_same(tx, recipients, kind, title, message).await?);
+        Ok(())
+    }
+
     /// The notifications, each for its recipient.
     pub fn notifications(&self) -> &[Created] {
         &self.notifications
@@ -37,6 +50,14 @@ impl Outbox {
     /// Adds a message that was inserted into a chat.
     pub(crate) fn message(&mut self, chat: ChatId, seq: i64) {
         self.messages.push((chat, seq));
+    }
+
+    /// Adds everything of another outbox of the same transaction.
+    pub(crate) fn append(&mut self, other: Self) {
+        let Self { notifications, messages, events } = other;
+        self.notifications.extend(notifications);
+        self.messages.extend(messages);
+        self.events.extend(events);
     }
 
     /// Adds an event for everybody in a chat.

@@ -7,13 +7,14 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::state::ApiState;
 use crate::web::{docs, health, home};
 use crate::{
-    accounts, auth, catalog, chat, customers, disputes, files, jobs, notifications, providers, reviews,
-    service_requests, sockets,
+    accounts, admin, auth, catalog, chat, customers, disputes, files, jobs, lsm, notifications, payments, providers,
+    reviews, service_requests, sockets,
 };
 
 fn features() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(docs::Frame::openapi())
         .merge(accounts::routes())
+        .merge(admin::routes())
         .merge(auth::routes())
         .merge(catalog::routes())
         .merge(chat::routes())
@@ -21,7 +22,9 @@ fn features() -> OpenApiRouter<ApiState> {
         .merge(disputes::routes())
         .merge(files::routes())
         .merge(jobs::routes())
+        .merge(lsm::routes())
         .merge(notifications::routes())
+        .merge(payments::routes())
         .merge(providers::routes())
         .merge(reviews::routes())
         .merge(service_requests::routes())
@@ -39,4 +42,16 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut api = features().into_openapi();
     api.merge(health::routes().into_openapi());
     docs::complete(api)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_limited_operation_exists() {
+        let api = serde_json::to_value(super::openapi()).unwrap();
+        for (method, path, _) in crate::limits::LIMITED {
+            let method = method.as_str().to_lowercase();
+            assert!(api["paths"][path][&method].is_object(), "{method} {path}");
+        }
+    }
 }

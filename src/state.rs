@@ -19,11 +19,13 @@ use std::time::Duration;
 
 use axum::extract::FromRef;
 
-use crate::auth::{AccessTokens, CodeKey, LiveLogins, Passwords, RefreshTokenLifetime};
+use crate::auth::{AccessTokens, Attempts, CodeKey, LiveLogins, Passwords, RefreshTokenLifetime, Supabase};
 use crate::chat::live::{ReadMarks, Rooms, Writer};
 use crate::files::{FileUrls, Files};
+use crate::limits::Limits;
 use crate::outbox::Notifier;
-use crate::realtime::{Bulkhead, Connections, Limits};
+use crate::payments::Stripe;
+use crate::realtime::{self, Bulkhead, Connections};
 use doors::Pooler;
 
 /// The state of the REST routes.
@@ -32,13 +34,18 @@ pub struct ApiState {
     pub pooler: Pooler,
     pub access_tokens: Arc<AccessTokens>,
     pub live_logins: LiveLogins,
+    pub supabase: Supabase,
     pub refresh_token_lifetime: RefreshTokenLifetime,
     pub passwords: Passwords,
     pub code_key: CodeKey,
     pub files: Files,
     pub file_urls: FileUrls,
+    pub attempts: Attempts,
+    pub limits: Limits,
     pub connections: Connections,
     pub notifier: Notifier,
+    /// `None` without `STRIPE_SECRET_KEY`.
+    pub stripe: Option<Stripe>,
 }
 
 /// The state of the socket handlers.
@@ -47,6 +54,7 @@ pub struct SocketState {
     pub bulkhead: Bulkhead,
     pub access_tokens: Arc<AccessTokens>,
     pub live_logins: LiveLogins,
+    pub supabase: Supabase,
     /// How long after its expiry a token of a live login still opens a socket.
     pub token_grace: Duration,
     pub file_urls: FileUrls,
@@ -54,6 +62,6 @@ pub struct SocketState {
     pub read_marks: ReadMarks,
     pub rooms: Rooms,
     pub connections: Connections,
-    pub limits: Limits,
+    pub limits: realtime::Limits,
     pub notifier: Notifier,
 }

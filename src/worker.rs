@@ -1,4 +1,4 @@
-//! Periodic work: response deadlines, e-mail, and what has expired. Safe in several processes at once; catches up after
+//! Periodic work: response deadlines, e-mail, invoices at Stripe, and what has expired. Safe in several processes at once; catches up after
 //! downtime.
 
 use std::sync::Arc;
@@ -8,11 +8,14 @@ use chrono::Utc;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::attempts;
 use crate::files::{self, Store};
 use crate::idempotency;
 use crate::jobs::deadlines;
+use crate::limits::Limits;
 use crate::mail;
 use crate::outbox::Notifier;
+use crate::payments::{self, Stripe};
 use crate::supervision::{Health, Task, Tasks};
 use doors::Pooler;
 
@@ -22,6 +25,11 @@ const DEADLINES_EVERY: Duration = Duration::from_secs(5);
 /// How often e-mail that is due is looked up, and so how late it may leave.
 const MAIL_EVERY: Duration = Duration::from_secs(2);
 
+/// How often what the limits count is looked through for what says nothing any more.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// How often invoices that are due are looked up, and so how late Stripe is asked again.
+const INVOICES_EVERY: Duration = Duration::from_secs(2);
+
 /// How often old keys and e-mails are deleted.
 const OLD_EVERY: Duration = Duration::from_secs(60 * 60);
 
@@ -29,8 +37,22 @@ const OLD_EVERY: Duration = Duration::from_secs(60 * 60);
 const FILES_EVERY: Duration = Duration::from_secs(5 * 60);
 
 /// Starts the periodic tasks. When they finish, a pass that has begun is finished.
-pub(crate) fn start(pooler: Pooler, notifier: Notifier, mail: mail::Sender, store: Store, health: &Health) -> Tasks {
+pub(crate) fn start(
+    pooler: Pooler,
+    notifier: Notifier,
+    mail: mail::Sender,
+    stripe: Option<Stripe>,
+    limits: Limits,
+    store: Store,
+    health: &Health,
+) -> Tasks {
     let tasks = Tasks::new(health);
+    if let Some(stripe) = stripe {
+        let (pooler, notifier, stopped) = (pooler.clone(), notifier.clone(), tasks.stopping().clone());
+        tasks.start("invoices", move |task| {
+            make_invoices(pooler.clone(), stripe.clone(), notifier.clone(), stopped.clone(), task)
+        });
+    }
     let (of_deadlines, stopped) = (pooler.clone(), tasks.stopping().clone());
     tasks
         .start("deadlines", move |task| watch_deadlines(of_deadlines.clone(), notifier.clone(), stopped.clone(), task));
@@ -38,6 +60,8 @@ pub(crate) fn start(pooler: Pooler, notifier: Notifier, mail: mail::Sender, stor
     tasks.start("e-mail", move |task| send_mail(of_mail.clone(), mail.clone(), stopped.clone(), task));
     let (of_files, stopped) = (pooler.clone(), tasks.stopping().clone());
     tasks.start("file sweep", move |task| sweep_files(of_files.clone(), store.clone(), stopped.clone(), task));
+    let stopped = tasks.stopping().clone();
+    tasks.start("sweep of the limits", move |task| sweep(limits.clone(), stopped.clone(), task));
     let stopped = tasks.stopping().clone();
     tasks.start("deletion of what has expired", move |task| delete_old(pooler.clone(), stopped.clone(), task));
     tasks
@@ -83,6 +107,28 @@ async fn sweep_files(pooler: Pooler, store: Store, stopped: CancellationToken, t
     }
 }
 
+async fn sweep(limits: Limits, stopped: CancellationToken, task: Arc<Task>) -> anyhow::Result<()> {
+    while wait(SWEEP_EVERY, &stopped).await {
+        limits.forget_the_quiet();
+        task.works();
+    }
+    Ok(())
+}
+
+async fn make_invoices(
+    pooler: Pooler,
+    stripe: Stripe,
+    notifier: Notifier,
+    stopped: CancellationToken,
+    task: Arc<Task>,
+) -> anyhow::Result<()> {
+    task.works();
+    while wait(INVOICES_EVERY, &stopped).await {
+        payments::attempt_due(&pooler, &stripe, &notifier, &stopped).await;
+    }
+    Ok(())
+}
+
 async fn delete_old(pooler: Pooler, stopped: CancellationToken, task: Arc<Task>) -> anyhow::Result<()> {
     task.works();
     while wait(OLD_EVERY, &stopped).await {
@@ -92,7 +138,7 @@ async fn delete_old(pooler: Pooler, stopped: CancellationToken, task: Arc<Task>)
                 Ok(_) if stopped.is_cancelled() => return Ok(()),
                 Ok(_) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "old idempotency keys and e-mails could not be deleted; trying again in an hour");
+                    tracing::warn!(%error, "old idempotency keys, e-mails and attempts could not be deleted; trying again in an hour");
                     break;
                 }
             }
@@ -103,7 +149,10 @@ async fn delete_old(pooler: Pooler, stopped: CancellationToken, task: Arc<Task>)
 
 /// Deletes some of what has expired. Returns how much.
 async fn delete_some(pooler: &Pooler) -> sqlx::Result<u64> {
-    Ok(idempotency::delete_expired(pooler, Utc::now()).await? + mail::delete_ended(pooler).await?)
+    let now = Utc::now();
+    Ok(idempotency::delete_expired(pooler, now).await?
+        + mail::delete_ended(pooler).await?
+        + attempts::delete_spent(pooler, now).await?)
 }
 
 /// Waits for the next pass. Returns `false` if it is time to stop.

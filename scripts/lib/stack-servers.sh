@@ -83,9 +83,9 @@ EOF
     done
   fi
   wait_for postgres "$PG_PORT" "$PG_LOG"
-  # anon and authenticated exist on Supabase; migrations revoke from them.
+  # They exist on Supabase; migrations revoke from the first two.
   ask 60 "$PG_PORT" postgres <<'EOF'
-select format('create role %I nologin', r) from unnest(array['anon', 'authenticated']) r
+select format('create role %I nologin', r) from unnest(array['anon', 'authenticated', 'service_role']) r
  where not exists (select from pg_roles where rolname = r) \gexec
 select 'create database stm' where not exists (select from pg_database where datname = 'stm') \gexec
 EOF

@@ -14,6 +14,8 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::state::ApiState;
 
+pub(crate) use registration::{NewUser, insert_user};
+
 /// The feature's routes.
 pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     registration::routes()

@@ -6,7 +6,8 @@ use axum::extract::{FromRef, FromRequestParts};
 use axum::http::{HeaderMap, header, request::Parts};
 use uuid::Uuid;
 
-use super::{AccessTokens, LiveLogins};
+use super::supabase::{Project, SignInError, queries};
+use super::{AccessTokens, LiveLogins, Supabase};
 use crate::error::Error;
 use crate::types::{Role, UserId};
 use doors::Pooler;
@@ -18,9 +19,11 @@ pub struct Caller {
     pub user_id: UserId,
     /// The user's role.
     pub role: Role,
-    /// The login that the token was issued to. `None` in tokens that predate logins.
+    /// The login that the token was issued to. `None` in tokens of Supabase Auth, and in those that predate logins.
     pub login: Option<Uuid>,
 }
+
+const INVALID: Error = Error::Unauthorized("the access token is invalid or has expired");
 
 impl<S> FromRequestParts<S> for Caller
 where
@@ -28,20 +31,39 @@ where
     Arc<AccessTokens>: FromRef<S>,
     LiveLogins: FromRef<S>,
     Pooler: FromRef<S>,
+    Supabase: FromRef<S>,
 {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         let token = bearer(&parts.headers)
             .ok_or(Error::Unauthorized("an access token is required: Authorization: Bearer <token>"))?;
-        let claims = Arc::<AccessTokens>::from_ref(state)
-            .verify(token)
-            .ok_or(Error::Unauthorized("the access token is invalid or has expired"))?;
+        if let Some(project) = Supabase::from_ref(state).issuer_of(token) {
+            return Self::of_supabase(project, token, &Pooler::from_ref(state)).await;
+        }
+        let claims = Arc::<AccessTokens>::from_ref(state).verify(token).ok_or(INVALID)?;
         let is_live = LiveLogins::from_ref(state).contains(&Pooler::from_ref(state), claims.sub, claims.sid).await?;
         if !is_live {
             return Err(Error::Unauthorized("this account or login cannot be used any more: log in again"));
         }
         Ok(Self { user_id: claims.sub, role: claims.role, login: claims.sid })
+    }
+}
+
+impl Caller {
+    /// The caller with a token of Supabase Auth. The first time, the account is linked or made.
+    async fn of_supabase(project: &Project, token: &str, pooler: &Pooler) -> Result<Self, Error> {
+        let person = project.verify(token).await.ok_or(INVALID)?;
+        let account = match queries::find(pooler, person.auth_uid).await? {
+            Some(account) => Some(account),
+            None if person.email.is_none() => return Err(SignInError::NoEmail.into()),
+            None => {
+                let has_verified_email = project.has_verified_email(&person, token).await;
+                person.enter(pooler.write().await?, has_verified_email).await?
+            }
+        };
+        let account = person.admit(account.ok_or(SignInError::EmailTaken)?)?;
+        Ok(Self { user_id: account.id, role: account.role, login: None })
     }
 }
 
@@ -61,6 +83,7 @@ macro_rules! in_role {
             Arc<AccessTokens>: FromRef<S>,
             LiveLogins: FromRef<S>,
             Pooler: FromRef<S>,
+            Supabase: FromRef<S>,
         {
             type Rejection = Error;
 

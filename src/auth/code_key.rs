@@ -26,10 +26,7 @@ impl CodeKey {
     /// # Errors
     /// None: HMAC takes keys of every length.
     pub(crate) fn derive(jwt_secret: &SecretString) -> anyhow::Result<Self> {
-        let mut derived = Hmac::<Sha256>::new_from_slice(jwt_secret.expose_secret().as_bytes()).context("a key")?;
-        derived.update(b"stm one-time codes");
-        let key = derived.finalize().into_bytes();
-        Ok(Self(Arc::new(Hmac::new_from_slice(&key).context("a key")?)))
+        Ok(Self(Arc::new(derive_key(jwt_secret, b"stm one-time codes")?)))
     }
 
     /// The digest under which a code is stored.
@@ -49,6 +46,13 @@ impl CodeKey {
         mac.update(code.as_bytes());
         mac
     }
+}
+
+/// A key for one purpose, derived from `JWT_SECRET`.
+pub(super) fn derive_key(jwt_secret: &SecretString, purpose: &[u8]) -> anyhow::Result<Hmac<Sha256>> {
+    let mut derived = Hmac::<Sha256>::new_from_slice(jwt_secret.expose_secret().as_bytes()).context("a key")?;
+    derived.update(purpose);
+    Hmac::new_from_slice(&derived.finalize().into_bytes()).context("a key")
 }
 
 #[cfg(test)]

@@ -3,24 +3,23 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use uuid::Uuid;
 
-use super::queries;
-use super::{AccessTokens, Caller, Passwords, RefreshTokenLifetime, password, token};
+use super::queries::{self, Login};
+use super::{AccessTokens, Caller, Logins, Passwords, RefreshTokenLifetime, password, token};
 use crate::error::{Error, Result, invalid};
+use crate::limits::{Limits, Policy};
 use crate::state::ApiState;
 use crate::types::{Role, UserId};
 use crate::web::MessageView;
 use crate::web::extract::Json;
 use crate::web::fields::Fields;
-use crate::web::text;
-use doors::{Pooler, Tx};
+use doors::Pooler;
 
 /// How long a refresh token remains valid after its exchange: browser tabs refresh in parallel.
 const REPLACED_GRACE: chrono::Duration = chrono::Duration::seconds(30);
@@ -50,18 +49,6 @@ pub(crate) struct UserView {
     pub role: Role,
 }
 
-/// Opens a login on one device: a new family of refresh tokens.
-pub(crate) async fn open_login(
-    tx: &mut Tx<Pooler>,
-    user_id: UserId,
-    expires_at: DateTime<Utc>,
-) -> sqlx::Result<(Uuid, String)> {
-    let family_id = Uuid::now_v7();
-    let (token, digest) = token::new_refresh_token();
-    queries::insert_refresh_token(tx, &digest, family_id, user_id, expires_at, None).await?;
-    Ok((family_id, token))
-}
-
 /// The credentials of a login.
 #[derive(Deserialize, ToSchema)]
 struct LoginRequest {
@@ -74,7 +61,7 @@ struct LoginRequest {
 /// Logs in.
 ///
 /// # Errors
-/// 401 no such e-mail address and password. 403 banned.
+/// 401 no such e-mail address and password. 403 banned. 429 too many failures.
 #[utoipa::path(post, path = "/auth/login", tag = "auth", request_body = LoginRequest,
     responses(
         (status = 200, body = SessionView),
@@ -84,8 +71,7 @@ struct LoginRequest {
 async fn login(
     State(pooler): State<Pooler>,
     State(passwords): State<Passwords>,
-    State(access_tokens): State<Arc<AccessTokens>>,
-    State(lifetime): State<RefreshTokenLifetime>,
+    logins: Logins,
     Json(request): Json<LoginRequest>,
 ) -> Result<Json<SessionView>> {
     let mut rules = Fields::new();
@@ -93,34 +79,23 @@ async fn login(
     rules.check("password", request.password.is_some(), "must not be empty");
     rules.finish()?;
     let (email, password) = (request.email.unwrap_or_default(), request.password.unwrap_or_default());
-
-    let found = match text::email(&email) {
-        Some(email) => queries::find_login(&pooler, &email).await?,
-        None => None,
-    };
-    let hash = found.as_ref().and_then(|login| login.password_hash.clone());
-    let matches = password::acceptable_length(&password) && passwords.verify(password.clone(), hash.clone()).await?;
-    let Some(login) = found.filter(|_| matches) else {
-        return Err(Error::Unauthorized("e-mail address or password is wrong"));
-    };
-    if login.is_banned {
+    let Login { user, password_hash, is_banned, is_known_place } = logins.authenticate(email, password.clone()).await?;
+    if is_banned {
         return Err(Error::Forbidden("banned", "this account is banned"));
     }
 
-    let rehashed = match hash.filter(|hash| password::is_imported(hash)) {
+    let rehashed = match password_hash.filter(|hash| password::is_imported(hash)) {
         Some(imported) => Some((imported, passwords.hash(password).await?)),
         None => None,
     };
-    let now = Utc::now();
     let mut tx = pooler.write().await?;
-    let user = login.user;
     if let Some((imported, hash)) = &rehashed {
         queries::set_rehashed(&mut tx, user.id, imported, hash).await?;
     }
-    let (login, refresh_token) = open_login(&mut tx, user.id, now + lifetime.0).await?;
+    let session = logins.open(&mut tx, user, Utc::now()).await?;
+    logins.give_back(&mut tx, &session.user.email, is_known_place).await?;
     tx.commit().await?;
-    let access_token = access_tokens.issue(user.id, user.email.clone(), user.role, Some(login), now)?;
-    Ok(Json(SessionView { user, access_token, refresh_token }))
+    Ok(Json(session))
 }
 
 /// A refresh token.
@@ -154,6 +129,7 @@ async fn refresh(
     State(pooler): State<Pooler>,
     State(access_tokens): State<Arc<AccessTokens>>,
     State(lifetime): State<RefreshTokenLifetime>,
+    State(limits): State<Limits>,
     Json(request): Json<RefreshRequest>,
 ) -> Result<Json<TokensView>> {
     const REFUSED: Error = Error::Unauthorized("the refresh token is invalid or has expired: log in again");
@@ -166,6 +142,7 @@ async fn refresh(
     let now = Utc::now();
     let mut tx = pooler.write().await?;
     let row = queries::lock_refresh_token(&mut tx, &digest).await?.ok_or(REFUSED)?;
+    limits.count(Policy::RefreshAccount, row.user.id)?;
     if row.is_revoked || row.expires_at <= now {
         return Err(REFUSED);
     }
@@ -182,7 +159,7 @@ async fn refresh(
     }
     queries::set_replaced(&mut tx, &digest, now).await?;
     let (refresh_token, child) = token::new_refresh_token();
-    queries::insert_refresh_token(&mut tx, &child, row.family_id, row.user.id, now + lifetime.0, Some(&digest)).await?;
+    queries::insert_successor(&mut tx, &child, &digest, now + lifetime.0).await?;
     tx.commit().await?;
     let access_token = access_tokens.issue(row.user.id, row.user.email, row.user.role, Some(row.family_id), now)?;
     Ok(Json(TokensView { access_token, refresh_token }))
@@ -192,7 +169,7 @@ async fn refresh(
 #[utoipa::path(post, path = "/auth/logout", tag = "auth", security(("access_token" = [])),
     responses((status = 200, body = MessageView), (status = 401, description = "No valid access token")))]
 async fn logout(State(pooler): State<Pooler>, who: Caller) -> Result<Json<MessageView>> {
-    // A token that predates logins has nothing to revoke; it ends when it expires.
+    // A token without a login has nothing to revoke here; it ends when it expires.
     if let Some(login) = who.login {
         let mut tx = pooler.write().await?;
         queries::set_family_revoked(&mut tx, login, Utc::now()).await?;

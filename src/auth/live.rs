@@ -18,7 +18,7 @@ const TRUSTED_FOR: Duration = Duration::from_secs(3);
 /// How many checks are kept. Beyond it the old ones are dropped, and then all.
 const MAX_KEPT: usize = 50_000;
 
-/// A user and the login of the token; tokens of Supabase Auth name none.
+/// A user and the login of the token; tokens that predate logins name none.
 type Key = (UserId, Option<Uuid>);
 
 /// The logins that were found alive a moment ago. Cheap to clone.

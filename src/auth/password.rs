@@ -7,10 +7,11 @@ use anyhow::Context as _;
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use axum::http::HeaderMap;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, TooMany};
 
 /// The minimum length of a password, in characters.
 pub const MIN_CHARS: usize = 8;
@@ -23,6 +24,12 @@ const SLOT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// When the client may retry, in seconds.
 const RETRY_AFTER_S: u32 = 5;
+
+/// The error of a request for which no slot became free.
+fn overloaded() -> Error {
+    let too_many = TooMany { what: "requests at once", wait_s: RETRY_AFTER_S, headers: HeaderMap::new() };
+    Error::TooManyRequests(Box::new(too_many))
+}
 
 /// The rule of a new password's length.
 pub const RULE: &str = "must be at least 8 characters, and at most 256 bytes";
@@ -92,7 +99,7 @@ impl Passwords {
         work: impl FnOnce() -> Result<T, argon2::password_hash::Error> + Send + 'static,
     ) -> Result<T> {
         let slot = tokio::time::timeout(SLOT_TIMEOUT, self.slots.clone().acquire_owned()).await;
-        let slot = slot.map_err(|_| Error::TooManyRequests(RETRY_AFTER_S))?.context("a slot to hash a password")?;
+        let slot = slot.map_err(|_| overloaded())?.context("a slot to hash a password")?;
         // The work holds the slot: a caller that stops waiting does not free it early.
         let done = tokio::task::spawn_blocking(move || {
             let _slot = slot;

@@ -14,16 +14,21 @@ pub(super) struct Login {
     /// PHC string; `None` if only Supabase Auth knows the user.
     pub password_hash: Option<String>,
     pub is_banned: bool,
+    /// Whether a login was opened there before.
+    pub is_known_place: bool,
 }
 
-/// The user with this lower-case e-mail address.
-pub(super) async fn find_login(pooler: &Pooler, email: &str) -> sqlx::Result<Option<Login>> {
+/// The user with this lower-case e-mail address, who logs in from a place.
+pub(super) async fn find_login(pooler: &Pooler, email: &str, place: Option<&[u8]>) -> sqlx::Result<Option<Login>> {
     let row = sqlx::query!(
         r#"select id as "id: UserId", email, first_name, last_name, role as "role: Role", password_hash,
-                  banned_at is not null as "is_banned!"
-           from stm.users
+                  banned_at is not null as "is_banned!",
+                  exists (select from stm.refresh_tokens t where t.user_id = u.id and t.place_digest = $2)
+                      as "is_known_place!"
+           from stm.users u
            where email = $1"#,
         email,
+        place,
     )
     .fetch_optional(pooler)
     .await?;
@@ -37,6 +42,7 @@ pub(super) async fn find_login(pooler: &Pooler, email: &str) -> sqlx::Result<Opt
         },
         password_hash: row.password_hash,
         is_banned: row.is_banned,
+        is_known_place: row.is_known_place,
     }))
 }
 
@@ -61,23 +67,44 @@ pub(super) async fn find_user(pooler: &Pooler, id: UserId) -> sqlx::Result<Optio
     .await
 }
 
-/// Stores a refresh token's digest. `parent` is the one that was exchanged for it.
-pub(super) async fn insert_refresh_token(
+/// Stores the digest of a login's first refresh token.
+pub(super) async fn insert_login(
     tx: &mut Tx<Pooler>,
     digest: &[u8; 32],
     family_id: Uuid,
     user_id: UserId,
     expires_at: DateTime<Utc>,
-    parent: Option<&[u8; 32]>,
+    place: Option<&[u8]>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "insert into stm.refresh_tokens (token_digest, family_id, user_id, expires_at, parent_digest)
+        "insert into stm.refresh_tokens (token_digest, family_id, user_id, expires_at, place_digest)
          values ($1, $2, $3, $4, $5)",
         &digest[..],
         family_id,
         user_id.0,
         expires_at,
-        parent.map(|parent| &parent[..]),
+        place,
+    )
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
+/// Stores the digest of the refresh token that another one is exchanged for, in the same login.
+pub(super) async fn insert_successor(
+    tx: &mut Tx<Pooler>,
+    digest: &[u8; 32],
+    parent: &[u8; 32],
+    expires_at: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into stm.refresh_tokens (token_digest, family_id, user_id, expires_at, parent_digest)
+         select $1, t.family_id, t.user_id, $3, t.token_digest
+         from stm.refresh_tokens t
+         where t.token_digest = $2",
+        &digest[..],
+        &parent[..],
+        expires_at,
     )
     .execute(tx)
     .await
@@ -188,6 +215,42 @@ pub(super) async fn set_family_revoked(tx: &mut Tx<Pooler>, family_id: Uuid, now
     .execute(tx)
     .await
     .map(drop)
+}
+
+/// Bans a user. Returns the e-mail address. The trigger `user_banned` then closes the sockets.
+pub(crate) async fn set_banned(tx: &mut Tx<Pooler>, id: UserId, reason: &str, by: UserId) -> sqlx::Result<String> {
+    sqlx::query_scalar!(
+        "update stm.users set banned_at = now(), ban_reason = $2, banned_by = $3, updated_at = now()
+         where id = $1
+         returning email",
+        id.0,
+        reason,
+        by.0,
+    )
+    .fetch_one(tx)
+    .await
+}
+
+/// Lifts the ban of a user. Returns the e-mail address. An account that was closed stays so.
+pub(crate) async fn clear_ban(tx: &mut Tx<Pooler>, id: UserId) -> sqlx::Result<String> {
+    sqlx::query_scalar!(
+        "update stm.users
+         set banned_at = closed_at, ban_reason = null, banned_by = null, updated_at = now()
+         where id = $1
+         returning email",
+        id.0,
+    )
+    .fetch_one(tx)
+    .await
+}
+
+/// The admins who can act, at most 100.
+pub(crate) async fn list_admins(tx: &mut Tx<Pooler>) -> sqlx::Result<Vec<UserId>> {
+    sqlx::query_scalar!(
+        r#"select id as "id: UserId" from stm.users where role = 'admin' and banned_at is null order by id limit 100"#
+    )
+    .fetch_all(tx)
+    .await
 }
 
 /// Revokes every token of a user: ends all logins, and closes the sockets.

@@ -3,6 +3,7 @@
 //! Invariant: only approved services and active providers are shown, and never a provider's e-mail address or phone
 //! number.
 
+pub(crate) mod editing;
 mod search;
 mod services;
 

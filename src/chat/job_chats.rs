@@ -85,6 +85,18 @@ pub(crate) async fn add_lsm(tx: &mut Tx<Pooler>, chat: ChatId, lsm: UserId) -> s
     .map(drop)
 }
 
+/// Ends all memberships of an LSM.
+pub(crate) async fn remove_lsm(tx: &mut Tx<Pooler>, lsm: UserId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update stm.chat_members set left_at = now()
+         where user_id = $1 and side = 'local_service_manager' and left_at is null",
+        lsm.0,
+    )
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
 /// Ends the membership of every LSM in a chat.
 pub(crate) async fn remove_lsms(tx: &mut Tx<Pooler>, chat: ChatId) -> sqlx::Result<()> {
     sqlx::query!(

@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::state::ApiState;
 
-pub(crate) use types::DisputeStatus;
+pub(crate) use types::{DisputeProgress, DisputeStatus};
 
 /// The feature's routes.
 pub(crate) fn routes() -> OpenApiRouter<ApiState> {

@@ -28,7 +28,7 @@ text_enum! {
 }
 
 impl DisputeProgress {
-    pub(super) const fn new(status: DisputeStatus, has_joined: bool) -> Self {
+    pub(crate) const fn new(status: DisputeStatus, has_joined: bool) -> Self {
         match status {
             DisputeStatus::Open if has_joined => Self::UnderReview,
             DisputeStatus::Open => Self::Pending,

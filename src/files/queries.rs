@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::received::Checked;
 use super::types::{FileId, Purpose};
-use crate::error::{Error, Result, violates};
+use crate::error::{Result, too_many, violates};
 use crate::types::UserId;
 use doors::{Pooler, Tx};
 
@@ -30,7 +30,7 @@ pub(super) async fn check_quota(pooler: &Pooler, owner: UserId) -> Result<()> {
     )
     .fetch_one(pooler)
     .await?;
-    if is_within { Ok(()) } else { Err(Error::TooManyRequests(3600)) }
+    if is_within { Ok(()) } else { Err(too_many("files on one day", 3600)) }
 }
 
 /// Finds a file of the same owner and purpose with the same bytes, and keeps it from the sweep.

@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 use super::received::Part;
 use super::types::{Purpose, Stored};
 use super::{MAX_OPEN_UPLOADS, MAX_OPEN_UPLOADS_PER_USER, names};
-use crate::error::{Error, Result, invalid};
+use crate::error::{Error, Result, invalid, too_many};
 use crate::types::UserId;
 
 /// The longest text field, in bytes.
@@ -247,11 +247,11 @@ impl OpenUploads {
     pub(super) fn enter(&self, user: UserId) -> Result<OpenUpload> {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if open.values().sum::<usize>() >= MAX_OPEN_UPLOADS {
-            return Err(Error::TooManyRequests(5));
+            return Err(too_many("uploads at once", 5));
         }
         let own = open.entry(user).or_default();
         if *own >= MAX_OPEN_UPLOADS_PER_USER {
-            return Err(Error::TooManyRequests(5));
+            return Err(too_many("uploads at once", 5));
         }
         *own += 1;
         Ok(OpenUpload { all: self.clone(), user })

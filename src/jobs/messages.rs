@@ -10,7 +10,7 @@ use super::queries::Parties;
 use super::transition::{Job, Transition};
 use super::types::{Command, Terms};
 use crate::notifications::{NewNotification, NotificationType};
-use crate::types::{Cents, Party, UserId, time};
+use crate::types::{Cents, JobStatus, Party, UserId, time};
 
 impl Transition {
     /// The notifications this transition causes. Actors are not notified of their own actions, except payments.
@@ -47,6 +47,12 @@ impl Transition {
                 let text = format!("{customer_name} has closed the deal for {service}: you may begin");
                 one(provider, "Deal closed", text)
             }
+            Command::Cancel { .. } if job.party().is_none() => [
+                (provider, format!("{service} for {customer_name} was cancelled by STM{because}")),
+                (customer, format!("Your request for {service} was cancelled by STM{because}")),
+            ]
+            .map(|(recipient, text)| job.notification(recipient, NotificationType::Job, "Job cancelled", text))
+            .into(),
             Command::Cancel { .. } => {
                 one(provider, "Job cancelled", format!("{customer_name} has cancelled {service}{because}"))
             }
@@ -55,9 +61,12 @@ impl Transition {
             }
             Command::MarkComplete => one(customer, "Job completed", format!("{business} has completed {service}")),
             Command::MarkPayment { .. } => job.payment_received(self.change.state.price),
+            Command::FailPayment => job.payment_failed(self.change.state.price),
+            Command::VoidInvoice => job.invoice_voided(self.change.state.status),
+            Command::Refund { refunded } => job.payment_refunded(*refunded),
             Command::MissDeadline => job.deadline_missed(),
             // Each notifies with its own ids, once they are known.
-            Command::Reassign { .. } | Command::Review | Command::Dispute => Vec::new(),
+            Command::Reassign { .. } | Command::SendInvoice | Command::Review | Command::Dispute => Vec::new(),
         }
     }
 
@@ -80,6 +89,10 @@ impl Transition {
             | Command::Resend
             | Command::MarkComplete
             | Command::MarkPayment { .. }
+            | Command::SendInvoice
+            | Command::FailPayment
+            | Command::VoidInvoice
+            | Command::Refund { .. }
             | Command::MissDeadline
             | Command::Review
             | Command::Dispute => return None,
@@ -100,18 +113,56 @@ impl Job {
     fn payment_received(&self, price: Cents) -> Vec<NewNotification> {
         let Parties { customer_name, business_name, service_name: service, .. } = &self.row.parties;
         let amount = dollars(price);
-        let notification =
-            |recipient, text| self.notification(recipient, NotificationType::Payment, "Payment received", text);
-        vec![
-            notification(
-                self.row.parties.customer_user_id,
-                format!("{business_name} has received {amount} for {service}"),
-            ),
-            notification(
-                self.row.parties.provider_user_id,
-                format!("{amount} from {customer_name} for {service} is marked as received"),
-            ),
-        ]
+        self.payment_notifications(
+            "Payment received",
+            format!("{business_name} has received {amount} for {service}"),
+            format!("{amount} from {customer_name} for {service} is marked as received"),
+        )
+    }
+
+    fn payment_failed(&self, price: Cents) -> Vec<NewNotification> {
+        let Parties { customer_name, service_name: service, .. } = &self.row.parties;
+        let amount = dollars(price);
+        self.payment_notifications(
+            "Payment failed",
+            format!("Your payment of {amount} for {service} has failed: open the invoice to try again"),
+            format!("The payment of {amount} by {customer_name} for {service} has failed"),
+        )
+    }
+
+    fn payment_refunded(&self, refunded: Cents) -> Vec<NewNotification> {
+        let Parties { customer_name, service_name: service, .. } = &self.row.parties;
+        let amount = dollars(refunded);
+        self.payment_notifications(
+            "Payment refunded",
+            format!("{amount} of your payment for {service} was refunded"),
+            format!("{amount} of the payment by {customer_name} for {service} was refunded"),
+        )
+    }
+
+    /// An invoice that is void because the job was paid another way concerns nobody.
+    fn invoice_voided(&self, status: JobStatus) -> Vec<NewNotification> {
+        if status == JobStatus::Paid {
+            return Vec::new();
+        }
+        let Parties { customer_name, service_name: service, .. } = &self.row.parties;
+        self.payment_notifications(
+            "Invoice void",
+            format!("The invoice for {service} cannot be paid any more: wait for a new one"),
+            format!("The invoice to {customer_name} for {service} is void: send it again"),
+        )
+    }
+
+    /// A notification for the customer, and one for the provider.
+    fn payment_notifications(
+        &self,
+        title: &'static str,
+        for_customer: String,
+        for_provider: String,
+    ) -> Vec<NewNotification> {
+        let Parties { customer_user_id, provider_user_id, .. } = self.row.parties;
+        let notification = |recipient, text| self.notification(recipient, NotificationType::Payment, title, text);
+        vec![notification(customer_user_id, for_customer), notification(provider_user_id, for_provider)]
     }
 
     fn deadline_missed(&self) -> Vec<NewNotification> {
@@ -170,6 +221,6 @@ fn terms_in_words(prefix: &str, terms: Terms) -> String {
 }
 
 /// An amount for people.
-pub(super) fn dollars(Cents(cents): Cents) -> String {
+pub(crate) fn dollars(Cents(cents): Cents) -> String {
     format!("${}.{:02}", cents / 100, cents % 100)
 }

@@ -23,9 +23,11 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::state::ApiState;
 
+pub(crate) use booking::truncate_to_message;
+pub(crate) use messages::dollars;
 pub(crate) use queries::{Event, insert_event};
 pub use transition::{Job, Stored, Transition};
-pub use types::{Action, Command};
+pub use types::{Action, Command, PaymentMethod};
 
 /// The feature's routes.
 #[must_use]

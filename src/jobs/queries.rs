@@ -27,6 +27,12 @@ pub(super) async fn lock<D: Door>(tx: &mut Tx<D>, id: JobId, user: UserId) -> sq
     Ok(row.is_some())
 }
 
+/// Locks a job until the transaction ends, whoever its parties are. Returns `false` if there is none.
+pub(super) async fn lock_any(tx: &mut Tx<Pooler>, id: JobId) -> sqlx::Result<bool> {
+    let row = sqlx::query!("select id from stm.jobs where id = $1 for no key update", id.0).fetch_optional(tx).await?;
+    Ok(row.is_some())
+}
+
 /// Locks the job whose deadline has been over the longest, among those that no other transaction has locked. Returns
 /// `None` if there is none left but those to be `skipped`.
 pub(super) async fn lock_overdue(

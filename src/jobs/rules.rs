@@ -41,6 +41,9 @@ const fn rule(action: Action, by: &'static [Actor], from: &'static [JobStatus], 
 pub(super) const RULES: &[Rule] = {
     use JobStatus::{Completed, InProgress, New, Paid, RejectedBySp};
     const EITHER: &[Actor] = &[CUSTOMER, PROVIDER];
+    /// The provider was paid directly, or the platform online.
+    const EARNER: &[Actor] = &[PROVIDER, Actor::Platform];
+    const CUSTOMER_OR_PLATFORM: &[Actor] = &[CUSTOMER, Actor::Platform];
     &[
         rule(Action::Accept,       &[PROVIDER],        &[New],               Guard::NotAccepted),
         rule(Action::Reject,       &[PROVIDER],        &[New],               Guard::None),
@@ -49,11 +52,15 @@ pub(super) const RULES: &[Rule] = {
         rule(Action::DeclineOffer, EITHER,             &[New],               Guard::OffersAnswer),
         rule(Action::CounterOffer, EITHER,             &[New],               Guard::OffersAnswer),
         rule(Action::CloseDeal,    &[CUSTOMER],        &[New],               Guard::Accepted),
-        rule(Action::Cancel,       &[CUSTOMER],        &[New, InProgress],   Guard::None),
+        rule(Action::Cancel,       CUSTOMER_OR_PLATFORM, &[New, InProgress], Guard::None),
         rule(Action::Reassign,     &[CUSTOMER],        &[New, RejectedBySp], Guard::None),
         rule(Action::Resend,       &[CUSTOMER],        &[New],               Guard::NotAccepted),
         rule(Action::MarkComplete, &[PROVIDER],        &[InProgress],        Guard::None),
-        rule(Action::MarkPayment,  &[PROVIDER],        &[Completed],         Guard::None),
+        rule(Action::SendInvoice,  &[PROVIDER],        &[Completed],         Guard::None),
+        rule(Action::MarkPayment,  EARNER,             &[Completed],         Guard::None),
+        rule(Action::FailPayment,  &[Actor::Platform], &[Completed],         Guard::None),
+        rule(Action::VoidInvoice,  &[Actor::Platform], &[Completed, Paid],   Guard::None),
+        rule(Action::Refund,       &[Actor::Platform], &[Paid],              Guard::None),
         rule(Action::Review,       &[CUSTOMER],        &[Paid],              Guard::None),
         rule(Action::Dispute,      &[CUSTOMER],        &[Completed, Paid],   Guard::None),
         rule(Action::MissDeadline, &[Actor::Platform], &[New],               Guard::DeadlineMissed),
@@ -114,7 +121,8 @@ impl JobState {
             Command::Reject { .. } => change.end_negotiation(JobStatus::RejectedBySp),
             Command::Cancel { .. } => {
                 change.end_negotiation(JobStatus::Cancelled);
-                change.fee = self.cancellation_fee(now, settings);
+                // The customer did not choose to cancel when the platform does.
+                change.fee = if actor == CUSTOMER { self.cancellation_fee(now, settings) } else { Cents(0) };
             }
             Command::Resend => change.state.renew_deadline(now, settings),
             Command::MarkComplete => {
@@ -128,7 +136,12 @@ impl JobState {
                 let scheduled_at = scheduled_at.or(self.scheduled_at);
                 change.state = Self::new(price.unwrap_or(Cents(0)), scheduled_at, now, settings);
             }
-            Command::Review | Command::Dispute => {}
+            Command::SendInvoice
+            | Command::FailPayment
+            | Command::VoidInvoice
+            | Command::Refund { .. }
+            | Command::Review
+            | Command::Dispute => {}
         }
         Ok(change)
     }
@@ -242,30 +255,35 @@ mod tests {
         let missed = JobState { response_deadline: now() - Duration::seconds(1), ..new() };
         let anew = [SendOffer, Cancel, Reassign];
         for (state, customer, provider, platform) in [
-            (new(), [&anew[..], &[Resend]].concat(), vec![Accept, Reject, SendOffer], vec![]),
-            (missed, [&anew[..], &[Resend]].concat(), vec![Accept, Reject, SendOffer], vec![MissDeadline]),
+            (new(), [&anew[..], &[Resend]].concat(), vec![Accept, Reject, SendOffer], vec![Cancel]),
+            (missed, [&anew[..], &[Resend]].concat(), vec![Accept, Reject, SendOffer], vec![Cancel, MissDeadline]),
             (
                 JobState { deadline_missed: true, ..missed },
                 [&anew[..], &[Resend]].concat(),
                 vec![Accept, Reject, SendOffer],
-                vec![],
+                vec![Cancel],
             ),
             (
                 offered(Party::Customer),
                 [&anew[..], &[Resend]].concat(),
                 vec![Accept, Reject, SendOffer, AcceptOffer, DeclineOffer, CounterOffer],
-                vec![],
+                vec![Cancel],
             ),
             (
                 offered(Party::ServiceProvider),
                 [&anew[..], &[AcceptOffer, DeclineOffer, CounterOffer, Resend]].concat(),
                 vec![Accept, Reject, SendOffer],
-                vec![],
+                vec![Cancel],
             ),
-            (accepted, [&anew[..], &[CloseDeal]].concat(), vec![Reject, SendOffer], vec![]),
-            (in_status(InProgress), vec![Cancel], vec![MarkComplete], vec![]),
-            (in_status(Completed), vec![Dispute], vec![MarkPayment], vec![]),
-            (in_status(Paid), vec![Review, Dispute], vec![], vec![]),
+            (accepted, [&anew[..], &[CloseDeal]].concat(), vec![Reject, SendOffer], vec![Cancel]),
+            (in_status(InProgress), vec![Cancel], vec![MarkComplete], vec![Cancel]),
+            (
+                in_status(Completed),
+                vec![Dispute],
+                vec![SendInvoice, MarkPayment],
+                vec![MarkPayment, FailPayment, VoidInvoice],
+            ),
+            (in_status(Paid), vec![Review, Dispute], vec![], vec![VoidInvoice, Refund]),
             (in_status(Cancelled), vec![], vec![], vec![]),
             (in_status(RejectedBySp), vec![Reassign], vec![], vec![]),
         ] {
@@ -283,7 +301,11 @@ mod tests {
                     Reassign,
                     Resend,
                     MarkComplete,
+                    SendInvoice,
                     MarkPayment,
+                    FailPayment,
+                    VoidInvoice,
+                    Refund,
                     MissDeadline,
                     Review,
                     Dispute,

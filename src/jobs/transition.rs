@@ -18,7 +18,7 @@ use doors::{Door, Pooler, Tx};
 pub struct Job {
     pub row: JobRow,
     actor: Actor,
-    /// The actor's user; `None` is the platform.
+    /// The actor's user; `None` is the platform by itself.
     actor_id: Option<UserId>,
 }
 
@@ -60,6 +60,17 @@ impl Job {
             ));
         };
         Ok(Self { row, actor: Actor::Party(actor), actor_id: Some(user) })
+    }
+
+    /// Locks a job for the platform, which acts by itself or for somebody who is none of its parties: an admin or an LSM.
+    ///
+    /// # Errors
+    /// 404 no such job.
+    pub(crate) async fn load_for_platform(tx: &mut Tx<Pooler>, id: JobId, by: Option<UserId>) -> Result<Self> {
+        if !queries::lock_any(tx, id).await? {
+            return Err(Error::NotFound("job"));
+        }
+        Ok(Self { row: queries::find(tx, id).await?, actor: Actor::Platform, actor_id: by })
     }
 
     /// Reads a job that this transaction has locked, for the platform.
@@ -135,7 +146,7 @@ impl Job {
             at: *at,
         };
         let before = &self.row.state;
-        if matches!(command, Command::Review | Command::Dispute) {
+        if command.leaves_job() {
             queries::insert_event(tx, before.status, &event).await?;
         } else if !queries::set_state(tx, before, &change.state, &event).await? {
             return Err(Error::Conflict("wrong_state", "the job has changed in the meantime: look at it again".into()));
@@ -168,6 +179,10 @@ impl Job {
             | Command::Cancel { .. }
             | Command::Reassign { .. }
             | Command::Resend
+            | Command::SendInvoice
+            | Command::FailPayment
+            | Command::VoidInvoice
+            | Command::Refund { .. }
             | Command::MissDeadline
             | Command::Review
             | Command::Dispute => {}

@@ -36,6 +36,14 @@ text_enum! {
         MarkComplete = "mark_complete",
         /// The provider has received the money.
         MarkPayment = "mark_payment",
+        /// The provider asks the customer to pay.
+        SendInvoice = "send_invoice",
+        /// An online payment has failed.
+        FailPayment = "fail_payment",
+        /// The invoice cannot be paid any more.
+        VoidInvoice = "void_invoice",
+        /// An online payment was refunded, in part or in full.
+        Refund = "refund",
         /// The provider has missed the deadline.
         MissDeadline = "miss_deadline",
         /// The customer reviews the job.
@@ -65,6 +73,10 @@ impl Action {
             Self::Resend => "send it again",
             Self::MarkComplete => "mark it as completed",
             Self::MarkPayment => "mark it as paid",
+            Self::SendInvoice => "send an invoice for it",
+            Self::FailPayment => "fail its payment",
+            Self::VoidInvoice => "void its invoice",
+            Self::Refund => "refund it",
             Self::MissDeadline => "miss its deadline",
             Self::Review => "review it",
             Self::Dispute => "dispute it",
@@ -117,8 +129,19 @@ pub enum Command {
     Resend,
     /// The provider has done the work.
     MarkComplete,
-    /// The provider has received the money.
+    /// The provider, or the platform online, has received the money.
     MarkPayment { method: PaymentMethod, notes: Option<String> },
+    /// The provider asks the customer to pay.
+    SendInvoice,
+    /// An online payment has failed.
+    FailPayment,
+    /// The invoice cannot be paid any more.
+    VoidInvoice,
+    /// An online payment was refunded, in part or in full.
+    Refund {
+        /// The amount of all refunds so far.
+        refunded: Cents,
+    },
     /// The provider has missed the deadline.
     MissDeadline,
     /// The customer reviews the job.
@@ -144,10 +167,28 @@ impl Command {
             Self::Resend => Action::Resend,
             Self::MarkComplete => Action::MarkComplete,
             Self::MarkPayment { .. } => Action::MarkPayment,
+            Self::SendInvoice => Action::SendInvoice,
+            Self::FailPayment => Action::FailPayment,
+            Self::VoidInvoice => Action::VoidInvoice,
+            Self::Refund { .. } => Action::Refund,
             Self::MissDeadline => Action::MissDeadline,
             Self::Review => Action::Review,
             Self::Dispute => Action::Dispute,
         }
+    }
+
+    /// Whether the job itself stays as it is: only the audit row and the notifications are new.
+    #[must_use]
+    pub const fn leaves_job(&self) -> bool {
+        matches!(
+            self,
+            Self::SendInvoice
+                | Self::FailPayment
+                | Self::VoidInvoice
+                | Self::Refund { .. }
+                | Self::Review
+                | Self::Dispute
+        )
     }
 
     /// The reason given, for the audit row and the other party.
@@ -186,7 +227,7 @@ impl Command {
 pub enum Actor {
     /// The customer or the provider of the job.
     Party(Party),
-    /// The platform, after a deadline.
+    /// The platform: after a deadline, or for Stripe.
     Platform,
 }
 

@@ -34,6 +34,8 @@ pub(crate) enum Letter {
     AccountClosed,
     /// About a job, in the provider's words or in ours.
     Job { subject: String, body: String },
+    /// From the platform, about the account.
+    Notice { subject: String, body: String },
 }
 
 /// A rendered e-mail.
@@ -96,7 +98,7 @@ impl Letter {
                 "Your account is closed",
                 &["Your STM account is closed, and your personal data is erased. Thank you for having been with us."],
             ),
-            Self::Job { subject, body } => {
+            Self::Job { subject, body } | Self::Notice { subject, body } => {
                 let paragraphs: Vec<_> =
                     body.split("\n\n").map(str::trim).filter(|paragraph| !paragraph.is_empty()).collect();
                 plain(subject, &paragraphs)

@@ -19,6 +19,16 @@ pub(crate) use letters::{CodePurpose, Letter};
 pub(crate) use queries::delete_ended;
 pub(crate) use sender::Sender;
 
+/// Queues the same e-mail for each of these users.
+///
+/// # Errors
+/// As [`queue`].
+pub(crate) async fn queue_all<D: Door>(tx: &mut Tx<D>, users: &[UserId], letter: &Letter) -> Result<()> {
+    let content = letter.render()?;
+    queries::insert_for_all(tx, users, &content).await?;
+    Ok(())
+}
+
 /// Queues an e-mail; the worker sends it after the commit. After `expires_at` it is of no use, and is dropped.
 ///
 /// # Errors

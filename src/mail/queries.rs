@@ -42,6 +42,22 @@ pub(super) async fn insert<D: Door>(
     .map(drop)
 }
 
+/// Queues the same e-mail for each of these users.
+pub(super) async fn insert_for_all<D: Door>(tx: &mut Tx<D>, users: &[UserId], content: &Content) -> sqlx::Result<()> {
+    let users: Vec<i64> = users.iter().map(|user| user.0).collect();
+    sqlx::query!(
+        "insert into stm.emails (user_id, recipient, subject, body_text, body_html)
+         select id, email, $2, $3, $4 from stm.users where id = any($1)",
+        &users,
+        content.subject,
+        content.text,
+        content.html,
+    )
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
 /// Claims up to `limit` due e-mails for `lease_s` seconds, among those that no other process is claiming.
 pub(super) async fn claim(tx: &mut Tx<Pooler>, limit: i64, lease_s: f64) -> sqlx::Result<Vec<Claimed>> {
     sqlx::query_as!(

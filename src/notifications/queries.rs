@@ -40,6 +40,50 @@ pub(crate) async fn insert<D: Door>(tx: &mut Tx<D>, new: NewNotification) -> sql
     Ok(Created { notification, total_unread_count: row.total_unread_count })
 }
 
+/// Inserts the same notification for each of these users.
+pub(crate) async fn insert_same<D: Door>(
+    tx: &mut Tx<D>,
+    recipients: &[UserId],
+    kind: NotificationType,
+    title: &str,
+    message: &str,
+) -> sqlx::Result<Vec<Created>> {
+    let recipients: Vec<i64> = recipients.iter().map(|user| user.0).collect();
+    let rows = sqlx::query!(
+        r#"with created as (
+               insert into stm.notifications (recipient_id, type, title, message)
+               select recipient, $2, $3, $4 from unnest($1::bigint[]) recipient
+               returning id, recipient_id, metadata, created_at)
+           select c.id as "id: NotificationId", c.metadata, c.created_at, u.id as "recipient_id: UserId",
+                  u.role as "role: Role",
+                  1 + (select count(*) from stm.notifications n where n.recipient_id = u.id and n.read_at is null)
+                      as "total_unread_count!"
+           from created c
+           join stm.users u on u.id = c.recipient_id"#,
+        &recipients,
+        kind.as_str(),
+        title,
+        message,
+    )
+    .fetch_all(tx)
+    .await?;
+    let created = rows.into_iter().map(|row| Created {
+        notification: NotificationView {
+            id: row.id,
+            recipient_type: row.role,
+            recipient_id: row.recipient_id,
+            kind,
+            title: title.to_owned(),
+            message: message.to_owned(),
+            is_read: false,
+            created_at: row.created_at.into(),
+            metadata: row.metadata,
+        },
+        total_unread_count: row.total_unread_count,
+    });
+    Ok(created.collect())
+}
+
 /// Counts the unread notifications of each of these users; users without any are left out.
 pub(crate) async fn count_unread(direct: &Direct, users: &HashSet<UserId>) -> sqlx::Result<HashMap<UserId, i64>> {
     let users: Vec<i64> = users.iter().map(|user| user.0).collect();

@@ -24,13 +24,6 @@ text_enum! {
     }
 }
 
-impl ProviderStatus {
-    /// Whether the provider may switch between active and inactive.
-    pub(crate) const fn may_switch(self) -> bool {
-        matches!(self, Self::Active | Self::Inactive)
-    }
-}
-
 /// A picture of the business.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -80,7 +73,7 @@ impl GalleryImageView {
 
 /// Parses statuses separated by commas, ignoring blank ones. Returns `None` if one is unknown. No job is ever `accepted`,
 /// which the web client asks for.
-pub(super) fn parse_statuses(text: &str) -> Option<Vec<JobStatus>> {
+pub(crate) fn parse_statuses(text: &str) -> Option<Vec<JobStatus>> {
     let words = text.split(',').map(str::trim).filter(|word| !word.is_empty() && *word != "accepted");
     words.map(|word| JobStatus::deserialize(StrDeserializer::<WordError>::new(word)).ok()).collect()
 }
@@ -94,18 +87,5 @@ mod tests {
         assert_eq!(parse_statuses("new, in_progress,"), Some(vec![JobStatus::New, JobStatus::InProgress]));
         assert_eq!(parse_statuses("accepted"), Some(vec![]));
         assert_eq!(parse_statuses("new,unknown"), None);
-    }
-
-    #[test]
-    fn only_active_and_inactive_providers_switch() {
-        let all = [
-            ProviderStatus::Pending,
-            ProviderStatus::Active,
-            ProviderStatus::Inactive,
-            ProviderStatus::Rejected,
-            ProviderStatus::Banned,
-        ];
-        let may: Vec<_> = all.into_iter().filter(|status| status.may_switch()).collect();
-        assert_eq!(may, [ProviderStatus::Active, ProviderStatus::Inactive]);
     }
 }

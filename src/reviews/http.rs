@@ -1,5 +1,7 @@
 //! `/provider/reviews`: the reviews of the calling provider.
 
+use std::ops::RangeInclusive;
+
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -25,7 +27,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 #[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
 #[into_params(rename_all = "camelCase")]
-struct ReviewsQuery {
+pub(crate) struct ReviewsQuery {
     /// Returns only reviews with at least so many stars.
     min_rating: Option<i16>,
     /// Returns only reviews with at most so many stars.
@@ -36,10 +38,26 @@ struct ReviewsQuery {
     limit: Option<i64>,
 }
 
+impl ReviewsQuery {
+    /// Checks the selection. Returns the stars and the page.
+    ///
+    /// # Errors
+    /// 400 with each bad parameter named.
+    pub(crate) fn check(&self) -> Result<(RangeInclusive<i16>, PageRequest)> {
+        let mut rules = Fields::new();
+        let is_rating = |rating: Option<i16>| rating.is_none_or(|rating| (1..=5).contains(&rating));
+        rules.check("minRating", is_rating(self.min_rating), "must be 1 to 5");
+        rules.check("maxRating", is_rating(self.max_rating), "must be 1 to 5");
+        let page = PageRequest::read(&mut rules, self.page, self.limit);
+        rules.finish()?;
+        Ok((self.min_rating.unwrap_or(1)..=self.max_rating.unwrap_or(5), page))
+    }
+}
+
 /// A review as the provider sees it.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ProviderReviewView {
+pub(crate) struct ProviderReviewView {
     pub id: ReviewId,
     pub job: ReviewedJobView,
     pub customer: ReviewerView,
@@ -56,7 +74,7 @@ pub(super) struct ProviderReviewView {
 /// The job that was reviewed.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ReviewedJobView {
+pub(crate) struct ReviewedJobView {
     pub id: JobId,
     /// The service's name.
     pub service: String,
@@ -67,7 +85,7 @@ pub(super) struct ReviewedJobView {
 
 /// The customer who wrote a review.
 #[derive(Serialize, ToSchema)]
-pub(super) struct ReviewerView {
+pub(crate) struct ReviewerView {
     /// First and last name.
     pub name: String,
 }
@@ -83,13 +101,7 @@ async fn reviews(
     who: Provider,
     Query(query): Query<ReviewsQuery>,
 ) -> Result<Json<Page<ProviderReviewView>>> {
-    let mut rules = Fields::new();
-    let is_rating = |rating: Option<i16>| rating.is_none_or(|rating| (1..=5).contains(&rating));
-    rules.check("minRating", is_rating(query.min_rating), "must be 1 to 5");
-    rules.check("maxRating", is_rating(query.max_rating), "must be 1 to 5");
-    let page = PageRequest::read(&mut rules, query.page, query.limit);
-    rules.finish()?;
-    let stars = query.min_rating.unwrap_or(1)..=query.max_rating.unwrap_or(5);
+    let (stars, page) = query.check()?;
     let (reviews, total) = queries::list(&pooler, who.user_id, stars, page).await?;
     Ok(Json(Page::new(reviews, total, page)))
 }
@@ -97,7 +109,7 @@ async fn reviews(
 /// The statistics of a provider's reviews.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct ReviewStatsView {
+pub(crate) struct ReviewStatsView {
     total_reviews: i64,
     /// The mean, with two decimals; 0 without reviews.
     average_rating: f64,

@@ -9,7 +9,7 @@ use crate::web::page::PageRequest;
 use doors::Pooler;
 
 /// A page of the reviews with so many stars of a user who is a provider, newest first; and how many there are.
-pub(super) async fn list(
+pub(crate) async fn list(
     pooler: &Pooler,
     user_id: UserId,
     stars: RangeInclusive<i16>,
@@ -109,7 +109,7 @@ pub(super) async fn find(pooler: &Pooler, id: ReviewId, user_id: UserId) -> sqlx
 }
 
 /// The statistics of the reviews of a user who is a provider.
-pub(super) async fn stats(pooler: &Pooler, user_id: UserId) -> sqlx::Result<ReviewStats> {
+pub(crate) async fn stats(pooler: &Pooler, user_id: UserId) -> sqlx::Result<ReviewStats> {
     let row = sqlx::query!(
         r#"select count(*) filter (where r.rating = 1) as "one!", count(*) filter (where r.rating = 2) as "two!",
                   count(*) filter (where r.rating = 3) as "three!", count(*) filter (where r.rating = 4) as "four!",

@@ -18,7 +18,7 @@ pub(super) struct Feedback {
 
 /// The statistics of a provider's reviews.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct ReviewStats {
+pub(crate) struct ReviewStats {
     pub stars: StarCounts,
     /// 0 without a rating.
     pub average_punctuality: f64,
@@ -28,7 +28,7 @@ pub(super) struct ReviewStats {
 
 /// The number of reviews by stars, from one to five.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct StarCounts(pub [i64; 5]);
+pub(crate) struct StarCounts(pub [i64; 5]);
 
 impl StarCounts {
     pub(super) fn total(self) -> i64 {
@@ -38,7 +38,7 @@ impl StarCounts {
     /// The mean, with two decimals; 0 without reviews.
     pub(super) fn average(self) -> f64 {
         let stars: i64 = (1..).zip(self.0).map(|(stars, count)| stars * count).sum();
-        ratio(stars * 100, self.total()) / 100.0
+        average(stars, self.total())
     }
 
     /// The percentages by stars, with one decimal; 0 without reviews.
@@ -46,6 +46,11 @@ impl StarCounts {
         let total = self.total();
         self.0.map(|count| ratio(count * 1000, total) / 10.0)
     }
+}
+
+/// The mean of so many stars, with two decimals; 0 without reviews.
+pub(crate) fn average(stars: i64, reviews: i64) -> f64 {
+    ratio(stars * 100, reviews) / 100.0
 }
 
 /// A quotient, rounded to a whole number; 0 if there is nothing to divide by.

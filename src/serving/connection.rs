@@ -14,7 +14,6 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::address::counted;
 use crate::config::HttpLimits;
 
 /// The answer to a client for whom there is no room.
@@ -109,8 +108,8 @@ impl Connections {
     }
 
     /// Admits a connection, if need be in place of another one that waits. Answers 503 and closes it if there is no room.
-    pub(super) fn admit(&self, stream: TcpStream, peer: IpAddr) -> Option<(Io, Arc<Activity>)> {
-        let Some((id, activity)) = self.enter(counted(peer)) else {
+    pub(super) fn admit(&self, stream: TcpStream, address: Option<IpAddr>) -> Option<(Io, Arc<Activity>)> {
+        let Some((id, activity)) = self.enter(address) else {
             let _best_effort = SockRef::from(&stream).send(NO_ROOM);
             tracing::debug!("there is no room for a connection");
             return None;

@@ -4,7 +4,6 @@
 //! When there is no room, the connection goes that has been waiting for its client longest: so clients that send
 //! nothing, or slowly, cannot lock out those that send requests.
 
-mod address;
 mod body;
 mod connection;
 mod descriptors;
@@ -16,7 +15,6 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::ConnectInfo;
 use axum::http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -29,9 +27,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::HttpLimits;
+use crate::limits::TrustedProxies;
 use crate::supervision::Task;
 use crate::web::layers::SlowBody;
-pub(crate) use address::counted;
 use body::{RequestBody, ResponseBody};
 use connection::{Activity, Connections};
 pub(crate) use descriptors::connections_that_fit;
@@ -53,6 +51,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 pub(crate) struct Server {
     router: Router,
     limits: HttpLimits,
+    proxies: TrustedProxies,
     /// The longest a peer may leave what was sent to it unacknowledged.
     stall_timeout: Duration,
     connections: Connections,
@@ -62,10 +61,10 @@ pub(crate) struct Server {
 
 impl Server {
     /// `stall_timeout` is how long a peer may read nothing, and how long a websocket may send nothing, twice.
-    pub(crate) fn new(router: Router, limits: HttpLimits, stall_timeout: Duration) -> Self {
+    pub(crate) fn new(router: Router, limits: HttpLimits, proxies: TrustedProxies, stall_timeout: Duration) -> Self {
         let connections = Connections::new(limits, 2 * stall_timeout);
         let (serving, stopping) = (TaskTracker::new(), CancellationToken::new());
-        Self { router, limits, stall_timeout, connections, serving, stopping }
+        Self { router, limits, proxies, stall_timeout, connections, serving, stopping }
     }
 
     /// Accepts connections until [`drain`](Self::drain).
@@ -108,10 +107,15 @@ impl Server {
 
     fn serve(&self, stream: TcpStream, peer: SocketAddr) {
         self.set_options(&stream);
-        let Some((io, activity)) = self.connections.admit(stream, peer.ip()) else { return };
+        let Some((io, activity)) = self.connections.admit(stream, self.proxies.counted_peer(peer.ip())) else { return };
         let (served, body_timeout) = (activity.clone(), self.limits.body_timeout);
         let router = TowerToHyperService::new(self.router.clone());
-        let service = service_fn(move |request| answer(router.clone(), request, peer, served.clone(), body_timeout));
+        let proxies = self.proxies.clone();
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            let client = proxies.client(peer.ip(), request.headers());
+            request.extensions_mut().insert(client);
+            answer(router.clone(), request, served.clone(), body_timeout)
+        });
         let mut http = http1::Builder::new();
         http.max_buf_size(MAX_BUFFER_BYTES);
         let connection = http.serve_connection(TokioIo::new(io), service).with_upgrades();
@@ -155,13 +159,11 @@ fn is_of_the_peer(error: &io::Error) -> bool {
 async fn answer(
     router: TowerToHyperService<Router>,
     request: Request<Incoming>,
-    peer: SocketAddr,
     activity: Arc<Activity>,
     body_timeout: Duration,
 ) -> Result<Response<ResponseBody>, std::convert::Infallible> {
     let slow = SlowBody::default();
     let mut request = request.map(|body| RequestBody::begin(body, &activity, body_timeout, &slow));
-    request.extensions_mut().insert(ConnectInfo(peer));
     request.extensions_mut().insert(slow);
     let response = router.call(request.map(Body::new)).await?;
     Ok(response.map(|body| ResponseBody::new(body, activity)))

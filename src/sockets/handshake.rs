@@ -1,5 +1,6 @@
 //! The handshake: admits connections.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +17,9 @@ use utoipa::ToSchema;
 
 use super::waiting::Place;
 use super::{CONNECT_TIMEOUT, NAMESPACE, events};
-use crate::auth::live::{self, LiveLogin};
-use crate::auth::{caller, token::Claims};
+use crate::auth::supabase::queries::{self as supabase, Account};
+use crate::auth::supabase::{Person, Project, SignInError};
+use crate::auth::{caller, live};
 use crate::chat::live::ChatSession;
 use crate::realtime::{EncodedEvent, Right, ServerEvent, Session, Verdict, emit};
 use crate::state::SocketState;
@@ -48,13 +50,23 @@ impl ServerEvent for Connected {
 
 /// The reason of a refused connection: `message` of the client's `connect_error`, which begins with a stable word.
 #[derive(Debug)]
-pub(super) struct Refused(&'static str);
+pub(super) struct Refused(Cow<'static, str>);
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
+        f.write_str(&self.0)
     }
 }
+
+impl Refused {
+    const fn new(why: &'static str) -> Self {
+        Self(Cow::Borrowed(why))
+    }
+}
+
+const INVALID: Refused = Refused::new("unauthorized: the access token is invalid or has expired");
+const BARRED: Refused = Refused::new("unauthorized: this account cannot be used any more");
+const TOO_MANY: Refused = Refused::new("overloaded: too many events");
 
 /// Opens the namespace.
 pub(super) fn open_namespace(io: &SocketIo) {
@@ -76,8 +88,9 @@ async fn admit(
     let handshake = payload.ok().and_then(|payload| read_object::<Handshake>("auth", payload).ok()).unwrap_or_default();
     let from_header = caller::bearer(&socket.req_parts().headers);
     let token = handshake.token.as_deref().map(|token| caller::without_scheme(token).unwrap_or(token)).or(from_header);
-    let token = token
-        .ok_or(Refused("unauthorized: an access token is required, as auth.token or in the Authorization header"))?;
+    let token = token.ok_or(Refused::new(
+        "unauthorized: an access token is required, as auth.token or in the Authorization header",
+    ))?;
     let began = Instant::now();
     let (user_id, right) = check(&state, token).await?;
     let session = Arc::new(Session::new(user_id, right, began));
@@ -92,30 +105,73 @@ async fn admit(
 
 /// Checks a token and its login. Returns its user, and what a session with it lives by.
 pub(super) async fn check(state: &SocketState, token: &str) -> Result<(UserId, Right), Refused> {
-    let claims = state
-        .access_tokens
-        .verify_within(token, state.token_grace)
-        .ok_or(Refused("unauthorized: the access token is invalid or has expired"))?;
-    if state.limits.count(claims.sub) != Verdict::Allowed {
-        return Err(Refused("overloaded: too many events"));
+    if let Some(project) = state.supabase.issuer_of(token) {
+        return check_supabase(state, project, token).await;
     }
-    let login = find_live(state, &claims).await.ok_or(Refused("unauthorized: this account cannot be used any more"))?;
-    let expires_at = DateTime::from_timestamp(claims.exp, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
-    Ok((claims.sub, Right { login: claims.sid, ends_at: login.ends_at.unwrap_or(expires_at) }))
+    let claims = state.access_tokens.verify_within(token, state.token_grace).ok_or(INVALID)?;
+    if state.limits.count(claims.sub) != Verdict::Allowed {
+        return Err(TOO_MANY);
+    }
+    let (user, login) = (claims.sub, claims.sid);
+    let find = || state.bulkhead.run(async move |direct| live::find_live(direct, user, login).await);
+    let login = until_it_answers(find).await.ok().flatten().ok_or(BARRED)?;
+    Ok((claims.sub, Right { login: claims.sid, ends_at: login.ends_at.unwrap_or_else(|| moment(claims.exp)) }))
 }
 
-/// Finds the token's login if it may connect. Tries again while the database does not answer: clients do not reconnect by
-/// themselves after a refusal, but they do when the connection is closed, which the connect time-out does.
-async fn find_live(state: &SocketState, claims: &Claims) -> Option<LiveLogin> {
+/// As [`check`], with a token of Supabase Auth: it has no login, so its session ends with it.
+async fn check_supabase(state: &SocketState, project: &Project, token: &str) -> Result<(UserId, Right), Refused> {
+    let person = project.verify(token).await.ok_or(INVALID)?;
+    let account = account_of(state, project, &person, token).await;
+    let account = account.and_then(|account| person.admit(account)).map_err(|error| match error {
+        SignInError::Database(_) => BARRED,
+        error => Refused(format!("unauthorized: {error}").into()),
+    })?;
+    if state.limits.count(account.id) != Verdict::Allowed {
+        return Err(TOO_MANY);
+    }
+    Ok((account.id, Right { login: None, ends_at: moment(person.exp) }))
+}
+
+/// The account of a Supabase user. The first time, it is linked or made.
+async fn account_of(
+    state: &SocketState,
+    project: &Project,
+    person: &Person,
+    token: &str,
+) -> Result<Account, SignInError> {
+    let auth_uid = person.auth_uid;
+    let find = || state.bulkhead.run(async move |direct| supabase::find(direct, auth_uid).await);
+    if let Some(account) = until_it_answers(find).await? {
+        return Ok(account);
+    }
+    if person.email.is_none() {
+        return Err(SignInError::NoEmail);
+    }
+    let has_verified_email = project.has_verified_email(person, token).await;
+    let enter =
+        || state.bulkhead.run(async move |direct| person.enter(direct.write().await?, has_verified_email).await);
+    until_it_answers(enter).await?.ok_or(SignInError::EmailTaken)
+}
+
+/// A moment in seconds since 1970.
+fn moment(seconds: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(seconds, 0).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+/// Tries again while the database does not answer: clients do not reconnect by themselves after a refusal, but they do when
+/// the connection is closed, which the connect time-out does.
+async fn until_it_answers<T, Asked>(ask: impl Fn() -> Asked) -> sqlx::Result<T>
+where
+    Asked: Future<Output = sqlx::Result<T>>,
+{
     let deadline = Instant::now() + 2 * CONNECT_TIMEOUT;
     loop {
-        match state.bulkhead.run(async |direct| live::find_live(direct, claims.sub, claims.sid).await).await {
-            Ok(found) => return found,
+        match ask().await {
             Err(error) if Instant::now() < deadline => {
                 tracing::warn!(%error, "an account could not be checked: trying again");
                 tokio::time::sleep(RETRY_AFTER).await;
             }
-            Err(_) => return None,
+            answer => return answer,
         }
     }
 }

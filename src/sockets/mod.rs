@@ -6,6 +6,7 @@ mod events;
 mod handshake;
 mod lifetime;
 mod queries;
+mod request_head;
 pub(crate) mod waiting;
 
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use socketioxide::SocketIo;
 use socketioxide::layer::SocketIoLayer;
 use tokio::sync::Notify;
 
-use crate::auth::{AccessTokens, LiveLogins};
+use crate::auth::{AccessTokens, LiveLogins, Supabase};
 use crate::chat::live::{self, ReadMarks, Rooms, WRITERS, Writer, cursor_store, presence};
 use crate::config::{Config, Heartbeat};
 use crate::files::FileUrls;
@@ -61,6 +62,7 @@ const SAVE_TIMEOUT: Duration = Duration::from_millis(500);
 pub struct Admission {
     pub access_tokens: Arc<AccessTokens>,
     pub live_logins: LiveLogins,
+    pub supabase: Supabase,
     /// How long after its expiry a token of a live login still opens a socket.
     pub token_grace: Duration,
 }
@@ -117,6 +119,7 @@ impl Sockets {
             bulkhead: bulkhead.clone(),
             access_tokens: admission.access_tokens,
             live_logins: admission.live_logins,
+            supabase: admission.supabase,
             token_grace: admission.token_grace,
             file_urls: file_urls.clone(),
             writer,

@@ -1,19 +1,19 @@
 //! Sockets that have not entered the namespace: they need no token, so they are bounded, in all and per address.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
-use super::CONNECT_TIMEOUT;
+use super::{CONNECT_TIMEOUT, request_head};
 use crate::config::WaitingLimits;
+use crate::limits::ClientAddress;
 use crate::realtime::lock;
-use crate::serving::counted;
 
 /// The path of every socket.
 const PATH: &str = "/socket.io";
@@ -107,13 +107,14 @@ impl WaitingSockets {
 /// Gives every request that opens a socket a place, or refuses it. Clients try again by themselves.
 pub(crate) async fn admit(State(sockets): State<WaitingSockets>, mut request: Request, next: Next) -> Response {
     if opens_a_socket(&request) {
-        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-        let Some(place) = sockets.enter(peer.and_then(|ConnectInfo(peer)| counted(peer.ip()))) else {
+        let client = request.extensions().get::<ClientAddress>();
+        let Some(place) = sockets.enter(client.and_then(|client| client.0)) else {
             tracing::debug!("too many sockets have not entered the namespace");
             let sentence = "too many sockets are about to connect: try again in a moment\n";
             return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "2")], sentence).into_response();
         };
         request.extensions_mut().insert(place);
+        request_head::copy_out(&mut request);
     }
     next.run(request).await
 }

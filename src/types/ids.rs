@@ -38,6 +38,11 @@ id! {
 }
 
 id! {
+    /// A local service manager: `stm.local_service_managers.id`.
+    LsmId(i64)
+}
+
+id! {
     /// A service: `stm.services.id`.
     ServiceId(i64)
 }
@@ -70,6 +75,16 @@ id! {
 id! {
     /// A document of a provider: `stm.provider_documents.id`.
     DocumentId(i64)
+}
+
+id! {
+    /// An invoice: `stm.invoices.id`.
+    InvoiceId(i64)
+}
+
+id! {
+    /// A request to ban a provider: `stm.ban_requests.id`.
+    BanRequestId(i64)
 }
 
 id! {

@@ -4,8 +4,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use utoipa::ToSchema;
 
 /// An amount in whole cents. In JSON a number of dollars with at most two decimals.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, sqlx::Type, ToSchema)]
 #[schema(value_type = f64, example = 120.5)]
+#[sqlx(transparent)]
 pub struct Cents(pub i64);
 
 /// The maximum amount of a request: ten million dollars.

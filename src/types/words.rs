@@ -78,6 +78,14 @@ text_enum! {
     }
 }
 
+impl JobStatus {
+    /// Whether the work is still to be done: it can be cancelled.
+    #[must_use]
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::New | Self::InProgress)
+    }
+}
+
 text_enum! {
     /// Who makes, or answers, an offer.
     Party {

@@ -27,11 +27,12 @@ use crate::error::Problem;
         (name = "jobs", description = "Bookings"),
         (name = "negotiation", description = "Offers about a new job, by either party"),
         (name = "disputes", description = "Complaints about jobs, resolved by LSMs"),
+        (name = "lsm", description = "LSMs oversee their region's providers"),
         (name = "chat", description = "Chat history; live chat is Socket.IO"),
         (name = "files", description = "Files behind the URLs that other operations return"),
-        (name = "lsm", description = "Providers and documents, for the LSM who oversees them"),
-        (name = "admin", description = "The platform, for admins"),
+        (name = "admin", description = "Admins run the platform; all they do is recorded"),
         (name = "notifications", description = "The caller's notifications"),
+        (name = "payments", description = "Earnings, invoices, and Stripe's events"),
         (name = "operations", description = "Health checks"),
     )
 )]

@@ -69,7 +69,12 @@ pub(crate) fn cors(origins: AllowedOrigins) -> CorsLayer {
         .allow_credentials(AllowCredentials::predicate(|_, parts| !parts.uri.path().starts_with(FILES)))
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .allow_headers(AllowHeaders::mirror_request())
-        .expose_headers([REQUEST_ID, header::RETRY_AFTER])
+        .expose_headers([
+            REQUEST_ID,
+            header::RETRY_AFTER,
+            HeaderName::from_static("ratelimit"),
+            HeaderName::from_static("ratelimit-policy"),
+        ])
         .max_age(Duration::from_secs(600))
 }
 

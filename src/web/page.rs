@@ -18,6 +18,9 @@ pub(crate) struct PageRequest {
 }
 
 impl PageRequest {
+    /// A page of one row, for the total of a list whose requested page is empty.
+    pub(crate) const ONE_ROW: Self = Self { page: 1, limit: 1 };
+
     /// Checks `page` and `limit`.
     pub(crate) fn read(rules: &mut Fields, page: Option<i64>, limit: Option<i64>) -> Self {
         let limit = rules.limit(limit, DEFAULT_LIMIT);
@@ -44,7 +47,7 @@ pub(crate) struct Page<T> {
 /// The position of a page in its list.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Pagination {
+pub(crate) struct Pagination {
     /// How many rows the list has.
     total: i64,
     page: i64,
@@ -52,11 +55,17 @@ struct Pagination {
     total_pages: i64,
 }
 
+impl Pagination {
+    /// The position of the requested page in a list of `total` rows.
+    pub(crate) const fn new(total: i64, PageRequest { page, limit }: PageRequest) -> Self {
+        Self { total, page, limit, total_pages: (total + limit - 1) / limit }
+    }
+}
+
 impl<T> Page<T> {
     /// The requested page of a list of `total` rows.
-    pub(crate) const fn new(data: Vec<T>, total: i64, PageRequest { page, limit }: PageRequest) -> Self {
-        let total_pages = (total + limit - 1) / limit;
-        Self { data, pagination: Pagination { total, page, limit, total_pages } }
+    pub(crate) const fn new(data: Vec<T>, total: i64, page: PageRequest) -> Self {
+        Self { data, pagination: Pagination::new(total, page) }
     }
 }
 

@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// What all features share, each with what it may import. `state` is the one arrow upwards: a router names its state.
-const GROUND: [(&str, &[&str]); 16] = [
+const GROUND: [(&str, &[&str]); 18] = [
     ("types", &[]),
     ("logs", &[]),
     ("supervision", &[]),
     ("error", &["types"]),
     ("web", &["types", "error", "supervision"]),
-    ("config", &["types", "files", "web"]),
-    ("serving", &["web", "config", "supervision"]),
-    ("auth", &["types", "error", "web", "state"]),
+    ("limits", &["types", "error"]),
+    ("config", &["types", "files", "limits", "web"]),
+    ("serving", &["limits", "web", "config", "supervision"]),
+    ("auth", &["types", "error", "limits", "web", "config", "supervision", "state"]),
     ("realtime", &["types", "error", "auth"]),
     ("mail", &["types", "error", "config"]),
     ("idempotency", &["types", "error", "web"]),
@@ -23,20 +24,24 @@ const GROUND: [(&str, &[&str]); 16] = [
         &["types", "error", "files", "supervision", "config", "web", "auth", "realtime", "notifications", "state"],
     ),
     ("outbox", &["types", "realtime", "notifications", "chat"]),
-    ("state", &["types", "auth", "files", "realtime", "chat", "outbox"]),
+    // With the client of Stripe, which is a feature's.
+    ("state", &["types", "limits", "auth", "files", "realtime", "chat", "outbox", "payments"]),
 ];
 
 /// The features, each with the features it may import besides the whole ground. `chat` is one of them, though it stands
 /// on the ground: what is announced after a commit, and so the state, needs it.
-const FEATURES: [(&str, &[&str]); 8] = [
-    ("accounts", &["service_requests"]),
+const FEATURES: [(&str, &[&str]); 11] = [
+    ("accounts", &["providers", "service_requests"]),
     ("catalog", &[]),
     ("customers", &[]),
     ("providers", &[]),
     ("service_requests", &[]),
     ("jobs", &["chat"]),
+    ("payments", &["chat", "jobs"]),
     ("reviews", &["chat", "jobs"]),
     ("disputes", &["chat", "jobs"]),
+    ("lsm", &["chat", "jobs", "reviews", "disputes", "providers", "service_requests"]),
+    ("admin", &["accounts", "catalog", "chat", "disputes", "jobs", "providers", "reviews", "service_requests"]),
 ];
 
 /// They put the application together, so they see everything.

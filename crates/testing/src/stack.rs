@@ -107,7 +107,16 @@ impl Stack {
         let mut command = self.command(what);
         let output =
             tokio::task::spawn_blocking(move || command.output()).await.expect("a task").expect("scripts/stack");
-        assert!(output.status.success(), "stack {what}: {}", String::from_utf8_lossy(&output.stderr));
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "stack {what}: {stderr}\n{}", self.last_lines_of_the_pooler());
+    }
+
+    /// What the pooler logged last: it may have ended by itself.
+    fn last_lines_of_the_pooler(&self) -> String {
+        let log = self.directory.path().join("stack/run/pgbouncer.log");
+        let log = std::fs::read_to_string(log).unwrap_or_default();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
     }
 
     /// Stops `pooler` or `postgres`, with its children, as a machine that hangs: until what this returns is dropped.

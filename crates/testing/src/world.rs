@@ -86,9 +86,7 @@ impl World {
 
     /// As [`start_with`](Self::start_with), on this database.
     pub async fn start_on(program: &str, database: Database, more: &[(&str, &str)]) -> Self {
-        let server = Server::start(program, &environment(&database, more));
-        let world =
-            Self { server, database, http: reqwest::Client::builder().no_proxy().build().expect("an HTTP client") };
+        let world = Self::start_empty(program, database, more);
         world
             .sql(&format!(
                 "insert into stm.users (email, first_name, last_name, role) values ('lsm@example.com', 'Lena', 'Local', 'local_service_manager');
@@ -97,6 +95,12 @@ impl World {
             ))
             .await;
         world
+    }
+
+    /// Starts the program without an LSM and without services.
+    pub fn start_empty(program: &str, database: Database, more: &[(&str, &str)]) -> Self {
+        let server = Server::start(program, &environment(&database, more));
+        Self { server, database, http: reqwest::Client::builder().no_proxy().build().expect("an HTTP client") }
     }
 
     /// The environment of another process on this database.
@@ -138,6 +142,11 @@ impl World {
 
     pub fn raw(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         self.http.request(method, format!("{}{path}", self.server.base_url()))
+    }
+
+    /// The client of HTTP, for requests to another process.
+    pub const fn client_of_http(&self) -> &reqwest::Client {
+        &self.http
     }
 
     /// Sends a request. Its answer must be what the API's documents say: see [`contract`].
@@ -253,7 +262,7 @@ impl World {
     }
 
     /// A user who is in the database already, with an access token that the service would issue.
-    async fn logged_in(&self, email: &str, role: &str) -> User {
+    pub async fn logged_in(&self, email: &str, role: &str) -> User {
         let id = self.number(&format!("select id from stm.users where email = '{email}'")).await;
         let token = access_token(id, email, role, Duration::from_secs(600));
         User { id, email: email.to_owned(), token, refresh_token: String::new() }

@@ -63,7 +63,7 @@ pub(super) async fn erase_rows(tx: &mut Tx<Pooler>, user: UserId) -> sqlx::Resul
     .await?;
     sqlx::query!(
         "update stm.providers
-         set business_name = 'Deleted user', status = 'inactive', service_type = null, description = null,
+         set business_name = 'Deleted user', service_type = null, description = null,
              experience_level = null, location = null, website_url = null, first_message_template = null,
              job_accepted_subject = null, job_accepted_body = null, negotiation_subject = null,
              negotiation_body = null, images = '{}', documents = '[]', logo_file_id = null, logo_file_name = null,
@@ -106,7 +106,7 @@ pub(super) async fn erase_user(tx: &mut Tx<Pooler>, user: UserId, now: DateTime<
     let erased = sqlx::query!(
         "update stm.users
          set email = 'deleted-' || id || '@deleted.invalid', first_name = 'Deleted', last_name = 'user',
-             phone_number = null, profile_picture = null, password_hash = null, auth_uid = null,
+             phone_number = null, profile_picture = null, password_hash = null,
              email_verified_at = null, banned_at = $2, closed_at = $2, updated_at = $2
          where id = $1 and banned_at is null",
         user.0,

@@ -1,23 +1,21 @@
 //! `/auth/forgot-password` to `/auth/verify-email-otp`.
 //!
 //! Nothing here shows a stranger whether an account exists: the answers are the same, and none comes earlier than
-//! [`FLOOR`] after its request.
+//! [`auth::FLOOR`] after its request. Requests and tries are counted by the e-mail address as it was written.
 
-use std::time::Duration;
-
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
 use chrono::Utc;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::queries::{self, CodeRow};
 use super::types::{VALID_FOR, new_code};
-use crate::auth::{self, CodeKey, Passwords, UserView, password};
+use crate::auth::{self, Attempts, CodeKey, Origin, Passwords, UserView, no_earlier, password};
 use crate::error::{Error, Result};
+use crate::limits::{ClientAddress, Policy};
 use crate::mail::{self, CodePurpose, Letter};
 use crate::state::ApiState;
 use crate::web::MessageView;
@@ -25,8 +23,22 @@ use crate::web::extract::Json;
 use crate::web::fields::Fields;
 use doors::{Pooler, Tx};
 
-/// The time before which no answer leaves: longer than the work for an account that exists.
-const FLOOR: Duration = Duration::from_millis(300);
+/// What the requests for codes are counted against, and the tries.
+const REQUEST: [Policy; 2] = [Policy::CodeRequestAddress, Policy::CodeRequestAccount];
+const TRY: [Policy; 2] = [Policy::CodeCheckAddress, Policy::CodeCheckAccount];
+
+/// What all requests here need, and where they come from.
+#[derive(FromRequestParts)]
+#[from_request(state(ApiState))]
+struct Codes {
+    #[from_request(via(State))]
+    pooler: Pooler,
+    #[from_request(via(State))]
+    key: CodeKey,
+    #[from_request(via(State))]
+    attempts: Attempts,
+    address: ClientAddress,
+}
 
 pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
@@ -56,13 +68,10 @@ struct CodeSentView {
 /// Sends a code to reset the password, if the account exists. The answer is the same if it does not.
 #[utoipa::path(post, path = "/auth/forgot-password", tag = "auth", request_body = EmailRequest,
     responses((status = 200, body = CodeSentView), (status = 400, description = "Not an e-mail address")))]
-async fn forgot_password(
-    State(pooler): State<Pooler>,
-    State(key): State<CodeKey>,
-    Json(request): Json<EmailRequest>,
-) -> Result<Json<CodeSentView>> {
+async fn forgot_password(codes: Codes, Json(request): Json<EmailRequest>) -> Result<Json<CodeSentView>> {
     let email = request.check()?;
-    no_earlier(send_code(&pooler, &key, &email, CodePurpose::PasswordReset)).await?;
+    codes.count(&email, &REQUEST).await?;
+    no_earlier(codes.send(&email, CodePurpose::PasswordReset)).await?;
     let message = "If an account with this e-mail address exists, a code was sent to it";
     Ok(Json(CodeSentView { message, email }))
 }
@@ -70,24 +79,17 @@ async fn forgot_password(
 /// Sends another code to reset the password; it replaces the last one. The tries are not counted anew.
 #[utoipa::path(post, path = "/auth/resend-password-reset-otp", tag = "auth", request_body = EmailRequest,
     responses((status = 200, body = CodeSentView), (status = 400, description = "Not an e-mail address")))]
-async fn resend_password_reset_otp(
-    state: State<Pooler>,
-    key: State<CodeKey>,
-    request: Json<EmailRequest>,
-) -> Result<Json<CodeSentView>> {
-    forgot_password(state, key, request).await
+async fn resend_password_reset_otp(codes: Codes, request: Json<EmailRequest>) -> Result<Json<CodeSentView>> {
+    forgot_password(codes, request).await
 }
 
 /// Sends a code to confirm the e-mail address, if the account exists and has not confirmed it.
 #[utoipa::path(post, path = "/auth/send-email-verification-otp", tag = "auth", request_body = EmailRequest,
     responses((status = 200, body = MessageView), (status = 400, description = "Not an e-mail address")))]
-async fn send_email_verification_otp(
-    State(pooler): State<Pooler>,
-    State(key): State<CodeKey>,
-    Json(request): Json<EmailRequest>,
-) -> Result<Json<MessageView>> {
+async fn send_email_verification_otp(codes: Codes, Json(request): Json<EmailRequest>) -> Result<Json<MessageView>> {
     let email = request.check()?;
-    no_earlier(send_code(&pooler, &key, &email, CodePurpose::EmailVerification)).await?;
+    codes.count(&email, &REQUEST).await?;
+    no_earlier(codes.send(&email, CodePurpose::EmailVerification)).await?;
     Ok(Json(MessageView::new("If this e-mail address waits for its confirmation, a code was sent to it")))
 }
 
@@ -115,14 +117,11 @@ struct VerifiedView {
 /// 400 the code is wrong, has expired, or was tried too often.
 #[utoipa::path(post, path = "/auth/verify-password-reset-otp", tag = "auth", request_body = CodeRequest,
     responses((status = 200, body = VerifiedView), (status = 400, description = "Wrong or expired")))]
-async fn verify_password_reset_otp(
-    State(pooler): State<Pooler>,
-    State(key): State<CodeKey>,
-    Json(request): Json<CodeRequest>,
-) -> Result<Json<VerifiedView>> {
+async fn verify_password_reset_otp(codes: Codes, Json(request): Json<CodeRequest>) -> Result<Json<VerifiedView>> {
     let (email, code) = request.check()?;
+    codes.count(&email, &TRY).await?;
     no_earlier(async {
-        let (tx, _user) = try_code(&pooler, &key, &email, CodePurpose::PasswordReset, &code).await?;
+        let (tx, _user) = codes.check(&email, CodePurpose::PasswordReset, &code).await?;
         Ok(tx.commit().await?)
     })
     .await?;
@@ -135,14 +134,11 @@ async fn verify_password_reset_otp(
 /// 400 the code is wrong, has expired, or was tried too often.
 #[utoipa::path(post, path = "/auth/verify-email-otp", tag = "auth", request_body = CodeRequest,
     responses((status = 200, body = VerifiedView), (status = 400, description = "Wrong or expired")))]
-async fn verify_email_otp(
-    State(pooler): State<Pooler>,
-    State(key): State<CodeKey>,
-    Json(request): Json<CodeRequest>,
-) -> Result<Json<VerifiedView>> {
+async fn verify_email_otp(codes: Codes, Json(request): Json<CodeRequest>) -> Result<Json<VerifiedView>> {
     let (email, code) = request.check()?;
+    codes.count(&email, &TRY).await?;
     no_earlier(async {
-        let (mut tx, user) = try_code(&pooler, &key, &email, CodePurpose::EmailVerification, &code).await?;
+        let (mut tx, user) = codes.check(&email, CodePurpose::EmailVerification, &code).await?;
         queries::set_verified(&mut tx, user.id, Utc::now()).await?;
         queries::delete(&mut tx, user.id, CodePurpose::EmailVerification).await?;
         Ok(tx.commit().await?)
@@ -179,9 +175,8 @@ struct ResetView {
 #[utoipa::path(post, path = "/auth/reset-password", tag = "auth", request_body = ResetRequest,
     responses((status = 200, body = ResetView), (status = 400, description = "Wrong or expired code, bad password")))]
 async fn reset_password(
-    State(pooler): State<Pooler>,
     State(passwords): State<Passwords>,
-    State(key): State<CodeKey>,
+    codes: Codes,
     Json(request): Json<ResetRequest>,
 ) -> Result<Json<ResetView>> {
     let ResetRequest { email, otp, new_password } = request;
@@ -190,10 +185,11 @@ async fn reset_password(
     rules.check("newPassword", password::acceptable_length(&new_password), password::RULE);
     let (email, code) = CodeRequest { email, otp }.read(&mut rules);
     rules.finish()?;
+    codes.count(&email, &TRY).await?;
     let user = no_earlier(async {
         // First, so that the work is the same for a right and a wrong code.
         let hash = passwords.hash(new_password).await?;
-        let (mut tx, user) = try_code(&pooler, &key, &email, CodePurpose::PasswordReset, &code).await?;
+        let (mut tx, user) = codes.check(&email, CodePurpose::PasswordReset, &code).await?;
         let now = Utc::now();
         queries::set_password(&mut tx, user.id, &hash, now).await?;
         queries::delete(&mut tx, user.id, CodePurpose::PasswordReset).await?;
@@ -206,46 +202,40 @@ async fn reset_password(
     Ok(Json(ResetView { message: "The password was changed: log in with the new one", user }))
 }
 
-/// Stores a new code and queues its e-mail, for an account that may have one.
-async fn send_code(pooler: &Pooler, key: &CodeKey, email: &str, purpose: CodePurpose) -> Result<()> {
-    let (code, now) = (new_code()?, Utc::now());
-    let mut tx = pooler.write().await?;
-    if let Some(user) = queries::find_addressee(&mut tx, email, purpose).await? {
-        let (digest, expires_at) = (key.digest(user.id, purpose.as_str(), &code), now + VALID_FOR);
-        if queries::replace(&mut tx, user.id, purpose, &digest, expires_at, now).await? {
-            mail::queue(&mut tx, user.id, &user.email, &Letter::Code { purpose, code }, Some(expires_at)).await?;
-        }
+impl Codes {
+    /// Counts a request, whether the account exists or not.
+    async fn count(&self, email: &str, policies: &[Policy]) -> Result<()> {
+        let origin = Origin { email, address: self.address };
+        self.attempts.count(&self.pooler, origin, policies, Utc::now()).await
     }
-    tx.commit().await?;
-    Ok(())
-}
 
-/// Tries a code. If it is right, returns the user and the transaction that has it locked; a wrong try is counted.
-async fn try_code(
-    pooler: &Pooler,
-    key: &CodeKey,
-    email: &str,
-    purpose: CodePurpose,
-    code: &str,
-) -> Result<(Tx<Pooler>, UserView)> {
-    let mut tx = pooler.write().await?;
-    let row = queries::lock(&mut tx, email, purpose, Utc::now()).await?;
-    if let Some(CodeRow { digest, user }) = row {
-        if key.matches(user.id, purpose.as_str(), code, &digest) {
-            return Ok((tx, user));
+    /// Stores a new code and queues its e-mail, for an account that may have one.
+    async fn send(&self, email: &str, purpose: CodePurpose) -> Result<()> {
+        let (code, now) = (new_code()?, Utc::now());
+        let mut tx = self.pooler.write().await?;
+        if let Some(user) = queries::find_addressee(&mut tx, email, purpose).await? {
+            let (digest, expires_at) = (self.key.digest(user.id, purpose.as_str(), &code), now + VALID_FOR);
+            if queries::replace(&mut tx, user.id, purpose, &digest, expires_at, now).await? {
+                mail::queue(&mut tx, user.id, &user.email, &Letter::Code { purpose, code }, Some(expires_at)).await?;
+            }
         }
-        queries::count_try(&mut tx, user.id, purpose).await?;
+        tx.commit().await?;
+        Ok(())
     }
-    tx.commit().await?;
-    Err(Error::Refused("wrong_code", "the code is wrong or has expired: ask for a new one".into()))
-}
 
-/// The result of the work, no earlier than [`FLOOR`] from now.
-async fn no_earlier<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    let earliest = Instant::now() + FLOOR;
-    let done = work.await;
-    tokio::time::sleep_until(earliest).await;
-    done
+    /// Checks a code. If it is right, returns the user and the transaction that has it locked; a wrong try is counted.
+    async fn check(&self, email: &str, purpose: CodePurpose, code: &str) -> Result<(Tx<Pooler>, UserView)> {
+        let mut tx = self.pooler.write().await?;
+        let row = queries::lock(&mut tx, email, purpose, Utc::now()).await?;
+        if let Some(CodeRow { digest, user }) = row {
+            if self.key.matches(user.id, purpose.as_str(), code, &digest) {
+                return Ok((tx, user));
+            }
+            queries::count_try(&mut tx, user.id, purpose).await?;
+        }
+        tx.commit().await?;
+        Err(Error::Refused("wrong_code", "the code is wrong or has expired: ask for a new one".into()))
+    }
 }
 
 impl EmailRequest {

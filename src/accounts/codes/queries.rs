@@ -125,7 +125,8 @@ pub(super) async fn delete(tx: &mut Tx<Pooler>, user: UserId, purpose: CodePurpo
         .map(drop)
 }
 
-/// Sets a password. The e-mail address is verified with it: the code came there.
+/// Sets a password. The e-mail address is verified with it: the code came there. A Supabase user loses the account until both
+/// sides have verified the address: whoever made the account need not be who reads its e-mail.
 pub(super) async fn set_password(
     tx: &mut Tx<Pooler>,
     user: UserId,
@@ -134,7 +135,7 @@ pub(super) async fn set_password(
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "update stm.users
-         set password_hash = $2, email_verified_at = coalesce(email_verified_at, $3), updated_at = $3
+         set password_hash = $2, auth_uid = null, email_verified_at = coalesce(email_verified_at, $3), updated_at = $3
          where id = $1",
         user.0,
         hash,

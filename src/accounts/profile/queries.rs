@@ -105,12 +105,18 @@ pub(super) async fn export(pooler: &Pooler, user: UserId) -> sqlx::Result<Option
                            or j.provider_id = (select id from stm.providers where user_id = u.id)),
                'jobEvents', (select coalesce(jsonb_agg(to_jsonb(e) order by e.id), '[]') from stm.job_events e
                              where e.actor_id = u.id),
+               'providerEvents', (select coalesce(jsonb_agg(to_jsonb(e) order by e.id), '[]') from stm.provider_events e
+                                  where e.provider_id = (select id from stm.providers where user_id = u.id)),
                'offers', (select coalesce(jsonb_agg(to_jsonb(o) order by o.id), '[]')
                           from stm.offers o join stm.jobs j on j.id = o.job_id
                           where j.customer_id = (select id from stm.customers where user_id = u.id)
                              or j.provider_id = (select id from stm.providers where user_id = u.id)),
                'payments', (select coalesce(jsonb_agg(to_jsonb(y) order by y.id), '[]')
                             from stm.payments y join stm.jobs j on j.id = y.job_id
+                            where j.customer_id = (select id from stm.customers where user_id = u.id)
+                               or j.provider_id = (select id from stm.providers where user_id = u.id)),
+               'invoices', (select coalesce(jsonb_agg(to_jsonb(i) order by i.id), '[]')
+                            from stm.invoices i join stm.jobs j on j.id = i.job_id
                             where j.customer_id = (select id from stm.customers where user_id = u.id)
                                or j.provider_id = (select id from stm.providers where user_id = u.id)),
                'reviews', (select coalesce(jsonb_agg(to_jsonb(r) order by r.id), '[]') from stm.reviews r

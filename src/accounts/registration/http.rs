@@ -1,7 +1,5 @@
 //! `POST /auth/register`.
 
-use std::sync::Arc;
-
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
@@ -13,8 +11,9 @@ use utoipa_axum::routes;
 
 use super::queries;
 use super::types::{NewCustomer, NewProvider, NewUser, Profile, Registration, years_of};
-use crate::auth::{AccessTokens, Passwords, RefreshTokenLifetime, SessionView, UserView, open_login, password};
+use crate::auth::{Logins, Passwords, SessionView, UserView, password};
 use crate::error::{Error, Result, invalid, violates};
+use crate::limits::{Limits, Policy};
 use crate::notifications::{NewNotification, NotificationType};
 use crate::outbox::{Notifier, Outbox};
 use crate::service_requests;
@@ -88,12 +87,13 @@ struct RegisterRequest {
 async fn register(
     State(pooler): State<Pooler>,
     State(passwords): State<Passwords>,
-    State(access_tokens): State<Arc<AccessTokens>>,
-    State(lifetime): State<RefreshTokenLifetime>,
     State(notifier): State<Notifier>,
+    State(limits): State<Limits>,
+    logins: Logins,
     Json(request): Json<RegisterRequest>,
 ) -> Result<(StatusCode, Json<SessionView>)> {
     let registration = request.check()?;
+    limits.count(Policy::RegisterAccount, &registration.email)?;
     let now = Utc::now();
     let user = NewUser {
         email: registration.email,
@@ -112,14 +112,12 @@ async fn register(
         inserted => inserted?,
     };
     let outbox = insert_profile(&mut tx, id, registration.profile, now).await?;
-    let (login, refresh_token) = open_login(&mut tx, id, now + lifetime.0).await?;
-    tx.commit().await?;
-    notifier.publish(outbox);
-
-    let access_token = access_tokens.issue(id, user.email.clone(), user.role, Some(login), now)?;
     let user =
         UserView { id, email: user.email, first_name: user.first_name, last_name: user.last_name, role: user.role };
-    Ok((StatusCode::CREATED, Json(SessionView { user, access_token, refresh_token })))
+    let session = logins.open(&mut tx, user, now).await?;
+    tx.commit().await?;
+    notifier.publish(outbox);
+    Ok((StatusCode::CREATED, Json(session)))
 }
 
 /// Inserts the row of the role. Returns what is announced.
@@ -148,7 +146,11 @@ async fn insert_provider(
     provider: &NewProvider,
     now: DateTime<Utc>,
 ) -> Result<NewNotification> {
-    let lsm = queries::find_lsm(tx, &provider.region, provider.area.as_deref()).await?;
+    let (region, area) = (&provider.region, provider.area.as_deref());
+    let lsm = match queries::lock_lsm(tx, region, area).await? {
+        Some(lsm) => Some(lsm),
+        None => queries::lock_lsm(tx, region, area).await?,
+    };
     let lsm = lsm.ok_or_else(|| {
         Error::Refused("no_lsm_in_region", format!("no active LSM serves the region {}", provider.region))
     })?;

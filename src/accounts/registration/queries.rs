@@ -16,7 +16,7 @@ pub(super) struct Lsm {
 }
 
 /// Inserts a user. A taken e-mail address violates `users_email_key`.
-pub(super) async fn insert_user(tx: &mut Tx<Pooler>, user: &NewUser) -> sqlx::Result<UserId> {
+pub(crate) async fn insert_user(tx: &mut Tx<Pooler>, user: &NewUser) -> sqlx::Result<UserId> {
     sqlx::query_scalar!(
         r#"insert into stm.users (email, phone_number, password_hash, first_name, last_name, role)
            values ($1, $2, $3, $4, $5, $6)
@@ -48,8 +48,10 @@ pub(super) async fn insert_customer(tx: &mut Tx<Pooler>, user_id: UserId, custom
     .map(drop)
 }
 
-/// The oldest active LSM of a region, by the state's letters or name, and of an area in it where both sides name one.
-pub(super) async fn find_lsm(tx: &mut Tx<Pooler>, region: &str, area: Option<&str>) -> sqlx::Result<Option<Lsm>> {
+/// Finds the oldest active LSM of a region, by the state's letters or name, and of an area in it where both sides name
+/// one, and locks it, against its replacement, until the transaction ends. Returns `None` also if the one that was waited
+/// for is replaced: a second call sees who took over.
+pub(super) async fn lock_lsm(tx: &mut Tx<Pooler>, region: &str, area: Option<&str>) -> sqlx::Result<Option<Lsm>> {
     sqlx::query_as!(
         Lsm,
         r#"select id, user_id as "user_id: UserId"
@@ -58,7 +60,8 @@ pub(super) async fn find_lsm(tx: &mut Tx<Pooler>, region: &str, area: Option<&st
              and stm.region_key(region) = stm.region_key($1)
              and (area is null or $2::text is null or lower(area) = lower($2))
            order by coalesce(lower(area) = lower($2), false) desc, created_at, id
-           limit 1"#,
+           limit 1
+           for share"#,
         region,
         area,
     )

@@ -32,7 +32,7 @@ impl Profile {
 
 /// A user to insert.
 #[derive(Debug)]
-pub(super) struct NewUser {
+pub(crate) struct NewUser {
     pub email: String,
     /// E.164.
     pub phone_number: String,

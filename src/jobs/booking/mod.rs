@@ -8,4 +8,5 @@ pub(super) mod queries;
 mod types;
 
 pub(super) use http::{ChatCreatedView, CreatedView, JobCreatedView, new_request, open_chat, routes};
-pub(super) use types::{FirstMessage, truncate_to_message, write_answers};
+pub(crate) use types::truncate_to_message;
+pub(super) use types::{FirstMessage, write_answers};

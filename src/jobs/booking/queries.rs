@@ -16,7 +16,7 @@ pub(crate) struct CustomerRow {
 }
 
 /// Locks the customer's row until the transaction ends: two bookings of one customer are decided one after the other.
-/// Returns `None` if this user is not a customer.
+/// The user's row is locked too, so that a ban that was waited for is seen. Returns `None` if this user is not a customer.
 pub(crate) async fn lock_customer(tx: &mut Tx<Pooler>, user_id: UserId) -> sqlx::Result<Option<CustomerRow>> {
     sqlx::query_as!(
         CustomerRow,
@@ -24,7 +24,7 @@ pub(crate) async fn lock_customer(tx: &mut Tx<Pooler>, user_id: UserId) -> sqlx:
            from stm.customers c
            join stm.users u on u.id = c.user_id
            where c.user_id = $1
-           for no key update of c"#,
+           for no key update of c for share of u"#,
         user_id.0,
     )
     .fetch_optional(tx)
@@ -76,7 +76,7 @@ pub(crate) async fn lock_candidate(
                select j.id, x.business_name
                from stm.jobs j
                join stm.providers x on x.id = j.provider_id
-               where j.customer_id = $1 and j.status = 'completed'
+               where j.customer_id = $1 and j.status = 'completed' and x.status <> 'banned'
                order by j.id
                limit 1
            ) unpaid on true
@@ -131,7 +131,9 @@ pub(crate) async fn insert(
                    customer_id, provider_id, service_id, status, price_cents, customer_budget_cents, zipcode, location, answers,
                    images, requires_in_person_visit, in_person_visit_cost_cents, project_size_sqft, scheduled_at, preferred_at,
                    response_deadline)
-               values ($1, $2, $3, 'new', coalesce($4, 0::bigint), $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13)
+               select $1, $2, $3, 'new', coalesce($4, 0::bigint), $4, $5, $6, $7, $8, $9,
+                      case when $9 then coalesce($10, t.default_in_person_visit_cost_cents) else $10 end, $11, $12, $12, $13
+               from stm.settings t
                returning id, created_at, response_deadline
            ), event as (
                insert into stm.job_events (job_id, actor_id, action, to_status)

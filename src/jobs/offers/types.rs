@@ -113,6 +113,10 @@ impl ResponseAction {
             | Command::Resend
             | Command::MarkComplete
             | Command::MarkPayment { .. }
+            | Command::SendInvoice
+            | Command::FailPayment
+            | Command::VoidInvoice
+            | Command::Refund { .. }
             | Command::MissDeadline
             | Command::Review
             | Command::Dispute => None,

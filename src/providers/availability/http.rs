@@ -9,7 +9,9 @@ use utoipa_axum::routes;
 use super::queries;
 use crate::auth::Provider;
 use crate::error::{Error, Result, invalid};
+use crate::outbox::{Notifier, Outbox};
 use crate::providers::ProviderStatus;
+use crate::providers::status::{self, Actor, Command};
 use crate::state::ApiState;
 use crate::types::{ProviderId, Timestamp};
 use crate::web::extract::Json;
@@ -28,10 +30,10 @@ struct AvailabilityRequest {
 }
 
 impl AvailabilityRequest {
-    fn check(&self) -> Result<ProviderStatus> {
+    fn check(&self) -> Result<(Command, ProviderStatus)> {
         match self.status.as_deref() {
-            Some("active") => Ok(ProviderStatus::Active),
-            Some("inactive") => Ok(ProviderStatus::Inactive),
+            Some("active") => Ok((Command::Activate, ProviderStatus::Active)),
+            Some("inactive") => Ok((Command::Deactivate, ProviderStatus::Inactive)),
             _ => Err(invalid("status", "must be active or inactive")),
         }
     }
@@ -58,10 +60,12 @@ struct AvailabilityView {
     ))]
 async fn set_availability(
     State(pooler): State<Pooler>,
+    State(notifier): State<Notifier>,
     who: Provider,
     Json(request): Json<AvailabilityRequest>,
 ) -> Result<Json<AvailabilityView>> {
-    switch_to(&pooler, who, request.check()?).await
+    let (command, wanted) = request.check()?;
+    switch(&pooler, &notifier, who, command, wanted).await
 }
 
 /// Starts taking bookings: POST /provider/availability with `active`.
@@ -73,29 +77,32 @@ async fn set_availability(
         (status = 200, body = AvailabilityView),
         (status = 409, description = "The provider is neither active nor inactive now"),
     ))]
-async fn mark_available(State(pooler): State<Pooler>, who: Provider) -> Result<Json<AvailabilityView>> {
-    switch_to(&pooler, who, ProviderStatus::Active).await
+async fn mark_available(
+    State(pooler): State<Pooler>,
+    State(notifier): State<Notifier>,
+    who: Provider,
+) -> Result<Json<AvailabilityView>> {
+    switch(&pooler, &notifier, who, Command::Activate, ProviderStatus::Active).await
 }
 
-async fn switch_to(pooler: &Pooler, who: Provider, status: ProviderStatus) -> Result<Json<AvailabilityView>> {
+async fn switch(
+    pooler: &Pooler,
+    notifier: &Notifier,
+    who: Provider,
+    command: Command,
+    wanted: ProviderStatus,
+) -> Result<Json<AvailabilityView>> {
     let mut tx = pooler.write().await?;
-    // Bookings take a share lock on this row before they add a job: none is in progress while we hold it.
-    let provider = queries::lock(&mut tx, who.user_id).await?.ok_or(Error::NotFound("provider"))?;
-    if !provider.status.may_switch() {
-        let message = format!("a provider who is {} cannot change the availability", provider.status.as_str());
-        return Err(Error::Conflict("wrong_state", message));
-    }
-    if status == ProviderStatus::Inactive {
-        let open = queries::count_open_jobs(&mut tx, provider.id).await?;
-        if open > 0 {
-            let message = format!("{open} of your jobs are new or in progress: finish them before you go inactive");
-            return Err(Error::Conflict("open_jobs", message));
-        }
-    }
-    queries::set_status(&mut tx, provider.id, status).await?;
+    let provider = status::lock_of_user(&mut tx, who.user_id).await?.ok_or(Error::NotFound("provider"))?;
+    let outbox = if provider.status == wanted {
+        Outbox::default()
+    } else {
+        status::change(&mut tx, &provider, command, (Actor::Provider, who.user_id), None).await?
+    };
     tx.commit().await?;
-    let message = if status == ProviderStatus::Active { "You take bookings now" } else { "You take no bookings now" };
-    Ok(Json(AvailabilityView { status, message }))
+    notifier.publish(outbox);
+    let message = if wanted == ProviderStatus::Active { "You take bookings now" } else { "You take no bookings now" };
+    Ok(Json(AvailabilityView { status: wanted, message }))
 }
 
 /// A confirmed availability.

@@ -4,3 +4,4 @@ mod http;
 mod queries;
 
 pub(super) use http::routes;
+pub(crate) use queries::{claim_unreminded, count_unreminded};

@@ -8,13 +8,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::DocumentStatus;
-use super::queries::{self, OwnerRow};
+use super::queries;
 use crate::auth::Provider;
 use crate::error::{Error, Result};
 use crate::files::{self, Audience, FileUrls, Files, Purpose, Upload};
-use crate::notifications::{NewNotification, NotificationType};
 use crate::outbox::{Notifier, Outbox};
 use crate::providers::ProviderStatus;
+use crate::providers::status::{self, Actor, Command};
 use crate::state::ApiState;
 use crate::types::{DocumentId, Timestamp};
 use crate::web::MessageView;
@@ -85,8 +85,8 @@ async fn upload(
     let description = rules.optional_text("description", fields.remove("description"), MAX_DESCRIPTION);
     rules.finish()?;
     let mut tx = pooler.write().await?;
-    let owner = queries::lock_owner(&mut tx, who.user_id).await?.ok_or(Error::NotFound("provider"))?;
-    if owner.documents >= MAX_DOCUMENTS {
+    let provider = status::lock_of_user(&mut tx, who.user_id).await?.ok_or(Error::NotFound("provider"))?;
+    if queries::count(&mut tx, provider.id).await? >= MAX_DOCUMENTS {
         let why = format!("{MAX_DOCUMENTS} documents are handed in: delete one first");
         return Err(Error::Conflict("too_many_documents", why));
     }
@@ -94,12 +94,12 @@ async fn upload(
         return Err(Error::Conflict("file_gone", "the same file was just deleted: upload it again".into()));
     }
     let description = description.unwrap_or_default();
-    let new = queries::insert(&mut tx, owner.id, &file, &description).await?;
-    let mut outbox = Outbox::default();
-    if owner.status == ProviderStatus::Rejected {
-        queries::set_pending(&mut tx, owner.id).await?;
-        outbox.notify(&mut tx, [pending_again(&owner)]).await?;
-    }
+    let new = queries::insert(&mut tx, provider.id, &file, &description).await?;
+    let outbox = if provider.status == ProviderStatus::Rejected {
+        status::change(&mut tx, &provider, Command::HandIn, (Actor::Provider, who.user_id), None).await?
+    } else {
+        Outbox::default()
+    };
     tx.commit().await?;
     notifier.publish(outbox);
     let view = UploadedDocumentView {
@@ -112,16 +112,6 @@ async fn upload(
         message: "Document uploaded successfully",
     };
     Ok((StatusCode::CREATED, Json(view)))
-}
-
-fn pending_again(owner: &OwnerRow) -> NewNotification {
-    NewNotification {
-        recipient_id: owner.lsm_user_id,
-        kind: NotificationType::System,
-        title: "Provider waits for approval".into(),
-        message: format!("{} has handed in a new document and waits for your approval again", owner.business_name),
-        metadata: serde_json::json!({"providerId": owner.id}),
-    }
 }
 
 /// A document of the calling provider.
@@ -175,8 +165,8 @@ async fn documents(
     responses((status = 200, body = MessageView), (status = 404, description = "No such document, or somebody else's")))]
 async fn delete(State(pooler): State<Pooler>, who: Provider, Path(id): Path<DocumentId>) -> Result<Json<MessageView>> {
     let mut tx = pooler.write().await?;
-    let owner = queries::lock_owner(&mut tx, who.user_id).await?.ok_or(Error::NotFound("document"))?;
-    let file = queries::delete(&mut tx, owner.id, id).await?.ok_or(Error::NotFound("document"))?;
+    let provider = status::lock_of_user(&mut tx, who.user_id).await?.ok_or(Error::NotFound("document"))?;
+    let file = queries::delete(&mut tx, provider.id, id).await?.ok_or(Error::NotFound("document"))?;
     if !queries::is_shown(&mut tx, file).await? {
         files::delete(&mut tx, &[file]).await?;
     }

@@ -5,39 +5,14 @@ use chrono::{DateTime, Utc};
 use super::DocumentStatus;
 use super::types::Finding;
 use crate::files::{FileId, Stored};
-use crate::providers::ProviderStatus;
 use crate::types::{DocumentId, ProviderId, UserId};
 use doors::{Pooler, Tx};
 
-/// A locked provider who hands in documents.
-#[derive(Debug)]
-pub(super) struct OwnerRow {
-    pub id: ProviderId,
-    pub business_name: String,
-    pub status: ProviderStatus,
-    pub lsm_user_id: UserId,
-    /// How many there are.
-    pub documents: i64,
-}
-
-/// Locks a user's provider row until the transaction ends, and then counts its documents: a separate statement sees those
-/// that it has waited for. Returns `None` if the user is not a provider.
-pub(super) async fn lock_owner(tx: &mut Tx<Pooler>, user: UserId) -> sqlx::Result<Option<OwnerRow>> {
-    sqlx::query!("select id from stm.providers where user_id = $1 for no key update", user.0)
-        .fetch_optional(&mut *tx)
-        .await?;
-    sqlx::query_as!(
-        OwnerRow,
-        r#"select p.id as "id: ProviderId", p.business_name, p.status as "status: ProviderStatus",
-                  l.user_id as "lsm_user_id: UserId",
-                  (select count(*) from stm.provider_documents d where d.provider_id = p.id) as "documents!"
-           from stm.providers p
-           join stm.local_service_managers l on l.id = p.lsm_id
-           where p.user_id = $1"#,
-        user.0,
-    )
-    .fetch_optional(tx)
-    .await
+/// The number of a provider's documents.
+pub(super) async fn count(tx: &mut Tx<Pooler>, provider: ProviderId) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(r#"select count(*) as "count!" from stm.provider_documents where provider_id = $1"#, provider.0)
+        .fetch_one(tx)
+        .await
 }
 
 /// A document that was inserted.
@@ -65,18 +40,6 @@ pub(super) async fn insert(
     )
     .fetch_one(tx)
     .await
-}
-
-/// A provider who was turned down waits for the LSM again.
-pub(super) async fn set_pending(tx: &mut Tx<Pooler>, provider: ProviderId) -> sqlx::Result<()> {
-    sqlx::query!(
-        "update stm.providers set status = 'pending', rejection_reason = null, updated_at = now()
-         where id = $1 and status = 'rejected'",
-        provider.0,
-    )
-    .execute(tx)
-    .await
-    .map(drop)
 }
 
 /// A document.

@@ -79,7 +79,7 @@ async fn pending_jobs(
 #[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
 #[into_params(rename_all = "camelCase")]
-struct JobsQuery {
+pub(crate) struct JobsQuery {
     /// Returns only jobs in these states, separated by commas.
     #[param(example = "new,in_progress")]
     status: Option<String>,
@@ -94,7 +94,11 @@ struct JobsQuery {
 }
 
 impl JobsQuery {
-    fn check(self) -> Result<JobFilter> {
+    /// Checks the selection.
+    ///
+    /// # Errors
+    /// 400 with each bad parameter named.
+    pub(crate) fn check(self) -> Result<JobFilter> {
         let mut rules = Fields::new();
         let given = |text: Option<String>| text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
         let (status, from_date, to_date) = (given(self.status), given(self.from_date), given(self.to_date));

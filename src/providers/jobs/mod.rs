@@ -3,4 +3,6 @@
 mod http;
 mod queries;
 
+pub(crate) use http::JobsQuery;
 pub(super) use http::routes;
+pub(crate) use queries::JobFilter;

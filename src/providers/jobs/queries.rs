@@ -64,13 +64,21 @@ pub(super) async fn list_pending(
 
 /// A selection of a provider's jobs.
 #[derive(Debug)]
-pub(super) struct JobFilter {
+pub(crate) struct JobFilter {
     pub statuses: Option<Vec<JobStatus>>,
     /// The earliest request time.
     pub from: Option<DateTime<Utc>>,
     /// The end of the request times, exclusive.
     pub until: Option<DateTime<Utc>>,
     pub page: PageRequest,
+}
+
+impl JobFilter {
+    /// The statuses in the words of SQL; `None` are all.
+    pub(crate) fn status_words(&self) -> Option<Vec<String>> {
+        let statuses = self.statuses.as_ref()?;
+        Some(statuses.iter().map(|status| status.as_str().to_owned()).collect())
+    }
 }
 
 /// A page of the jobs of a user who is a provider, newest first, and the total number.
@@ -80,8 +88,7 @@ pub(super) async fn list(
     user_id: UserId,
     filter: &JobFilter,
 ) -> sqlx::Result<(Vec<ProviderJobListedView>, i64)> {
-    let statuses: Option<Vec<String>> =
-        filter.statuses.as_ref().map(|statuses| statuses.iter().map(|status| status.as_str().to_owned()).collect());
+    let statuses = filter.status_words();
     // The page is cut from the jobs alone, in the order of their index; everything else is looked up for its rows.
     let rows = sqlx::query!(
         r#"select n.total as "total!",

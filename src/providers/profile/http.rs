@@ -52,7 +52,7 @@ pub(super) struct ServiceAreaView {
 
 /// Documents that the provider has handed in, and how many there are by status.
 #[derive(Serialize, ToSchema)]
-pub(super) struct DocumentsView {
+pub(crate) struct DocumentsView {
     total: usize,
     verified: usize,
     pending: usize,
@@ -61,7 +61,7 @@ pub(super) struct DocumentsView {
 }
 
 impl DocumentsView {
-    pub(super) fn new(list: Vec<DocumentView>) -> Self {
+    pub(crate) fn new(list: Vec<DocumentView>) -> Self {
         let count = |status| list.iter().filter(|document| document.status == status).count();
         Self {
             total: list.len(),
@@ -76,16 +76,26 @@ impl DocumentsView {
 /// A document that the provider has handed in.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct DocumentView {
+pub(crate) struct DocumentView {
     id: i64,
     file_name: String,
+    description: String,
     status: DocumentStatus,
+    /// Why it was rejected.
+    reason: Option<String>,
     /// ISO-8601.
     #[schema(format = DateTime)]
     verified_at: Option<String>,
     /// ISO-8601.
     #[schema(format = DateTime)]
     uploaded_at: String,
+}
+
+impl DocumentView {
+    /// Whether there are documents, and all are verified.
+    pub(crate) fn are_verified(documents: &[Self]) -> bool {
+        !documents.is_empty() && documents.iter().all(|document| document.status == DocumentStatus::Verified)
+    }
 }
 
 /// Pictures of the business.

@@ -5,3 +5,4 @@ mod queries;
 mod types;
 
 pub(super) use http::routes;
+pub(crate) use http::{DocumentView, DocumentsView};

@@ -31,18 +31,13 @@ pub(super) async fn find(
                   offered.categories as "service_categories!",
                   array(select z.zip_code from stm.provider_zip_codes z where z.provider_id = p.id
                         order by z.position limit 200) as "zip_codes!",
-                  (select coalesce(jsonb_agg(jsonb_build_object(
-                              'id', d.id, 'fileName', d.file_name, 'status', d.status,
-                              'verifiedAt', case when d.status = 'verified'
-                                                 then to_char(d.reviewed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') end,
-                              'uploadedAt', to_char(d.created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
-                          ) order by d.id), '[]')
-                   from stm.provider_documents d where d.provider_id = p.id) as "documents!: Json<Vec<DocumentView>>", p.images,
+                  stm.documents_of(p.id) as "documents!: Json<Vec<DocumentView>>", p.images,
                   p.logo_file_id as "logo_file_id: FileId", p.logo_file_name, p.banner_file_id as "banner_file_id: FileId",
                   p.banner_file_name,
                   (select coalesce(jsonb_agg(jsonb_build_object('id', g.id, 'file_id', g.file_id, 'file_name', g.file_name,
                                                                 'caption', g.caption) order by g.position, g.id), '[]')
-                   from stm.gallery_images g where g.provider_id = p.id) as "gallery!: Json<Vec<GalleryImageRow>>", p.total_jobs, p.earnings_cents, p.rating::float8 as "rating!",
+                   from stm.gallery_images g where g.provider_id = p.id) as "gallery!: Json<Vec<GalleryImageRow>>",
+                  p.total_jobs, p.earnings_cents, p.rating::float8 as "rating!",
                   (select count(*) from stm.reviews r where r.provider_id = p.id) as "reviews!"
            from stm.users u
            join stm.providers p on p.user_id = u.id

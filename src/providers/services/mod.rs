@@ -3,4 +3,6 @@
 mod http;
 mod queries;
 
-pub(super) use http::{OfferedServiceView, routes};
+pub(crate) use http::OfferedServiceView;
+pub(super) use http::routes;
+pub(crate) use queries::insert as add_service;

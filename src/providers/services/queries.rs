@@ -5,7 +5,7 @@ use doors::{Pooler, Tx};
 
 /// A service that a provider wants to offer.
 #[derive(Debug)]
-pub(super) struct LinkedRow {
+pub(crate) struct LinkedRow {
     pub id: ServiceId,
     pub name: String,
     pub category: String,
@@ -15,7 +15,7 @@ pub(super) struct LinkedRow {
 
 /// Adds an approved service to those that a provider offers, unless it is among them. Returns `None` if there is no
 /// such service, or the user is not a provider, or is banned.
-pub(super) async fn insert(
+pub(crate) async fn insert(
     tx: &mut Tx<Pooler>,
     user_id: UserId,
     service: ServiceId,

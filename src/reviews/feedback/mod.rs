@@ -1,6 +1,6 @@
 //! A review being given, and jobs that wait for one.
 
 mod http;
-mod queries;
+pub(super) mod queries;
 
 pub(super) use http::routes;

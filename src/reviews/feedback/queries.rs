@@ -2,14 +2,14 @@
 
 use super::http::UnreviewedJobView;
 use crate::reviews::types::Feedback;
-use crate::types::{Cents, CustomerId, JobId, ProviderId, Timestamp, UserId};
+use crate::types::{Cents, CustomerId, JobId, ProviderId, ReviewId, Timestamp, UserId};
 use doors::{Pooler, Tx};
 
 /// The most jobs in the list of those without a review.
 pub(super) const MAX_PENDING: i64 = 100;
 
 /// Locks a provider's row until the transaction ends, as every change of its reviews must, before the change.
-pub(super) async fn lock_provider(tx: &mut Tx<Pooler>, provider: ProviderId) -> sqlx::Result<()> {
+pub(in crate::reviews) async fn lock_provider(tx: &mut Tx<Pooler>, provider: ProviderId) -> sqlx::Result<()> {
     sqlx::query!("select id from stm.providers where id = $1 for no key update", provider.0)
         .fetch_optional(tx)
         .await
@@ -41,9 +41,17 @@ pub(super) async fn insert(
     Ok(inserted.rows_affected() == 1)
 }
 
+/// Deletes a review of a provider. Returns `false` if there is no such review.
+pub(in crate::reviews) async fn delete(tx: &mut Tx<Pooler>, id: ReviewId, provider: ProviderId) -> sqlx::Result<bool> {
+    let deleted = sqlx::query!("delete from stm.reviews where id = $1 and provider_id = $2", id.0, provider.0)
+        .execute(tx)
+        .await?;
+    Ok(deleted.rows_affected() == 1)
+}
+
 /// Sets a provider's rating to the mean of its reviews, 0 without any. The provider's row must have been
 /// locked by an earlier statement: only then does this one see every review that was committed before.
-pub(super) async fn set_rating(tx: &mut Tx<Pooler>, provider: ProviderId) -> sqlx::Result<()> {
+pub(in crate::reviews) async fn set_rating(tx: &mut Tx<Pooler>, provider: ProviderId) -> sqlx::Result<()> {
     sqlx::query!(
         "update stm.providers
          set rating = (select coalesce(round(avg(r.rating), 2), 0) from stm.reviews r where r.provider_id = $1),

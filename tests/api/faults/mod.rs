@@ -1,5 +1,6 @@
 //! What breaks: secrets, servers, connections and clients.
 
+mod canaries;
 mod chaos;
 mod connections;
 mod drops;

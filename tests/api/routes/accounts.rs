@@ -119,7 +119,7 @@ async fn five_wrong_tries_end_a_code_and_resending_brings_none_back() {
         world.post("/auth/verify-password-reset-otp", &body).await.status.as_u16()
     };
     let statuses = futures_util::future::join_all((0..40).map(guess)).await;
-    assert!(statuses.iter().all(|status| matches!(status, 200 | 400)), "{statuses:?}");
+    assert!(statuses.iter().all(|status| matches!(status, 200 | 400 | 429)), "{statuses:?}");
     if statuses.contains(&200) {
         return; // One in 25,000 runs guesses right.
     }

@@ -14,6 +14,7 @@ use crate::support::Scene;
 struct Callers {
     scene: Scene,
     lsm: User,
+    admin: User,
     /// Offers the same service.
     other: Provider,
 }
@@ -22,8 +23,9 @@ impl Callers {
     async fn start() -> Self {
         let scene = Scene::start().await;
         let (lsm, other) = (scene.world.lsm().await, scene.world.provider("Plumbing").await);
+        let admin = scene.world.admin().await;
         scene.world.sql("delete from stm.notifications").await;
-        Self { scene, lsm, other }
+        Self { scene, lsm, admin, other }
     }
 
     fn world(&self) -> &World {
@@ -56,6 +58,7 @@ impl Callers {
             "customer" => vec![Some(&self.scene.customer)],
             "provider" => vec![Some(&self.scene.provider.user)],
             "local_service_manager" => vec![Some(&self.lsm)],
+            "admin" => vec![Some(&self.admin)],
             "any" => vec![Some(&self.scene.customer), Some(&self.scene.provider.user), Some(&self.lsm)],
             role => panic!("{role}"),
         }
@@ -218,16 +221,32 @@ async fn reject_and_reassign(callers: &Callers) {
     callers.world().sql("update stm.jobs set status = 'in_progress' where status = 'cancelled'").await;
 }
 
+/// The customer is asked to pay, twice.
+async fn invoice(callers: &Callers, job: &Value) {
+    let path = format!("/payments/jobs/{job}");
+    callers.get(&callers.scene.provider.user, &format!("{path}/invoice")).await;
+    let sent = callers.provider_posts(&format!("{path}/send-invoice"), json!({})).await;
+    callers.provider_posts(&format!("{path}/resend-invoice"), json!({})).await;
+    callers.get(&callers.scene.provider.user, &format!("/payments/provider/invoices/{}", sent["invoiceId"])).await;
+    for party in [&callers.scene.customer, &callers.scene.provider.user] {
+        callers.get(party, &format!("{path}/invoice")).await;
+    }
+}
+
 /// Work, money, review and complaint. Returns the dispute's id.
 async fn finish(callers: &Callers, job: &Value, chat: &Value) -> Value {
     let update = format!("/provider/jobs/{job}/update-status");
     callers.provider_posts(&update, json!({"action": "mark_complete"})).await;
     callers.read_job(job, chat).await;
     callers.read_lists().await;
+    invoice(callers, job).await;
+    callers.read_lists().await;
     let payment = json!({"action": "mark_payment", "paymentDetails": {"method": "cash", "notes": "In full"}});
     callers.provider_posts(&update, payment).await;
     let seen = callers.read_job(job, chat).await;
     assert_eq!(seen["job"]["paidAt"], seen["payment"]["markedAt"]);
+    let paid = callers.get(&callers.scene.customer, &format!("/payments/jobs/{job}/invoice")).await;
+    assert_eq!(paid["payment"]["markedAt"], seen["payment"]["markedAt"]);
     callers.read_lists().await;
     callers.customer_posts(&format!("/customers/jobs/{job}/feedback"), json!({"rating": 2, "feedback": "Late"})).await;
     let reviews = callers.get(&callers.scene.provider.user, "/provider/reviews").await;
@@ -246,6 +265,9 @@ async fn settle(callers: &Callers, dispute: &Value) {
     let notes = json!({"resolutionNotes": "Agreed on a second visit"});
     callers.send(Some(lsm), Method::POST, &format!("{path}/resolve"), Some(&notes)).await;
     callers.get(lsm, &path).await;
+    for provider in [&callers.scene.provider, &callers.other] {
+        callers.get(&callers.admin, &format!("/admin/providers/{}", provider.id)).await;
+    }
 }
 
 async fn read_notifications(callers: &Callers) {

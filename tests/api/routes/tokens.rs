@@ -59,8 +59,9 @@ async fn forged_tokens_open_nothing() {
         assert_eq!(world.request(Method::GET, "/auth/me", Some(token), None).await.status, 401, "{what}");
         assert!(Client::connect(world.server.port, token, nowhere()).await.is_err(), "{what} opens a socket");
     }
-    let huge = world.request(Method::GET, "/auth/me", Some(&"A".repeat(200_000)), None).await;
-    assert!(huge.status.is_client_error(), "{}", huge.status);
+    // The HTTP layer refuses a head of this size before anybody reads a token.
+    let huge = world.raw(Method::GET, "/auth/me").bearer_auth("A".repeat(200_000)).send().await.expect("an answer");
+    assert_eq!(huge.status(), 431);
     for role in ["LSM", "lsm", "Lsm", " LSM ", "ADMIN", "Admin", "local_service_manager", "LOCAL_SERVICE_MANAGER", "4"]
     {
         let mut registration = testing::world::customer_registration(&testing::world::unique_email("eve"));

@@ -3,6 +3,8 @@
 pub mod files;
 pub mod mail;
 mod scene;
+pub mod stripe;
+pub mod supabase;
 
 use std::time::Duration;
 

@@ -232,6 +232,7 @@ async fn strike(fault: Fault, stack: &Stack, world: &mut World, crowd: &Crowd, r
         Fault::KillService => {
             world.server.kill();
             sleep(away).await;
+            stack.run("up").await;
             restart(world).await;
         }
         Fault::KillPostgres | Fault::KillPooler => {
@@ -246,6 +247,8 @@ async fn strike(fault: Fault, stack: &Stack, world: &mut World, crowd: &Crowd, r
             };
             // Sometimes longer than any answer may take.
             away *= 15;
+            // What has ended by itself is one fault more.
+            stack.run("up").await;
             stack.run(pause).await;
             sleep(away).await;
             stack.run(resume).await;

@@ -1,0 +1,6 @@
+//! Jobs of everybody.
+
+mod http;
+mod queries;
+
+pub(super) use http::routes;

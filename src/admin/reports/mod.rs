@@ -1,0 +1,6 @@
+//! Figures by region.
+
+mod http;
+mod queries;
+
+pub(super) use http::routes;

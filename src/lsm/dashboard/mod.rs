@@ -1,0 +1,6 @@
+//! An LSM's region in numbers.
+
+mod http;
+mod queries;
+
+pub(super) use http::routes;

@@ -1,0 +1,6 @@
+//! Providers who wait for their LSM.
+
+mod http;
+mod queries;
+
+pub(super) use http::routes;

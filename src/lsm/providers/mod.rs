@@ -1,0 +1,6 @@
+//! An LSM's providers.
+
+mod http;
+mod queries;
+
+pub(super) use http::routes;

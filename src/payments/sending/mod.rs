@@ -1,0 +1,7 @@
+//! Sending an invoice, and making or voiding it at Stripe.
+
+pub(crate) mod attempts;
+mod http;
+mod queries;
+
+pub(super) use http::routes;
