@@ -96,7 +96,7 @@ mod tests {
     fn long_names_are_cut_and_keep_their_ending() {
         for stem in ["x", "é", "台", "🙂"] {
             let name = clean(&format!("{}.jpeg", stem.repeat(300)));
-            assert!(name.ends_with(".jpeg") && encode(&name).len() <= MAX_ENCODED_BYTES, "{name}");
+            assert!(name.strip_suffix(".jpeg").is_some() && encode(&name).len() <= MAX_ENCODED_BYTES, "{name}");
             assert!(encode(&name).len() > MAX_ENCODED_BYTES - 20, "{name}");
         }
         assert!(encode(&clean(&format!("a.{}", "b".repeat(300)))).len() <= MAX_ENCODED_BYTES);

@@ -112,7 +112,7 @@ fn encode(picture: &DynamicImage, format: ImageFormat) -> image::ImageResult<Vec
     let has_alpha = picture.color().has_alpha();
     match format {
         ImageFormat::Jpeg => {
-            picture.to_rgb8().write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY))?
+            picture.to_rgb8().write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY))?;
         }
         ImageFormat::Gif => {
             let pixels = picture.to_rgba8();
@@ -120,7 +120,7 @@ fn encode(picture: &DynamicImage, format: ImageFormat) -> image::ImageResult<Vec
             encoder.encode(&pixels, pixels.width(), pixels.height(), ExtendedColorType::Rgba8)?;
         }
         ImageFormat::WebP if has_alpha => {
-            picture.to_rgba8().write_with_encoder(WebPEncoder::new_lossless(&mut bytes))?
+            picture.to_rgba8().write_with_encoder(WebPEncoder::new_lossless(&mut bytes))?;
         }
         ImageFormat::WebP => picture.to_rgb8().write_with_encoder(WebPEncoder::new_lossless(&mut bytes))?,
         _ if has_alpha => picture.to_rgba8().write_to(&mut bytes, format)?,

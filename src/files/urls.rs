@@ -123,7 +123,6 @@ impl FileUrls {
     /// The file that a client names by a URL that was made for one of these audiences and has not expired.
     ///
     /// Returns `None` for URLs of others, and `Some(Err)` for one of ours that does not hold.
-    #[expect(clippy::result_unit_err, clippy::option_option, reason = "three answers")]
     pub(crate) fn own_file(&self, url: &str, audiences: &[Audience]) -> Option<Result<OwnFile, ()>> {
         let path = url.strip_prefix(&*self.0.base)?.strip_prefix("/files/")?;
         Some(self.verify_own(path, audiences).ok_or(()))
@@ -224,7 +223,7 @@ mod tests {
         let parts = parts(&url);
         let [grant, signature, name] = [parts[1], parts[2], parts[3]];
         assert!(urls.verify(id.0, grant, signature, name).is_some());
-        let later = grant.replace(|c: char| c == '1', "2");
+        let later = grant.replace('1', "2");
         assert_ne!(later, grant);
         assert!(urls.verify(id.0, &later, signature, name).is_none());
         assert!(urls.verify(id.0, &format!("{grant}.small"), signature, name).is_none());

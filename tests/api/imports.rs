@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// What all features share, each with what it may import. `state` is the one arrow upwards: a router names its state.
-const GROUND: [(&str, &[&str]); 18] = [
+const GROUND: [(&str, &[&str]); 17] = [
     ("types", &[]),
     ("logs", &[]),
     ("supervision", &[]),

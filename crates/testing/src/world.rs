@@ -246,6 +246,24 @@ impl World {
         Provider { user, id, service_id }
     }
 
+    /// Gives a provider a document that its LSM has verified.
+    pub async fn verified_document(&self, provider: i64) {
+        self.sql(&format!(
+            "with file as (
+                 insert into stm.files (id, owner_id, purpose, state, key, name, content_type, bytes, received_bytes, sha256)
+                 select gen_random_uuid(), user_id, 'provider_document', 'attached', 'files/document-' || id, 'licence.pdf',
+                        'application/pdf', 1, 1, sha256('')
+                 from stm.providers where id = {provider}
+                 returning id
+             )
+             insert into stm.provider_documents (provider_id, file_id, file_name, description, status, reviewed_by, reviewed_at)
+             select p.id, file.id, 'licence.pdf', '', 'verified', l.user_id, now()
+             from file, stm.providers p join stm.local_service_managers l on l.id = p.lsm_id
+             where p.id = {provider}"
+        ))
+        .await;
+    }
+
     /// The region's LSM, logged in.
     pub async fn lsm(&self) -> User {
         self.logged_in("lsm@example.com", "local_service_manager").await

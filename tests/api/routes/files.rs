@@ -394,42 +394,6 @@ async fn an_attachment_needs_a_chat() {
 }
 
 #[tokio::test]
-async fn documents_are_reviewed_by_the_provider_s_lsm() {
-    let scene = Scene::start().await;
-    let (world, provider) = (&scene.world, &scene.provider.user);
-    let fields = [("description", "Business licence")];
-    world.sql("update stm.providers set status = 'rejected', rejection_reason = 'No papers'").await;
-    let uploaded =
-        world.upload(provider, DOCUMENTS, "file", vec![("licence.pdf", PDF.to_vec())], &fields).await.expect(201);
-    assert_eq!((&uploaded["status"], &uploaded["description"]), (&json!("pending"), &json!("Business licence")));
-    assert_eq!(uploaded["file_size"], PDF.len());
-    let profile = world.get_as(provider, "/provider/profile").await.expect(200);
-    assert_eq!((&profile["status"]["current"], &profile["documents"]["pending"]), (&json!("pending"), &json!(1)));
-
-    let (lsm, admin) = (world.lsm().await, world.admin().await);
-    assert_eq!(scene.notified(&lsm).await.last().map(String::as_str), Some("Provider waits for approval"));
-    let path = format!("/providers/{}/documents/{}", scene.provider.id, uploaded["id"]);
-    for (who, role) in [(&lsm, "lsm"), (&admin, "admin")] {
-        let seen = world.get_as(who, &format!("/{role}{path}")).await.expect(200);
-        assert_eq!((&seen["fileName"], &seen["fileType"]), (&json!("licence.pdf"), &json!("application/pdf")));
-        assert_eq!(world.open(text(&seen["fileData"])).await.bytes, PDF);
-    }
-    let path = format!("/lsm{path}");
-    world.post_as(&lsm, &path, &json!({"action": "reject"})).await.expect(400);
-    world.post_as(&lsm, &path, &json!({"action": "burn"})).await.expect(400);
-    let rejected = world.post_as(&lsm, &path, &json!({"action": "reject", "reason": "Not readable"})).await.expect(200);
-    assert_eq!(rejected["status"], "rejected");
-    world.post_as(&lsm, &path, &json!({"action": "verify"})).await.expect(409);
-    assert_eq!(scene.notified(provider).await.last().map(String::as_str), Some("Document rejected"));
-    let own = world.get_as(provider, "/provider-onboarding/documents").await.expect(200);
-    assert_eq!((&own[0]["status"], &own[0]["reason"]), (&json!("rejected"), &json!("Not readable")));
-    let url = text(&own[0]["url"]).to_owned();
-    assert_eq!(world.open(&url).await.status, 200);
-    world.delete_as(provider, &format!("/provider-onboarding/documents/{}", uploaded["id"])).await.expect(200);
-    assert_eq!(world.open(&url).await.status, 404);
-}
-
-#[tokio::test]
 async fn pictures_of_a_business_are_public() {
     let scene = Scene::start().await;
     let (world, provider) = (&scene.world, &scene.provider.user);

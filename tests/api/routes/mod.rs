@@ -9,6 +9,7 @@ mod customers;
 mod demo;
 mod disputes;
 mod docs;
+mod documents;
 mod errors;
 mod files;
 mod guessing;

@@ -185,6 +185,7 @@ async fn arrange(world: &World, parties: &Parties, operation: &str, body: &mut V
             return parties.set_provider(world, other).await;
         }
         "POST /lsm/providers/{}/approve-onboarding" | "POST /lsm/providers/{}/reject-onboarding" => {
+            world.verified_document(parties.provider.id).await;
             return parties.set_provider(world, "pending").await;
         }
         "POST /lsm/service-requests/{}/approve" | "POST /lsm/service-requests/{}/reject" => {
