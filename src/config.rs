@@ -11,7 +11,7 @@ use doors::{DirectSettings, PoolerSettings, PoolerWire};
 use lettre::message::Mailbox;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::files::{Scanner, StoreSettings, scanner_problem};
+use crate::files::{Bucket, Scanner, StoreSettings, scanner_problem};
 use crate::limits::{Quotas, TrustedProxies};
 use crate::web::origin::AllowedOrigins;
 use crate::web::text;
@@ -394,12 +394,12 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
     fn storage(&mut self) -> StoreSettings {
         const NAMES: [&str; 4] = ["STORAGE_URL", "STORAGE_KEY", "STORAGE_SECRET", "STORAGE_BUCKET"];
         let values = NAMES.map(|name| self.get(name));
-        if let [Some(url), Some(key), Some(secret), Some(bucket)] = values {
+        if let [Some(url), Some(key), Some(secret), Some(name)] = values {
             if !url::Url::parse(&url).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
                 self.problems.push("STORAGE_URL must be the URL of an S3 endpoint.".into());
             }
             let region = self.get("STORAGE_REGION").unwrap_or_else(|| "us-east-1".into());
-            return StoreSettings::S3 { url, key: key.into(), secret: secret.into(), bucket, region };
+            return StoreSettings::S3(Bucket { url, key: key.into(), secret: secret.into(), name, region });
         }
         if values.iter().any(Option::is_some) {
             for (name, _) in NAMES.iter().zip(&values).filter(|(_, value)| value.is_none()) {

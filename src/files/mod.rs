@@ -9,6 +9,7 @@ mod names;
 mod pictures;
 mod queries;
 mod received;
+mod s3;
 mod scan;
 mod sniff;
 mod store;
@@ -27,6 +28,7 @@ use doors::Pooler;
 
 pub(crate) use http::routes;
 pub(crate) use queries::{attach, delete, delete_of_owner};
+pub(crate) use s3::Bucket;
 pub(crate) use scan::{Scanner, scanner_problem};
 pub(crate) use store::{Store, StoreSettings};
 pub(crate) use sweep::sweep;

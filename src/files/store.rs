@@ -8,24 +8,19 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::body::Bytes;
 use futures_util::stream::BoxStream;
-use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ClientOptions, GetOptions, ObjectStore, ObjectStoreExt as _, RetryConfig};
-use secrecy::{ExposeSecret as _, SecretString};
+use object_store::{GetOptions, ObjectStore, ObjectStoreExt as _};
 use tokio::sync::Semaphore;
 
 use super::received::Checked;
+use super::s3::Bucket;
 
 /// How many files travel to the store at once: each is in memory meanwhile.
 const MAX_PUTS: usize = 4;
 
 /// The longest an object may take to the store, all attempts included.
 const PUT_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// The longest one request to S3 may take, and all attempts together.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-const RETRY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The objects that a file may have.
 const OBJECTS: [&str; 2] = ["display", "thumbnail"];
@@ -35,8 +30,7 @@ const OBJECTS: [&str; 2] = ["display", "thumbnail"];
 pub(crate) enum StoreSettings {
     /// A directory.
     Local(PathBuf),
-    /// An S3 endpoint.
-    S3 { url: String, key: SecretString, secret: SecretString, bucket: String, region: String },
+    S3(Bucket),
 }
 
 /// The object store. Cheap to clone.
@@ -76,27 +70,7 @@ impl Store {
                 let backend = LocalFileSystem::new_with_prefix(&directory).context("FILES_DIR")?;
                 (Arc::new(backend), Some(directory))
             }
-            StoreSettings::S3 { url, key, secret, bucket, region } => {
-                // Fails if there is one already, which serves as well.
-                let _already = rustls::crypto::ring::default_provider().install_default();
-                let client = ClientOptions::new()
-                    .with_timeout(REQUEST_TIMEOUT)
-                    .with_connect_timeout(Duration::from_secs(5))
-                    .with_allow_http(url.starts_with("http://"));
-                let retry = RetryConfig { max_retries: 3, retry_timeout: RETRY_TIMEOUT, ..RetryConfig::default() };
-                let backend = AmazonS3Builder::new()
-                    .with_client_options(client)
-                    .with_retry(retry)
-                    .with_endpoint(url)
-                    .with_access_key_id(key.expose_secret())
-                    .with_secret_access_key(secret.expose_secret())
-                    .with_bucket_name(bucket)
-                    .with_region(region)
-                    .with_virtual_hosted_style_request(false)
-                    .build()
-                    .context("STORAGE_URL")?;
-                (Arc::new(backend), None)
-            }
+            StoreSettings::S3(bucket) => (bucket.open()?, None),
         };
         Ok(Self { backend, directory, puts: Arc::new(Semaphore::new(MAX_PUTS)) })
     }
