@@ -43,10 +43,11 @@ impl Database {
         self.pooled.clone()
     }
 
-    /// Where the service keeps the files of this database.
+    /// Where the service, or its S3 server, keeps the files of this database. Its name is that of a bucket.
     pub fn files_dir(&self) -> PathBuf {
         let name = self.direct.rsplit('/').next().and_then(|name| name.split('?').next()).unwrap_or_default();
-        std::env::temp_dir().join(format!("stm-files-{name}"))
+        let directory = s3().map_or_else(std::env::temp_dir, |(_, directory)| directory);
+        directory.join(format!("stm-files-{}", name.replace('_', "-")))
     }
 
     /// Straight to PostgreSQL.
@@ -58,6 +59,12 @@ impl Database {
     pub async fn session(&self) -> PgConnection {
         PgConnection::connect(&self.direct_url()).await.expect("a session")
     }
+}
+
+/// The S3 server of this run, if there is one: its URL, and the directory of its buckets.
+pub fn s3() -> Option<(String, PathBuf)> {
+    let (url, directory) = (std::env::var("S3_URL").ok()?, std::env::var_os("S3_DIR")?);
+    Some((url, directory.into()))
 }
 
 impl Drop for Database {

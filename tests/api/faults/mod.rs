@@ -7,6 +7,7 @@ mod drops;
 mod hang_ups;
 mod logs;
 mod mail;
+mod malware;
 mod outage;
 mod pause;
 mod read_only;

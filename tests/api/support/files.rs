@@ -4,6 +4,7 @@ use std::io::Cursor;
 
 use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
+use testing::world::World;
 
 /// The beginning of a PDF, as much as anybody looks at.
 pub const PDF: &[u8] = b"%PDF-1.7\n1 0 obj\n<<>>\nendobj\ntrailer\n<<>>\n%%EOF\n";
@@ -43,4 +44,14 @@ pub fn photo() -> Vec<u8> {
     photo.extend(exif);
     photo.extend(&jpeg[2..]);
     photo
+}
+
+/// How many files lie in the store.
+pub fn stored(world: &World) -> usize {
+    fn count(path: &std::path::Path) -> usize {
+        let Ok(entries) = std::fs::read_dir(path) else { return 0 };
+        let paths = entries.map(|entry| entry.expect("an entry").path());
+        paths.map(|path| if path.is_dir() { count(&path) } else { 1 }).sum()
+    }
+    count(&world.database.files_dir())
 }
