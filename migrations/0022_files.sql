@@ -92,8 +92,8 @@ alter table stm.providers
     add column banner_file_name text,
     add constraint providers_logo check ((logo_file_id is null) = (logo_file_name is null)),
     add constraint providers_banner check ((banner_file_id is null) = (banner_file_name is null));
-create index providers_logo_file_id on stm.providers (logo_file_id) where logo_file_id is not null;
-create index providers_banner_file_id on stm.providers (banner_file_id) where banner_file_id is not null;
+create index providers_logo_file_id on stm.providers (logo_file_id);
+create index providers_banner_file_id on stm.providers (banner_file_id);
 
 -- A message attaches its sender's files in the transaction that stores it. Messages of words cost nothing.
 create function stm.attach_files_of_message() returns trigger

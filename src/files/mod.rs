@@ -4,6 +4,8 @@
 //! within limits and written anew, so no metadata survives. A request is never held in memory, and no transaction is open
 //! while bytes travel. A row exists before its objects do, so whatever a killed process leaves is found by its row.
 
+#[doc(hidden)]
+pub mod fuzz;
 mod http;
 mod names;
 mod pictures;
