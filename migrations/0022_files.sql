@@ -104,8 +104,8 @@ begin
     update stm.files
     set state = 'attached'
     where state = 'pending' and owner_id = new.sender_id
-      and id in (select found[1]::uuid
-                 from regexp_matches(new.message, '/files/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/', 'g') found);
+      and id in (select reference[1]::uuid
+                 from regexp_matches(new.message, '/files/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/', 'g') reference);
     return null;
 end;
 $$;

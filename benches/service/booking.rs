@@ -52,21 +52,21 @@ fn script() -> String {
     let job = ":customer_id :provider_id :service_id :price_cents :zipcode :location :answers :images :visit :visit_cents \
                :size_sqft :date :deadline :customer_id";
     let job: Vec<_> = job.split(' ').collect();
-    let chat = [":job_id", ":customer_id", ":provider_id", "array[:customer_id]", ":sides", ":messages"];
+    let chat = [":job_id", ":customer_id", ":provider_id", "array[:customer_id]", ":sides", ":types", ":messages"];
     let notification = [":provider_id", ":type", ":title", ":message", ":metadata"];
     let statements = [
-        statement("for no key update of c", &[":customer_id"]),
+        statement("for no key update of c for share of u", &[":customer_id"]),
         statement("from stm.providers where id = $1 for share", &[":provider_id"]),
         statement("as \"has_accepted_job!\"", &[":customer_id", ":service_id", ":provider_id", ":zipcode"]),
         statement_and_set("select job.id, $14, 'book', 'new' from job", &job, "\"id: JobId\"", "job_id"),
         statement("insert into stm.chats (job_id, last_seq)", &chat),
-        statement("1 + (select count(*) from stm.notifications n", &notification),
+        statement("returning id, recipient_id, created_at)", &notification),
     ];
     writing(&prepare, &statements)
 }
 
 /// What does not differ between bookings; as in a request, and as long as what the service writes.
-const VARIABLES: [(&str, &str); 17] = [
+const VARIABLES: [(&str, &str); 18] = [
     ("number", "0"),
     ("service_id", "1000000"),
     ("price_cents", "15000"),
@@ -79,6 +79,7 @@ const VARIABLES: [(&str, &str); 17] = [
     ("size_sqft", "900"),
     ("deadline", "2100-01-01T00:00:00Z"),
     ("sides", "{customer}"),
+    ("types", "{text}"),
     (
         "messages",
         "{\"New booking request: Benchmarking\nLocation: 5 Main Street, Apt 3\nPreferred date: 2030-01-01 10:00 UTC\n\

@@ -1,4 +1,4 @@
-//! The ten most used reads on a marketplace of 10,000 providers, 100,000 jobs and 1,000,000 messages: latencies, requests
+//! The ten most used reads, and then those of LSMs and admins, on a marketplace of 10,000 providers, 100,000 jobs and 1,000,000 messages: latencies, requests
 //! per second beside the same SQL in pgbench through the same pooler, and how much slower the median is than on a
 //! hundredth of that data.
 
@@ -11,6 +11,7 @@ use testing::report::{median, say, setting};
 use testing::{Database, execute};
 
 use crate::load::load;
+use crate::office;
 use crate::service::Service;
 use crate::transactions::{reading, statement};
 use crate::workloads::{get, get_as};
@@ -21,10 +22,10 @@ const SMALL: usize = 100;
 const LARGE: usize = 10_000;
 
 /// Connections when latencies are measured.
-const FEW_CONNECTIONS: usize = 4;
+pub const FEW_CONNECTIONS: usize = 4;
 
 /// The most that the median may grow.
-const MAX_GROWTH: f64 = 2.0;
+pub const MAX_GROWTH: f64 = 2.0;
 
 /// A request, and the statement that the service sends for it.
 struct Read {
@@ -66,7 +67,7 @@ const READS: [Read; 10] = [
     Read {
         name: "customers_jobs",
         request: |market| get_as("/customer/jobs", &market.customer().token),
-        phrase: "s.name as service_name, s.category as service_category",
+        phrase: "p.business_name, p.rating::float8 as \"rating!\", u.first_name",
         arguments: &[":customer", "100", "0"],
     },
     Read {
@@ -134,18 +135,21 @@ impl Read {
 }
 
 /// A database that `marketplace.sql` has filled, and some of its people.
-struct Marketplace {
-    database: Database,
+pub struct Marketplace {
+    pub database: Database,
     customers: Vec<Person>,
     providers: Vec<Person>,
+    /// The LSM of the first region.
+    pub lsm: Person,
+    pub admin: Person,
     /// How many there are in all.
     customer_count: usize,
     zip_codes: usize,
 }
 
-struct Person {
+pub struct Person {
     number: usize,
-    token: String,
+    pub token: String,
 }
 
 const fn customers(providers: usize) -> usize {
@@ -178,8 +182,14 @@ impl Marketplace {
         assert!(active.len() >= providers.min(1000) / 2, "only {} providers", active.len());
         let some = "select user_id from stm.customers where id >= 4000000 order by id % 97, id limit 1000";
         let some = sqlx::query_scalar(some).fetch_all(&mut session).await.expect("customers");
+        let admin = "insert into stm.users (id, email, first_name, last_name, role) overriding system value
+                     values (2800000, 'seed-admin@example.com', 'Ada', 'Admin', 'admin')";
+        execute(&mut session, admin).await;
+        let one = |role, user| people(role, user, &[user]).remove(0);
         Self {
             database,
+            lsm: one(Role::LocalServiceManager, 2_900_000),
+            admin: one(Role::Admin, 2_800_000),
             customers: people(Role::Customer, 4_000_000, &some),
             providers: people(Role::ServiceProvider, 3_000_000, &active),
             customer_count: customers(providers),
@@ -216,11 +226,16 @@ struct Round {
     transactions_per_s: f64,
 }
 
+/// The reads as transactions of pgbench.
+pub fn transactions() -> Vec<Pgbench> {
+    READS.iter().map(Read::transaction).collect()
+}
+
 pub async fn section() {
     let rounds: usize = setting("BENCH_READS_ROUNDS", 2);
     let duration = Duration::from_secs(setting("BENCH_READS_S", 2));
     let (small, large) = (Marketplace::create(SMALL).await, Marketplace::create(LARGE).await);
-    let transactions: Vec<_> = READS.iter().map(Read::transaction).collect();
+    let transactions = transactions();
     let mut measured: [Vec<Round>; READS.len()] = std::array::from_fn(|_| Vec::new());
     // The first one warms up.
     for number in 0..=rounds {
@@ -246,6 +261,7 @@ pub async fn section() {
         }
     }
     print(&measured);
+    office::section(&small, &large).await;
 }
 
 fn print(measured: &[Vec<Round>; READS.len()]) {

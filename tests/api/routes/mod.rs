@@ -27,6 +27,7 @@ mod reviews;
 mod search;
 mod service_requests;
 mod services;
+mod story;
 mod supabase_auth;
 mod tokens;
 mod validators;

@@ -123,7 +123,7 @@ impl Callers {
         let service_request = requested["id"].as_i64().expect("an id");
         let document = world.number("select id from stm.provider_documents").await;
         let picture = world.text("select id::text from stm.gallery_images").await;
-        let mut seen_by_admins = seen_by_admins(world, &other_provider).await;
+        let mut seen_by_admins = seen_by_admins(world).await;
         seen_by_admins.insert("documents", scene.provider.id);
         let tokens = tokens(&scene, &other_provider).await;
         Self {
@@ -154,7 +154,7 @@ impl Callers {
         let without =
             format!("array[{}]::text[]", without.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(","));
         let sql = format!(
-            "select md5(string_agg(query_to_xml(format('select %s from stm.%I t order by t::text', case relname when 'emails' then 'id' else '*' end, relname), true, false, '')::text, '' order by relname))
+            "select md5(string_agg(query_to_xml(format('select %s from stm.%I t order by t::text', case relname when 'emails' then 'id' else 't::text' end, relname), true, false, '')::text, '' order by relname))
              from pg_class where relnamespace = 'stm'::regnamespace and relkind = 'r' and relname <> all ({without})"
         );
         self.scene.world.text(&sql).await
@@ -162,27 +162,31 @@ impl Callers {
 }
 
 /// Objects that admins decide about. None belongs to a caller: some rows ban or delete them.
-async fn seen_by_admins(world: &World, of: &Provider) -> HashMap<&'static str, i64> {
-    let other_customer = world.customer().await;
+async fn seen_by_admins(world: &World) -> HashMap<&'static str, i64> {
+    let (customer, provider) = (world.customer().await, world.provider("Plumbing").await);
     world
         .sql(&format!(
             "insert into stm.service_requests (requested_by, kind, service_name, description)
                  values ({customer}, 'customer', 'Roofing', 'Tiles');
              insert into stm.ban_requests (provider_id, requested_by, reason)
                  select p.id, l.user_id, 'Fraud' from stm.providers p
-                 join stm.local_service_managers l on l.id = p.lsm_id where p.id = {provider};",
-            customer = other_customer.id,
-            provider = of.id,
+                 join stm.local_service_managers l on l.id = p.lsm_id where p.id = {provider};
+             insert into stm.users (email, first_name, last_name, role)
+                 values ('third-lsm@example.com', 'Lea', 'Local', 'local_service_manager');
+             insert into stm.local_service_managers (user_id, region)
+                 select id, 'Utah' from stm.users where email = 'third-lsm@example.com';",
+            customer = customer.id,
+            provider = provider.id,
         ))
         .await;
     let mut ids = HashMap::new();
     for (kind, sql) in [
-        ("services", format!("select {}", of.service_id)),
+        ("services", format!("select {}::bigint", provider.service_id)),
         ("service-requests", "select id from stm.service_requests where kind = 'customer'".into()),
         ("ban-requests", "select id from stm.ban_requests".into()),
-        ("lsms", "select id from stm.local_service_managers where region = 'Ohio'".into()),
-        ("providers", format!("select {}", of.id)),
-        ("customers", format!("select id from stm.customers where user_id = {}", other_customer.id)),
+        ("lsms", "select id from stm.local_service_managers where region = 'Utah'".into()),
+        ("providers", format!("select {}::bigint", provider.id)),
+        ("customers", format!("select id from stm.customers where user_id = {}", customer.id)),
         ("disputes", "select id from stm.disputes".into()),
         ("reviews", "select id from stm.reviews".into()),
     ] {

@@ -7,6 +7,7 @@ mod lists;
 mod lsms;
 mod providers;
 mod races;
+mod random;
 mod settings;
 
 use std::ops::Deref;
