@@ -106,7 +106,11 @@ impl Files {
             queries::abandon(pooler, id).await?;
             return Err(Error::Storage(error));
         }
-        let id = queries::set_pending(pooler, id).await?.ok_or(Error::NotFound("file"))?;
-        Ok(Stored { id, ..stored })
+        let Some(first) = queries::set_pending(pooler, id).await? else {
+            // The sweep has been here in the meantime, and will not come again.
+            self.store.delete(&id.key()).await.map_err(Error::Storage)?;
+            return Err(Error::Storage(anyhow::anyhow!("the upload took longer than the sweep allows")));
+        };
+        Ok(Stored { id: first, ..stored })
     }
 }

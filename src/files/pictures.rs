@@ -163,6 +163,33 @@ mod tests {
         assert!(rewrite(&*with_more, Kind::Jpeg).is_ok());
     }
 
+    /// An animated `WebP` of the same frame twice.
+    fn animation() -> Vec<u8> {
+        let mut still = Vec::new();
+        image::RgbaImage::new(8, 6).write_with_encoder(WebPEncoder::new_lossless(&mut still)).unwrap();
+        let chunk = |name: &[u8], content: &[u8]| {
+            [name, &u32::try_from(content.len()).unwrap().to_le_bytes(), content].concat()
+        };
+        let size = [7, 0, 0, 5, 0, 0];
+        // Offset, size, 100 ms, no blending; then the still picture's only chunk.
+        let frame = chunk(b"ANMF", &[&[0; 6], &size[..], &[100, 0, 0, 2], &still[12..]].concat());
+        let content = [
+            &b"WEBP"[..],
+            &chunk(b"VP8X", &[&[0x12, 0, 0, 0], &size[..]].concat()),
+            &chunk(b"ANIM", &[0; 6]),
+            &frame,
+            &frame,
+        ];
+        chunk(b"RIFF", &content.concat())
+    }
+
+    #[test]
+    fn of_an_animation_the_first_frame_stays() {
+        let picture = rewrite(&*animation(), Kind::Webp).unwrap();
+        assert_eq!((picture.width, picture.height), (8, 6));
+        assert!(!picture.display.windows(4).any(|window| window == b"ANIM" || window == b"ANMF"));
+    }
+
     #[test]
     fn pictures_are_shown_smaller_and_small() {
         let mut png = Cursor::new(Vec::new());

@@ -116,15 +116,11 @@ async fn an_answer_about_a_file_is_safe_and_complete() {
 #[tokio::test]
 async fn hostile_files_are_refused_and_leave_nothing() {
     let scene = Scene::booked().await;
-    let mut bomb = png(1, 1);
-    // 65,000 x 65,000 in the header, with the checksum that belongs to it.
-    bomb[16..24].copy_from_slice(&[0, 0, 0xfd, 0xe8, 0, 0, 0xfd, 0xe8]);
-    let checksum = crc32(&bomb[12..29]).to_be_bytes();
-    bomb[29..33].copy_from_slice(&checksum);
     let jpeg = encoded(&picture(300, 300), ImageFormat::Jpeg);
     let truncated = jpeg[..jpeg.len() / 2].to_vec();
     for (name, bytes) in [
-        ("bomb.png", bomb),
+        ("bomb.png", bomb(65_000)),
+        ("many pixels.png", bomb(10_000)),
         ("truncated.jpg", truncated),
         ("picture.pdf", png(4, 4)),
         ("picture.exe", png(4, 4)),
@@ -152,6 +148,15 @@ async fn hostile_files_are_refused_and_leave_nothing() {
     scene.world.upload(&scene.customer, CHAT, "files", Vec::new(), &[("a", "b")]).await.expect(400);
     scene.world.upload(&scene.customer, CHAT, "other", vec![("a.png", png(3, 3))], &[]).await.expect(400);
     assert_eq!((stored(&scene.world), scene.world.number("select count(*) from stm.files").await), (0, 0));
+}
+
+/// A tiny PNG whose header claims a square with this side.
+fn bomb(side: u32) -> Vec<u8> {
+    let mut bomb = png(1, 1);
+    bomb[16..24].copy_from_slice(&[side.to_be_bytes(), side.to_be_bytes()].concat());
+    let checksum = crc32(&bomb[12..29]).to_be_bytes();
+    bomb[29..33].copy_from_slice(&checksum);
+    bomb
 }
 
 /// The checksum of a PNG's chunk.
