@@ -89,7 +89,7 @@ struct Turn {
 
 async fn turn(pid: u32, work: impl AsyncFn(usize)) -> Turn {
     let (cpu, started) = (cpu_us(pid), Instant::now());
-    stream::iter(0..FILES).for_each_concurrent(AT_ONCE, &work).await;
+    stream::iter(0..FILES).for_each_concurrent(AT_ONCE, |number| work(number)).await;
     let (seconds, megabytes) = (started.elapsed().as_secs_f64(), FILES as f64 * FILE_MB);
     Turn { mb_per_s: megabytes / seconds, cpu_ms_per_mb: (cpu_us(pid) - cpu) / 1000.0 / megabytes }
 }

@@ -1,5 +1,7 @@
 //! The settings, read once at start from Shuttle's secrets or from the environment.
 
+mod files;
+mod mail;
 mod stripe;
 mod supabase;
 
@@ -11,7 +13,7 @@ use doors::{DirectSettings, PoolerSettings, PoolerWire};
 use lettre::message::Mailbox;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::files::{Bucket, Scanner, StoreSettings, scanner_problem};
+use crate::files::{Scanner, StoreSettings};
 use crate::limits::{Quotas, TrustedProxies};
 use crate::web::origin::AllowedOrigins;
 use crate::web::text;
@@ -343,22 +345,6 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
             .collect()
     }
 
-    fn mail(&mut self) -> Option<MailSettings> {
-        let (smtp_url, from) = (self.get("SMTP_URL"), self.get("MAIL_FROM"));
-        if let Some(problem) = smtp_url.as_deref().and_then(smtp_problem) {
-            self.problems.push(problem.into());
-        }
-        let from = from.map(|from| from.parse::<Mailbox>());
-        let timeout = Duration::from_secs(self.number("SMTP_TIMEOUT_S", 60, 1, 300).into());
-        match (smtp_url, from) {
-            (Some(smtp_url), Some(Ok(from))) => return Some(MailSettings { smtp_url: smtp_url.into(), from, timeout }),
-            (_, Some(Err(_))) => self.problems.push("MAIL_FROM must be an address: `STM <mail@example.com>`.".into()),
-            (Some(_), None) => self.problems.push("MAIL_FROM is missing: SMTP_URL needs a sender.".into()),
-            (None, Some(Ok(_)) | None) => {}
-        }
-        None
-    }
-
     fn first_admin(&mut self) -> Option<FirstAdmin> {
         let (email, password) = (self.get("ADMIN_EMAIL"), self.get("ADMIN_PASSWORD").map(SecretString::from));
         let is_given = email.is_some();
@@ -373,48 +359,6 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
             (Some(_), _) => self.problems.push("ADMIN_PASSWORD must be 12 to 256 bytes.".into()),
         }
         None
-    }
-
-    fn public_url(&mut self) -> String {
-        let Some(text) = self.get("PUBLIC_URL") else {
-            return format!("http://localhost:{}", self.get("PORT").unwrap_or_else(|| "8000".into()));
-        };
-        let is_base = |url: &url::Url| {
-            matches!(url.scheme(), "http" | "https")
-                && url.has_host()
-                && url.query().is_none()
-                && url.fragment().is_none()
-        };
-        if !url::Url::parse(&text).is_ok_and(|url| is_base(&url)) {
-            self.problems.push("PUBLIC_URL must be where clients reach this server: `https://api.example.com`.".into());
-        }
-        text
-    }
-
-    fn storage(&mut self) -> StoreSettings {
-        const NAMES: [&str; 4] = ["STORAGE_URL", "STORAGE_KEY", "STORAGE_SECRET", "STORAGE_BUCKET"];
-        let values = NAMES.map(|name| self.get(name));
-        if let [Some(url), Some(key), Some(secret), Some(name)] = values {
-            if !url::Url::parse(&url).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
-                self.problems.push("STORAGE_URL must be the URL of an S3 endpoint.".into());
-            }
-            let region = self.get("STORAGE_REGION").unwrap_or_else(|| "us-east-1".into());
-            return StoreSettings::S3(Bucket { url, key: key.into(), secret: secret.into(), name, region });
-        }
-        if values.iter().any(Option::is_some) {
-            for (name, _) in NAMES.iter().zip(&values).filter(|(_, value)| value.is_none()) {
-                self.problems.push(format!("{name} is missing: S3 needs {}. Set all or none.", NAMES.join(", ")));
-            }
-        }
-        StoreSettings::Local(self.get("FILES_DIR").unwrap_or_else(|| "files".into()).into())
-    }
-
-    fn scanner(&mut self) -> Option<Scanner> {
-        let text = self.get("CLAMD_URL")?;
-        if let Some(problem) = scanner_problem(&text) {
-            self.problems.push(problem.into());
-        }
-        Scanner::parse(&text)
     }
 
     fn trusted_proxies(&mut self) -> TrustedProxies {
@@ -439,22 +383,6 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
             self.problems.push(format!("ALLOWED_ORIGINS: {problem}"));
             AllowedOrigins::default()
         })
-    }
-}
-
-/// What is wrong with an `SMTP_URL`. Passwords and codes travel there: only this machine is reached without TLS.
-fn smtp_problem(text: &str) -> Option<&'static str> {
-    let Ok(url) = url::Url::parse(text) else {
-        return Some("SMTP_URL must be a URL: `smtps://user:password@host`.");
-    };
-    let is_loopback = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-    let is_required = url.query_pairs().any(|(name, value)| name == "tls" && value == "required");
-    match url.scheme() {
-        _ if url.host_str().is_none_or(str::is_empty) => Some("SMTP_URL names no host: `smtps://user:password@host`."),
-        "smtps" => None,
-        "smtp" if is_required || is_loopback => None,
-        "smtp" => Some("SMTP_URL is not encrypted: use `smtps://`, or append `?tls=required` for STARTTLS."),
-        _ => Some("SMTP_URL must begin with `smtps://` or `smtp://`."),
     }
 }
 
@@ -508,6 +436,7 @@ mod tests {
             ("SMTP_URL", "hunter2"),
             ("PUBLIC_URL", "hunter2"),
             ("STORAGE_URL", "hunter2"),
+            ("STORAGE_URL", "http://hunter2.example.com"),
             ("CLAMD_URL", "hunter2"),
             ("MAIL_FROM", "hunter2"),
             ("SUPABASE_URL", "hunter2"),

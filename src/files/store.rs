@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use super::received::Checked;
 use super::s3::Bucket;
 
-/// How many files travel to the store at once: each is in memory meanwhile.
+/// How many files travel to the store at once: each is in memory in the meantime.
 const MAX_PUTS: usize = 4;
 
 /// The longest an object may take to the store, all attempts included.

@@ -295,13 +295,13 @@ async fn attachments_are_for_the_members_of_their_chat() {
     assert!(stored.starts_with("/files/") && stored.ends_with("/plan.pdf"), "{stored}");
     assert_eq!(world.text("select state from stm.files").await, "attached");
 
-    // Somebody else's upload, and a URL of another chat, are not renewed for this one.
+    // Somebody else's upload, a URL of another chat, and a reference as it is stored, become no URLs of this one.
     let foreign = attach(world, &scene.provider.user, "mine.txt", b"mine".to_vec()).await;
     let (other, other_provider) = (world.customer().await, world.provider("Plumbing").await);
     let other_chat = world.book(&other, &other_provider).await["chat"]["id"].clone();
     let (socket, _events) = connect(&world.server, &other).await;
     join(&socket, text(&other_chat)).await;
-    for message in [foreign, emitted] {
+    for message in [foreign, emitted, stored] {
         let payload = json!({"chatId": other_chat, "message": message, "message_type": "document"});
         let answer = socket.ask("send_message", &payload).await.expect("an answer");
         assert_eq!(answer["error"]["code"], "invalid", "{answer}");
