@@ -1,5 +1,7 @@
 //! The settings, read once at start from Shuttle's secrets or from the environment.
 
+mod files;
+mod mail;
 mod stripe;
 mod supabase;
 
@@ -11,6 +13,7 @@ use doors::{DirectSettings, PoolerSettings, PoolerWire};
 use lettre::message::Mailbox;
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::files::{Scanner, StoreSettings};
 use crate::limits::{Quotas, TrustedProxies};
 use crate::web::origin::AllowedOrigins;
 use crate::web::text;
@@ -120,6 +123,14 @@ pub struct Config {
     pub stripe: Option<StripeSettings>,
     /// `ADMIN_EMAIL`, `ADMIN_PASSWORD`: the first admin, made once. Both or neither.
     pub first_admin: Option<FirstAdmin>,
+    /// `PUBLIC_URL`: where clients reach this server, as it stands before the paths of files. Default:
+    /// `http://localhost:<PORT>`.
+    pub public_url: String,
+    /// `STORAGE_URL`, `STORAGE_KEY`, `STORAGE_SECRET`, `STORAGE_BUCKET`: an S3 endpoint and its bucket. All or none;
+    /// `STORAGE_REGION` is `us-east-1` by default. Without them files are in the directory `FILES_DIR`, default `files`.
+    pub(crate) storage: StoreSettings,
+    /// `CLAMD_URL`: clamd, which scans every file before it is stored: `tcp://host:3310` or `unix:///path`. Default: none.
+    pub(crate) scanner: Option<Scanner>,
     /// `DEMO_DATA`: load demo users and services at start; refused unless both databases are on this machine.
     pub demo_data: bool,
     /// Settings that no longer have an effect, as sentences for the log.
@@ -182,6 +193,7 @@ impl Config {
         };
         let (trusted_proxies, quotas) = (read.trusted_proxies(), read.quotas());
         let allowed_origins = read.allowed_origins();
+        let (public_url, storage, scanner) = (read.public_url(), read.storage(), read.scanner());
         let (mail, stripe, first_admin) = (read.mail(), read.stripe(), read.first_admin());
         let supabase = read.supabase(jwt_secret.as_ref());
         let demo_data = read.flag("DEMO_DATA");
@@ -223,6 +235,9 @@ impl Config {
                 supabase,
                 stripe,
                 first_admin,
+                public_url,
+                storage,
+                scanner,
                 demo_data,
                 warnings,
             }),
@@ -330,22 +345,6 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
             .collect()
     }
 
-    fn mail(&mut self) -> Option<MailSettings> {
-        let (smtp_url, from) = (self.get("SMTP_URL"), self.get("MAIL_FROM"));
-        if let Some(problem) = smtp_url.as_deref().and_then(smtp_problem) {
-            self.problems.push(problem.into());
-        }
-        let from = from.map(|from| from.parse::<Mailbox>());
-        let timeout = Duration::from_secs(self.number("SMTP_TIMEOUT_S", 60, 1, 300).into());
-        match (smtp_url, from) {
-            (Some(smtp_url), Some(Ok(from))) => return Some(MailSettings { smtp_url: smtp_url.into(), from, timeout }),
-            (_, Some(Err(_))) => self.problems.push("MAIL_FROM must be an address: `STM <mail@example.com>`.".into()),
-            (Some(_), None) => self.problems.push("MAIL_FROM is missing: SMTP_URL needs a sender.".into()),
-            (None, Some(Ok(_)) | None) => {}
-        }
-        None
-    }
-
     fn first_admin(&mut self) -> Option<FirstAdmin> {
         let (email, password) = (self.get("ADMIN_EMAIL"), self.get("ADMIN_PASSWORD").map(SecretString::from));
         let is_given = email.is_some();
@@ -384,22 +383,6 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
             self.problems.push(format!("ALLOWED_ORIGINS: {problem}"));
             AllowedOrigins::default()
         })
-    }
-}
-
-/// What is wrong with an `SMTP_URL`. Passwords and codes travel there: only this machine is reached without TLS.
-fn smtp_problem(text: &str) -> Option<&'static str> {
-    let Ok(url) = url::Url::parse(text) else {
-        return Some("SMTP_URL must be a URL: `smtps://user:password@host`.");
-    };
-    let is_loopback = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-    let is_required = url.query_pairs().any(|(name, value)| name == "tls" && value == "required");
-    match url.scheme() {
-        _ if url.host_str().is_none_or(str::is_empty) => Some("SMTP_URL names no host: `smtps://user:password@host`."),
-        "smtps" => None,
-        "smtp" if is_required || is_loopback => None,
-        "smtp" => Some("SMTP_URL is not encrypted: use `smtps://`, or append `?tls=required` for STARTTLS."),
-        _ => Some("SMTP_URL must begin with `smtps://` or `smtp://`."),
     }
 }
 
@@ -451,6 +434,10 @@ mod tests {
             ("ALLOWED_ORIGINS", "*"),
             ("SMTP_URL", "smtp://hunter2:hunter2@mail.example.com"),
             ("SMTP_URL", "hunter2"),
+            ("PUBLIC_URL", "hunter2"),
+            ("STORAGE_URL", "hunter2"),
+            ("STORAGE_URL", "http://hunter2.example.com"),
+            ("CLAMD_URL", "hunter2"),
             ("MAIL_FROM", "hunter2"),
             ("SUPABASE_URL", "hunter2"),
             ("SUPABASE_URL", "http://hunter2.supabase.co"),

@@ -40,6 +40,9 @@ pub enum Error {
     /// 409: the current state does not allow it. A code and a sentence.
     #[error("{1}")]
     Conflict(&'static str, String),
+    /// 413: more than is taken. A sentence.
+    #[error("{0}")]
+    TooLarge(String),
     /// 415: the body is in a format that is not read. A sentence.
     #[error("{0}")]
     UnsupportedMedia(&'static str),
@@ -55,6 +58,9 @@ pub enum Error {
     /// 503: the database takes no writes at the moment; reads go on.
     #[error("nothing can be changed at the moment: the database is read-only, try again later")]
     ReadOnly(#[source] sqlx::Error),
+    /// 503: files can be neither stored nor read.
+    #[error("files cannot be stored or read at the moment: try again later")]
+    Storage(#[source] anyhow::Error),
     /// 500: an unexpected database error.
     #[error("internal error")]
     Database(#[source] sqlx::Error),
@@ -195,11 +201,13 @@ impl Error {
             Self::Forbidden(code, _) => (StatusCode::FORBIDDEN, *code),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::Conflict(code, _) => (StatusCode::CONFLICT, *code),
+            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
             Self::UnsupportedMedia(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
             Self::Unprocessable(code, _) => (StatusCode::UNPROCESSABLE_ENTITY, *code),
             Self::TooManyRequests(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
             Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::ReadOnly(_) => (StatusCode::SERVICE_UNAVAILABLE, "read_only"),
+            Self::Storage(_) => (StatusCode::SERVICE_UNAVAILABLE, "storage_unavailable"),
             Self::Database(_) | Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
         };
         Problem::new(status, code, detail)
@@ -226,7 +234,7 @@ impl IntoResponse for Error {
                 response.headers_mut().extend(too_many.headers.clone());
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(too_many.wait_s));
             }
-            Self::Unavailable(_) => {
+            Self::Unavailable(_) | Self::Storage(_) => {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(1));
             }
             // Until somebody has made room.
@@ -235,11 +243,19 @@ impl IntoResponse for Error {
             }
             _ => {}
         }
-        let cause = matches!(self, Self::Unavailable(_) | Self::ReadOnly(_) | Self::Database(_) | Self::Internal(_))
-            .then(|| std::sync::Arc::new(self));
+        let cause = matches!(
+            self,
+            Self::Unavailable(_) | Self::ReadOnly(_) | Self::Storage(_) | Self::Database(_) | Self::Internal(_)
+        )
+        .then(|| std::sync::Arc::new(self));
         response.extensions_mut().insert(Reported { problem, cause });
         response
     }
+}
+
+/// The error of too many of something. `what` is in the plural.
+pub(crate) fn too_many(what: &'static str, wait_s: u32) -> Error {
+    Error::TooManyRequests(Box::new(TooMany { what, wait_s, headers: HeaderMap::new() }))
 }
 
 /// The error of a single field that breaks a rule.

@@ -15,6 +15,7 @@ mod customers;
 mod demo;
 mod disputes;
 mod error;
+pub mod files;
 mod idempotency;
 pub mod jobs;
 pub mod limits;
@@ -51,6 +52,7 @@ use tokio_util::sync::CancellationToken;
 use auth::{AccessTokens, Attempts, CodeKey, LiveLogins, Passwords, RefreshTokenLifetime, Supabase};
 pub use config::Config;
 use config::HttpLimits;
+use files::{FileUrls, Files, Store};
 use limits::{Doorkeeper, Limits};
 use payments::Stripe;
 pub use routes::openapi;
@@ -134,7 +136,9 @@ pub async fn start(mut config: Config) -> anyhow::Result<App> {
         token_grace: config.socket_token_grace,
     };
     let health = Health::default();
-    let sockets = Sockets::start(direct.clone(), admission, &config, &health)
+    let store = Store::open(&config.storage)?;
+    let file_urls = FileUrls::new(&config.jwt_secret, &config.public_url)?;
+    let sockets = Sockets::start(direct.clone(), admission, &file_urls, &config, &health)
         .await
         .map_err(|error| anyhow!(connection_failure(&config.direct_url, &error)))?;
     let limits = Limits::new(config.quotas);
@@ -146,6 +150,8 @@ pub async fn start(mut config: Config) -> anyhow::Result<App> {
         refresh_token_lifetime: RefreshTokenLifetime(chrono::Duration::from_std(config.refresh_token_expires_in)?),
         passwords: Passwords::default(),
         code_key: CodeKey::derive(&config.jwt_secret)?,
+        files: Files::new(store.clone(), file_urls.clone(), config.scanner.clone()),
+        file_urls,
         attempts: Attempts::new(&config.jwt_secret, config.quotas)?,
         limits: limits.clone(),
         connections: sockets.connections.clone(),
@@ -157,8 +163,15 @@ pub async fn start(mut config: Config) -> anyhow::Result<App> {
     }
     let is_local = config.database_url.is_loopback() && config.direct_url.is_loopback();
     let mail = mail::Sender::new(config.mail.as_ref(), is_local)?;
-    let worker =
-        worker::start(pooler.clone(), sockets.notifier.clone(), mail, state.stripe.clone(), limits.clone(), &health);
+    let worker = worker::start(
+        pooler.clone(),
+        sockets.notifier.clone(),
+        mail,
+        state.stripe.clone(),
+        limits.clone(),
+        store,
+        &health,
+    );
     supabase.start(&worker);
     let parts = web::health::Parts { pooler, direct: direct.clone(), tasks: health.clone() };
     let doorkeeper = Doorkeeper::new(limits, move |headers| {

@@ -7,8 +7,8 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::state::ApiState;
 use crate::web::{docs, health, home};
 use crate::{
-    accounts, admin, auth, catalog, chat, customers, disputes, jobs, lsm, notifications, payments, providers, reviews,
-    service_requests, sockets,
+    accounts, admin, auth, catalog, chat, customers, disputes, files, jobs, lsm, notifications, payments, providers,
+    reviews, service_requests, sockets,
 };
 
 fn features() -> OpenApiRouter<ApiState> {
@@ -20,6 +20,7 @@ fn features() -> OpenApiRouter<ApiState> {
         .merge(chat::routes())
         .merge(customers::routes())
         .merge(disputes::routes())
+        .merge(files::routes())
         .merge(jobs::routes())
         .merge(lsm::routes())
         .merge(notifications::routes())

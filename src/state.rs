@@ -21,6 +21,7 @@ use axum::extract::FromRef;
 
 use crate::auth::{AccessTokens, Attempts, CodeKey, LiveLogins, Passwords, RefreshTokenLifetime, Supabase};
 use crate::chat::live::{ReadMarks, Rooms, Writer};
+use crate::files::{FileUrls, Files};
 use crate::limits::Limits;
 use crate::outbox::Notifier;
 use crate::payments::Stripe;
@@ -37,6 +38,8 @@ pub struct ApiState {
     pub refresh_token_lifetime: RefreshTokenLifetime,
     pub passwords: Passwords,
     pub code_key: CodeKey,
+    pub files: Files,
+    pub file_urls: FileUrls,
     pub attempts: Attempts,
     pub limits: Limits,
     pub connections: Connections,
@@ -54,6 +57,7 @@ pub struct SocketState {
     pub supabase: Supabase,
     /// How long after its expiry a token of a live login still opens a socket.
     pub token_grace: Duration,
+    pub file_urls: FileUrls,
     pub writer: Writer,
     pub read_marks: ReadMarks,
     pub rooms: Rooms,

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin;
 use crate::auth::attempts;
+use crate::files::{self, Store};
 use crate::idempotency;
 use crate::jobs::deadlines;
 use crate::limits::Limits;
@@ -36,6 +37,9 @@ const TALLIES_EVERY: Duration = Duration::from_secs(10);
 /// How often old keys and e-mails are deleted.
 const OLD_EVERY: Duration = Duration::from_secs(60 * 60);
 
+/// How often files that nothing refers to are looked up.
+const FILES_EVERY: Duration = Duration::from_secs(5 * 60);
+
 /// Starts the periodic tasks. When they finish, a pass that has begun is finished.
 pub(crate) fn start(
     pooler: Pooler,
@@ -43,6 +47,7 @@ pub(crate) fn start(
     mail: mail::Sender,
     stripe: Option<Stripe>,
     limits: Limits,
+    store: Store,
     health: &Health,
 ) -> Tasks {
     let tasks = Tasks::new(health);
@@ -57,6 +62,8 @@ pub(crate) fn start(
         .start("deadlines", move |task| watch_deadlines(of_deadlines.clone(), notifier.clone(), stopped.clone(), task));
     let (of_mail, mail, stopped) = (pooler.clone(), Arc::new(Mutex::new(mail)), tasks.stopping().clone());
     tasks.start("e-mail", move |task| send_mail(of_mail.clone(), mail.clone(), stopped.clone(), task));
+    let (of_files, stopped) = (pooler.clone(), tasks.stopping().clone());
+    tasks.start("file sweep", move |task| sweep_files(of_files.clone(), store.clone(), stopped.clone(), task));
     let stopped = tasks.stopping().clone();
     tasks.start("sweep of the limits", move |task| sweep(limits.clone(), stopped.clone(), task));
     let (of_tallies, stopped) = (pooler.clone(), tasks.stopping().clone());
@@ -91,6 +98,19 @@ async fn send_mail(
         mail.send_due(&pooler, &stopped).await;
     }
     Ok(())
+}
+
+/// Sweeps at once, for what a killed process has left, and then from time to time.
+async fn sweep_files(pooler: Pooler, store: Store, stopped: CancellationToken, task: Arc<Task>) -> anyhow::Result<()> {
+    task.works();
+    loop {
+        if let Err(error) = files::sweep(&pooler, &store, &stopped).await {
+            tracing::warn!(%error, "files could not be swept; trying again in five minutes");
+        }
+        if !wait(FILES_EVERY, &stopped).await {
+            return Ok(());
+        }
+    }
 }
 
 async fn sweep(limits: Limits, stopped: CancellationToken, task: Arc<Task>) -> anyhow::Result<()> {

@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 use doors::url::{ConnectionString, Secret};
 use doors::{Direct, DirectSettings};
 use futures_util::future::join_all;
+use secrecy::SecretString;
 use stm_backend::chat::MessageType;
 use stm_backend::chat::live::insert_messages::{NewMessage, SendOutcome, insert_messages};
 use stm_backend::chat::live::{Outgoing, Rooms, Writer};
 use stm_backend::config::{DIRECT_SESSION, Heartbeat};
+use stm_backend::files::FileUrls;
 use stm_backend::realtime::{Bulkhead, Connections};
 use stm_backend::supervision::{Health, Tasks};
 use stm_backend::types::{ChatId, MessageId, UserId};
@@ -114,7 +116,7 @@ fn ways(database: &Database) -> [Way; 2] {
     let direct = door();
     let heartbeat = Heartbeat { interval: Duration::from_secs(25), timeout: Duration::from_secs(20) };
     let bulkhead = Bulkhead::new(direct.clone(), 3);
-    let rooms = Rooms::new(bulkhead.clone(), heartbeat);
+    let rooms = Rooms::new(bulkhead.clone(), FileUrls::new(&SecretString::from(""), "").expect("a key"), heartbeat);
     let tasks = Tasks::new(&Health::default());
     let writer = Writer::start(&tasks, &direct, &bulkhead, &rooms, &Connections::default(), &Arc::new(Notify::new()));
     [Way::Writer(writer, Arc::new(tasks)), Way::OneByOne(door())]

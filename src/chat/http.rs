@@ -7,9 +7,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::queries::{self, Window};
-use super::{MessageView, lists};
+use super::{MessageView, files, lists};
 use crate::auth::Caller;
 use crate::error::{Error, Result};
+use crate::files::FileUrls;
 use crate::state::ApiState;
 use crate::types::ChatId;
 use crate::web::extract::{Json, Path, Query};
@@ -18,7 +19,7 @@ use doors::Pooler;
 
 /// The feature's routes.
 pub(crate) fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(messages)).merge(lists::routes())
+    OpenApiRouter::new().routes(routes!(messages)).merge(files::routes()).merge(lists::routes())
 }
 
 /// A part of the history; by default the newest 100 messages.
@@ -50,6 +51,7 @@ struct MessagesView {
     responses((status = 200, body = MessagesView), (status = 404, description = "No such chat, or not a member")))]
 async fn messages(
     State(pooler): State<Pooler>,
+    State(urls): State<FileUrls>,
     who: Caller,
     Path(id): Path<ChatId>,
     Query(query): Query<MessagesQuery>,
@@ -61,5 +63,6 @@ async fn messages(
     rules.finish()?;
     let window = Window { after: query.after, before: query.before, limit };
     let messages = queries::list_messages(&pooler, id, who.user_id, window).await?.ok_or(Error::NotFound("chat"))?;
+    let messages = messages.into_iter().map(|message| message.with_urls(id, &urls)).collect();
     Ok(Json(MessagesView { chat_id: id, messages }))
 }

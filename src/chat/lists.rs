@@ -10,6 +10,7 @@ use super::MessageView;
 use super::list_queries::{self, ChatRow, ManagerRow, PersonRow};
 use crate::auth::{Customer, Lsm, Provider};
 use crate::error::Result;
+use crate::files::FileUrls;
 use crate::realtime::Connections;
 use crate::state::ApiState;
 use crate::types::{ChatId, CustomerId, JobId, JobStatus, ProviderId, Side, Timestamp, UserId};
@@ -125,7 +126,7 @@ struct ChatUserView {
 
 impl ListedChatView {
     /// As a member on `side` sees it: who is on the other ones.
-    fn new(row: ChatRow, side: Side, connections: &Connections) -> Self {
+    fn new(row: ChatRow, side: Side, connections: &Connections, urls: &FileUrls) -> Self {
         let presence = |person: &PersonRow| {
             let online = connections.is_online(person.id);
             (online, person.last_seen_at.filter(|_| !online))
@@ -161,7 +162,7 @@ impl ListedChatView {
                 id,
                 user: ChatManagerUserView { first_name, last_name },
             }),
-            last_message: row.last_message,
+            last_message: row.last_message.map(|message| message.with_urls(row.id, urls)),
             unread_count: row.unread,
             created_at: row.created_at,
         }
@@ -189,10 +190,11 @@ impl From<PersonRow> for ChatUserView {
 async fn customer_chats(
     State(pooler): State<Pooler>,
     State(connections): State<Connections>,
+    State(urls): State<FileUrls>,
     who: Customer,
     Query(query): Query<ChatsQuery>,
 ) -> Result<Json<Vec<ListedChatView>>> {
-    chats(&pooler, &connections, who.user_id, Side::Customer, &query).await
+    chats(&pooler, (&connections, &urls), who.user_id, Side::Customer, &query).await
 }
 
 /// Lists the calling provider's chats, the most recent activity first.
@@ -204,10 +206,11 @@ async fn customer_chats(
 async fn provider_chats(
     State(pooler): State<Pooler>,
     State(connections): State<Connections>,
+    State(urls): State<FileUrls>,
     who: Provider,
     Query(query): Query<ChatsQuery>,
 ) -> Result<Json<Vec<ListedChatView>>> {
-    chats(&pooler, &connections, who.user_id, Side::ServiceProvider, &query).await
+    chats(&pooler, (&connections, &urls), who.user_id, Side::ServiceProvider, &query).await
 }
 
 /// Lists the chats that the calling local service manager has joined, the most recent activity first.
@@ -220,15 +223,16 @@ async fn provider_chats(
 async fn lsm_chats(
     State(pooler): State<Pooler>,
     State(connections): State<Connections>,
+    State(urls): State<FileUrls>,
     who: Lsm,
     Query(query): Query<ChatsQuery>,
 ) -> Result<Json<Vec<ListedChatView>>> {
-    chats(&pooler, &connections, who.user_id, Side::LocalServiceManager, &query).await
+    chats(&pooler, (&connections, &urls), who.user_id, Side::LocalServiceManager, &query).await
 }
 
 async fn chats(
     pooler: &Pooler,
-    connections: &Connections,
+    (connections, urls): (&Connections, &FileUrls),
     user: UserId,
     side: Side,
     query: &ChatsQuery,
@@ -238,5 +242,5 @@ async fn chats(
     let offset = rules.offset(query.offset);
     rules.finish()?;
     let rows = list_queries::list(pooler, user, side, limit, offset).await?;
-    Ok(Json(rows.into_iter().map(|row| ListedChatView::new(row, side, connections)).collect()))
+    Ok(Json(rows.into_iter().map(|row| ListedChatView::new(row, side, connections, urls)).collect()))
 }

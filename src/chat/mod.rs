@@ -4,6 +4,7 @@
 //! without gaps. An acknowledged message is committed.
 
 pub(crate) mod events;
+mod files;
 mod http;
 pub(crate) mod job_chats;
 mod list_queries;
@@ -14,5 +15,5 @@ pub(crate) mod socket;
 mod types;
 
 pub(crate) use http::routes;
-pub(crate) use types::{MAX_IMAGES, images_as_text};
+pub(crate) use types::{MAX_IMAGES, images_as_text, with_urls};
 pub use types::{MAX_MESSAGE_CHARS, MessageType, MessageView};

@@ -100,3 +100,13 @@ pub(crate) async fn insert_message<D: Door>(
     .fetch_optional(tx)
     .await
 }
+
+/// Whether a user is a member of any chat.
+pub(super) async fn is_member(pooler: &Pooler, user: UserId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from stm.chat_members where user_id = $1 and left_at is null) as "is_member!""#,
+        user.0,
+    )
+    .fetch_one(pooler)
+    .await
+}

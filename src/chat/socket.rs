@@ -9,7 +9,7 @@ use super::events::{
 use super::live::insert_messages::NewMessage;
 use super::live::queries::{self, JoinQuery, JoinSnapshot};
 use super::live::{ChatSession, JoinOutcome, Outgoing, ReadMark, ResumePoint};
-use super::types::{check_client_message_id, check_message};
+use super::types::{check_client_message_id, check_message, with_references};
 use super::{MessageType, MessageView};
 use crate::realtime::{ClientEvent as _, EncodedEvent, Refusal, Reply, emit};
 use crate::state::SocketState;
@@ -21,7 +21,7 @@ const MAX_MISSED_BYTES: usize = 128 * 1024;
 
 /// Queues a message for its writer.
 pub(crate) fn send_message(reply: Reply, event: SendMessage, state: &SocketState) {
-    let message = match check(event, reply.session().user_id) {
+    let message = match check(event, reply.session().user_id, state) {
         Ok(message) => message,
         Err(refusal) => return reply.refuse(SendMessage::NAME, &refusal),
     };
@@ -114,6 +114,7 @@ async fn find(
     if is_closed {
         return Err(Refusal::ChatClosed);
     }
+    let messages = messages.into_iter().map(|message| message.with_urls(chat_id, &state.file_urls)).collect();
     let mut joined = JoinedChat { chat_id, message: "Joined chat", last_seq, messages: None, has_more: None };
     let mut outcome = JoinOutcome { cursor: None, last_seq, has_more: false };
     if let Some(after_seq) = after_seq {
@@ -155,9 +156,11 @@ pub(crate) fn leave_chat(reply: Reply, LeaveChat { chat_id }: LeaveChat, state: 
     reply.ok(&left);
 }
 
-fn check(message: SendMessage, sender_id: UserId) -> Result<NewMessage, Refusal> {
+fn check(message: SendMessage, sender_id: UserId, state: &SocketState) -> Result<NewMessage, Refusal> {
     let message_type = message.message_type.unwrap_or(MessageType::Text);
     let text = check_message(message.message, message_type).map_err(Refusal::Invalid)?;
+    let text =
+        with_references(text, message_type, message.chat_id, sender_id, &state.file_urls).map_err(Refusal::Invalid)?;
     if let Some(client_message_id) = &message.client_message_id {
         check_client_message_id(client_message_id).map_err(Refusal::Invalid)?;
     }

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::types::{MessageId, Side, Timestamp, UserId, text_enum};
+use crate::files::{Audience, FileUrls};
+use crate::types::{ChatId, MessageId, Side, Timestamp, UserId, text_enum};
 use crate::web::text;
 
 text_enum! {
@@ -45,6 +46,57 @@ pub struct MessageView {
     pub message_type: MessageType,
     /// When it was committed.
     pub created_at: Timestamp,
+}
+
+impl MessageView {
+    /// The message as members of its chat see it.
+    pub(crate) fn with_urls(mut self, chat: ChatId, urls: &FileUrls) -> Self {
+        self.message = with_urls(self.message, self.message_type, chat, urls);
+        self
+    }
+}
+
+/// The text of a message as members of its chat see it: what refers to files of ours becomes URLs made for the chat.
+pub(crate) fn with_urls(text: String, message_type: MessageType, chat: ChatId, urls: &FileUrls) -> String {
+    let audience = Audience::Chat(chat);
+    match message_type {
+        MessageType::Text => text,
+        MessageType::Document => urls.of_reference(text, audience),
+        MessageType::Image => match serde_json::from_str::<Images>(&text) {
+            Ok(Images { images, .. }) => images_as_text(&urls.of_references(images, audience)),
+            Err(_) => text,
+        },
+    }
+}
+
+/// The text of a checked message as it is stored: URLs of files of ours become references.
+///
+/// # Errors
+/// A sentence: such a URL has expired, or was made for somebody else or another chat.
+pub(super) fn with_references(
+    text: String,
+    message_type: MessageType,
+    chat: ChatId,
+    sender: UserId,
+    urls: &FileUrls,
+) -> Result<String, String> {
+    let refer = |url: String| match urls.own_file(&url, &[Audience::Uploader(sender), Audience::Chat(chat)]) {
+        None => Ok(url),
+        Some(Ok(file)) => Ok(file.reference),
+        Some(Err(())) => {
+            Err("message must name files that you have uploaded, or that are in this chat: upload it again".to_owned())
+        }
+    };
+    match message_type {
+        MessageType::Text => Ok(text),
+        MessageType::Document => refer(text),
+        MessageType::Image => match serde_json::from_str::<Images>(&text) {
+            Ok(Images { images, .. }) => {
+                Ok(images_as_text(&images.into_iter().map(refer).collect::<Result<Vec<_>, _>>()?))
+            }
+            Err(_) => Ok(text),
+        },
+    }
 }
 
 /// The text of a message of images.

@@ -8,6 +8,7 @@ mod booking;
 mod customer;
 pub mod deadlines;
 mod details;
+mod images;
 mod mails;
 mod messages;
 pub(crate) mod offers;
@@ -34,6 +35,7 @@ pub fn routes() -> OpenApiRouter<ApiState> {
     booking::routes()
         .merge(customer::routes())
         .merge(details::routes())
+        .merge(images::routes())
         .merge(offers::routes())
         .merge(provider::routes())
         .merge(reassign::routes())

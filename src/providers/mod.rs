@@ -7,6 +7,8 @@
 mod availability;
 pub(crate) mod ban_requests;
 mod dashboard;
+pub(crate) mod documents;
+mod images;
 mod jobs;
 mod profile;
 mod public;
@@ -29,6 +31,8 @@ pub(crate) use types::{ProviderStatus, parse_statuses};
 pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     dashboard::routes()
         .merge(profile::routes())
+        .merge(documents::routes())
+        .merge(images::routes())
         .merge(availability::routes())
         .merge(jobs::routes())
         .merge(services::routes())

@@ -1,9 +1,11 @@
 //! A provider's states and pictures, and filters of job lists: no I/O.
 
 use serde::de::value::{Error as WordError, StrDeserializer};
-use serde::{Deserialize as _, Serialize};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
+use crate::files::{Audience, FileId, FileUrls};
 use crate::types::{JobStatus, text_enum};
 
 text_enum! {
@@ -24,17 +26,48 @@ text_enum! {
 
 /// A picture of the business.
 #[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct GalleryImageView {
-    id: usize,
+    /// A UUID; a number for a picture elsewhere, which the profile names by its URL.
+    id: String,
     url: String,
+    /// The same in small: at most 400 pixels on a side.
+    thumbnail_url: String,
+    caption: Option<String>,
     /// The place in the gallery, from 1.
     order: usize,
 }
 
+/// A picture of the gallery, as it is read from the database, alone or as JSON.
+#[derive(Debug, Deserialize)]
+pub(super) struct GalleryImageRow {
+    pub id: Uuid,
+    pub file_id: Uuid,
+    pub file_name: String,
+    pub caption: Option<String>,
+}
+
 impl GalleryImageView {
-    /// Pictures in the order of their URLs.
-    pub(super) fn list(urls: Vec<String>) -> Vec<Self> {
-        (1..).zip(urls).map(|(place, url)| Self { id: place, url, order: place }).collect()
+    pub(super) fn new(row: GalleryImageRow, order: usize, urls: &FileUrls) -> Self {
+        let (file, name) = (FileId(row.file_id), &row.file_name);
+        Self {
+            id: row.id.to_string(),
+            url: urls.url(file, name, Audience::Everybody),
+            thumbnail_url: urls.thumbnail(file, name, Audience::Everybody),
+            caption: row.caption,
+            order,
+        }
+    }
+
+    /// The gallery's pictures, and then those elsewhere.
+    pub(super) fn list(rows: Vec<GalleryImageRow>, elsewhere: Vec<String>, urls: &FileUrls) -> Vec<Self> {
+        let ours = (1..).zip(rows).map(|(order, row)| Self::new(row, order, urls));
+        let mut images: Vec<_> = ours.collect();
+        for url in elsewhere {
+            let order = images.len() + 1;
+            images.push(Self { id: order.to_string(), thumbnail_url: url.clone(), url, caption: None, order });
+        }
+        images
     }
 }
 

@@ -13,6 +13,9 @@ use tokio::time::Sleep;
 use super::connection::Activity;
 use crate::web::layers::SlowBody;
 
+/// How fast a body must come once its time is up, in bytes a second: each second's worth gives it another second.
+const MIN_BYTES_PER_SECOND: u64 = 64 * 1024;
+
 /// A request's body, which fails if it takes too long.
 pub(super) struct RequestBody {
     body: Incoming,
@@ -22,6 +25,8 @@ pub(super) struct RequestBody {
 
 struct Reading {
     deadline: Pin<Box<Sleep>>,
+    /// What has come since the deadline was moved.
+    bytes: u64,
     activity: Arc<Activity>,
     slow: SlowBody,
 }
@@ -35,7 +40,19 @@ impl RequestBody {
         }
         activity.reads_body();
         let deadline = Box::pin(tokio::time::sleep(timeout));
-        Self { body, reading: Some(Reading { deadline, activity: activity.clone(), slow: slow.clone() }) }
+        Self { body, reading: Some(Reading { deadline, bytes: 0, activity: activity.clone(), slow: slow.clone() }) }
+    }
+}
+
+impl Reading {
+    fn received(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+        let seconds = self.bytes / MIN_BYTES_PER_SECOND;
+        if seconds > 0 {
+            self.bytes %= MIN_BYTES_PER_SECOND;
+            let deadline = self.deadline.deadline() + Duration::from_secs(seconds);
+            self.deadline.as_mut().reset(deadline);
+        }
     }
 }
 
@@ -49,6 +66,9 @@ impl HttpBody for RequestBody {
                 && let Some(Reading { activity, .. }) = self.reading.take()
             {
                 activity.works();
+            }
+            if let (Some(reading), Some(Ok(frame))) = (&mut self.reading, &frame) {
+                reading.received(frame.data_ref().map_or(0, Bytes::len));
             }
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }

@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 use crate::auth::{AccessTokens, LiveLogins, Supabase};
 use crate::chat::live::{self, ReadMarks, Rooms, WRITERS, Writer, cursor_store, presence};
 use crate::config::{Config, Heartbeat};
+use crate::files::FileUrls;
 use crate::outbox::Notifier;
 use crate::realtime::{Bulkhead, Connections, Limits};
 use crate::state::SocketState;
@@ -92,7 +93,13 @@ impl Sockets {
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn start(direct: Direct, admission: Admission, config: &Config, health: &Health) -> sqlx::Result<Self> {
+    pub async fn start(
+        direct: Direct,
+        admission: Admission,
+        file_urls: &FileUrls,
+        config: &Config,
+        health: &Health,
+    ) -> sqlx::Result<Self> {
         // One more is for the listener.
         let bulkhead = Bulkhead::new(direct.clone(), WRITERS + 1);
         match bulkhead.run(async |direct| live::queries::mark_all_dropped(direct).await).await {
@@ -102,7 +109,7 @@ impl Sockets {
             }
             marked => marked?,
         }
-        let rooms = Rooms::new(bulkhead.clone(), config.heartbeat);
+        let rooms = Rooms::new(bulkhead.clone(), file_urls.clone(), config.heartbeat);
         let connections = Connections::default();
         let outcome_unknown = Arc::new(Notify::new());
         let (writers, tasks) = (Tasks::new(health), Tasks::new(health));
@@ -114,6 +121,7 @@ impl Sockets {
             live_logins: admission.live_logins,
             supabase: admission.supabase,
             token_grace: admission.token_grace,
+            file_urls: file_urls.clone(),
             writer,
             read_marks: ReadMarks::start(&tasks, bulkhead.clone(), rooms.clone()),
             rooms: rooms.clone(),

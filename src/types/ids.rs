@@ -73,6 +73,11 @@ id! {
 }
 
 id! {
+    /// A document of a provider: `stm.provider_documents.id`.
+    DocumentId(i64)
+}
+
+id! {
     /// An invoice: `stm.invoices.id`.
     InvoiceId(i64)
 }

@@ -29,6 +29,7 @@ use crate::error::Problem;
         (name = "disputes", description = "Complaints about jobs, resolved by LSMs"),
         (name = "lsm", description = "LSMs oversee their region's providers"),
         (name = "chat", description = "Chat history; live chat is Socket.IO"),
+        (name = "files", description = "Files behind the URLs that other operations return"),
         (name = "admin", description = "Admins run the platform; all they do is recorded"),
         (name = "notifications", description = "The caller's notifications"),
         (name = "payments", description = "Earnings, invoices, and Stripe's events"),

@@ -10,7 +10,7 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+use tower_http::cors::{AllowCredentials, AllowHeaders, AllowOrigin, CorsLayer};
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -22,6 +22,12 @@ const MAX_BODY_BYTES: usize = 256 * 1024;
 
 /// The maximum time of a request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The maximum time of a request that brings files.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Where files are served, to pages of every origin.
+const FILES: &str = "/files/";
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -43,7 +49,11 @@ impl SlowBody {
 pub(crate) fn around_routes(router: Router, statement_timeout: Duration) -> Router {
     let budget = (statement_timeout + BEYOND_STATEMENT_TIMEOUT).min(REQUEST_TIMEOUT.mul_f32(0.9));
     router
-        .layer(middleware::from_fn(move |request: Request, next: Next| doors::with_budget(budget, next.run(request))))
+        .layer(middleware::from_fn(move |request: Request, next: Next| {
+            // The database waits for files, so its time begins anew with each statement.
+            let budget = if is_upload(&request) { UPLOAD_TIMEOUT } else { budget };
+            doors::with_budget(budget, next.run(request))
+        }))
         .layer(middleware::from_fn(finish_writes))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(CatchPanicLayer::custom(|_panic| panicked().into_response()))
@@ -53,8 +63,10 @@ pub(crate) fn around_routes(router: Router, statement_timeout: Duration) -> Rout
 /// Lets browsers of these origins call with credentials. `Access-Control-Allow-Origin` echoes the origin, never `*`.
 pub(crate) fn cors(origins: AllowedOrigins) -> CorsLayer {
     CorsLayer::new()
-        .allow_origin(AllowOrigin::predicate(move |origin, _| origins.allow(origin)))
-        .allow_credentials(true)
+        .allow_origin(AllowOrigin::predicate(move |origin, parts| {
+            origins.allow(origin) || parts.uri.path().starts_with(FILES)
+        }))
+        .allow_credentials(AllowCredentials::predicate(|_, parts| !parts.uri.path().starts_with(FILES)))
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers([
@@ -66,6 +78,18 @@ pub(crate) fn cors(origins: AllowedOrigins) -> CorsLayer {
         .max_age(Duration::from_secs(600))
 }
 
+/// Whether a request brings files. Only routes that take them read such a body.
+fn is_upload(request: &Request) -> bool {
+    let media = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let form = b"multipart/form-data";
+    media.get(..form.len()).is_some_and(|start| start.eq_ignore_ascii_case(form))
+}
+
+/// The longest a request may take.
+fn timeout_of(request: &Request) -> Duration {
+    if is_upload(request) { UPLOAD_TIMEOUT } else { REQUEST_TIMEOUT }
+}
+
 /// Runs a request that may write to its end, even if the client disconnects. The transaction is atomic either way, but
 /// notifications are sent only after the commit.
 async fn finish_writes(request: Request, next: Next) -> Response {
@@ -73,7 +97,7 @@ async fn finish_writes(request: Request, next: Next) -> Response {
         return next.run(request).await;
     }
     // Still bounded: a client could send its body forever.
-    let run = tokio::time::timeout(2 * REQUEST_TIMEOUT, next.run(request)).in_current_span();
+    let run = tokio::time::timeout(2 * timeout_of(&request), next.run(request)).in_current_span();
     match tokio::spawn(run).await {
         Ok(Ok(response)) => response,
         Ok(Err(_)) => StatusCode::GATEWAY_TIMEOUT.into_response(),
@@ -96,7 +120,7 @@ async fn observe(request: Request, next: Next) -> Response {
     let slow = request.extensions().get::<SlowBody>().cloned().unwrap_or_default();
     let started = Instant::now();
 
-    let answered = tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).instrument(span.clone()).await;
+    let answered = tokio::time::timeout(timeout_of(&request), next.run(request)).instrument(span.clone()).await;
     let mut response = answered.unwrap_or_else(|_| StatusCode::GATEWAY_TIMEOUT.into_response());
     if slow.0.load(Ordering::Relaxed) {
         response = StatusCode::REQUEST_TIMEOUT.into_response();

@@ -4,24 +4,28 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// What all features share, each with what it may import. `state` is the one arrow upwards: a router names its state.
-const GROUND: [(&str, &[&str]); 16] = [
+const GROUND: [(&str, &[&str]); 17] = [
     ("types", &[]),
     ("logs", &[]),
     ("supervision", &[]),
     ("error", &["types"]),
     ("web", &["types", "error", "supervision"]),
     ("limits", &["types", "error"]),
-    ("config", &["types", "limits", "web"]),
+    ("config", &["types", "files", "limits", "web"]),
     ("serving", &["limits", "web", "config", "supervision"]),
     ("auth", &["types", "error", "limits", "web", "config", "supervision", "state"]),
     ("realtime", &["types", "error", "auth"]),
     ("mail", &["types", "error", "config"]),
     ("idempotency", &["types", "error", "web"]),
     ("notifications", &["types", "error", "web", "auth", "realtime", "state"]),
-    ("chat", &["types", "error", "supervision", "config", "web", "auth", "realtime", "notifications", "state"]),
+    ("files", &["types", "error", "web", "state"]),
+    (
+        "chat",
+        &["types", "error", "files", "supervision", "config", "web", "auth", "realtime", "notifications", "state"],
+    ),
     ("outbox", &["types", "realtime", "notifications", "chat"]),
     // With the client of Stripe, which is a feature's.
-    ("state", &["types", "limits", "auth", "realtime", "chat", "outbox", "payments"]),
+    ("state", &["types", "limits", "auth", "files", "realtime", "chat", "outbox", "payments"]),
 ];
 
 /// The features, each with the features it may import besides the whole ground. `chat` is one of them, though it stands

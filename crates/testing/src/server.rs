@@ -8,13 +8,16 @@ use tempfile::TempDir;
 
 use crate::process::{Process, nap};
 use crate::token::JWT_SECRET;
-use crate::{Database, PATIENCE};
+use crate::{Database, PATIENCE, s3};
 
 /// The `serve` process. Killed when dropped.
 pub struct Server {
     process: Process,
     pub port: u16,
 }
+
+/// What the service is told of its own address: its port is not known before it listens.
+pub const PUBLIC_URL: &str = "http://stm.example";
 
 /// Environment variables of the process. Later entries win.
 pub type Environment = Vec<(String, String)>;
@@ -25,9 +28,18 @@ pub fn environment(database: &Database, more: &[(&str, &str)]) -> Environment {
         ("DATABASE_URL".to_owned(), database.database_url()),
         ("DIRECT_URL".to_owned(), database.direct_url()),
         ("JWT_SECRET".to_owned(), JWT_SECRET.to_owned()),
+        ("PUBLIC_URL".to_owned(), PUBLIC_URL.to_owned()),
+        ("FILES_DIR".to_owned(), database.files_dir().display().to_string()),
         ("LIMITS".to_owned(), WIDE_LIMITS.to_owned()),
     ];
-    // scripts/test runs the main story with each setting.
+    // scripts/test runs the tests of files with each store, and the main story with each setting.
+    if let Some((url, _)) = s3() {
+        let directory = database.files_dir();
+        std::fs::create_dir_all(&directory).expect("a bucket");
+        let bucket = directory.file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
+        let settings = [("URL", url), ("KEY", "key".into()), ("SECRET", "secret".into()), ("BUCKET", bucket)];
+        environment.extend(settings.map(|(name, value)| (format!("STORAGE_{name}"), value)));
+    }
     environment.extend(std::env::var("POOLER_WIRE").map(|wire| ("POOLER_WIRE".to_owned(), wire)));
     environment.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     environment

@@ -43,6 +43,13 @@ impl Database {
         self.pooled.clone()
     }
 
+    /// Where the service, or its S3 server, keeps the files of this database. Its name is that of a bucket.
+    pub fn files_dir(&self) -> PathBuf {
+        let name = self.direct.rsplit('/').next().and_then(|name| name.split('?').next()).unwrap_or_default();
+        let directory = s3().map_or_else(std::env::temp_dir, |(_, directory)| directory);
+        directory.join(format!("stm-files-{}", name.replace('_', "-")))
+    }
+
     /// Straight to PostgreSQL.
     pub fn direct_url(&self) -> String {
         self.direct.clone()
@@ -54,8 +61,15 @@ impl Database {
     }
 }
 
+/// The S3 server of this run, if there is one: its URL, and the directory of its buckets.
+pub fn s3() -> Option<(String, PathBuf)> {
+    let (url, directory) = (std::env::var("S3_URL").ok()?, std::env::var_os("S3_DIR")?);
+    Some((url, directory.into()))
+}
+
 impl Drop for Database {
     fn drop(&mut self) {
+        let _nothing_there = std::fs::remove_dir_all(self.files_dir());
         let admin = self.admin.clone();
         let name = self.direct.rsplit_once('/').map(|(_, name)| name.to_owned()).unwrap_or_default();
         // Not in the test's own runtime, which may be unwinding.

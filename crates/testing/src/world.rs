@@ -5,12 +5,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use reqwest::header::CONTENT_TYPE;
+use reqwest::multipart::{Form, Part};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::process::Process;
-use crate::server::{Environment, Server, environment};
+use crate::server::{Environment, PUBLIC_URL, Server, environment};
 use crate::token::access_token;
 use crate::{Database, PATIENCE, contract, execute};
 
@@ -51,6 +52,20 @@ impl Answer {
     pub fn expect(self, status: u16) -> Value {
         assert_eq!(self.status.as_u16(), status, "{}", self.body);
         self.body
+    }
+}
+
+/// A file that was opened.
+pub struct Opened {
+    pub status: u16,
+    pub headers: reqwest::header::HeaderMap,
+    pub bytes: Vec<u8>,
+}
+
+impl Opened {
+    /// The text of a header; empty without it.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("a text"))
     }
 }
 
@@ -175,6 +190,42 @@ impl World {
         self.request(Method::PUT, path, Some(&who.token), Some(body)).await
     }
 
+    /// Uploads files in a field of a form, with other fields.
+    pub async fn upload(
+        &self,
+        who: &User,
+        path: &str,
+        field: &str,
+        files: Vec<(&str, Vec<u8>)>,
+        fields: &[(&str, &str)],
+    ) -> Answer {
+        let mut form = Form::new();
+        for (name, value) in fields {
+            form = form.text((*name).to_owned(), (*value).to_owned());
+        }
+        for (name, bytes) in files {
+            form = form.part(field.to_owned(), Part::bytes(bytes).file_name(name.to_owned()));
+        }
+        Self::answer(self.raw(Method::POST, path).bearer_auth(&who.token).multipart(form)).await
+    }
+
+    /// Opens a URL of a file as an image tag of a page elsewhere does.
+    pub async fn open(&self, url: &str) -> Opened {
+        self.open_with(Method::GET, url, &[]).await
+    }
+
+    /// As [`open`](Self::open), with headers.
+    pub async fn open_with(&self, method: Method, url: &str, headers: &[(&str, &str)]) -> Opened {
+        let path = url.strip_prefix(PUBLIC_URL).unwrap_or_else(|| panic!("{url} is not one of the service's"));
+        let mut request = self.raw(method, path).timeout(PATIENCE).header("origin", "https://elsewhere.example");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.send().await.expect("an answer");
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Opened { status, headers, bytes: response.bytes().await.expect("a body").to_vec() }
+    }
+
     /// Registers a customer.
     pub async fn customer(&self) -> User {
         self.register(&customer_registration(&unique_email("customer"))).await
@@ -193,6 +244,24 @@ impl World {
         let id = self.number(&format!("select id from stm.providers where user_id = {}", user.id)).await;
         let service_id = self.number(&format!("select id from stm.services where name = '{service}'")).await;
         Provider { user, id, service_id }
+    }
+
+    /// Gives a provider a document that its LSM has verified.
+    pub async fn verified_document(&self, provider: i64) {
+        self.sql(&format!(
+            "with file as (
+                 insert into stm.files (id, owner_id, purpose, state, key, name, content_type, bytes, received_bytes, sha256)
+                 select gen_random_uuid(), user_id, 'provider_document', 'attached', 'files/document-' || id, 'licence.pdf',
+                        'application/pdf', 1, 1, sha256('')
+                 from stm.providers where id = {provider}
+                 returning id
+             )
+             insert into stm.provider_documents (provider_id, file_id, file_name, description, status, reviewed_by, reviewed_at)
+             select p.id, file.id, 'licence.pdf', '', 'verified', l.user_id, now()
+             from file, stm.providers p join stm.local_service_managers l on l.id = p.lsm_id
+             where p.id = {provider}"
+        ))
+        .await;
     }
 
     /// The region's LSM, logged in.

@@ -11,6 +11,7 @@ use utoipa_axum::routes;
 use super::queries;
 use crate::auth::{self, Caller, Logins};
 use crate::error::{Error, Result, invalid};
+use crate::files;
 use crate::mail::{self, Letter};
 use crate::outbox::{Notifier, Outbox};
 use crate::providers::status::{self, Actor, Command};
@@ -78,6 +79,7 @@ async fn close_me(
     // Tokens before the user, as a refresh locks them.
     auth::queries::set_all_revoked(&mut tx, who.user_id, now).await?;
     queries::erase_rows(&mut tx, who.user_id).await?;
+    files::delete_of_owner(&mut tx, who.user_id).await?;
     if !queries::erase_user(&mut tx, who.user_id, now).await? {
         return Err(Error::Unauthorized("this account cannot be used any more"));
     }

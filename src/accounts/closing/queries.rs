@@ -69,7 +69,8 @@ pub(super) async fn erase_rows(tx: &mut Tx<Pooler>, user: UserId) -> sqlx::Resul
          set business_name = 'Deleted user', service_type = null, description = null,
              experience_level = null, location = null, website_url = null, first_message_template = null,
              job_accepted_subject = null, job_accepted_body = null, negotiation_subject = null,
-             negotiation_body = null, images = '{}', documents = '[]', updated_at = now()
+             negotiation_body = null, images = '{}', documents = '[]', logo_file_id = null, logo_file_name = null,
+             banner_file_id = null, banner_file_name = null, updated_at = now()
          where user_id = $1",
         user.0,
     )
@@ -82,6 +83,10 @@ pub(super) async fn erase_rows(tx: &mut Tx<Pooler>, user: UserId) -> sqlx::Resul
              delete from stm.provider_zip_codes where provider_id in (select id from provider)
          ), offers as (
              delete from stm.provider_services where provider_id in (select id from provider)
+         ), documents as (
+             delete from stm.provider_documents where provider_id in (select id from provider)
+         ), gallery as (
+             delete from stm.gallery_images where provider_id in (select id from provider)
          ), notifications as (
              delete from stm.notifications where recipient_id = $1
          ), keys as (

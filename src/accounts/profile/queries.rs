@@ -137,6 +137,13 @@ pub(super) async fn export(pooler: &Pooler, user: UserId) -> sqlx::Result<Option
                'emails', (select coalesce(jsonb_agg(jsonb_build_object('status', e.status, 'createdAt', e.created_at,
                                                                        'endedAt', e.ended_at)), '[]')
                           from stm.emails e where e.user_id = u.id),
+               'files', (select coalesce(jsonb_agg(jsonb_build_object('name', f.name, 'purpose', f.purpose, 'type', f.content_type,
+                                                                      'bytes', f.bytes, 'createdAt', f.created_at)
+                                                   order by f.created_at), '[]')
+                         from stm.files f where f.owner_id = u.id and f.state in ('pending', 'attached')),
+               'documents', (select coalesce(jsonb_agg(to_jsonb(d) order by d.id), '[]')
+                             from stm.provider_documents d join stm.providers p on p.id = d.provider_id
+                             where p.user_id = u.id),
                'lastSeenAt', (select p.last_seen_at from stm.presence p where p.user_id = u.id)) as "export!"
            from stm.users u
            where u.id = $1 and u.banned_at is null"#,

@@ -111,7 +111,7 @@ pub(super) async fn find(pooler: &Pooler, id: ProviderId) -> sqlx::Result<Option
         r#"select p.id as "id: ProviderId", p.business_name, p.description, p.experience_years, p.location, p.website_url,
                   p.region, p.area, p.status as "status: ProviderStatus", p.rating::float8 as "rating!", p.total_jobs,
                   p.earnings_cents, p.warnings,
-                  p.documents as "documents: Json<Vec<DocumentView>>", p.rejection_reason, p.min_price_cents, p.max_price_cents, p.created_at,
+                  stm.documents_of(p.id) as "documents!: Json<Vec<DocumentView>>", p.rejection_reason, p.min_price_cents, p.max_price_cents, p.created_at,
                   p.last_availability_confirmed_at,
                   (select max(e.at) from stm.provider_events e where e.provider_id = p.id and e.action = 'approve') as approved_at,
                   u.first_name || ' ' || u.last_name as "owner_name!", u.email, u.phone_number, l.id as lsm_id,

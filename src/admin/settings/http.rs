@@ -36,6 +36,8 @@ pub(super) struct SettingsView {
     pub cancellation_fee_percentage: i32,
     /// What a visit in person costs where a booking does not say.
     pub default_in_person_visit_cost: Cents,
+    /// Whether a provider is approved only with documents, all of them verified.
+    pub require_documents: bool,
     pub updated_at: Timestamp,
 }
 
@@ -53,6 +55,7 @@ pub(super) struct SettingsChange {
     pub cancellation_fee_percentage: Option<i32>,
     /// In dollars.
     pub default_in_person_visit_cost: Option<Cents>,
+    pub require_documents: Option<bool>,
 }
 
 impl SettingsChange {

@@ -9,7 +9,8 @@ pub(super) async fn find(pooler: &Pooler) -> sqlx::Result<SettingsView> {
     sqlx::query_as!(
         SettingsView,
         r#"select response_deadline_minutes, warning_threshold, popularity_threshold, cancellation_fee_percentage,
-                  default_in_person_visit_cost_cents as "default_in_person_visit_cost: Cents", updated_at
+                  default_in_person_visit_cost_cents as "default_in_person_visit_cost: Cents", require_documents,
+                  updated_at
            from stm.settings"#,
     )
     .fetch_one(pooler)
@@ -21,7 +22,8 @@ pub(super) async fn lock(tx: &mut Tx<Pooler>) -> sqlx::Result<SettingsView> {
     sqlx::query_as!(
         SettingsView,
         r#"select response_deadline_minutes, warning_threshold, popularity_threshold, cancellation_fee_percentage,
-                  default_in_person_visit_cost_cents as "default_in_person_visit_cost: Cents", updated_at
+                  default_in_person_visit_cost_cents as "default_in_person_visit_cost: Cents", require_documents,
+                  updated_at
            from stm.settings
            for no key update"#,
     )
@@ -39,14 +41,17 @@ pub(super) async fn set(tx: &mut Tx<Pooler>, change: &SettingsChange) -> sqlx::R
                popularity_threshold = coalesce($3, popularity_threshold),
                cancellation_fee_percentage = coalesce($4, cancellation_fee_percentage),
                default_in_person_visit_cost_cents = coalesce($5, default_in_person_visit_cost_cents),
+               require_documents = coalesce($6, require_documents),
                updated_at = now()
            returning response_deadline_minutes, warning_threshold, popularity_threshold, cancellation_fee_percentage,
-                     default_in_person_visit_cost_cents as "default_in_person_visit_cost: Cents", updated_at"#,
+                     default_in_person_visit_cost_cents as "default_in_person_visit_cost: Cents", require_documents,
+                  updated_at"#,
         change.response_deadline_minutes,
         change.warning_threshold,
         change.popularity_threshold,
         change.cancellation_fee_percentage,
         change.default_in_person_visit_cost.map(|cost| cost.0),
+        change.require_documents,
     )
     .fetch_one(tx)
     .await

@@ -11,6 +11,7 @@ use super::queries::{self, ProviderFilter, ServiceFilter};
 use super::types::Words;
 use crate::catalog::services;
 use crate::error::{Error, Result};
+use crate::files::FileUrls;
 use crate::state::ApiState;
 use crate::types::{Cents, ProviderId, ServiceId};
 use crate::web::extract::{Json, Path, Query};
@@ -156,6 +157,8 @@ pub(super) struct MatchedProviderView {
     pub service_areas: Vec<String>,
     /// The services that the provider offers, by name.
     pub services: Vec<NamedServiceView>,
+    pub logo_url: Option<String>,
+    pub banner_url: Option<String>,
 }
 
 /// A service of the catalogue.
@@ -174,6 +177,7 @@ pub(super) struct NamedServiceView {
     responses((status = 201, body = SmartProvidersView), (status = 404, description = "No such service")))]
 async fn smart_providers(
     State(pooler): State<Pooler>,
+    State(urls): State<FileUrls>,
     Json(request): Json<SmartProvidersRequest>,
 ) -> Result<(StatusCode, Json<SmartProvidersView>)> {
     let mut rules = Fields::new();
@@ -188,7 +192,7 @@ async fn smart_providers(
         min_rating: None,
         limit: MAX_SMART_PROVIDERS,
     };
-    let (providers, total_matches) = queries::search_providers(&pooler, &filter).await?;
+    let (providers, total_matches) = queries::search_providers(&pooler, &urls, &filter).await?;
     // Checked only now: a service that has providers exists.
     if providers.is_empty() && !services::service_exists(&pooler, service).await? {
         return Err(Error::NotFound("service"));
@@ -373,6 +377,7 @@ struct HomepageProvidersView {
     responses((status = 201, body = HomepageView<HomepageProvidersView>)))]
 async fn homepage_providers(
     State(pooler): State<Pooler>,
+    State(urls): State<FileUrls>,
     Json(request): Json<HomepageProvidersRequest>,
 ) -> Result<(StatusCode, Json<HomepageView<HomepageProvidersView>>)> {
     let filters = request.filters.unwrap_or_default();
@@ -396,7 +401,7 @@ async fn homepage_providers(
                 min_rating: filters.min_rating,
                 limit: MAX_LIMIT,
             };
-            let (providers, count) = queries::search_providers(&pooler, &filter).await?;
+            let (providers, count) = queries::search_providers(&pooler, &urls, &filter).await?;
             (providers, count, Some(service))
         }
         None => (Vec::new(), 0, None),

@@ -4,6 +4,7 @@ use sqlx::types::Json;
 
 use super::http::{FoundServiceView, MatchedProviderView, NamedServiceView, PlaceView, PriceRangeView, SuggestionView};
 use super::types::Words;
+use crate::files::{FileId, FileUrls};
 use crate::types::{Cents, ProviderId, ServiceId};
 use crate::web::page::PageRequest;
 use doors::Pooler;
@@ -201,6 +202,7 @@ pub(super) struct ProviderFilter<'a> {
 /// Active providers, the best rated first, and their total number.
 pub(super) async fn search_providers(
     pooler: &Pooler,
+    urls: &FileUrls,
     filter: &ProviderFilter<'_>,
 ) -> sqlx::Result<(Vec<MatchedProviderView>, i64)> {
     let rows = sqlx::query!(
@@ -217,6 +219,8 @@ pub(super) async fn search_providers(
            select (select count(*) from found) as "total!", p.id as "id: ProviderId", p.business_name, u.first_name,
                   u.last_name, p.rating::float8 as "rating!", p.total_jobs, coalesce(p.experience_years, 0) as "experience!",
                   p.description, coalesce(p.location, p.region) as "location!", p.min_price_cents, p.max_price_cents,
+                  p.logo_file_id as "logo_file_id: FileId", p.logo_file_name, p.banner_file_id as "banner_file_id: FileId",
+                  p.banner_file_name,
                   array(select y.zip_code from stm.provider_zip_codes y where y.provider_id = p.id order by y.position)
                       as "service_areas!",
                   (select coalesce(jsonb_agg(jsonb_build_object('id', s.id, 'name', s.name, 'category', s.category)
@@ -249,6 +253,8 @@ pub(super) async fn search_providers(
         max_price: row.max_price_cents.map(Cents),
         service_areas: row.service_areas,
         services: row.services.0,
+        logo_url: urls.public(row.logo_file_id, row.logo_file_name),
+        banner_url: urls.public(row.banner_file_id, row.banner_file_name),
     });
     Ok((providers.collect(), total))
 }

@@ -131,6 +131,7 @@ impl Rooms {
             .into_iter()
             .map(|message| {
                 let (id, seq) = (message.id, message.seq);
+                let message = message.with_urls(chat, &self.0.file_urls);
                 CommittedMessage {
                     sender: None,
                     id,

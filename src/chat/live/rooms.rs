@@ -21,6 +21,7 @@ use super::resume::LastSeen;
 use super::session::ChatSession;
 use crate::chat::events::{LeftChat, UserLeft, UserTyping};
 use crate::config::Heartbeat;
+use crate::files::FileUrls;
 use crate::realtime::{Bulkhead, EncodedEvent, Refusal, emit, lock};
 use crate::types::{ChatId, UserId};
 
@@ -42,6 +43,7 @@ pub(super) struct Inner {
     pub(super) last_seen: Mutex<HashMap<(ChatId, UserId), LastSeen>>,
     pub(super) bulkhead: Bulkhead,
     pub(super) events: EventQueue,
+    pub(super) file_urls: FileUrls,
     /// How long a dead connection can go unnoticed.
     unnoticed: Duration,
 }
@@ -111,13 +113,14 @@ impl std::fmt::Debug for Rooms {
 impl Rooms {
     /// No chats yet.
     #[must_use]
-    pub fn new(bulkhead: Bulkhead, heartbeat: Heartbeat) -> Self {
+    pub fn new(bulkhead: Bulkhead, file_urls: FileUrls, heartbeat: Heartbeat) -> Self {
         let unnoticed = heartbeat.interval + heartbeat.timeout + HEARTBEAT_MARGIN;
         Self(Arc::new(Inner {
             shards: Default::default(),
             last_seen: Mutex::default(),
             bulkhead,
             events: EventQueue::default(),
+            file_urls,
             unnoticed,
         }))
     }

@@ -22,6 +22,7 @@ use super::rooms::Rooms;
 use super::session::Sending;
 use crate::chat::MessageView;
 use crate::chat::events::{MessageAck, NewMessageEvent};
+use crate::files::FileUrls;
 use crate::notifications::{self, Created, NotificationView, deliver};
 use crate::realtime::{Bulkhead, Connections, EncodedEvent, Refusal};
 use crate::supervision::{Task, Tasks};
@@ -257,7 +258,7 @@ impl WriterTask {
             if stored.is_new {
                 let (members, messages) = committed.entry(chat_id).or_default();
                 *members = std::mem::take(&mut stored.members);
-                messages.push(CommittedMessage::new(message, stored, sender));
+                messages.push(CommittedMessage::new(message, stored, sender, &self.rooms.0.file_urls));
             } else {
                 repeated.push((chat_id, stored.seq));
             }
@@ -279,7 +280,7 @@ impl WriterTask {
 }
 
 impl CommittedMessage {
-    fn new(message: NewMessage, stored: StoredMessage, sender: Option<Sid>) -> Self {
+    fn new(message: NewMessage, stored: StoredMessage, sender: Option<Sid>, file_urls: &FileUrls) -> Self {
         let (id, seq) = (stored.id, stored.seq);
         let view = MessageView {
             id,
@@ -291,6 +292,7 @@ impl CommittedMessage {
             message_type: message.message_type,
             created_at: stored.created_at,
         };
+        let view = view.with_urls(message.chat_id, file_urls);
         let event = EncodedEvent::new(&NewMessageEvent { chat_id: message.chat_id, message: view });
         Self { sender, id, seq, event }
     }

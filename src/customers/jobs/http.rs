@@ -9,6 +9,7 @@ use utoipa_axum::routes;
 use super::queries;
 use crate::auth::Customer;
 use crate::error::Result;
+use crate::files::FileUrls;
 use crate::state::ApiState;
 use crate::types::{JobId, JobStatus, ProviderId, ServiceId, Timestamp};
 use crate::web::extract::{Json, Query};
@@ -83,6 +84,7 @@ pub(super) struct BookedUserView {
     ))]
 async fn jobs(
     State(pooler): State<Pooler>,
+    State(urls): State<FileUrls>,
     who: Customer,
     Query(query): Query<CustomerJobsQuery>,
 ) -> Result<Json<Vec<CustomerJobListedView>>> {
@@ -90,5 +92,5 @@ async fn jobs(
     let limit = rules.limit(query.limit, MAX_LIMIT);
     let offset = rules.offset(query.offset);
     rules.finish()?;
-    Ok(Json(queries::list(&pooler, who.user_id, limit, offset).await?))
+    Ok(Json(queries::list(&pooler, &urls, who.user_id, limit, offset).await?))
 }

@@ -1,12 +1,14 @@
 //! SQL of the list of a customer's jobs.
 
 use super::http::{BookedProviderView, BookedServiceView, BookedUserView, CustomerJobListedView};
+use crate::files::{Audience, FileUrls};
 use crate::types::{JobId, JobStatus, ProviderId, ServiceId, Timestamp, UserId};
 use doors::Pooler;
 
 /// The jobs of a user who is a customer, newest first.
 pub(super) async fn list(
     pooler: &Pooler,
+    urls: &FileUrls,
     user_id: UserId,
     limit: i64,
     offset: i64,
@@ -47,7 +49,7 @@ pub(super) async fn list(
             },
         },
         location: row.location.unwrap_or(row.zipcode),
-        images: row.images,
+        images: urls.of_references(row.images, Audience::Job(row.id)),
         scheduled_at: row.scheduled_at.map(Timestamp),
         completed_at: row.completed_at.map(Timestamp),
         created_at: row.created_at.into(),

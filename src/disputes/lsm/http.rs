@@ -13,6 +13,7 @@ use crate::chat::{MessageType, job_chats};
 use crate::disputes::DisputeStatus;
 use crate::disputes::types::{DisputeChatView, DisputeProgress};
 use crate::error::{Error, Result};
+use crate::files::FileUrls;
 use crate::jobs::{Action, Event, insert_event};
 use crate::notifications::{NewNotification, NotificationType};
 use crate::outbox::{Notifier, Outbox};
@@ -175,13 +176,18 @@ async fn list(
         (status = 200, body = DisputeDetailsView),
         (status = 404, description = "No such dispute, or about another LSM's provider"),
     ))]
-async fn show(State(pooler): State<Pooler>, who: Lsm, Path(id): Path<DisputeId>) -> Result<Json<DisputeDetailsView>> {
+async fn show(
+    State(pooler): State<Pooler>,
+    State(urls): State<FileUrls>,
+    who: Lsm,
+    Path(id): Path<DisputeId>,
+) -> Result<Json<DisputeDetailsView>> {
     let first = PageRequest { page: 1, limit: 1 };
     let (disputes, _) = queries::list(&pooler, who.user_id, Some(DisputeFilter::Id(id)), first).await?;
     let DisputeListedView { dispute, job, customer, provider, chat_status } =
         disputes.into_iter().next().ok_or(Error::NotFound("dispute"))?;
     let chat_history = match &chat_status {
-        Some(chat) => queries::list_messages(&pooler, chat.chat_id, id, MAX_MESSAGES).await?,
+        Some(chat) => queries::list_messages(&pooler, &urls, chat.chat_id, id, MAX_MESSAGES).await?,
         None => Vec::new(),
     };
     Ok(Json(DisputeDetailsView { dispute, job, customer, provider, chat_status, chat_history }))

@@ -3,10 +3,11 @@
 use super::http::{
     DisputeListedView, DisputeMessageView, DisputePartyView, DisputeView, DisputedJobView, DisputedProviderView,
 };
-use crate::chat::MessageType;
+use crate::chat::{self, MessageType};
 use crate::disputes::DisputeStatus;
 use crate::disputes::types::{DisputeChatView, DisputeProgress};
 use crate::error::Error;
+use crate::files::FileUrls;
 use crate::types::{Cents, ChatId, DisputeId, JobId, JobStatus, MessageId, Party, ProviderId, Side, Timestamp, UserId};
 use crate::web::page::PageRequest;
 use doors::{Pooler, Tx};
@@ -199,6 +200,7 @@ pub(super) async fn list(
 /// the LSM leaves with it.
 pub(super) async fn list_messages(
     pooler: &Pooler,
+    urls: &FileUrls,
     chat: ChatId,
     dispute: DisputeId,
     limit: i64,
@@ -225,7 +227,7 @@ pub(super) async fn list_messages(
         id: row.id,
         sender_type: row.sender_type,
         sender_name: row.sender_name,
-        message: row.message,
+        message: chat::with_urls(row.message, row.message_type, chat, urls),
         message_type: row.message_type,
         created_at: Timestamp(row.created_at),
     });

@@ -1,5 +1,7 @@
 //! `/jobs/create` and `/customer/booking`: one handler, two names, because clients call both.
 
+use std::collections::BTreeSet;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Duration, Utc};
@@ -12,7 +14,8 @@ use super::queries::{self, CandidateRow};
 use super::types::{Booking, FirstMessage};
 use crate::auth::Customer;
 use crate::chat::job_chats::{self, OpenedChat};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, invalid};
+use crate::files::{self, Audience, FileId, FileUrls, Purpose};
 use crate::idempotency::{Keyed, StoredAnswer, once};
 use crate::notifications::{NewNotification, NotificationType};
 use crate::outbox::{Notifier, Outbox};
@@ -24,6 +27,9 @@ use doors::{Pooler, Tx};
 
 /// The most pictures of a job.
 const MAX_IMAGES: usize = 20;
+
+/// The rule for pictures that are files of ours.
+const NOT_OURS: &str = "must be a picture that you have uploaded in the last 12 hours, with the URL as it was returned";
 
 /// The largest answers to a service's questions, as JSON, in bytes.
 const MAX_ANSWERS_BYTES: usize = 16 * 1024;
@@ -50,7 +56,7 @@ struct CreateRequest {
     requires_in_person_visit: Option<bool>,
     in_person_visit_cost: Option<Cents>,
     customer_budget: Option<Cents>,
-    /// http or https URLs.
+    /// URLs that POST /jobs/images/upload has returned, or http and https URLs from elsewhere.
     images: Option<Vec<String>>,
     project_size_sqft: Option<i32>,
 }
@@ -105,10 +111,11 @@ pub(crate) struct ChatCreatedView {
 async fn create(
     State(pooler): State<Pooler>,
     State(notifier): State<Notifier>,
+    State(urls): State<FileUrls>,
     who: Customer,
     request: Keyed<CreateRequest>,
 ) -> Result<StoredAnswer> {
-    let check = |request: CreateRequest| request.check(Utc::now());
+    let check = |request: CreateRequest| request.check(who.user_id, &urls, Utc::now());
     let (answer, outbox) =
         once(&pooler, who.user_id, request, check, async |tx, booking| book(tx, who, booking).await).await?;
     notifier.publish(outbox);
@@ -131,10 +138,11 @@ async fn create(
 async fn booking(
     pooler: State<Pooler>,
     notifier: State<Notifier>,
+    urls: State<FileUrls>,
     who: Customer,
     request: Keyed<CreateRequest>,
 ) -> Result<StoredAnswer> {
-    create(pooler, notifier, who, request).await
+    create(pooler, notifier, urls, who, request).await
 }
 
 async fn book(tx: &mut Tx<Pooler>, who: Customer, booking: Booking) -> Result<(StatusCode, CreatedView, Outbox)> {
@@ -147,6 +155,12 @@ async fn book(tx: &mut Tx<Pooler>, who: Customer, booking: Booking) -> Result<(S
     let provider = provider.ok_or(Error::NotFound("service or provider"))?;
     provider.availability.check()?;
     provider.blocks.check()?;
+
+    let ours: BTreeSet<FileId> = booking.files.iter().copied().collect();
+    let attached = files::attach(tx, who.user_id, Purpose::JobImage, &Vec::from_iter(ours.clone())).await?;
+    if attached != ours.len() as u64 {
+        return Err(invalid("images", NOT_OURS));
+    }
 
     let response_deadline = Utc::now() + Duration::minutes(provider.response_deadline_minutes.into());
     let job = queries::insert(tx, (customer.id, who.user_id), &booking, response_deadline).await?;
@@ -209,8 +223,29 @@ pub(crate) fn new_request(
     }
 }
 
+/// The pictures as they are stored, and those of them that are files of ours.
+fn images(rules: &mut Fields, given: Vec<String>, who: UserId, urls: &FileUrls) -> (Vec<String>, Vec<FileId>) {
+    rules.check("images", given.len() <= MAX_IMAGES, "must be at most 20");
+    let (mut images, mut files) = (Vec::new(), Vec::new());
+    for (index, image) in given.into_iter().take(MAX_IMAGES).enumerate() {
+        let field = format!("images[{index}]");
+        match urls.own_file(&image, &[Audience::Uploader(who)]) {
+            None => {
+                rules.web_url(field, &image);
+                images.push(image);
+            }
+            Some(Ok(file)) => {
+                images.push(file.reference);
+                files.push(file.id);
+            }
+            Some(Err(())) => rules.refuse(field, NOT_OURS),
+        }
+    }
+    (images, files)
+}
+
 impl CreateRequest {
-    fn check(self, now: DateTime<Utc>) -> Result<Booking> {
+    fn check(self, who: UserId, urls: &FileUrls, now: DateTime<Utc>) -> Result<Booking> {
         let mut rules = Fields::new();
         rules.check("serviceId", self.service_id.is_some(), "must be a service's id");
         rules.check("providerId", self.provider_id.is_some(), "must be a provider's id");
@@ -223,11 +258,7 @@ impl CreateRequest {
 
         let scheduled_at = rules.appointment("preferredDate", self.preferred_date.as_deref(), now);
 
-        let images = self.images.unwrap_or_default();
-        rules.check("images", images.len() <= MAX_IMAGES, "must be at most 20");
-        for (index, image) in images.iter().take(MAX_IMAGES).enumerate() {
-            rules.web_url(format!("images[{index}]"), image);
-        }
+        let (images, files) = images(&mut rules, self.images.unwrap_or_default(), who, urls);
         rules.check("projectSizeSqft", self.project_size_sqft.is_none_or(|size| size > 0), "must be more than 0");
 
         let (Some(service_id), Some(provider_id)) = (self.service_id, self.provider_id) else {
@@ -245,6 +276,7 @@ impl CreateRequest {
             in_person_visit_cost: self.in_person_visit_cost,
             customer_budget: self.customer_budget,
             images,
+            files,
             project_size_sqft: self.project_size_sqft,
         })
     }

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use crate::chat::job_chats::OpeningMessage;
 use crate::chat::{self, MessageType};
 use crate::error::Error;
+use crate::files::FileId;
 use crate::jobs::messages::dollars;
 use crate::types::{Cents, JobId, ProviderId, ServiceId, Side, UserId, time};
 
@@ -25,8 +26,10 @@ pub(crate) struct Booking {
     pub requires_in_person_visit: bool,
     pub in_person_visit_cost: Option<Cents>,
     pub customer_budget: Option<Cents>,
-    /// URLs of pictures.
+    /// References of files of ours, and URLs of pictures elsewhere.
     pub images: Vec<String>,
+    /// Those of the pictures that are files of ours.
+    pub files: Vec<FileId>,
     pub project_size_sqft: Option<i32>,
 }
 

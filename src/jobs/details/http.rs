@@ -11,6 +11,7 @@ use utoipa_axum::routes;
 use super::queries::{self, Details};
 use crate::auth::{Customer, Provider};
 use crate::error::{Error, Result};
+use crate::files::FileUrls;
 use crate::jobs::offers::OfferView;
 use crate::jobs::types::{Action, CUSTOMER, JobState, PROVIDER};
 use crate::state::ApiState;
@@ -160,10 +161,11 @@ struct ProviderActionsView {
     ))]
 async fn job_for_customer(
     State(pooler): State<Pooler>,
+    State(urls): State<FileUrls>,
     who: Customer,
     Path(id): Path<JobId>,
 ) -> Result<Json<CustomerJobView>> {
-    let details = queries::find(&pooler, id, who.user_id).await?.ok_or(Error::NotFound("job"))?;
+    let details = queries::find(&pooler, &urls, id, who.user_id).await?.ok_or(Error::NotFound("job"))?;
     let actions = CustomerActionsView::new(&details.state, details.is_reviewed, Utc::now());
     let Details { job, provider, payment, chat_id, .. } = details;
     Ok(Json(CustomerJobView { job, provider, payment, chat_id, actions }))
@@ -181,10 +183,11 @@ async fn job_for_customer(
     ))]
 async fn job_for_provider(
     State(pooler): State<Pooler>,
+    State(urls): State<FileUrls>,
     who: Provider,
     Path(id): Path<JobId>,
 ) -> Result<Json<ProviderJobView>> {
-    let details = queries::find(&pooler, id, who.user_id).await?.ok_or(Error::NotFound("job"))?;
+    let details = queries::find(&pooler, &urls, id, who.user_id).await?.ok_or(Error::NotFound("job"))?;
     let actions = ProviderActionsView::new(&details.state, Utc::now());
     let Details { job, customer, payment, chat_id, .. } = details;
     Ok(Json(ProviderJobView { job, customer, payment, chat_id, actions }))

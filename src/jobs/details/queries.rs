@@ -2,6 +2,7 @@
 
 use super::http::{BookedProviderView, BookingCustomerView, JobDetailsView, PaymentView};
 use super::types;
+use crate::files::{Audience, FileUrls};
 use crate::jobs::offers::OfferView;
 use crate::jobs::types::{JobState, OpenOffer, Terms};
 use crate::types::{Cents, ChatId, JobId, JobStatus, OfferId, OfferStatus, Party, ProviderId, Timestamp, UserId};
@@ -27,7 +28,7 @@ pub(super) struct Details {
 
 /// Reads a job for one of its two parties. Returns `None` if there is no such job, or it is not this user's.
 #[expect(clippy::too_many_lines, reason = "a statement, and a line for each of its columns")]
-pub(super) async fn find(pooler: &Pooler, id: JobId, user: UserId) -> sqlx::Result<Option<Details>> {
+pub(super) async fn find(pooler: &Pooler, urls: &FileUrls, id: JobId, user: UserId) -> sqlx::Result<Option<Details>> {
     let row = sqlx::query!(
         r#"select j.id as "id: JobId", s.name as service, s.category, j.status as "status: JobStatus", j.price_cents,
                   j.answers as original_answers, j.project_size_sqft, j.requires_in_person_visit,
@@ -123,7 +124,7 @@ pub(super) async fn find(pooler: &Pooler, id: JobId, user: UserId) -> sqlx::Resu
             pending_approval: offer.is_some(),
             offer,
             location: row.location.unwrap_or(row.zipcode),
-            images: row.images,
+            images: urls.of_references(row.images, Audience::Job(row.id)),
             scheduled_at: row.scheduled_at.map(Timestamp),
             response_deadline: Timestamp(row.response_deadline),
             completed_at: row.completed_at.map(Timestamp),

@@ -27,9 +27,9 @@ pub(super) async fn find(pooler: &Pooler, lsm: UserId) -> sqlx::Result<Option<Ls
                       count(*) filter (where p.status = 'banned') as banned,
                       count(*) as total,
                       count(*) filter (where p.created_at > now() - interval '1 day') as fresh,
-                      coalesce(sum((select count(*) from jsonb_array_elements(p.documents) document
-                                    where (document ->> 'verifiedAt')::timestamptz > now() - interval '1 day')), 0)::bigint
-                          as verified
+                      coalesce(sum((select count(*) from stm.provider_documents d
+                                    where d.provider_id = p.id and d.status = 'verified'
+                                      and d.reviewed_at > now() - interval '1 day')), 0)::bigint as verified
                from stm.providers p
                where p.lsm_id = l.id
            ) p

@@ -27,7 +27,7 @@ pub(super) struct PendingProviderView {
     pub business_name: String,
     pub user: PendingUserView,
     pub documents: DocumentsView,
-    /// Whether the provider can be approved: approval asks for no documents.
+    /// Whether the provider can be approved: there are documents, and all are verified, unless the settings ask for none.
     pub ready_for_activation: bool,
     /// ZIP codes, the primary one first.
     pub service_areas: Vec<String>,

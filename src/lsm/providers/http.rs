@@ -61,7 +61,7 @@ pub(super) struct LsmProviderListedView {
     /// ZIP codes, the primary one first.
     pub service_areas: Vec<String>,
     pub services: Vec<ServiceNameView>,
-    pub document_count: i32,
+    pub document_count: i64,
     pub job_count: i64,
     #[serde(rename = "created_at")]
     pub created_at: Timestamp,

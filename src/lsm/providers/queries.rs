@@ -37,7 +37,7 @@ pub(super) async fn list(
                         order by z.position limit 200) as "zip_codes!",
                   array(select s.name from stm.provider_services o join stm.services s on s.id = o.service_id
                         where o.provider_id = p.id and s.status = 'approved' order by s.name limit 200) as "services!",
-                  jsonb_array_length(p.documents) as documents,
+                  (select count(*) from stm.provider_documents d where d.provider_id = p.id) as "documents!",
                   (select count(*) from stm.jobs j where j.provider_id = p.id) as "jobs!",
                   p.created_at as "created_at?"
            from (select count(*) as total from found) n
@@ -69,7 +69,7 @@ pub(super) async fn list(
             },
             service_areas: row.zip_codes,
             services: row.services.into_iter().map(|name| ServiceNameView { name }).collect(),
-            document_count: row.documents?,
+            document_count: row.documents,
             job_count: row.jobs,
             created_at: row.created_at?.into(),
         })
@@ -111,7 +111,7 @@ pub(super) async fn find(pooler: &Pooler, id: ProviderId, lsm: UserId) -> sqlx::
     let row = sqlx::query!(
         r#"select p.business_name, p.status as "status: ProviderStatus", p.rejection_reason, p.rating::float8 as "rating!",
                   p.experience_years, p.experience_level, p.description, p.location, p.website_url, p.warnings, p.total_jobs,
-                  p.earnings_cents, p.created_at, p.documents as "documents: Json<Vec<DocumentView>>",
+                  p.earnings_cents, p.created_at, stm.documents_of(p.id) as "documents!: Json<Vec<DocumentView>>",
                   u.first_name || ' ' || u.last_name as "name!", u.email, coalesce(u.phone_number, '') as "phone!",
                   u.created_at as joined_at,
                   (select max(login.opened_at)

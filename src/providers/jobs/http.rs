@@ -9,6 +9,7 @@ use utoipa_axum::routes;
 use super::queries::{self, JobFilter};
 use crate::auth::Provider;
 use crate::error::Result;
+use crate::files::FileUrls;
 use crate::providers::types::parse_statuses;
 use crate::state::ApiState;
 use crate::types::{Cents, ChatId, JobId, JobStatus, Timestamp};
@@ -66,8 +67,12 @@ pub(super) struct PendingJobView {
 /// Lists the calling provider's new jobs, newest first, at most 100.
 #[utoipa::path(get, path = "/provider/pending-jobs", tag = "providers", security(("provider" = [])),
     responses((status = 200, body = Vec<PendingJobView>)))]
-async fn pending_jobs(State(pooler): State<Pooler>, who: Provider) -> Result<Json<Vec<PendingJobView>>> {
-    Ok(Json(queries::list_pending(&pooler, who.user_id).await?))
+async fn pending_jobs(
+    State(pooler): State<Pooler>,
+    State(urls): State<FileUrls>,
+    who: Provider,
+) -> Result<Json<Vec<PendingJobView>>> {
+    Ok(Json(queries::list_pending(&pooler, &urls, who.user_id).await?))
 }
 
 /// A selection of the jobs.
@@ -140,10 +145,11 @@ pub(super) struct ProviderJobListedView {
     responses((status = 200, body = Page<ProviderJobListedView>)))]
 async fn jobs(
     State(pooler): State<Pooler>,
+    State(urls): State<FileUrls>,
     who: Provider,
     Query(query): Query<JobsQuery>,
 ) -> Result<Json<Page<ProviderJobListedView>>> {
     let filter = query.check()?;
-    let (jobs, total) = queries::list(&pooler, who.user_id, &filter).await?;
+    let (jobs, total) = queries::list(&pooler, &urls, who.user_id, &filter).await?;
     Ok(Json(Page::new(jobs, total, filter.page)))
 }

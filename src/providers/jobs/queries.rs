@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::http::{JobCustomerView, PendingJobView, ProviderJobListedView};
+use crate::files::{Audience, FileUrls};
 use crate::types::{Cents, ChatId, JobId, JobStatus, Timestamp, UserId};
 use crate::web::page::PageRequest;
 use doors::Pooler;
@@ -11,7 +12,11 @@ use doors::Pooler;
 const MAX_PENDING: i64 = 100;
 
 /// The new jobs of a user who is a provider, newest first, at most [`MAX_PENDING`].
-pub(super) async fn list_pending(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Vec<PendingJobView>> {
+pub(super) async fn list_pending(
+    pooler: &Pooler,
+    urls: &FileUrls,
+    user_id: UserId,
+) -> sqlx::Result<Vec<PendingJobView>> {
     let rows = sqlx::query!(
         r#"select j.id as "id: JobId", s.name as service, s.category, u.first_name || ' ' || u.last_name as "customer_name!",
                   u.phone_number as customer_phone, j.location, j.zipcode, j.images, j.answers, j.price_cents,
@@ -42,7 +47,7 @@ pub(super) async fn list_pending(pooler: &Pooler, user_id: UserId) -> sqlx::Resu
         customer: JobCustomerView { name: row.customer_name, phone: row.customer_phone },
         location: row.location.unwrap_or_else(|| row.zipcode.clone()),
         zipcode: row.zipcode,
-        images: row.images,
+        images: urls.of_references(row.images, Audience::Job(row.id)),
         answers: row.answers,
         price: Cents(row.price_cents),
         customer_budget: row.customer_budget_cents.map(Cents),
@@ -79,6 +84,7 @@ impl JobFilter {
 /// A page of the jobs of a user who is a provider, newest first, and the total number.
 pub(super) async fn list(
     pooler: &Pooler,
+    urls: &FileUrls,
     user_id: UserId,
     filter: &JobFilter,
 ) -> sqlx::Result<(Vec<ProviderJobListedView>, i64)> {
@@ -144,7 +150,7 @@ pub(super) async fn list(
             status: row.status?,
             price: Cents(row.price_cents?),
             payment_status: row.payment_status,
-            images: row.images?,
+            images: urls.of_references(row.images?, Audience::Job(row.id?)),
             scheduled_at: row.scheduled_at.map(Timestamp),
             completed_at: row.completed_at.map(Timestamp),
             created_at: row.created_at?.into(),

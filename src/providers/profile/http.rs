@@ -10,11 +10,13 @@ use super::queries;
 use super::types::ProfileRequest;
 use crate::auth::Provider;
 use crate::error::{Error, Result, invalid, violates};
+use crate::files::FileUrls;
 use crate::providers::ProviderStatus;
+use crate::providers::documents::DocumentStatus;
 use crate::providers::services::OfferedServiceView;
 use crate::providers::types::GalleryImageView;
 use crate::state::ApiState;
-use crate::types::{Cents, ProviderId, Timestamp, text_enum};
+use crate::types::{Cents, ProviderId, Timestamp};
 use crate::web::MessageView;
 use crate::web::extract::Json;
 use doors::Pooler;
@@ -72,12 +74,15 @@ impl DocumentsView {
 }
 
 /// A document that the provider has handed in.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DocumentView {
     id: i64,
     file_name: String,
+    description: String,
     status: DocumentStatus,
+    /// Why it was rejected.
+    reason: Option<String>,
     /// ISO-8601.
     #[schema(format = DateTime)]
     verified_at: Option<String>,
@@ -86,15 +91,10 @@ pub(crate) struct DocumentView {
     uploaded_at: String,
 }
 
-text_enum! {
-    /// The status of a document.
-    DocumentStatus {
-        /// Waits for the LSM.
-        Pending = "pending",
-        /// The LSM has looked at it and found it in order.
-        Verified = "verified",
-        /// Turned down by the LSM.
-        Rejected = "rejected",
+impl DocumentView {
+    /// Whether there are documents, and all are verified.
+    pub(crate) fn are_verified(documents: &[Self]) -> bool {
+        !documents.is_empty() && documents.iter().all(|document| document.status == DocumentStatus::Verified)
     }
 }
 
@@ -102,6 +102,8 @@ text_enum! {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ImagesView {
+    pub logo_url: Option<String>,
+    pub banner_url: Option<String>,
     pub gallery_images: Vec<GalleryImageView>,
 }
 
@@ -198,8 +200,12 @@ pub(super) struct ProviderStatisticsView {
 /// 404 the account is banned or no longer exists.
 #[utoipa::path(get, path = "/provider/profile", tag = "providers", security(("provider" = [])),
     responses((status = 200, body = ProviderProfileView)))]
-async fn profile(State(pooler): State<Pooler>, who: Provider) -> Result<Json<ProviderProfileView>> {
-    queries::find(&pooler, who.user_id).await?.map(Json).ok_or(Error::NotFound("provider"))
+async fn profile(
+    State(pooler): State<Pooler>,
+    State(urls): State<FileUrls>,
+    who: Provider,
+) -> Result<Json<ProviderProfileView>> {
+    queries::find(&pooler, &urls, who.user_id).await?.map(Json).ok_or(Error::NotFound("provider"))
 }
 
 /// Changes the calling provider's profile.

@@ -6,14 +6,19 @@ use super::http::{
     BusinessView, DocumentView, DocumentsView, ImagesView, ProviderProfileView, ProviderStatisticsView,
     ProviderStatusView, ProviderUserView, ServiceAreaView,
 };
+use crate::files::{FileId, FileUrls};
 use crate::providers::ProviderStatus;
 use crate::providers::services::OfferedServiceView;
-use crate::providers::types::GalleryImageView;
+use crate::providers::types::{GalleryImageRow, GalleryImageView};
 use crate::types::{Cents, ProviderId, ServiceId, Timestamp, UserId};
 use doors::{Pooler, Tx};
 
 /// The profile of a user who is a provider and not banned. At most 200 services and as many ZIP codes.
-pub(super) async fn find(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Option<ProviderProfileView>> {
+pub(super) async fn find(
+    pooler: &Pooler,
+    urls: &FileUrls,
+    user_id: UserId,
+) -> sqlx::Result<Option<ProviderProfileView>> {
     let row = sqlx::query!(
         r#"select p.id as "id: ProviderId", u.first_name, u.last_name, u.email, u.phone_number, u.profile_picture,
                   p.business_name, p.service_type, p.description, p.experience_years, p.experience_level, p.location,
@@ -26,7 +31,13 @@ pub(super) async fn find(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Optio
                   offered.categories as "service_categories!",
                   array(select z.zip_code from stm.provider_zip_codes z where z.provider_id = p.id
                         order by z.position limit 200) as "zip_codes!",
-                  p.documents as "documents: Json<Vec<DocumentView>>", p.images, p.total_jobs, p.earnings_cents, p.rating::float8 as "rating!",
+                  stm.documents_of(p.id) as "documents!: Json<Vec<DocumentView>>", p.images,
+                  p.logo_file_id as "logo_file_id: FileId", p.logo_file_name, p.banner_file_id as "banner_file_id: FileId",
+                  p.banner_file_name,
+                  (select coalesce(jsonb_agg(jsonb_build_object('id', g.id, 'file_id', g.file_id, 'file_name', g.file_name,
+                                                                'caption', g.caption) order by g.position, g.id), '[]')
+                   from stm.gallery_images g where g.provider_id = p.id) as "gallery!: Json<Vec<GalleryImageRow>>",
+                  p.total_jobs, p.earnings_cents, p.rating::float8 as "rating!",
                   (select count(*) from stm.reviews r where r.provider_id = p.id) as "reviews!"
            from stm.users u
            join stm.providers p on p.user_id = u.id
@@ -91,7 +102,11 @@ pub(super) async fn find(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Optio
                 rating: row.rating,
                 total_reviews: row.reviews,
             },
-            images: ImagesView { gallery_images: GalleryImageView::list(row.images) },
+            images: ImagesView {
+                logo_url: urls.public(row.logo_file_id, row.logo_file_name),
+                banner_url: urls.public(row.banner_file_id, row.banner_file_name),
+                gallery_images: GalleryImageView::list(row.gallery.0, row.images, urls),
+            },
         }
     }))
 }

@@ -8,6 +8,7 @@ use utoipa_axum::routes;
 
 use super::queries;
 use crate::error::{Error, Result};
+use crate::files::FileUrls;
 use crate::providers::types::GalleryImageView;
 use crate::state::ApiState;
 use crate::types::{Cents, ProviderId, ServiceId, Timestamp};
@@ -47,6 +48,8 @@ pub(super) struct PublicProviderView {
     pub region: String,
     /// Whether it takes bookings: always true.
     pub is_available: bool,
+    pub logo_url: Option<String>,
+    pub banner_url: Option<String>,
     pub gallery_images: Vec<GalleryImageView>,
     /// 1 to 5; 0 without a review.
     pub rating: f64,
@@ -122,10 +125,14 @@ pub(super) struct PublicReviewView {
         (status = 200, body = PublicProviderPageView),
         (status = 404, description = "No such provider, or it takes no bookings"),
     ))]
-async fn show(State(pooler): State<Pooler>, Path(slug): Path<String>) -> Result<Json<PublicProviderPageView>> {
+async fn show(
+    State(pooler): State<Pooler>,
+    State(urls): State<FileUrls>,
+    Path(slug): Path<String>,
+) -> Result<Json<PublicProviderPageView>> {
     let id = slug.rsplit('-').next().and_then(|id| id.parse().ok()).map(ProviderId);
     let found = match id {
-        Some(id) => queries::find(&pooler, id, MAX_REVIEWS).await?,
+        Some(id) => queries::find(&pooler, &urls, id, MAX_REVIEWS).await?,
         None => None,
     };
     let data = found.ok_or(Error::NotFound("provider"))?;

@@ -2,9 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use sqlx::types::Json;
 
 use super::http::{AddressView, PublicProviderView, PublicReviewView, PublicServiceView, slug};
-use crate::providers::types::GalleryImageView;
+use crate::files::{FileId, FileUrls};
+use crate::providers::types::{GalleryImageRow, GalleryImageView};
 use crate::types::{Cents, ProviderId, Timestamp};
 use doors::Pooler;
 
@@ -19,18 +21,28 @@ struct ReviewRow {
 }
 
 /// An active provider with its services and the newest `reviews` reviews.
-pub(super) async fn find(pooler: &Pooler, id: ProviderId, reviews: i64) -> sqlx::Result<Option<PublicProviderView>> {
+pub(super) async fn find(
+    pooler: &Pooler,
+    urls: &FileUrls,
+    id: ProviderId,
+    reviews: i64,
+) -> sqlx::Result<Option<PublicProviderView>> {
     let row = sqlx::query!(
         r#"select p.id as "id: ProviderId", p.business_name, u.first_name || ' ' || u.last_name as "owner_name!", p.description,
                   coalesce(p.experience_years, 0) as "experience_years!", p.experience_level,
                   p.location, p.website_url, p.region, p.images,
+                  p.logo_file_id as "logo_file_id: FileId", p.logo_file_name, p.banner_file_id as "banner_file_id: FileId",
+                  p.banner_file_name,
+                  (select coalesce(jsonb_agg(jsonb_build_object('id', g.id, 'file_id', g.file_id, 'file_name', g.file_name,
+                                                                'caption', g.caption) order by g.position, g.id), '[]')
+                   from stm.gallery_images g where g.provider_id = p.id) as "gallery!: Json<Vec<GalleryImageRow>>",
                   p.rating::float8 as "rating!", p.total_jobs, p.min_price_cents, p.max_price_cents, p.created_at,
                   array(select z.zip_code from stm.provider_zip_codes z where z.provider_id = p.id order by z.position)
                       as "service_areas!",
                   (select coalesce(jsonb_agg(jsonb_build_object('id', s.id, 'name', s.name, 'category', s.category, 'isActive', true)
                                              order by s.name, s.id), '[]')
                    from stm.provider_services o join stm.services s on s.id = o.service_id and s.status = 'approved'
-                   where o.provider_id = p.id) as "services!: sqlx::types::Json<Vec<PublicServiceView>>",
+                   where o.provider_id = p.id) as "services!: Json<Vec<PublicServiceView>>",
                   (select count(*) from stm.reviews r where r.provider_id = p.id) as "review_count!",
                   (select coalesce(jsonb_agg(jsonb_build_object('rating', n.rating, 'feedback', n.feedback, 'customer', n.first_name,
                                                                 'service', n.name, 'created_at', n.created_at) order by n.id desc), '[]')
@@ -42,7 +54,7 @@ pub(super) async fn find(pooler: &Pooler, id: ProviderId, reviews: i64) -> sqlx:
                          join stm.services s on s.id = j.service_id
                          where r.provider_id = p.id
                          order by r.id desc
-                         limit $2) n) as "reviews!: sqlx::types::Json<Vec<ReviewRow>>"
+                         limit $2) n) as "reviews!: Json<Vec<ReviewRow>>"
            from stm.providers p
            join stm.users u on u.id = p.user_id
            where p.id = $1 and p.status = 'active'"#,
@@ -67,7 +79,9 @@ pub(super) async fn find(pooler: &Pooler, id: ProviderId, reviews: i64) -> sqlx:
         location: row.location,
         website_url: row.website_url,
         region: row.region,
-        gallery_images: GalleryImageView::list(row.images),
+        logo_url: urls.public(row.logo_file_id, row.logo_file_name),
+        banner_url: urls.public(row.banner_file_id, row.banner_file_name),
+        gallery_images: GalleryImageView::list(row.gallery.0, row.images, urls),
         rating: row.rating,
         total_jobs: row.total_jobs,
         min_price: row.min_price_cents.map(Cents),

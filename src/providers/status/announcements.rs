@@ -52,6 +52,7 @@ const fn to_provider(command: Command) -> (&'static str, &'static str) {
         }
         Command::Ban => ("Your account is banned", "Your account is banned, and cannot be used any more"),
         Command::Close => ("Your account is closed", "Your account is closed"),
+        Command::HandIn => ("Your documents are being looked at", "Your registration waits for your LSM again"),
         Command::Unban => ("Your account is open again", "The ban of your account is lifted: you take bookings again"),
     }
 }
@@ -66,6 +67,9 @@ const fn to_lsm(command: Command) -> (&'static str, &'static str) {
         Command::Ban => ("Provider banned", "was banned"),
         Command::Unban => ("Ban lifted", "is no longer banned"),
         Command::Close => ("Provider gone", "has closed its account"),
+        Command::HandIn => {
+            ("Provider waits for approval", "has handed in a new document, and waits for your approval again")
+        }
     }
 }
 

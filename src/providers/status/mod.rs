@@ -29,10 +29,11 @@ pub(crate) async fn change(
     reason: Option<&str>,
 ) -> Result<Outbox> {
     // A separate statement: under READ COMMITTED the one that waited for the row lock still sees all other rows as of
-    // before the wait. Bookings take a share lock on the provider before they add a job.
-    let open_jobs = queries::count_open_jobs(tx, provider.id).await?;
+    // before the wait. Bookings take a share lock on the provider before they add a job, uploads an update lock before they
+    // add a document.
+    let facts = queries::find_facts(tx, provider.id).await?;
     let (actor, user) = actor;
-    let to = provider.state(open_jobs).apply(actor, command)?;
+    let to = provider.state(&facts).apply(actor, command)?;
     if !queries::set_status(tx, provider, to, command, user, reason).await? {
         return Err(Error::Conflict(
             "wrong_state",

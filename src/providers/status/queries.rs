@@ -20,8 +20,9 @@ pub(crate) struct LockedProvider {
 }
 
 impl LockedProvider {
-    pub(super) const fn state(&self, open_jobs: i64) -> ProviderState {
-        ProviderState { status: self.status, open_jobs, is_closed: self.is_closed }
+    pub(super) const fn state(&self, facts: &Facts) -> ProviderState {
+        let Facts { open_jobs, documents_suffice } = *facts;
+        ProviderState { status: self.status, open_jobs, documents_suffice, is_closed: self.is_closed }
     }
 
     /// Checks that the status allows a ban, open jobs apart.
@@ -29,7 +30,7 @@ impl LockedProvider {
     /// # Errors
     /// 409 it does not.
     pub(crate) fn check_bannable(&self) -> Result<(), Error> {
-        self.state(0).apply(Actor::Admin, Command::Ban).map(drop)
+        self.state(&Facts { open_jobs: 0, documents_suffice: true }).apply(Actor::Admin, Command::Ban).map(drop)
     }
 }
 
@@ -78,10 +79,25 @@ async fn lock_where(
     .await
 }
 
-/// The number of a provider's jobs that are new or in progress.
-pub(super) async fn count_open_jobs(tx: &mut Tx<Pooler>, provider: ProviderId) -> sqlx::Result<i64> {
-    sqlx::query_scalar!(
-        r#"select count(*) as "open!" from stm.jobs where provider_id = $1 and status in ('new', 'in_progress')"#,
+/// What a provider's status depends on.
+#[derive(Debug)]
+pub(super) struct Facts {
+    /// Jobs that are new or in progress.
+    pub open_jobs: i64,
+    /// Whether there are documents, and all are verified; or the settings ask for none.
+    pub documents_suffice: bool,
+}
+
+/// Reads what the status of a locked provider depends on.
+pub(super) async fn find_facts(tx: &mut Tx<Pooler>, provider: ProviderId) -> sqlx::Result<Facts> {
+    sqlx::query_as!(
+        Facts,
+        r#"select (select count(*) from stm.jobs j where j.provider_id = $1 and j.status in ('new', 'in_progress'))
+                      as "open_jobs!",
+                  not s.require_documents
+                  or (select count(*) > 0 and bool_and(d.status = 'verified')
+                      from stm.provider_documents d where d.provider_id = $1) as "documents_suffice!"
+           from stm.settings s"#,
         provider.0,
     )
     .fetch_one(tx)

@@ -29,6 +29,8 @@ text_enum! {
         Unban = "unban",
         /// The provider closes its account.
         Close = "close",
+        /// A rejected provider hands in documents, and waits for the LSM again.
+        HandIn = "hand_in",
     }
 }
 
@@ -44,6 +46,7 @@ impl Command {
             Self::Ban => "ban",
             Self::Unban => "unban",
             Self::Close => "close the account",
+            Self::HandIn => "hand in documents",
         }
     }
 }
@@ -61,6 +64,19 @@ enum Guard {
     None,
     /// No job is new or in progress.
     NoOpenJobs,
+    /// There are documents, and all are verified; or none are required.
+    DocumentsSuffice,
+}
+
+impl Guard {
+    /// The code of the refusal.
+    const fn code(self) -> &'static str {
+        match self {
+            Self::None => "wrong_state",
+            Self::NoOpenJobs => "open_jobs",
+            Self::DocumentsSuffice => "documents_not_verified",
+        }
+    }
 }
 
 /// A row of the state machine.
@@ -94,7 +110,7 @@ const RULES: &[Rule] = {
     const SELF: &[Actor] = &[Actor::Provider];
     const OPEN: &[ProviderStatus] = &[Pending, Active, Inactive, Rejected];
     &[
-        rule(Command::Approve,         STAFF, &[Pending],          Active,   Guard::None),
+        rule(Command::Approve,         STAFF, &[Pending],          Active,   Guard::DocumentsSuffice),
         rule(Command::Reject,          STAFF, &[Pending],          Rejected, Guard::None),
         rule(Command::Activate,        ALL,   &[Inactive],         Active,   Guard::None),
         rule(Command::Deactivate,      ALL,   &[Active],           Inactive, Guard::NoOpenJobs),
@@ -102,6 +118,7 @@ const RULES: &[Rule] = {
         rule(Command::Ban,             ADMIN, &[Active, Inactive], Banned,   Guard::NoOpenJobs),
         rule(Command::Unban,           ADMIN, &[Banned],           Active,   Guard::None),
         rule(Command::Close,           SELF,  OPEN,                Inactive, Guard::NoOpenJobs),
+        rule(Command::HandIn,          SELF,  &[Rejected],         Pending,  Guard::None),
     ]
 };
 
@@ -111,6 +128,8 @@ pub(super) struct ProviderState {
     pub status: ProviderStatus,
     /// Jobs that are new or in progress.
     pub open_jobs: i64,
+    /// Whether the documents are good enough for an approval.
+    pub documents_suffice: bool,
     /// Whether the account was closed by its user.
     pub is_closed: bool,
 }
@@ -124,8 +143,8 @@ impl ProviderState {
         let by_status = self.rules(actor).find(|rule| rule.command == command);
         match by_status {
             Some(rule) if self.meets(rule.guard) => Ok(rule.to),
-            Some(_) => Err(Error::Conflict("open_jobs", self.refusal(actor, command))),
-            None => Err(Error::Conflict("wrong_state", self.refusal(actor, command))),
+            Some(rule) => Err(Error::Conflict(rule.guard.code(), self.refusal(actor, command))),
+            None => Err(Error::Conflict(Guard::None.code(), self.refusal(actor, command))),
         }
     }
 
@@ -139,7 +158,16 @@ impl ProviderState {
         } else {
             format!(" with {} active jobs (new or in progress)", self.open_jobs)
         };
-        format!("you cannot {}: the provider is {status}{jobs}. Possible for you now: {possible}", command.in_words())
+        let documents =
+            if command == Command::Approve && self.status == ProviderStatus::Pending && !self.documents_suffice {
+                ", and has no documents or some that are not verified"
+            } else {
+                ""
+            };
+        format!(
+            "you cannot {}: the provider is {status}{jobs}{documents}. Possible for you now: {possible}",
+            command.in_words()
+        )
     }
 
     /// The rules for this status and actor.
@@ -152,6 +180,7 @@ impl ProviderState {
         match guard {
             Guard::None => true,
             Guard::NoOpenJobs => self.open_jobs == 0,
+            Guard::DocumentsSuffice => self.documents_suffice,
         }
     }
 }
@@ -159,13 +188,13 @@ impl ProviderState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Command::{Activate, Approve, Ban, Close, Deactivate, ForceDeactivate, Reject, Unban};
+    use Command::{Activate, Approve, Ban, Close, Deactivate, ForceDeactivate, HandIn, Reject, Unban};
     use ProviderStatus::{Active, Banned, Inactive, Pending, Rejected};
 
-    const COMMANDS: [Command; 8] = [Approve, Reject, Activate, Deactivate, ForceDeactivate, Ban, Unban, Close];
+    const COMMANDS: [Command; 9] = [Approve, Reject, Activate, Deactivate, ForceDeactivate, Ban, Unban, Close, HandIn];
 
     const fn state(status: ProviderStatus) -> ProviderState {
-        ProviderState { status, open_jobs: 0, is_closed: false }
+        ProviderState { status, open_jobs: 0, documents_suffice: true, is_closed: false }
     }
 
     fn possible(state: ProviderState, actor: Actor) -> Vec<(Command, ProviderStatus)> {
@@ -186,7 +215,7 @@ mod tests {
                 vec![(Activate, Active)],
                 vec![(Activate, Active), (Ban, Banned)],
             ),
-            (Rejected, vec![close], vec![], vec![]),
+            (Rejected, vec![close, (HandIn, Pending)], vec![], vec![]),
             (Banned, vec![], vec![], vec![(Unban, Active)]),
         ] {
             for (actor, expected) in [(Actor::Provider, provider), (Actor::Lsm, lsm), (Actor::Admin, admin)] {
@@ -208,6 +237,19 @@ mod tests {
             message,
             "you cannot deactivate: the provider is active with 2 active jobs (new or in progress). Possible for you now: \
              deactivate by force"
+        );
+    }
+
+    #[test]
+    fn approval_needs_documents_that_are_verified() {
+        let bare = ProviderState { documents_suffice: false, ..state(Pending) };
+        assert_eq!(possible(bare, Actor::Lsm), [(Reject, Rejected)]);
+        let (code, message) = bare.apply(Actor::Lsm, Approve).unwrap_err().code_and_message();
+        assert_eq!(code, "documents_not_verified");
+        assert_eq!(
+            message,
+            "you cannot approve: the provider is pending, and has no documents or some that are not verified. Possible for \
+             you now: reject"
         );
     }
 

@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 
 use doors::url::{ConnectionString, Secret};
 use doors::{Direct, DirectSettings};
+use secrecy::SecretString;
 use serde_json::json;
 use stm_backend::chat::MessageType;
 use stm_backend::chat::live::insert_messages::NewMessage;
 use stm_backend::chat::live::{Acknowledge, Outgoing, Rooms, Writer};
 use stm_backend::config::{DIRECT_SESSION, Heartbeat};
+use stm_backend::files::FileUrls;
 use stm_backend::realtime::{Bulkhead, Connections, Refusal};
 use stm_backend::supervision::{Health, Tasks};
 use stm_backend::types::{ChatId, MessageId, UserId};
@@ -69,7 +71,7 @@ async fn a_writer_that_fails_refuses_messages_until_it_writes_again() {
     let direct = Direct::new(&url, &settings).expect("a door");
     let (health, bulkhead) = (Health::default(), Bulkhead::new(direct.clone(), 3));
     let heartbeat = Heartbeat { interval: Duration::from_secs(25), timeout: Duration::from_secs(20) };
-    let rooms = Rooms::new(bulkhead.clone(), heartbeat);
+    let rooms = Rooms::new(bulkhead.clone(), FileUrls::new(&SecretString::from(""), "").expect("a key"), heartbeat);
     let tasks = Tasks::new(&health);
     let writer = Writer::start(&tasks, &direct, &bulkhead, &rooms, &Connections::default(), &Arc::new(Notify::new()));
 

@@ -45,7 +45,7 @@ async fn the_profile_is_all_there_is() {
         "serviceAreas": areas(&["10001", "10002"]),
         "documents": {"total": 0, "verified": 0, "pending": 0, "rejected": 0, "list": []},
         "statistics": {"totalJobs": 0, "earnings": 0, "rating": 0.0, "totalReviews": 0},
-        "images": {"galleryImages": []},
+        "images": {"logoUrl": null, "bannerUrl": null, "galleryImages": []},
     });
     assert_eq!(scene.profile().await, expected);
 
@@ -53,12 +53,11 @@ async fn the_profile_is_all_there_is() {
     scene
         .world
         .sql(
-            r#"update stm.providers
-               set warnings = 2, total_jobs = 3, earnings_cents = 12050, rating = 4.25, rejection_reason = 'No licence',
-                   documents = '[{"id": 1, "fileName": "licence.pdf", "status": "verified",
-                                  "verifiedAt": "2026-04-02T09:00:00.000Z", "uploadedAt": "2026-04-01T09:00:00.000Z"}]'"#,
+            "update stm.providers
+               set warnings = 2, total_jobs = 3, earnings_cents = 12050, rating = 4.25, rejection_reason = 'No licence'",
         )
         .await;
+    scene.world.verified_document(scene.provider.id).await;
     scene.provider_posts("/provider/confirm-availability", &json!({})).await.expect(200);
     let profile = scene.profile().await;
     let confirmed = &profile["status"]["lastAvailabilityConfirmedAt"];
@@ -100,7 +99,10 @@ async fn the_profile_is_changed_in_both_spellings() {
     assert_eq!(changed["serviceAreas"], areas(&["10003", "10001"]));
     assert_eq!(
         changed["images"]["galleryImages"],
-        json!([{"id": 1, "url": "https://cdn.example.com/a.png", "order": 1}])
+        json!([{
+            "id": "1", "url": "https://cdn.example.com/a.png", "thumbnailUrl": "https://cdn.example.com/a.png",
+            "caption": null, "order": 1,
+        }])
     );
     assert_eq!((&changed["status"]["current"], &changed["statistics"]["rating"]), (&json!("active"), &json!(0.0)));
 

@@ -1,6 +1,9 @@
 //! What only these tests share.
 
+pub mod clamd;
+pub mod files;
 pub mod mail;
+pub mod s3;
 mod scene;
 pub mod stripe;
 pub mod supabase;

@@ -77,6 +77,8 @@ pub(super) struct Callers {
     pub notification: String,
     pub invoice: i64,
     pub service_request: i64,
+    pub document: i64,
+    pub picture: String,
     /// An object of every kind that admins name in paths, by that name.
     pub seen_by_admins: HashMap<&'static str, i64>,
     tokens: HashMap<Caller, String>,
@@ -95,6 +97,13 @@ impl Callers {
                  select j.id, p.lsm_id, 'It leaks' from stm.jobs j join stm.providers p on p.id = j.provider_id;
                  insert into stm.invoices (job_id, provider_id, amount_cents, status, via_stripe)
                  select id, provider_id, price_cents, 'open', false from stm.jobs;
+                 insert into stm.files (id, owner_id, purpose, state, key, name, content_type, bytes, received_bytes, sha256)
+                 select gen_random_uuid(), user_id, 'provider_document', 'attached', 'x', 'a.pdf', 'application/pdf', 1, 1, sha256('')
+                 from stm.providers;
+                 insert into stm.provider_documents (provider_id, file_id, file_name, description)
+                 select p.id, f.id, 'a.pdf', '' from stm.providers p, stm.files f;
+                 insert into stm.gallery_images (provider_id, file_id, file_name, position)
+                 select p.id, f.id, 'a.png', 1 from stm.providers p, stm.files f;
                  insert into stm.users (email, first_name, last_name, role) values ('other-lsm@example.com', 'Lou', 'Local', 'local_service_manager');
                  insert into stm.local_service_managers (user_id, region) select id, 'Ohio' from stm.users where email = 'other-lsm@example.com';",
             )
@@ -112,7 +121,10 @@ impl Callers {
         let requested =
             world.post_as(&scene.provider.user, "/provider/request-new-service", &request).await.expect(201);
         let service_request = requested["id"].as_i64().expect("an id");
-        let seen_by_admins = seen_by_admins(world).await;
+        let document = world.number("select id from stm.provider_documents").await;
+        let picture = world.text("select id::text from stm.gallery_images").await;
+        let mut seen_by_admins = seen_by_admins(world).await;
+        seen_by_admins.insert("documents", scene.provider.id);
         let tokens = tokens(&scene, &other_provider).await;
         Self {
             scene,
@@ -124,6 +136,8 @@ impl Callers {
             notification,
             invoice,
             service_request,
+            document,
+            picture,
             seen_by_admins,
             tokens,
         }

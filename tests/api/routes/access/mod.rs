@@ -51,6 +51,11 @@ enum Others {
     Invoice,
     /// The provider, as the region's LSM sees it.
     Provider,
+    /// A document of the provider's, and the provider: of the region's LSM.
+    Document,
+    /// The same, as the provider sees it; and a picture of its gallery.
+    OwnDocument,
+    Picture,
     /// A service request of the provider's, which the region's LSM looks at first.
     ServiceRequest,
     /// An object of a kind that admins see whole, by the name that the path has for it.
@@ -91,8 +96,10 @@ impl Others {
         match self {
             Self::None | Self::Of(_) => true,
             Self::Job | Self::Chat => [Caller::Customer, Caller::Provider].contains(&caller),
-            Self::Review | Self::Notification | Self::Invoice => caller == Caller::Provider,
-            Self::Dispute | Self::Provider | Self::ServiceRequest => caller == Caller::Lsm,
+            Self::Review | Self::Notification | Self::Invoice | Self::OwnDocument | Self::Picture => {
+                caller == Caller::Provider
+            }
+            Self::Dispute | Self::Provider | Self::ServiceRequest | Self::Document => caller == Caller::Lsm,
         }
     }
 }
@@ -256,6 +263,21 @@ const ACCESS: &[Row] = &[
     ("post", "/payments/jobs/{jobId}/resend-invoice",  Who::Provider, Others::Job),
     ("get",  "/payments/jobs/{jobId}/invoice",         Who::Anyone,   Others::Job),
     ("post", "/payments/stripe/webhook",               Who::Public,   Others::None),
+    ("post",   "/jobs/images/upload",                      Who::Customer, Others::None),
+    ("post",   "/chat/upload-files",                       Who::Anyone,   Others::None),
+    ("get",    "/provider/images",                         Who::Provider, Others::None),
+    ("post",   "/provider/images/logo",                    Who::Provider, Others::None),
+    ("post",   "/provider/images/banner",                  Who::Provider, Others::None),
+    ("post",   "/provider/images/gallery",                 Who::Provider, Others::None),
+    ("put",    "/provider/images/gallery/reorder",         Who::Provider, Others::None),
+    ("delete", "/provider/images/gallery/{id}",            Who::Provider, Others::Picture),
+    ("post",   "/provider-onboarding/documents/upload",    Who::Provider, Others::None),
+    ("get",    "/provider-onboarding/documents",           Who::Provider, Others::None),
+    ("get",    "/lsm/providers/{id}/documents/{documentId}",   Who::Lsm,   Others::Document),
+    ("post",   "/lsm/providers/{id}/documents/{documentId}",   Who::Lsm,   Others::Document),
+    ("get",    "/admin/providers/{id}/documents/{documentId}", Who::Admin, Others::Of("documents")),
+    ("delete", "/provider-onboarding/documents/{id}",      Who::Provider, Others::OwnDocument),
+    ("get",    "/files/{id}/{grant}/{signature}/{name}",   Who::Public,   Others::None),
     ("get",  "/health",                 Who::Public,   Others::None),
     ("get",  "/livez",                  Who::Public,   Others::None),
     ("get",  "/readyz",                 Who::Public,   Others::None),
@@ -282,11 +304,14 @@ async fn call(callers: &Callers, (method, path, _, others): &Row, caller: Caller
         Others::Dispute => callers.dispute.to_string(),
         Others::Notification => callers.notification.clone(),
         Others::Invoice => callers.invoice.to_string(),
-        Others::Provider => callers.scene.provider.id.to_string(),
+        Others::Provider | Others::Document => callers.scene.provider.id.to_string(),
+        Others::OwnDocument => callers.document.to_string(),
+        Others::Picture => callers.picture.clone(),
         Others::ServiceRequest => callers.service_request.to_string(),
         Others::Of(kind) => callers.seen_by_admins[kind].to_string(),
     };
     let path = path.replace("{id}", &id).replace("{jobId}", &id).replace("{zip}", "10001");
+    let path = path.replace("{documentId}", &callers.document.to_string());
     let body = match path.as_str() {
         "/chat/negotiation/send-offer" => Some(json!({"job_id": callers.job, "proposed_price": 100})),
         "/chat/negotiation/respond" => Some(json!({"job_id": callers.job, "action": "accept"})),
@@ -297,6 +322,7 @@ async fn call(callers: &Callers, (method, path, _, others): &Row, caller: Caller
         update if update.ends_with("/update-status") => Some(json!({"action": "mark_complete"})),
         reassign if reassign.ends_with("/reassign") => Some(json!({"newProviderId": callers.other_provider.id})),
         resolve if resolve.ends_with("/resolve") => Some(json!({"resolutionNotes": "Settled"})),
+        review if review.contains("/documents/") && *method == "post" => Some(json!({"action": "verify"})),
         lsm if lsm.starts_with("/lsm/") && *method == "post" => {
             Some(json!({"reason": "A good reason", "status": "inactive"}))
         }

@@ -163,6 +163,7 @@ async fn a_batch_changes_whom_it_can() {
         (office.provider.id, office.world.provider("Plumbing").await.id, office.world.provider("Plumbing").await.id);
     office.new_job().await;
     office.world.sql(&format!("update stm.providers set status = 'pending' where id = {pending}")).await;
+    office.world.verified_document(pending).await;
     let batch = async |ids: Value, status: &str| {
         let request = json!({"ids": ids, "status": status, "reason": "Checked"});
         office.post("/admin/providers/status", &request).await.expect(200)

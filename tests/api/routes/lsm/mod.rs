@@ -87,12 +87,15 @@ async fn a_provider_is_approved_or_rejected_once() {
     let first = &waiting[0];
     assert_eq!(
         (&first["businessName"], &first["user"]["name"], &first["user"]["phone"], &first["readyForActivation"]),
-        (&json!("Pete's Pipes"), &json!("Pete Pipes"), &json!("+12125550124"), &json!(true))
+        (&json!("Pete's Pipes"), &json!("Pete Pipes"), &json!("+12125550124"), &json!(false))
     );
     assert_eq!(first["serviceAreas"], json!(["10001", "10002"]));
     assert_eq!(first["documents"], json!({"total": 0, "verified": 0, "pending": 0, "rejected": 0, "list": []}));
 
     let approve = format!("/lsm/providers/{good}/approve-onboarding");
+    assert_eq!(regions.post(&approve, &json!({})).await.expect(409)["code"], "documents_not_verified");
+    regions.world.verified_document(good).await;
+    assert_eq!(regions.get("/lsm/onboarding/pending").await[0]["readyForActivation"], true);
     assert!(regions.post(&approve, &json!({})).await.expect(200)["message"].is_string());
     let again = regions.post(&approve, &json!({})).await.expect(409);
     assert_eq!(again["code"], "wrong_state");

@@ -14,6 +14,7 @@ const ROUNDS: usize = 200;
 async fn approving_against_rejecting() {
     let regions = Regions::start().await;
     let id = regions.provider.id;
+    regions.world.verified_document(id).await;
     let mut approved = 0;
     for round in 0..ROUNDS {
         regions.world.sql(&format!("update stm.providers set status = 'pending' where id = {id}")).await;
