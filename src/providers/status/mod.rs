@@ -49,7 +49,8 @@ pub(crate) async fn change(
         | Command::Activate
         | Command::Deactivate
         | Command::ForceDeactivate
-        | Command::Unban => return Ok(outbox),
+        | Command::Unban
+        | Command::HandIn => return Ok(outbox),
     };
     if let Some(request) = ban_requests::decide_waiting(tx, provider.id, is_approved, user).await? {
         outbox.notify(tx, [announcements::decided(provider, request, is_approved)]).await?;
