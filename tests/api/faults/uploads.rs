@@ -34,7 +34,8 @@ async fn many_large_uploads_at_once_take_little_memory() {
         let started = Instant::now();
         loop {
             let form = Form::new().part("files", Part::bytes(&bytes[number..]).file_name(format!("{number}.txt")));
-            let request = world.raw(Method::POST, CHAT).bearer_auth(&scene.customer.token).multipart(form);
+            let request =
+                world.raw(Method::POST, CHAT).bearer_auth(&scene.customer.token).timeout(4 * PATIENCE).multipart(form);
             let answer = World::answer(request).await;
             // On a busy machine too many wait for the database: as the answer says, the client tries again.
             if answer.status != StatusCode::SERVICE_UNAVAILABLE || started.elapsed() > PATIENCE {
