@@ -354,7 +354,7 @@ async fn update(
     if is_active {
         adopt(&mut tx, &after, &mut outbox).await?;
     } else if before.status == LsmStatus::Active {
-        leave(&mut tx, &before).await?;
+        leave(&mut tx, &before, None, &mut outbox).await?;
     }
     let event = AdminEvent {
         actor: who.user_id,
@@ -381,7 +381,12 @@ async fn update(
         (status = 404, description = "No such LSM"),
         (status = 409, description = "The LSM has providers who work or wait to, open disputes, or undecided requests"),
     ))]
-async fn delete(State(pooler): State<Pooler>, who: Admin, Path(id): Path<LsmId>) -> Result<Json<MessageView>> {
+async fn delete(
+    State(pooler): State<Pooler>,
+    State(notifier): State<Notifier>,
+    who: Admin,
+    Path(id): Path<LsmId>,
+) -> Result<Json<MessageView>> {
     let mut tx = pooler.write().await?;
     let before = queries::lock(&mut tx, id).await?.ok_or(Error::NotFound("LSM"))?;
     let Work { providers, disputes, requests } = queries::count_work(&mut tx, id).await?;
@@ -392,7 +397,8 @@ async fn delete(State(pooler): State<Pooler>, who: Admin, Path(id): Path<LsmId>)
         );
         return Err(Error::Conflict("has_providers", message));
     }
-    remove(&mut tx, &before).await?;
+    let mut outbox = Outbox::default();
+    remove(&mut tx, &before, &mut outbox).await?;
     let event = AdminEvent {
         actor: who.user_id,
         action: AdminAction::DeleteLsm,
@@ -403,30 +409,44 @@ async fn delete(State(pooler): State<Pooler>, who: Admin, Path(id): Path<LsmId>)
     };
     events::record(&mut tx, &event).await?;
     tx.commit().await?;
+    notifier.publish(outbox);
     Ok(Json(MessageView::new("LSM deleted successfully")))
 }
 
 /// Removes a locked LSM, and ends the user's logins.
-pub(super) async fn remove(tx: &mut Tx<Pooler>, lsm: &LsmRow) -> Result<()> {
-    leave(tx, lsm).await?;
+pub(super) async fn remove(tx: &mut Tx<Pooler>, lsm: &LsmRow, outbox: &mut Outbox) -> Result<()> {
     auth::queries::set_all_revoked(tx, lsm.user_id, Utc::now()).await?;
-    Ok(queries::delete(tx, lsm.id).await?)
+    queries::delete(tx, lsm.id).await?;
+    leave(tx, lsm, None, outbox).await
 }
 
-/// Takes a locked LSM, who serves its region no more, out of all chats, and queues the e-mail that says so.
-pub(super) async fn leave(tx: &mut Tx<Pooler>, lsm: &LsmRow) -> Result<()> {
-    let letter = Letter::Notice {
-        subject: "You are no longer the local service manager".into(),
-        body: format!(
-            "Hello {},\n\nAn admin of STM has ended your work as the local service manager of {}.",
-            lsm.first_name, lsm.region
-        ),
-    };
-    mail::queue(tx, lsm.user_id, &lsm.email, &letter, None).await?;
-    Ok(job_chats::remove_lsm(tx, lsm.user_id).await?)
+/// Takes an LSM, who serves its region no more, out of all chats, and queues the e-mail that says so. What is left goes to
+/// another LSM of the region, if there is one.
+pub(super) async fn leave(
+    tx: &mut Tx<Pooler>,
+    lsm: &LsmRow,
+    next_region: Option<&str>,
+    outbox: &mut Outbox,
+) -> Result<()> {
+    if lsm.status == LsmStatus::Active {
+        let next = next_region.map(|region| format!(" From now on you serve {region}.")).unwrap_or_default();
+        let letter = Letter::Notice {
+            subject: format!("You are no longer the local service manager of {}", lsm.region),
+            body: format!(
+                "Hello {},\n\nAn admin of STM has ended your work as the local service manager of {}.{next}",
+                lsm.first_name, lsm.region
+            ),
+        };
+        mail::queue(tx, lsm.user_id, &lsm.email, &letter, None).await?;
+    }
+    job_chats::remove_lsm(tx, lsm.user_id).await?;
+    match queries::find_serving(tx, &lsm.region).await? {
+        Some(other) => adopt(tx, &other, outbox).await,
+        None => Ok(()),
+    }
 }
 
-/// Gives an active LSM what nobody looks after in its region: of LSMs who are inactive or removed, and requests from before
+/// Hands an active LSM what nobody looks after in its region: of LSMs who are inactive or removed, and requests from before
 /// there was one. Needs [`queries::lock_regions`].
 pub(super) async fn adopt(tx: &mut Tx<Pooler>, lsm: &LsmRow, outbox: &mut Outbox) -> Result<()> {
     let adopted = queries::adopt(tx, lsm.id, &lsm.region).await?;

@@ -147,6 +147,23 @@ pub(super) async fn lock(tx: &mut Tx<Pooler>, id: LsmId) -> sqlx::Result<Option<
     .await
 }
 
+/// The oldest active LSM of a region, if there is one.
+pub(super) async fn find_serving(tx: &mut Tx<Pooler>, region: &str) -> sqlx::Result<Option<LsmRow>> {
+    sqlx::query_as!(
+        LsmRow,
+        r#"select l.id as "id: LsmId", u.id as "user_id: UserId", u.first_name, u.last_name, u.email, u.phone_number, l.region,
+                  l.area, l.status as "status: LsmStatus"
+           from stm.local_service_managers l
+           join stm.users u on u.id = l.user_id
+           where l.status = 'active' and stm.region_key(l.region) = stm.region_key($1)
+           order by l.created_at, l.id
+           limit 1"#,
+        region,
+    )
+    .fetch_optional(tx)
+    .await
+}
+
 /// Inserts the LSM of a user.
 pub(super) async fn insert(tx: &mut Tx<Pooler>, user: UserId, region: &str, area: Option<&str>) -> sqlx::Result<LsmId> {
     sqlx::query_scalar!(
@@ -195,10 +212,10 @@ pub(super) async fn delete(tx: &mut Tx<Pooler>, id: LsmId) -> sqlx::Result<()> {
              where id = $1
              returning user_id)
          update stm.users u
-         set banned_at = now(), ban_reason = 'removed as an LSM', email = 'removed-' || u.id || '@deleted.invalid',
+         set banned_at = coalesce(u.banned_at, now()), ban_reason = 'removed as an LSM', email = 'removed-' || u.id || '@deleted.invalid',
              password_hash = null, auth_uid = null, updated_at = now()
          from lsm
-         where u.id = lsm.user_id and u.banned_at is null",
+         where u.id = lsm.user_id",
         id.0,
     )
     .execute(tx)
@@ -263,7 +280,7 @@ pub(super) async fn hand_over(tx: &mut Tx<Pooler>, from: LsmId, to: LsmId) -> sq
     .await
 }
 
-/// Gives an LSM the providers, undecided service requests and open disputes of its region that no active LSM has.
+/// Hands an LSM the providers, undecided service requests and open disputes of its region that no active LSM has.
 pub(super) async fn adopt(tx: &mut Tx<Pooler>, to: LsmId, region: &str) -> sqlx::Result<HandedOver> {
     sqlx::query_as!(
         HandedOver,

@@ -105,7 +105,7 @@ struct LsmReplacedView {
 }
 
 /// Replaces an LSM: a new one takes over the region, all providers, undecided service requests and open disputes. The old
-/// one leaves the chats of disputes. The providers and both LSMs are told.
+/// one leaves the chats of disputes. The providers and both LSMs are notified.
 ///
 /// # Errors
 /// 400 a field breaks a rule. 404 no such LSM. 409 the e-mail address is taken, or a region has another active LSM.
@@ -134,12 +134,12 @@ async fn replace(
         Fate::Deactivated | Fate::Deleted => &old.region,
     };
     queries::lock_regions(&mut tx, &[&old.region, other]).await?;
-    let after = retire(&mut tx, &old, fate).await?;
+    let mut outbox = Outbox::default();
+    let after = retire(&mut tx, &old, fate, &mut outbox).await?;
     check_free(&mut tx, &old.region, old.area.as_deref(), None).await?;
     let lsm = appoint(&mut tx, user, &old.region, old.area.clone()).await?;
     let handed_over = queries::hand_over(&mut tx, id, lsm.id).await?;
     // The old one may serve another region now, whose orphans are its own.
-    let mut outbox = Outbox::default();
     if let Some(after) = after.as_ref().filter(|after| after.status == LsmStatus::Active) {
         adopt(&mut tx, after, &mut outbox).await?;
     }
@@ -162,10 +162,10 @@ async fn replace(
 }
 
 /// Deactivates, moves or removes the old LSM. Returns what is left of it.
-async fn retire(tx: &mut Tx<Pooler>, old: &LsmRow, fate: Fate) -> Result<Option<LsmRow>> {
+async fn retire(tx: &mut Tx<Pooler>, old: &LsmRow, fate: Fate, outbox: &mut Outbox) -> Result<Option<LsmRow>> {
     let after = match fate {
         Fate::Deleted => {
-            remove(tx, old).await?;
+            remove(tx, old, outbox).await?;
             return Ok(None);
         }
         Fate::Deactivated => LsmRow { status: LsmStatus::Inactive, ..old.clone() },
@@ -175,6 +175,7 @@ async fn retire(tx: &mut Tx<Pooler>, old: &LsmRow, fate: Fate) -> Result<Option<
         }
     };
     queries::set(tx, &after).await?;
-    leave(tx, old).await?;
+    let next_region = (after.status == LsmStatus::Active).then_some(after.region.as_str());
+    leave(tx, old, next_region, outbox).await?;
     Ok(Some(after))
 }
