@@ -1,5 +1,5 @@
 //! What files cost on their way through the real `serve` process, beside nginx with the same bytes in the same run: its
-//! static files, and its WebDAV module, which writes what is PUT into a directory and checks nothing.
+//! static files, and its `WebDAV` module, which writes what is PUT into a directory and checks nothing.
 //!
 //! Run by `scripts/bench`, on a database stack of its own; nginx must be installed. `BENCH_FILES_ROUNDS` (default 3) says how
 //! often each side has its turn.

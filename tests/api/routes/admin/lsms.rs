@@ -219,7 +219,8 @@ async fn a_new_lsm_adopts_what_an_inactive_one_has_left() {
     office.world.post_as(&old, &format!("/lsm/disputes/{dispute}/join-chat"), &json!({})).await.expect(200);
     office.put(&format!("/admin/lsms/{id}"), &json!({"status": "inactive"})).await.expect(200);
     office.world.get_as(&old, &format!("/chat/{chat}/messages")).await.expect(404);
-    let letters = "select count(*) from stm.emails where subject = 'You are no longer the local service manager of New York'";
+    let letters =
+        "select count(*) from stm.emails where subject = 'You are no longer the local service manager of New York'";
     assert_eq!(office.world.number(letters).await, 1);
 
     let request = json!({"keyword": "Roofing", "description": "Tiles", "region": "new york", "zipcode": "10001"});

@@ -196,7 +196,7 @@ async fn replacing_an_lsm_who_joins_a_chat_while_others_ask_for_help() {
             )
         };
         let replace = office.status(format!("/admin/lsms/{id}/replace"), successor);
-        let (replaced, (joined, filed, requested)) = race(round, replace, others).await;
+        let (replaced, (joined, filed, requested)) = Box::pin(race(round, replace, others)).await;
         assert_eq!(replaced, 200, "round {round}");
         assert!(matches!(joined.status.as_u16(), 200 | 404), "{}", joined.body);
         filed.expect(201);
