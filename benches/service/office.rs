@@ -46,7 +46,12 @@ fn request(market: &Marketplace, (who, path): (Who, &str)) -> String {
 }
 
 /// The median and the 99th percentile of each read, in milliseconds.
-async fn round(market: &Marketplace, duration: Duration) -> Vec<(f64, f64)> {
+type Latencies = Vec<(f64, f64)>;
+
+/// Of the small marketplace and of the large one, in one round.
+type Both = (Latencies, Latencies);
+
+async fn round(market: &Marketplace, duration: Duration) -> Latencies {
     let service = Service::start(&market.database);
     let mut round = Vec::new();
     for read in READS {
@@ -74,8 +79,7 @@ pub async fn section(small: &Marketplace, large: &Marketplace) {
         "read (median)", "p50 ms", "p99 ms", "aim", "p50 growth", "aim"
     );
     for (place, (_, path)) in READS.iter().enumerate() {
-        let of =
-            |value: &dyn Fn(&(Vec<(f64, f64)>, Vec<(f64, f64)>)) -> f64| median(measured.iter().map(value).collect());
+        let of = |value: &dyn Fn(&Both) -> f64| median(measured.iter().map(value).collect());
         let (p50, growth) = (of(&|(_, large)| large[place].0), of(&|(small, large)| large[place].0 / small[place].0));
         let word = |is_met: bool| if is_met { "met" } else { "missed" };
         println!(
