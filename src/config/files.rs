@@ -11,6 +11,8 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         let is_base = |url: &url::Url| {
             matches!(url.scheme(), "http" | "https")
                 && url.has_host()
+                && url.username().is_empty()
+                && url.password().is_none()
                 && url.query().is_none()
                 && url.fragment().is_none()
         };
@@ -91,5 +93,7 @@ mod tests {
             let settings: Vec<_> = S3.into_iter().skip(1).chain([("STORAGE_URL", url)]).collect();
             assert_eq!(config(&settings).is_ok(), is_good, "{url}");
         }
+        let problem = config(&[("PUBLIC_URL", "https://ann:hunter2@api.example.com")]).unwrap_err().to_string();
+        assert!(problem.contains("PUBLIC_URL") && !problem.contains("hunter2"), "{problem}");
     }
 }

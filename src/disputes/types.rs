@@ -18,7 +18,8 @@ text_enum! {
 text_enum! {
     /// The state of a dispute, in clients' words.
     DisputeProgress {
-        /// Waits for the LSM.
+        /// Waits for the LSM. Some clients say `open`.
+        #[serde(alias = "open")]
         Pending = "pending",
         /// The LSM has joined the chat.
         UnderReview = "under_review",

@@ -80,12 +80,14 @@ async fn serve(
         return Ok((StatusCode::NOT_MODIFIED, shared).into_response());
     }
     // A range of another version would not fit.
-    let is_same = !headers.contains_key(header::IF_RANGE) || matches(&headers, &header::IF_RANGE, &tag);
+    let is_same = headers.get(header::IF_RANGE).is_none_or(|given| given.as_bytes() == tag.as_bytes());
     // A small version is sent as a whole, whatever is asked for.
     let range = headers.get(header::RANGE).filter(|_| is_same && object == "display");
     let range = range.and_then(|range| parse_range(range.to_str().ok()?));
     let is_partial = range.is_some();
-    if range.as_ref().is_some_and(|range| range.as_range(row.bytes.cast_unsigned()).is_err()) {
+    let is_empty =
+        |range: &GetRange| *range == GetRange::Suffix(0) || range.as_range(row.bytes.cast_unsigned()).is_err();
+    if range.as_ref().is_some_and(is_empty) {
         return Ok(out_of_range(row.bytes));
     }
     let options = GetOptions { range, ..GetOptions::default() };

@@ -43,6 +43,13 @@ pub use urls::FileUrls;
 const MAX_OPEN_UPLOADS: usize = 200;
 const MAX_OPEN_UPLOADS_PER_USER: usize = 50;
 
+/// A file of a request.
+enum Sorted {
+    /// Its bytes were stored before.
+    Stored(Stored),
+    New(received::Checked),
+}
+
 /// Receives, stores and reads files. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Files {
@@ -71,34 +78,59 @@ impl Files {
         purpose: Purpose,
         upload: Upload,
     ) -> Result<upload::Received> {
-        let _open = self.open.enter(owner)?;
+        let open = self.open.enter(owner)?;
         queries::check_quota(pooler, owner).await?;
         let (parts, fields) = upload.read(purpose).await?;
         let mut checked = Vec::with_capacity(parts.len());
         for part in parts {
-            checked.push(self.check(purpose, part).await?);
+            checked.push(match self.find_same(pooler, owner, purpose, &part).await? {
+                Some(stored) => Sorted::Stored(stored),
+                None => Sorted::New(self.check(purpose, part, &open).await?),
+            });
         }
         let mut files = Vec::with_capacity(checked.len());
         for file in checked {
-            files.push(self.keep(pooler, owner, purpose, file).await?);
+            files.push(match file {
+                Sorted::Stored(stored) => stored,
+                Sorted::New(file) => self.keep(pooler, owner, purpose, file).await?,
+            });
         }
         Ok(upload::Received { files, fields })
     }
 
-    /// Checks a file: its type, what is in it, and whether it is malware.
-    async fn check(&self, purpose: Purpose, part: received::Part) -> Result<received::Checked> {
+    /// Finds the file that its owner has stored with the same bytes, which were checked then.
+    async fn find_same(
+        &self,
+        pooler: &Pooler,
+        owner: UserId,
+        purpose: Purpose,
+        part: &received::Part,
+    ) -> Result<Option<Stored>> {
+        let Some(same) = queries::find_same(pooler, owner, purpose, &part.sha256).await? else { return Ok(None) };
+        let kind = types::Kind::of_content_type(&same.content_type);
+        let name = kind.and_then(|kind| names::agree(part.name.clone(), kind));
+        // Under a name that lies it is looked at again, and refused.
+        Ok(name.map(|name| Stored { id: same.id, name, bytes: same.bytes }))
+    }
+
+    /// Checks a file: its type, what is in it, and whether it is malware. A user's pictures wait for each other first, so
+    /// that one user's many hold up nobody else for longer than one.
+    async fn check(
+        &self,
+        purpose: Purpose,
+        part: received::Part,
+        open: &upload::OpenUpload,
+    ) -> Result<received::Checked> {
         if let Some(scanner) = &self.scanner {
             scanner.check(&part).await?;
         }
+        let _turn = open.turn().await?;
         received::check(purpose, part, &self.decoding).await
     }
 
-    /// Stores a file, unless its owner has stored the same bytes before.
+    /// Stores a file.
     async fn keep(&self, pooler: &Pooler, owner: UserId, purpose: Purpose, file: received::Checked) -> Result<Stored> {
         let name = file.name.clone();
-        if let Some(id) = queries::find_same(pooler, owner, purpose, &file.sha256).await? {
-            return Ok(Stored { id, name, bytes: file.len() });
-        }
         let id = FileId::random();
         queries::insert(pooler, id, owner, purpose, &file).await?;
         let stored = Stored { id, name, bytes: file.len() };

@@ -14,8 +14,12 @@ use super::types::Kind;
 const MAX_SIDE: u32 = 16_384;
 const MAX_PIXELS: u64 = 50_000_000;
 
-/// What a decoder may allocate: a picture of the most pixels, with what it needs besides.
+/// The most pixels of a WebP, of which a few bytes may keep a decoder busy for seconds.
+const MAX_WEBP_PIXELS: u64 = 16_000_000;
+
+/// What a decoder may allocate, and what the picture may take of it: the most pixels in 24 bits.
 const MAX_ALLOCATED_BYTES: u64 = 256 * 1024 * 1024;
+const MAX_PICTURE_BYTES: u64 = 3 * MAX_PIXELS;
 
 /// The longest side of a picture as it is shown, and of its small version.
 const DISPLAY_SIDE: u32 = 2048;
@@ -39,7 +43,8 @@ pub(super) struct Picture {
 pub(super) type Rule = &'static str;
 
 const UNREADABLE: Rule = "is damaged or incomplete: save the picture again";
-const TOO_LARGE: Rule = "has too many pixels: at most 50 million, and 16384 on a side, are read";
+const TOO_LARGE: Rule = "has too many pixels: at most 50 million (16 million of a WebP, 37 million with transparency), \
+                         and 16384 on a side, are read";
 
 /// Writes a picture anew. Of an animation the first frame stays.
 pub(super) fn rewrite(mut file: impl Read, kind: Kind) -> Result<Picture, Rule> {
@@ -49,11 +54,8 @@ pub(super) fn rewrite(mut file: impl Read, kind: Kind) -> Result<Picture, Rule> 
     if format == ImageFormat::Jpeg && !is_whole_jpeg(&bytes) {
         return Err(UNREADABLE);
     }
-    let mut picture = decode(&bytes, format)?;
+    let picture = decode(&bytes, format)?;
     drop(bytes);
-    if picture.width().max(picture.height()) > DISPLAY_SIDE {
-        picture = picture.thumbnail(DISPLAY_SIDE, DISPLAY_SIDE);
-    }
     let thumbnail = if picture.width().max(picture.height()) > THUMBNAIL_SIDE {
         encode(&picture.thumbnail(THUMBNAIL_SIDE, THUMBNAIL_SIDE), format)
     } else {
@@ -64,7 +66,7 @@ pub(super) fn rewrite(mut file: impl Read, kind: Kind) -> Result<Picture, Rule> 
     Ok(Picture { display, thumbnail: thumbnail.map_err(|_| UNREADABLE)?, width, height })
 }
 
-/// Decodes a picture, turned upright.
+/// Decodes a picture, turned upright, in the size for display.
 fn decode(bytes: &[u8], format: ImageFormat) -> Result<DynamicImage, Rule> {
     let mut limits = Limits::no_limits();
     (limits.max_image_width, limits.max_image_height) = (Some(MAX_SIDE), Some(MAX_SIDE));
@@ -73,14 +75,16 @@ fn decode(bytes: &[u8], format: ImageFormat) -> Result<DynamicImage, Rule> {
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(|error| rule(&error))?;
     let (width, height) = decoder.dimensions();
-    if u64::from(width) * u64::from(height) > MAX_PIXELS {
-        return Err(TOO_LARGE);
-    }
-    if decoder.total_bytes() > MAX_ALLOCATED_BYTES {
+    let max_pixels = if format == ImageFormat::WebP { MAX_WEBP_PIXELS } else { MAX_PIXELS };
+    if u64::from(width) * u64::from(height) > max_pixels || decoder.total_bytes() > MAX_PICTURE_BYTES {
         return Err(TOO_LARGE);
     }
     let orientation = decoder.orientation().map_err(|error| rule(&error))?;
     let mut picture = DynamicImage::from_decoder(decoder).map_err(|error| rule(&error))?;
+    // Smaller first: turning makes a copy.
+    if picture.width().max(picture.height()) > DISPLAY_SIDE {
+        picture = picture.thumbnail(DISPLAY_SIDE, DISPLAY_SIDE);
+    }
     picture.apply_orientation(orientation);
     Ok(picture)
 }

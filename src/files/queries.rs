@@ -15,11 +15,12 @@ const MAX_FILES_PER_DAY: i64 = 1000;
 /// How many files one statement of the sweep takes.
 const SWEPT: i64 = 200;
 
-/// Checks that a user has not uploaded too much since yesterday.
+/// Checks that a user has not uploaded too much since yesterday: before a request is read, and again, with the user locked,
+/// before a file is stored.
 ///
 /// # Errors
 /// 429 it is too much.
-pub(super) async fn check_quota(pooler: &Pooler, owner: UserId) -> Result<()> {
+pub(super) async fn check_quota<'e>(executor: impl sqlx::PgExecutor<'e>, owner: UserId) -> Result<()> {
     let is_within = sqlx::query_scalar!(
         r#"select coalesce(sum(received_bytes), 0) < $2::bigint and count(*) < $3 as "is_within!"
            from stm.files
@@ -28,9 +29,17 @@ pub(super) async fn check_quota(pooler: &Pooler, owner: UserId) -> Result<()> {
         MAX_BYTES_PER_DAY,
         MAX_FILES_PER_DAY,
     )
-    .fetch_one(pooler)
+    .fetch_one(executor)
     .await?;
     if is_within { Ok(()) } else { Err(too_many("files on one day", 3600)) }
+}
+
+/// A file whose bytes came before.
+#[derive(Debug)]
+pub(super) struct SameRow {
+    pub id: FileId,
+    pub content_type: String,
+    pub bytes: i64,
 }
 
 /// Finds a file of the same owner and purpose with the same bytes, and keeps it from the sweep.
@@ -39,13 +48,14 @@ pub(super) async fn find_same(
     owner: UserId,
     purpose: Purpose,
     sha256: &[u8],
-) -> sqlx::Result<Option<FileId>> {
+) -> sqlx::Result<Option<SameRow>> {
     let mut tx = pooler.write().await?;
-    let found = sqlx::query_scalar!(
+    let found = sqlx::query_as!(
+        SameRow,
         r#"update stm.files
            set created_at = case when state = 'pending' then now() else created_at end
            where owner_id = $1 and purpose = $2 and sha256 = $3 and state in ('pending', 'attached')
-           returning id as "id: FileId""#,
+           returning id as "id: FileId", content_type, bytes"#,
         owner.0,
         purpose.as_str(),
         sha256,
@@ -57,15 +67,19 @@ pub(super) async fn find_same(
 }
 
 /// Inserts a file whose bytes are about to be stored.
-pub(super) async fn insert(
-    pooler: &Pooler,
-    id: FileId,
-    owner: UserId,
-    purpose: Purpose,
-    file: &Checked,
-) -> sqlx::Result<()> {
+///
+/// # Errors
+/// 429 its owner has uploaded too much.
+pub(super) async fn insert(pooler: &Pooler, id: FileId, owner: UserId, purpose: Purpose, file: &Checked) -> Result<()> {
     let size = file.size().map(|(width, height)| (width.cast_signed(), height.cast_signed()));
     let mut tx = pooler.write().await?;
+    sqlx::query!(
+        r#"select pg_advisory_xact_lock(hashtextextended('stm.files ' || $1::bigint, 0)) as "locked!: ()""#,
+        owner.0
+    )
+    .fetch_one(&mut tx)
+    .await?;
+    check_quota(&mut tx, owner).await?;
     sqlx::query!(
         "insert into stm.files (id, owner_id, purpose, key, name, content_type, bytes, received_bytes, sha256, width, height)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
@@ -83,7 +97,7 @@ pub(super) async fn insert(
     )
     .execute(&mut tx)
     .await?;
-    tx.commit().await
+    Ok(tx.commit().await?)
 }
 
 /// The bytes of a file are stored. Returns the file that they are stored under: the first one, if the same bytes came
@@ -166,8 +180,13 @@ pub(crate) async fn delete(tx: &mut Tx<Pooler>, ids: &[FileId]) -> sqlx::Result<
 /// Deletes what is a person's own: all files but those that chats show.
 pub(crate) async fn delete_of_owner(tx: &mut Tx<Pooler>, owner: UserId) -> sqlx::Result<()> {
     sqlx::query!(
-        "update stm.files set state = 'deleted', deleted_at = now()
-         where owner_id = $1 and state <> 'deleted' and (purpose <> 'chat_attachment' or state <> 'attached')",
+        "update stm.files f set state = 'deleted', deleted_at = now()
+         where f.owner_id = $1 and f.state <> 'deleted'
+           and not (f.state = 'attached' and f.purpose in ('chat_attachment', 'job_image')
+                    and exists (select from stm.chat_members c
+                                join stm.messages m on m.chat_id = c.chat_id
+                                where c.user_id = $1 and m.message_type in ('image', 'document')
+                                  and m.message like '%' || f.id || '%'))",
         owner.0,
     )
     .execute(tx)
@@ -184,12 +203,15 @@ pub(super) struct ServedRow {
     pub is_picture: bool,
 }
 
+/// Finds a file that may be served. What a profile shows goes with a ban.
 pub(super) async fn find(pooler: &Pooler, id: FileId) -> sqlx::Result<Option<ServedRow>> {
     sqlx::query_as!(
         ServedRow,
         r#"select key, content_type, bytes, width is not null as "is_picture!"
            from stm.files
-           where id = $1 and state in ('pending', 'attached')"#,
+           where id = $1 and state in ('pending', 'attached')
+             and (purpose not in ('provider_logo', 'provider_banner', 'gallery_image')
+                  or exists (select from stm.users u where u.id = owner_id and u.banned_at is null))"#,
         id.0,
     )
     .fetch_optional(pooler)

@@ -30,19 +30,50 @@ pub(super) fn recognise(file: &mut (impl Read + Seek), ending: Option<&str>) -> 
     if head.starts_with(ZIP) {
         return office(file);
     }
+    if ending == Some("txt") && !is_code(&head) && is_text(file)? {
+        return Ok(Some(Kind::Text));
+    }
     match infer::get(&head) {
         Some(found) => Ok(Kind::of_content_type(found.mime_type())),
         None => Ok(is_text(file)?.then_some(Kind::Text)),
     }
 }
 
+/// Whether a text begins as markup, a script or a PDF does.
+fn is_code(head: &[u8]) -> bool {
+    let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
+    [&b"<"[..], b"#!", b"%PDF"].iter().any(|begin| head.starts_with(begin))
+}
+
+/// Whether there are no more entries in an archive than may be read: each has a header in the directory, which is read as
+/// a whole.
+fn has_few_entries(file: &mut (impl Read + Seek)) -> io::Result<bool> {
+    const ENTRY: &[u8] = b"PK\x01\x02";
+    file.rewind()?;
+    let (mut entries, mut buffer, mut kept) = (0, vec![0; 64 * 1024], 0);
+    loop {
+        let read = file.read(&mut buffer[kept..])?;
+        if read == 0 {
+            return Ok(true);
+        }
+        let filled = kept + read;
+        entries += buffer[..filled].windows(ENTRY.len()).filter(|window| *window == ENTRY).count();
+        if entries > MAX_ENTRIES {
+            return Ok(false);
+        }
+        // One that stands across two pieces.
+        kept = filled.min(ENTRY.len() - 1);
+        buffer.copy_within(filled - kept..filled, 0);
+    }
+}
+
 /// Recognises an Office file by the names in its archive. One with macros, or with names that leave the archive, is none.
 fn office(file: &mut (impl Read + Seek)) -> io::Result<Option<Kind>> {
-    file.rewind()?;
-    let Ok(archive) = zip::ZipArchive::new(file) else { return Ok(None) };
-    if archive.len() > MAX_ENTRIES {
+    if !has_few_entries(file)? {
         return Ok(None);
     }
+    file.rewind()?;
+    let Ok(archive) = zip::ZipArchive::new(file) else { return Ok(None) };
     let (mut kind, mut is_package, mut is_bad) = (None, false, false);
     for name in archive.file_names() {
         let Ok(name) = name else { return Ok(None) };
@@ -102,6 +133,9 @@ mod tests {
         assert_eq!(kind(OLE, "xls"), Some(Kind::Xls));
         assert_eq!(kind(OLE, "exe"), None);
         assert_eq!(kind("Grüße\r\n".as_bytes(), "txt"), Some(Kind::Text));
+        for text in ["BMW 320d, service book", "MZ-3 engine", "ID3 tags list", "FWS team", "GIF files are attached"] {
+            assert_eq!(kind(text.as_bytes(), "txt"), Some(Kind::Text), "{text}");
+        }
     }
 
     #[test]
@@ -130,5 +164,8 @@ mod tests {
             assert_eq!(kind(&archive(&names), "docx"), None, "{more}");
         }
         assert_eq!(kind(&archive(&["readme.txt"]), "docx"), None);
+        let mut many = archive(&docx);
+        many.splice(4..4, b"PK\x01\x02".repeat(MAX_ENTRIES + 1));
+        assert_eq!(kind(&many, "docx"), None, "its directory is not read");
     }
 }

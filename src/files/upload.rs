@@ -14,6 +14,7 @@ use futures_util::{Stream, StreamExt as _};
 use multer::{Field, Multipart};
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use utoipa::ToSchema;
 
 use super::received::Part;
@@ -232,13 +233,35 @@ impl Stream for Measured {
 
 /// The uploads that are going on.
 #[derive(Debug, Clone, Default)]
-pub(super) struct OpenUploads(Arc<Mutex<HashMap<UserId, usize>>>);
+pub(super) struct OpenUploads(Arc<Mutex<HashMap<UserId, Own>>>);
+
+/// The uploads of one user.
+#[derive(Debug)]
+struct Own {
+    count: usize,
+    /// One file at a time.
+    turn: Arc<Semaphore>,
+}
+
+impl Default for Own {
+    fn default() -> Self {
+        Self { count: 0, turn: Arc::new(Semaphore::new(1)) }
+    }
+}
 
 /// An upload that is going on, until it is dropped.
 #[derive(Debug)]
 pub(super) struct OpenUpload {
     all: OpenUploads,
     user: UserId,
+    turn: Arc<Semaphore>,
+}
+
+impl OpenUpload {
+    /// Waits until no other file of the same user is being checked.
+    pub(super) async fn turn(&self) -> Result<SemaphorePermit<'_>> {
+        Ok(self.turn.acquire().await.context("uploads")?)
+    }
 }
 
 impl OpenUploads {
@@ -246,15 +269,15 @@ impl OpenUploads {
     /// 429 there are too many already.
     pub(super) fn enter(&self, user: UserId) -> Result<OpenUpload> {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.values().sum::<usize>() >= MAX_OPEN_UPLOADS {
+        if open.values().map(|own| own.count).sum::<usize>() >= MAX_OPEN_UPLOADS {
             return Err(too_many("uploads at once", 5));
         }
         let own = open.entry(user).or_default();
-        if *own >= MAX_OPEN_UPLOADS_PER_USER {
+        if own.count >= MAX_OPEN_UPLOADS_PER_USER {
             return Err(too_many("uploads at once", 5));
         }
-        *own += 1;
-        Ok(OpenUpload { all: self.clone(), user })
+        own.count += 1;
+        Ok(OpenUpload { all: self.clone(), user, turn: own.turn.clone() })
     }
 }
 
@@ -262,8 +285,8 @@ impl Drop for OpenUpload {
     fn drop(&mut self) {
         let mut open = self.all.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(own) = open.get_mut(&self.user) {
-            *own -= 1;
-            if *own == 0 {
+            own.count -= 1;
+            if own.count == 0 {
                 open.remove(&self.user);
             }
         }

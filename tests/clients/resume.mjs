@@ -11,10 +11,10 @@ function cut(client) {
   else client.socket.io.engine.close();
 }
 
-/** Waits until the server has noticed that the last socket of a member is gone, too. */
-async function dropped(user) {
+/** Waits until the server has noticed that the last socket of a member is gone, too: since a moment of the database's. */
+async function dropped(user, since) {
   const deadline = Date.now() + 20_000;
-  while (sql(`select count(*) from stm.chat_members where user_id = ${user} and dropped_at <= now()`) === "0") {
+  while (sql(`select count(*) from stm.chat_members where user_id = ${user} and dropped_at between '${since}' and now()`) === "0") {
     check(Date.now() < deadline, "the drop was not noticed", user);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
@@ -38,9 +38,10 @@ await run(async ({ customer, provider, chatId, transport }) => {
   await say("1", "2");
   for (let n = 0; n < 2; n += 1) await first.next("new_message");
   const gone = new Promise((resolve) => first.socket.on("disconnect", resolve));
+  const before = sql("select now()");
   cut(first);
   await gone;
-  await dropped(customer.id);
+  await dropped(customer.id, before);
   await say("3", "4", "5");
   const second = await enter(customer.token);
   await say("6");

@@ -156,16 +156,25 @@ async fn documents(
     Ok(Json(views.collect()))
 }
 
-/// Deletes one of the calling provider's documents.
+/// Deletes one of the calling provider's documents. What an approval rests on stays.
 ///
 /// # Errors
-/// 404 no such document, or somebody else's.
+/// 404 no such document, or somebody else's. 409 it is verified, and the provider is approved.
 #[utoipa::path(delete, path = "/provider-onboarding/documents/{id}", tag = "providers", security(("provider" = [])),
     params(("id" = DocumentId, Path)),
-    responses((status = 200, body = MessageView), (status = 404, description = "No such document, or somebody else's")))]
+    responses(
+        (status = 200, body = MessageView),
+        (status = 404, description = "No such document, or somebody else's"),
+        (status = 409, description = "It is verified, and the provider is approved"),
+    ))]
 async fn delete(State(pooler): State<Pooler>, who: Provider, Path(id): Path<DocumentId>) -> Result<Json<MessageView>> {
     let mut tx = pooler.write().await?;
     let provider = status::lock_of_user(&mut tx, who.user_id).await?.ok_or(Error::NotFound("document"))?;
+    let is_approved = matches!(provider.status, ProviderStatus::Active | ProviderStatus::Inactive);
+    if is_approved && queries::is_verified(&mut tx, provider.id, id).await? {
+        let why = "your approval rests on this document: hand in another one, which your LSM verifies too";
+        return Err(Error::Conflict("document_verified", why.into()));
+    }
     let file = queries::delete(&mut tx, provider.id, id).await?.ok_or(Error::NotFound("document"))?;
     if !queries::is_shown(&mut tx, file).await? {
         files::delete(&mut tx, &[file]).await?;

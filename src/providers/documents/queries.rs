@@ -155,6 +155,18 @@ pub(super) async fn set_finding(
     .map(drop)
 }
 
+/// Whether a document of a provider is verified.
+pub(super) async fn is_verified(tx: &mut Tx<Pooler>, provider: ProviderId, id: DocumentId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from stm.provider_documents where id = $2 and provider_id = $1 and status = 'verified')
+                  as "is_verified!""#,
+        provider.0,
+        id.0,
+    )
+    .fetch_one(tx)
+    .await
+}
+
 /// Deletes a document of a provider. Returns its file.
 pub(super) async fn delete(tx: &mut Tx<Pooler>, provider: ProviderId, id: DocumentId) -> sqlx::Result<Option<FileId>> {
     sqlx::query_scalar!(

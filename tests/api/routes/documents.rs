@@ -90,6 +90,8 @@ async fn a_provider_is_approved_when_all_documents_are_verified() {
     let waiting = world.get_as(&lsm, "/lsm/onboarding/pending").await.expect(200);
     assert_eq!((&waiting[0]["readyForActivation"], &waiting[0]["documents"]["verified"]), (&json!(true), &json!(2)));
     world.post_as(&lsm, &approve, &json!({})).await.expect(200);
+    let approved = format!("/provider-onboarding/documents/{}", first.rsplit('/').next().expect("an id"));
+    assert_eq!(world.delete_as(provider, &approved).await.expect(409)["code"], "document_verified");
     let life = "select string_agg(action || ' ' || to_status, ', ' order by id) from stm.provider_events";
     assert_eq!(world.text(life).await, "reject rejected, hand_in pending, approve active");
     let details = world.get_as(&admin, &format!("/admin/providers/{id}")).await.expect(200);

@@ -369,6 +369,80 @@ async fn too_much_on_one_day_is_refused() {
     scene.world.upload(&scene.customer, CHAT, "files", files, &[]).await.expect(429);
 }
 
+/// Many requests at once, each of which is within the limit when it begins.
+#[tokio::test]
+async fn a_burst_does_not_pass_the_limit_of_a_day() {
+    let scene = Scene::booked().await;
+    attach(&scene.world, &scene.customer, "a.png", png(3, 3)).await;
+    scene.world.sql("update stm.files set received_bytes = 1024 * 1024 * 1024 - 100").await;
+    let files = |n: u8| (0..5).map(|m| ("a.txt", vec![b'a' + n, b'a' + m].repeat(20))).collect::<Vec<_>>();
+    let uploads = (0..12).map(|n| scene.world.upload(&scene.customer, CHAT, "files", files(n), &[]));
+    let answers = futures_util::future::join_all(uploads).await;
+    assert!(answers.iter().all(|answer| matches!(answer.status.as_u16(), 201 | 429)));
+    let more = "select count(*) from stm.files where created_at > now() - interval '1 day' and name = 'a.txt'";
+    assert!(scene.world.number(more).await <= 3, "{}", scene.world.number(more).await);
+}
+
+/// The other party still sees what was sent.
+#[tokio::test]
+async fn a_closed_account_leaves_the_pictures_of_its_chats() {
+    let scene = Scene::start().await;
+    let url = job_image(&scene, "leak.png", png(9, 9)).await;
+    let (job, chat) = book(&scene, &[&url]).await;
+    let history = async || {
+        let history = scene.world.get_as(&scene.provider.user, &format!("/chat/{chat}/messages")).await.expect(200);
+        let messages = history["messages"].as_array().expect("messages").clone();
+        let image = messages.into_iter().find(|message| message["message_type"] == "image").expect("an image");
+        let sent = text(&image["message"]);
+        serde_json::from_str::<Value>(sent).map_or(sent.to_owned(), |images| text(&images["images"][0]).to_owned())
+    };
+    assert_eq!(scene.world.open(&history().await).await.status, 200);
+    scene.customer_posts(&format!("/customers/jobs/{job}/action"), &json!({"action": "cancel"})).await.expect(200);
+    let closing = json!({"password": PASSWORD});
+    scene.world.request(Method::DELETE, "/auth/me", Some(&scene.customer.token), Some(&closing)).await.expect(200);
+    assert_eq!(scene.world.open(&history().await).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_ban_takes_the_pictures_of_a_business_away() {
+    let scene = Scene::start().await;
+    let (world, provider) = (&scene.world, &scene.provider.user);
+    let files = vec![("a.png", png(4, 4))];
+    let logo = world.upload(provider, "/provider/images/logo", "file", files, &[]).await.expect(201);
+    let logo = text(&logo["logoUrl"]);
+    assert_eq!(world.open(logo).await.status, 200);
+    let ban = format!("/admin/providers/{}/ban", scene.provider.id);
+    world.post_as(&world.admin().await, &ban, &json!({"reason": "Such pictures"})).await.expect(200);
+    assert_eq!(world.open(logo).await.status, 404);
+}
+
+/// The same bytes are not checked again, but a name that lies is.
+#[tokio::test]
+async fn the_same_bytes_are_stored_once_under_honest_names() {
+    let scene = Scene::booked().await;
+    let upload = async |name| {
+        let files = vec![(name, png(5, 5))];
+        scene.world.upload(&scene.customer, CHAT, "files", files, &[]).await.status.as_u16()
+    };
+    assert_eq!([upload("a.png").await, upload("b.png").await, upload("c.pdf").await], [201, 201, 400]);
+    assert_eq!(scene.world.number("select count(*) from stm.files").await, 1);
+}
+
+#[tokio::test]
+async fn ranges_are_those_of_the_rfc() {
+    let scene = Scene::booked().await;
+    let url = attach(&scene.world, &scene.customer, "offer.pdf", PDF.to_vec()).await;
+    let tag = scene.world.open(&url).await.header("etag").to_owned();
+    let weak = format!("W/{tag}");
+    for (headers, status) in [
+        (vec![("range", "bytes=-0")], 416),
+        (vec![("range", "bytes=0-3"), ("if-range", &*tag)], 206),
+        (vec![("range", "bytes=0-3"), ("if-range", &*weak)], 200),
+    ] {
+        assert_eq!(scene.world.open_with(Method::GET, &url, &headers).await.status, status, "{headers:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_closed_account_keeps_no_files_of_its_own() {
     let scene = Scene::start().await;

@@ -7,6 +7,7 @@ use testing::Database;
 use testing::world::{PASSWORD, User, World, ZIP_CODE, customer_registration, provider_registration};
 
 use crate::support::SERVE;
+use crate::support::files::PDF;
 use crate::support::stripe::{StripeAccount, deliver, event, paid};
 
 const ADMIN_PASSWORD: &str = "the first password of the admin";
@@ -55,8 +56,14 @@ async fn open(world: &World) -> (User, User) {
 /// A provider registers, is approved by the region's LSM, and offers a service that an admin has added on request.
 async fn hire(world: &World, admin: &User, lsm: &User) -> (User, i64, i64) {
     let provider = register(world, &provider_registration("pete@example.com")).await;
+    let licence = vec![("licence.pdf", PDF.to_vec())];
+    let documents = "/provider-onboarding/documents/upload";
+    let document = world.upload(&provider, documents, "file", licence, &[]).await.expect(201)["id"].clone();
     let waiting = world.get_as(lsm, "/lsm/onboarding/pending").await.expect(200);
+    assert_eq!(waiting[0]["readyForActivation"], false, "nobody has looked at the document: {waiting}");
     let provider_id = id(&waiting[0]["id"]);
+    let path = format!("/lsm/providers/{provider_id}/documents/{document}");
+    world.post_as(lsm, &path, &json!({"action": "verify"})).await.expect(200);
     let path = format!("/lsm/providers/{provider_id}/approve-onboarding");
     world.post_as(lsm, &path, &json!({})).await.expect(200);
 
