@@ -144,11 +144,11 @@ async fn a_large_batch_is_done_to_its_end() {
             "insert into stm.users (email, first_name, last_name, role)
                  select 'many-' || n || '@example.com', 'Pete', 'Pipes', 'service_provider' from generate_series(1, 25) n;
              insert into stm.providers (user_id, lsm_id, business_name, region, status, terms_accepted_at)
-                 select u.id, l.id, u.email, l.region, 'pending', now()
+                 select u.id, l.id, u.email, l.region, 'inactive', now()
                  from stm.users u, stm.local_service_managers l where u.email like 'many-%'",
         )
         .await;
-    let sql = "select string_agg(id::text, ',') from stm.providers where status = 'pending'";
+    let sql = "select string_agg(id::text, ',') from stm.providers where status = 'inactive'";
     let ids: Vec<i64> = office.world.text(sql).await.split(',').map(|id| id.parse().expect("an id")).collect();
     let request = json!({"ids": ids, "status": "active"});
     assert_eq!(office.post("/admin/providers/status", &request).await.expect(200)["changed"], 25);
