@@ -375,7 +375,7 @@ async fn a_burst_does_not_pass_the_limit_of_a_day() {
     let scene = Scene::booked().await;
     attach(&scene.world, &scene.customer, "a.png", png(3, 3)).await;
     scene.world.sql("update stm.files set received_bytes = 1024 * 1024 * 1024 - 100").await;
-    let files = |n: u8| (0..5).map(|m| ("a.txt", vec![b'a' + n, b'a' + m].repeat(20))).collect::<Vec<_>>();
+    let files = |n: u8| (0..5).map(|m| ("a.txt", [b'a' + n, b'a' + m].repeat(20))).collect::<Vec<_>>();
     let uploads = (0..12).map(|n| scene.world.upload(&scene.customer, CHAT, "files", files(n), &[]));
     let answers = futures_util::future::join_all(uploads).await;
     assert!(answers.iter().all(|answer| matches!(answer.status.as_u16(), 201 | 429)));
