@@ -176,7 +176,7 @@ async fn providers_are_found_by_service_place_price_and_rating() {
     assert_eq!((&found["success"], &found["totalMatches"]), (&json!(true), &json!(2)));
     assert_eq!(
         found["providers"][0],
-        json!({"id": other.id, "businessName": "Pete's Pipes", "ownerName": "Pete Pipes", "rating": 4.5, "totalJobs": 0,
+        json!({"id": other.id, "logoUrl": null, "bannerUrl": null, "businessName": "Pete's Pipes", "ownerName": "Pete Pipes", "rating": 4.5, "totalJobs": 0,
             "experience": 0, "description": null, "location": "New York", "minPrice": 50, "maxPrice": 250.5,
             "serviceAreas": ["10001", "10002"],
             "services": [{"id": scene.provider.service_id, "name": "Plumbing", "category": "Repairs"}]})
