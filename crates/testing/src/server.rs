@@ -16,7 +16,7 @@ pub struct Server {
     pub port: u16,
 }
 
-/// What the service is told of its own address: its port is not known before it listens.
+/// The service's own address, as its settings have it: the port is not known before it listens.
 pub const PUBLIC_URL: &str = "http://stm.example";
 
 /// Environment variables of the process. Later entries win.

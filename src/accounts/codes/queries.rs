@@ -126,7 +126,7 @@ pub(super) async fn delete(tx: &mut Tx<Pooler>, user: UserId, purpose: CodePurpo
 }
 
 /// Sets a password. The e-mail address is verified with it: the code came there. A Supabase user loses the account until both
-/// sides have verified the address: whoever made the account need not be who reads its e-mail.
+/// sides have verified the address: the person who made the account may be another than the one who reads its e-mail.
 pub(super) async fn set_password(
     tx: &mut Tx<Pooler>,
     user: UserId,

@@ -24,7 +24,7 @@ use crate::web::fields::{Fields, SHORT_TEXT};
 use crate::web::page::{Page, PageRequest};
 use doors::{Pooler, Tx};
 
-/// What the parties of a cancelled job are told. The reason of the ban is for the customer alone.
+/// The reason that the parties of a cancelled job read. Only the customer reads why the account is banned.
 const WHY_CANCELLED: &str = "the customer's account is no longer active";
 
 /// The longest reason of a ban, in characters.

@@ -299,8 +299,6 @@ impl LsmUpdateRequest {
             |field, value, old: &String| rules.optional_text(field, value, SHORT_TEXT).unwrap_or_else(|| old.clone());
         let first_name = text("firstName", self.first_name, &lsm.first_name);
         let last_name = text("lastName", self.last_name, &lsm.last_name);
-        let region = text("region", self.region, &lsm.region);
-        let region = region.split_whitespace().collect::<Vec<_>>().join(" ");
         let given = |value: Option<String>| value.filter(|text| !text.trim().is_empty());
         let changed = LsmRow {
             id: lsm.id,
@@ -311,7 +309,8 @@ impl LsmUpdateRequest {
             phone_number: given(self.phone_number)
                 .map(|number| rules.us_phone_number("phoneNumber", Some(&number)))
                 .or_else(|| lsm.phone_number.clone()),
-            region,
+            region: given(self.region)
+                .map_or_else(|| lsm.region.clone(), |region| rules.region("region", Some(region))),
             area: match self.area {
                 Some(area) => rules.optional_text("area", Some(area), SHORT_TEXT),
                 None => lsm.area.clone(),

@@ -78,8 +78,8 @@ pub(super) async fn find(pooler: &Pooler, id: LsmId) -> sqlx::Result<Option<Admi
     }))
 }
 
-/// Makes whoever appoints LSMs for these regions wait until the transaction ends: whom another one appoints is seen by the
-/// next statement.
+/// Makes other appointments of LSMs for these regions wait until the transaction ends. The next statement sees every earlier
+/// one.
 pub(super) async fn lock_regions(tx: &mut Tx<Pooler>, regions: &[&str]) -> sqlx::Result<()> {
     let regions: Vec<_> = regions.iter().map(|region| (*region).to_owned()).collect();
     // In one order, so that two who lock the same ones do not wait for each other.

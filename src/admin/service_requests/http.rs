@@ -156,7 +156,7 @@ async fn approve(
 #[derive(Deserialize, ToSchema)]
 #[schema(as = ServiceRequestRejectionRequest)]
 struct RejectRequest {
-    /// At most 500 characters; whoever asked reads it.
+    /// At most 500 characters; the person who asked reads it.
     #[schema(value_type = String)]
     reason: Option<String>,
 }
@@ -205,7 +205,7 @@ async fn lock(tx: &mut Tx<Pooler>, id: ServiceRequestId) -> Result<LockedRequest
     Err(Error::Conflict("wrong_state", why.into()))
 }
 
-/// Notifies whoever asked, and the LSM.
+/// Notifies the person who asked, and the LSM.
 async fn announce(
     tx: &mut Tx<Pooler>,
     id: ServiceRequestId,

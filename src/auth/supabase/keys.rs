@@ -47,7 +47,7 @@ pub(super) struct Key {
 pub(super) struct Keys {
     client: Client,
     cached: RwLock<HashMap<String, Key>>,
-    /// Held while the keys are fetched: whoever waits for it finds what the other one has fetched. When an unknown `kid` had
+    /// Held while the keys are fetched: those who wait for it find what was fetched. When an unknown `kid` had
     /// them fetched last.
     refetched: Mutex<Option<Instant>>,
 }

@@ -121,7 +121,7 @@ async fn approve(
 #[derive(Deserialize, ToSchema)]
 #[schema(as = LsmServiceRequestRejection)]
 struct RejectRequest {
-    /// At most 1,000 characters; whoever asked reads it.
+    /// At most 1,000 characters; the person who asked reads it.
     #[schema(value_type = String)]
     reason: Option<String>,
 }
