@@ -189,7 +189,7 @@ async fn open_and_unpaid_jobs_stand_in_the_way() {
 const OBSTACLES: [(&str, &str); 7] = [
     ("update stm.providers set status = 'inactive' where id = $provider", "provider_not_active"),
     ("delete from stm.provider_services where provider_id = $provider", "service_not_offered"),
-    ("update stm.provider_zip_codes set zip_code = '99998' where provider_id = $provider", "zip_code_not_served"),
+    ("delete from stm.provider_zip_codes where provider_id = $provider", "zip_code_not_served"),
     ("insert into stm.jobs (customer_id, provider_id, service_id, status, price_cents, zipcode, response_deadline)
       values ($customer, $other, $service, 'completed', 100, '10001', now())", "unpaid_job"),
     ("insert into stm.jobs (customer_id, provider_id, service_id, status, price_cents, zipcode, response_deadline)
@@ -223,7 +223,7 @@ async fn the_database_and_the_rules_agree() {
                 "delete from stm.notifications; delete from stm.chats; delete from stm.job_events; delete from stm.jobs;
                  update stm.providers set status = 'active' where id = $provider;
                  insert into stm.provider_services (provider_id, service_id) values ($provider, $service) on conflict do nothing;
-                 update stm.provider_zip_codes set zip_code = '10001' where provider_id = $provider and zip_code = '99998';
+                 insert into stm.provider_zip_codes (provider_id, zip_code, position) values ($provider, '10001', 1) on conflict do nothing;
                  update stm.files set state = 'pending'",
             ))
             .await;
