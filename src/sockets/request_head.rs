@@ -4,6 +4,8 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use hyper::upgrade::OnUpgrade;
 
+use super::PATHS;
+
 /// The headers that are read: by Engine.IO and by the handshake.
 const NEEDED: [HeaderName; 5] = [
     header::AUTHORIZATION,
@@ -13,10 +15,19 @@ const NEEDED: [HeaderName; 5] = [
     header::SEC_WEBSOCKET_VERSION,
 ];
 
+/// The parameters that are read, by Engine.IO.
+const PARAMETERS: [&str; 2] = ["EIO=", "transport="];
+
+/// More than a parameter that means something has.
+const MAX_PAIR_BYTES: usize = 32;
+
 /// Reduces the head to what is read, and copies that out of the buffer that it came in. As a slice, anything of it would
 /// keep the whole buffer: 16 KiB, or as much as the client has sent.
 pub(super) fn reduce(request: &mut Request) {
-    if let Ok(uri) = request.uri().to_string().parse::<Uri>() {
+    let query = request.uri().query().unwrap_or_default().split('&');
+    let needed =
+        query.filter(|pair| pair.len() <= MAX_PAIR_BYTES && PARAMETERS.iter().any(|name| pair.starts_with(name)));
+    if let Ok(uri) = format!("{}?{}", PATHS[1], needed.collect::<Vec<_>>().join("&")).parse::<Uri>() {
         *request.uri_mut() = uri;
     }
     let extensions = std::mem::take(request.extensions_mut());
@@ -44,18 +55,17 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_a_copy_of_what_is_needed() {
-        let buffer = Bytes::from_static(b"/socket.io/?EIO=4 Bearer x a=b");
-        let mut request = Request::builder();
-        request = request.uri(Uri::from_maybe_shared(buffer.slice(..17)).unwrap());
-        let mut request = request.body(Body::empty()).unwrap();
+        let buffer = Bytes::from_static(b"/socket.io/?EIO=4&t=x&transport=websocket Bearer x a=b");
+        let uri = Uri::from_maybe_shared(buffer.slice(..41)).unwrap();
+        let mut request = Request::builder().uri(uri).body(Body::empty()).unwrap();
         request.extensions_mut().insert(OriginalUri(request.uri().clone()));
-        for (name, value) in [(AUTHORIZATION, buffer.slice(18..26)), (COOKIE, buffer.slice(27..))] {
+        for (name, value) in [(AUTHORIZATION, buffer.slice(42..50)), (COOKIE, buffer.slice(51..))] {
             request.headers_mut().insert(name, HeaderValue::from_maybe_shared(value).unwrap());
         }
         reduce(&mut request);
 
         let is_of_buffer = |bytes: &[u8]| buffer.as_ptr_range().contains(&bytes.as_ptr());
-        assert_eq!(request.uri(), "/socket.io/?EIO=4");
+        assert_eq!(request.uri(), "/socket.io/?EIO=4&transport=websocket");
         assert!(!is_of_buffer(request.uri().path().as_bytes()));
         assert_eq!((request.headers().len(), &request.headers()[AUTHORIZATION]), (1, &"Bearer x".parse().unwrap()));
         assert!(!is_of_buffer(request.headers()[AUTHORIZATION].as_bytes()));

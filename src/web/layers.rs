@@ -1,7 +1,7 @@
 //! What surrounds every route: request ids, logs, limits, errors, CORS.
 //!
 //! A layer of axum's costs a copy of everything below it and two allocations, for every request. So what holds for all of
-//! REST is one function ([`around`]), and CORS is only in the way of those who need it ([`Site`]).
+//! REST is one function ([`around`]), and only those who need CORS pass its layer ([`Site`]).
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -293,9 +293,9 @@ mod tests {
         }
     }
 
-    /// Who knows each of its request's headers may see the response, and who may read it.
+    /// Credentials for the origins that are listed, files for all, and `Vary` on every response.
     #[tokio::test]
-    async fn origins_are_told_apart_and_caches_know() {
+    async fn each_origin_may_read_what_it_should() {
         let site = surrounded(Router::new().route("/", get("a page")).route("/files/1", get("a file")));
         for (method, path, origin, allowed, with_credentials) in [
             (Method::GET, "/", Some(PAGE), true, true),
@@ -333,7 +333,7 @@ mod tests {
         }
     }
 
-    /// A route that says when it is reached, and at its end. Returns what hears that.
+    /// A site whose one route signals that it was reached, waits for `go_on`, and signals its end.
     fn slow_route(go_on: &Arc<Notify>) -> (Site, oneshot::Receiver<()>, oneshot::Receiver<()>) {
         let ((reached, is_reached), (ended, has_ended)) = (oneshot::channel(), oneshot::channel());
         let (go_on, ends) = (go_on.clone(), Arc::new(std::sync::Mutex::new(Some((reached, ended)))));
