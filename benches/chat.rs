@@ -402,7 +402,7 @@ fn idle(bench: &mut Bench) {
         kib
     });
     let line = Figure::new(format!("{IDLE_SOCKETS} idle sockets: resident memory for each"), "KiB", kib);
-    bench.ratios.push(line.at_most(40.0));
+    bench.ratios.push(line.at_most(30.0));
 }
 
 async fn idle_kib(chats: usize) -> f64 {

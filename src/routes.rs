@@ -33,7 +33,7 @@ fn features() -> OpenApiRouter<ApiState> {
 /// REST, health, and the documents that describe them and the sockets.
 pub(crate) fn router(state: ApiState, parts: health::Parts) -> Router {
     let (routes, api) = features().with_state(state).merge(health::routes().with_state(parts)).split_for_parts();
-    routes.merge(home::routes()).merge(docs::routes(docs::complete(api))).merge(sockets::asyncapi::routes())
+    routes.merge(home::routes()).merge(docs::routes(&docs::complete(api))).merge(sockets::asyncapi::routes())
 }
 
 /// The OpenAPI document, for the snapshot.

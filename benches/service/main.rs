@@ -68,7 +68,7 @@ async fn run() {
     let (heads, details): (Vec<_>, Vec<_>) = figures.into_iter().unzip();
     let memory = [
         Figure::new("resident memory, idle", "MiB", vec![idle]).at_most(20.0),
-        Figure::new("resident memory, after the load", "MiB", vec![loaded]),
+        Figure::new("resident memory, after the load", "MiB", vec![loaded]).at_most(40.0),
     ];
     let table: Vec<_> =
         heads.into_iter().flatten().chain(startup).chain(memory).chain(details.into_iter().flatten()).collect();

@@ -17,7 +17,7 @@ pub async fn measure() -> [Figure; 2] {
     start(&database);
     let migrated = (0..MIGRATED_STARTS).map(|_| start(&database)).collect();
     [
-        Figure::new("start to ready, migrations applied", "ms", migrated).at_most(150.0),
+        Figure::new("start to ready, migrations applied", "ms", migrated).at_most(100.0),
         Figure::new("start to ready, empty database", "ms", empty),
     ]
 }

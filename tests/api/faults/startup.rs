@@ -285,7 +285,8 @@ async fn drains_on_sigterm() {
         let report = scene.world.client("drain.mjs", &arguments).await;
         let status = scene.world.server.wait();
         assert_eq!(status.code(), Some(0), "{}", scene.world.server.output());
-        assert!(scene.world.server.output().contains("stopped"), "{}", scene.world.server.output());
+        let output = scene.world.server.output();
+        assert!(output.contains("stopped") && !output.contains("ERROR"), "{output}");
         let stored = scene.world.number("select count(*) from stm.messages where client_message_id is not null").await;
         let acked = report["acked"].as_i64().expect("a number");
         assert!(acked > 0 && stored >= acked, "{acked} acknowledged, {stored} stored");
