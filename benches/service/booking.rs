@@ -3,10 +3,28 @@
 use chrono::{Days, Utc};
 use serde_json::json;
 use testing::pgbench::Pgbench;
+use testing::report::Aim;
 
+use crate::compare::Measure;
 use crate::pooler_connections;
 use crate::transactions::{statement, statement_and_set, writing};
 use crate::workloads::{CUSTOMERS, FIRST_CUSTOMER, FIRST_PROVIDER, PROVIDERS, Workload};
+
+/// The service's statements in their order: the peer's name of each, and a phrase that no other statement has.
+pub const STATEMENTS: [(&str, &str); 6] = [
+    ("lockCustomer", "for no key update of c for share of u"),
+    ("lockProvider", "from stm.providers where id = $1 for share"),
+    ("candidate", "as \"has_accepted_job!\""),
+    ("insertJob", "select job.id, $14, 'book', 'new' from job"),
+    ("openChat", "insert into stm.chats (job_id, last_seq)"),
+    ("notify", "returning id, recipient_id, created_at)"),
+];
+
+const AIMS: &[(Measure, Aim)] = &[
+    (Measure::Server, Aim::AtMost(150.0)),
+    (Measure::Postgres, Aim::AtMost(700.0)),
+    (Measure::PerSecond, Aim::AtLeast(1500.0)),
+];
 
 /// Each number is another pair of customer and provider, so that none is refused for an open job.
 pub fn booking(tokens: &[String]) -> Workload<'_> {
@@ -17,7 +35,13 @@ pub fn booking(tokens: &[String]) -> Workload<'_> {
     }
     transaction.set("date", date.as_str());
     let request = move |number| request(number, tokens, &date);
-    Workload { name: "booking", request: Box::new(request), transaction, makes_jobs: true, min_percent: None }
+    Workload {
+        name: "booking",
+        request: Box::new(request),
+        transaction: Some(transaction),
+        makes_jobs: true,
+        aims: AIMS,
+    }
 }
 
 fn request(number: usize, tokens: &[String], date: &str) -> String {
@@ -54,13 +78,14 @@ fn script() -> String {
     let job: Vec<_> = job.split(' ').collect();
     let chat = [":job_id", ":customer_id", ":provider_id", "array[:customer_id]", ":sides", ":types", ":messages"];
     let notification = [":provider_id", ":type", ":title", ":message", ":metadata"];
+    let [lock_customer, lock_provider, candidate, insert_job, open_chat, notify] = STATEMENTS.map(|(_, phrase)| phrase);
     let statements = [
-        statement("for no key update of c for share of u", &[":customer_id"]),
-        statement("from stm.providers where id = $1 for share", &[":provider_id"]),
-        statement("as \"has_accepted_job!\"", &[":customer_id", ":service_id", ":provider_id", ":zipcode"]),
-        statement_and_set("select job.id, $14, 'book', 'new' from job", &job, "\"id: JobId\"", "job_id"),
-        statement("insert into stm.chats (job_id, last_seq)", &chat),
-        statement("returning id, recipient_id, created_at)", &notification),
+        statement(lock_customer, &[":customer_id"]),
+        statement(lock_provider, &[":provider_id"]),
+        statement(candidate, &[":customer_id", ":service_id", ":provider_id", ":zipcode"]),
+        statement_and_set(insert_job, &job, "\"id: JobId\"", "job_id"),
+        statement(open_chat, &chat),
+        statement(notify, &notification),
     ];
     writing(&prepare, &statements)
 }
