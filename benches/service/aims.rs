@@ -49,7 +49,7 @@ impl Line {
             |place: usize| self.peers.get(place).map_or_else(|| "-".to_owned(), |peer| digits(median(peer.clone())));
         let aim = self.aim.map(|aim| aim.words(service)).unwrap_or_default();
         println!(
-            "{:<46} {ratio:>10} {:>9} {:>9} {:>9} {:<4} {aim}",
+            "{:<48} {ratio:>10} {:>9} {:>9} {:>9} {:<4} {aim}",
             self.name,
             digits(service),
             peer(0),
@@ -62,15 +62,16 @@ impl Line {
 /// Prints the medians. `missing` says why there is no peer.
 pub fn print(lines: &[Line], missing: Option<&str>) {
     println!(
-        "\n{:<46} {:>10} {:>9} {:>9} {:>9} {:<4} aim of the service",
+        "\n{:<48} {:>10} {:>9} {:>9} {:>9} {:<4} aim of the service",
         "Aims (medians)", "of Fastify", "service", "Fastify", "*", ""
     );
     lines.iter().for_each(Line::print);
-    match missing {
-        Some(reason) => println!("NOT RUN: the Fastify peer: {reason}"),
-        None => println!(
+    if let Some(reason) = missing {
+        println!("NOT RUN: the Fastify peer: {reason}");
+    } else if lines.iter().any(|line| !line.peers.is_empty()) {
+        println!(
             "\nFastify, node-postgres and socket.io (benches/peer) in one process, behind the same pooler; it leaves the \
              same rows.\n* booking with the service's statements instead of plain ones. CPU: for each request or message."
-        ),
+        );
     }
 }

@@ -16,7 +16,8 @@ use crate::workloads::Workload;
 /// More requests or transactions than a round has.
 const NUMBERS_PER_ROUND: usize = 250_000;
 
-const WARM_UP: Duration = Duration::from_secs(2);
+/// Until Node has compiled what a booking runs.
+const WARM_UP: Duration = Duration::from_secs(5);
 
 /// Whoever answers requests.
 #[derive(Clone, Copy)]

@@ -39,8 +39,8 @@ const DEFAULT_POOL_SIZE: usize = 4;
 const CONNECTIONS: usize = 64;
 
 fn main() {
-    // `cargo test --benches` only wants to know that it starts: every statement that pgbench
-    // and the peer get is still the service's.
+    // `cargo test --benches` only wants to know that it starts: every statement that pgbench and the peer get is still the
+    // service's.
     if !std::env::args().any(|argument| argument == "--bench") {
         booking::booking(&[]);
         workloads::profile(&[]);
@@ -67,12 +67,15 @@ async fn run() {
     }
     startup::section(&mut tables).await;
 
-    aims::print(&tables.aims, peer::missing());
-    report::print(&tables.details);
+    if !tables.aims.is_empty() {
+        aims::print(&tables.aims, peer::missing());
+    }
+    if !tables.details.is_empty() {
+        report::print(&tables.details);
+    }
     println!(
-        "\n{machine}; {:.0?} so far. {CONNECTIONS} connections. pgbench: {} clients, as many as the\n\
-         service has connections to the pooler (POOLER_MAX_CONNECTIONS), -M extended. CPU: of the service or of pgbench,\n\
-         of the pooler, of PostgreSQL; for each request or transaction. Pooler: {} servers.",
+        "\n{machine}; {:.0?} so far. {CONNECTIONS} connections. pgbench: {} clients, as many as the service has\n\
+         connections to the pooler, -M extended. Pooler: {} servers.",
         started.elapsed(),
         pooler_connections(),
         setting("POOLER_POOL_SIZE", DEFAULT_POOL_SIZE),

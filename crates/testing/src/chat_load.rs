@@ -59,6 +59,7 @@ pub async fn join(server: Target, chat: &Chat, sockets: usize, events: &mpsc::Se
 }
 
 /// Sends for a while into chats that are still empty, [`SENDERS_PER_CHAT`] senders in each.
+#[expect(clippy::cast_precision_loss, reason = "figures are printed with three digits")]
 pub async fn send_for(server: Target, chats: &[Chat], senders: usize, round: Duration) -> Sends {
     let mut clients = Vec::new();
     for chat in chats {
