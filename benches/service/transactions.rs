@@ -28,11 +28,17 @@ pub fn statement_and_set(phrase: &str, arguments: &[&str], column: &str, variabl
     statement.replace(column, variable).replace(";\n", " \\gset\n")
 }
 
-/// The limits of the pooler door, in one flight with BEGIN as the door sends them; here it is a pipeline, because pgbench
-/// does not mix the simple and the extended protocol.
+/// BEGIN and the limits of the pooler door, which sends them in one flight.
+pub fn begin_statements(mode: &str) -> [String; 4] {
+    [
+        format!("begin {mode}"),
+        "set local statement_timeout = 5000".into(),
+        "set local lock_timeout = 2000".into(),
+        "set local idle_in_transaction_session_timeout = 10000".into(),
+    ]
+}
+
+/// A pipeline, because pgbench does not mix the simple and the extended protocol.
 fn begin(mode: &str) -> String {
-    format!(
-        "\\startpipeline\nbegin {mode};\nset local statement_timeout = 5000;\nset local lock_timeout = 2000;\n\
-         set local idle_in_transaction_session_timeout = 10000;\n\\endpipeline\n"
-    )
+    format!("\\startpipeline\n{};\n\\endpipeline\n", begin_statements(mode).join(";\n"))
 }

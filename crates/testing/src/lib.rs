@@ -7,6 +7,8 @@
 #![allow(clippy::expect_used, reason = "tests fail by panicking")]
 
 #[cfg(feature = "service")]
+pub mod chat_load;
+#[cfg(feature = "service")]
 pub mod chats;
 #[cfg(feature = "service")]
 pub mod contract;
