@@ -21,13 +21,6 @@ pub fn statement(phrase: &str, arguments: &[&str]) -> String {
     format!("{};\n", queries::with_arguments(&without_comments.join("\n"), arguments))
 }
 
-/// As [`statement`]; a column of its row becomes a variable. What sqlx calls a column is no name of a variable.
-pub fn statement_and_set(phrase: &str, arguments: &[&str], column: &str, variable: &str) -> String {
-    let statement = statement(phrase, arguments);
-    assert!(statement.contains(column), "no column {column}: {statement}");
-    statement.replace(column, variable).replace(";\n", " \\gset\n")
-}
-
 /// BEGIN and the limits of the pooler door, which sends them in one flight.
 pub fn begin_statements(mode: &str) -> [String; 4] {
     [
