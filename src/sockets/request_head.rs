@@ -58,7 +58,8 @@ mod tests {
         let buffer = Bytes::from_static(b"/socket.io/?EIO=4&t=x&transport=websocket Bearer x a=b");
         let uri = Uri::from_maybe_shared(buffer.slice(..41)).unwrap();
         let mut request = Request::builder().uri(uri).body(Body::empty()).unwrap();
-        request.extensions_mut().insert(OriginalUri(request.uri().clone()));
+        let original = OriginalUri(request.uri().clone());
+        request.extensions_mut().insert(original);
         for (name, value) in [(AUTHORIZATION, buffer.slice(42..50)), (COOKIE, buffer.slice(51..))] {
             request.headers_mut().insert(name, HeaderValue::from_maybe_shared(value).unwrap());
         }
