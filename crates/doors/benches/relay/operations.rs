@@ -122,6 +122,7 @@ impl Door {
             statement_timeout: STATEMENT_TIMEOUT,
             wire,
             application_name: "doors-bench",
+            ..PoolerSettings::default()
         };
         let url = url(Secret::DatabaseUrl, &database.database_url(), ports[1]);
         Self::Pooler(Pooler::new(&url, &settings).expect("a relay"))
