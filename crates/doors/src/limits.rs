@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 /// The longest a statement waits for a lock.
@@ -67,6 +67,8 @@ pub struct TimeLimits {
     millis: [u64; COUNT],
     /// The bits of a [`LimitSet`].
     set_by_door: AtomicU8,
+    /// Whether a statement has outrun its limit since the role was last asked.
+    is_doubtful: AtomicBool,
 }
 
 impl TimeLimits {
@@ -74,7 +76,7 @@ impl TimeLimits {
     pub fn new(statement_timeout: Duration) -> Self {
         let limits = [statement_timeout, LOCK_TIMEOUT.min(statement_timeout), IDLE_IN_TRANSACTION_TIMEOUT];
         let millis = limits.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
-        Self { millis, set_by_door: AtomicU8::new(LimitSet::ALL.0) }
+        Self { millis, set_by_door: AtomicU8::new(LimitSet::ALL.0), is_doubtful: AtomicBool::new(false) }
     }
 
     /// In the order of [`NAMES`].
@@ -87,10 +89,20 @@ impl TimeLimits {
         LimitSet(self.set_by_door.load(Ordering::Relaxed))
     }
 
-    /// Takes note of those that every server has by itself. Returns whether that is news.
-    pub fn leave_to_role(&self, held: LimitSet) -> bool {
-        let set = LimitSet::ALL.without(held);
-        self.set_by_door.swap(set.0, Ordering::Relaxed) != set.0
+    /// Takes note of those that every server has by itself.
+    pub fn leave_to_role(&self, held: LimitSet) {
+        self.set_by_door.store(LimitSet::ALL.without(held).0, Ordering::Relaxed);
+    }
+
+    /// A statement got no answer in time, so its server may have lost its limits: the door sets all of them again.
+    pub fn doubt(&self) {
+        self.is_doubtful.store(true, Ordering::Relaxed);
+        self.leave_to_role(LimitSet::default());
+    }
+
+    /// Whether there was a [`doubt`](Self::doubt) since this was last asked.
+    pub fn take_doubt(&self) -> bool {
+        self.is_doubtful.swap(false, Ordering::Relaxed)
     }
 
     /// The names and values of `set`.
@@ -136,14 +148,23 @@ mod tests {
             "begin read only; set local statement_timeout = 5000; set local lock_timeout = 2000; \
              set local idle_in_transaction_session_timeout = 10000"
         );
-        assert!(limits.leave_to_role(LimitSet::of(0).with(LimitSet::of(2))));
+        limits.leave_to_role(LimitSet::of(0).with(LimitSet::of(2)));
         assert_eq!(&**begin.setting(limits.set_by_door()), "begin read only; set local lock_timeout = 2000");
-        assert!(limits.leave_to_role(LimitSet::ALL) && !limits.leave_to_role(LimitSet::ALL));
+        limits.leave_to_role(LimitSet::ALL);
         assert_eq!(&**begin.setting(limits.set_by_door()), "begin read only");
         assert_eq!(
             LimitSet::ALL.without(LimitSet::of(1)).names(),
             "statement_timeout, idle_in_transaction_session_timeout"
         );
+    }
+
+    #[test]
+    fn a_doubt_has_the_door_set_all_limits() {
+        let limits = TimeLimits::new(Duration::from_secs(5));
+        limits.leave_to_role(LimitSet::ALL);
+        limits.doubt();
+        assert_eq!(limits.set_by_door(), LimitSet::ALL);
+        assert!(limits.take_doubt() && !limits.take_doubt());
     }
 
     #[test]

@@ -146,7 +146,11 @@ impl Pooler {
         if last.is_none_or(|last| last.elapsed() >= CONNECT_EVERY) {
             let connection = PgConnection::connect_with(&self.pool.options()).await?;
             let _closed = connection.close().await;
+            let before = self.limits.set_by_door();
             self.learn_limits().await;
+            if before != self.limits.set_by_door() {
+                tracing::info!("{}", self.limits_in_words());
+            }
             *self.last_connected.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         }
         self.ping().await
@@ -174,13 +178,14 @@ impl Pooler {
         let Some(role) = &self.role else { return 0 };
         let reading = self.read_role().await;
         let mut role = role.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.limits.take_doubt() {
+            role.doubt_all();
+        }
         let Verdict { held, unseen } = match reading {
             Ok(reading) => role.learn(&reading, &self.limits),
             Err(_) => role.doubt_all(),
         };
-        if self.limits.leave_to_role(held) {
-            tracing::info!("{}", self.limits_in_words());
-        }
+        self.limits.leave_to_role(held);
         unseen
     }
 
@@ -250,6 +255,7 @@ impl Pooler {
             begin: begin.clone(),
             answer_timeout: self.answer_timeout,
             known_columns: None,
+            limits: Some(self.limits.clone()),
             writes,
         };
         Tx::open(opener, self.is_pipelined()).await

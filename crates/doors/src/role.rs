@@ -75,6 +75,8 @@ pub struct Role {
     since: [Option<i64>; COUNT],
     /// Sessions that have been seen, and with which limits.
     seen: HashMap<Session, LimitSet>,
+    /// When the limit was last missed; what was read before then does not count.
+    missed: [i64; COUNT],
 }
 
 /// What a reading amounts to.
@@ -96,9 +98,13 @@ impl Role {
             let limit = LimitSet::of(n);
             let default = millis(&reading.defaults[n]).filter(|default| (1..=most).contains(default));
             let (Some(own), Some(_), true) = (own, default, reading.present[n] <= most) else {
+                self.missed[n] = self.missed[n].max(reading.now);
                 self.doubt(n);
                 continue;
             };
+            if reading.now <= self.missed[n] {
+                continue;
+            }
             let seen = self.seen.entry(*own).or_default();
             *seen = seen.with(limit);
             let since = *self.since[n].get_or_insert(reading.now);

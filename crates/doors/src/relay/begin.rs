@@ -82,7 +82,7 @@ impl Opening {
 /// be set.
 #[derive(Debug)]
 pub struct Fronts {
-    limits: Arc<TimeLimits>,
+    pub limits: Arc<TimeLimits>,
     /// Every statement is made read-only, whatever its text.
     holds_reads: bool,
     /// By the limits to be set; for a statement that may write, and for one that does not.

@@ -36,6 +36,11 @@ impl Shared {
             fronts: Fronts::new(limits, holds_reads),
         }
     }
+
+    /// A statement has outrun every limit.
+    pub fn doubt_limits(&self) {
+        self.fronts.limits.doubt();
+    }
 }
 
 /// Bytes to send.
