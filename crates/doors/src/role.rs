@@ -220,6 +220,9 @@ mod tests {
         assert_eq!(role.learn(&good(2, 20, &sessions), &limits), verdict(LimitSet::ALL, 0));
         let left_behind = Reading { present: [5000, 1 << 40, 10_000], ..good(2, 30, &sessions) };
         assert_eq!(role.learn(&left_behind, &limits), verdict(LimitSet::ALL.without(LimitSet::of(1)), 0));
+        // What was read before that, and comes later, does not count.
+        let without = verdict(LimitSet::ALL.without(LimitSet::of(1)), 0);
+        assert_eq!(role.learn(&good(1, 25, &sessions), &limits), without);
         // The other session is as it was, and this one has not been seen to be again.
         assert_eq!(role.learn(&good(1, 40, &sessions), &limits), verdict(LimitSet::ALL.without(LimitSet::of(1)), 1));
         assert_eq!(role.learn(&good(2, 50, &sessions), &limits), verdict(LimitSet::ALL, 0));
