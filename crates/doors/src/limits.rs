@@ -86,6 +86,9 @@ impl TimeLimits {
 
     /// Those that the door sets itself, at the moment.
     pub fn set_by_door(&self) -> LimitSet {
+        if self.is_doubtful.load(Ordering::Relaxed) {
+            return LimitSet::ALL;
+        }
         LimitSet(self.set_by_door.load(Ordering::Relaxed))
     }
 
@@ -97,12 +100,16 @@ impl TimeLimits {
     /// A statement got no answer in time, so its server may have lost its limits: the door sets all of them again.
     pub fn doubt(&self) {
         self.is_doubtful.store(true, Ordering::Relaxed);
-        self.leave_to_role(LimitSet::default());
     }
 
-    /// Whether there was a [`doubt`](Self::doubt) since this was last asked.
+    /// Whether there was a [`doubt`](Self::doubt) since this was last asked. If so, nothing is left to the role from now on.
     pub fn take_doubt(&self) -> bool {
-        self.is_doubtful.swap(false, Ordering::Relaxed)
+        let is_doubtful = self.is_doubtful.load(Ordering::Acquire);
+        if is_doubtful {
+            self.leave_to_role(LimitSet::default());
+            self.is_doubtful.store(false, Ordering::Release);
+        }
+        is_doubtful
     }
 
     /// The names and values of `set`.
@@ -165,6 +172,7 @@ mod tests {
         limits.doubt();
         assert_eq!(limits.set_by_door(), LimitSet::ALL);
         assert!(limits.take_doubt() && !limits.take_doubt());
+        assert_eq!(limits.set_by_door(), LimitSet::ALL);
     }
 
     #[test]

@@ -164,7 +164,7 @@ impl Pooler {
             return "time limits of statements come from the defaults of the role".to_owned();
         }
         let why = match self.role {
-            Some(_) if by_door == LimitSet::ALL => "the role has none at or under them on every server",
+            Some(_) if by_door == LimitSet::ALL => "no default of the role is at or under them on every server",
             Some(_) => "the role has the others",
             None => "POOLER_LIMITS=statement",
         };

@@ -654,25 +654,41 @@ fn an_answer_that_is_not_due_ends_the_conversation() {
     // and with a transaction.
     let execute = || World::bind("sqlx_s_1", 1);
     let describe = || World::parse_as("sqlx_s_9", "select 9");
-    for (is_in_transaction, request, answers) in [
-        (false, execute(), "111"),
-        (false, execute(), "12CtT2"),
-        (false, execute(), "12C1tT2C3"),
-        (false, execute(), "1T"),
-        (false, execute(), "122"),
-        (false, execute(), "12C1tT2CY2"),
-        (false, describe(), "12CtTI"),
-        (false, describe(), "12C1tT1"),
-        (true, execute(), "1tT2CI"),
-        (true, World::query("ROLLBACK"), "E"),
-        (true, World::query("ROLLBACK"), "CY"),
-        (true, World::query("COMMIT"), "1"),
+    enum In {
+        /// No transaction; limits go in front.
+        Nothing,
+        /// No transaction, and nothing goes in front.
+        NothingBare,
+        Transaction,
+    }
+    for (place, request, answers) in [
+        (In::Nothing, execute(), "111"),
+        (In::Nothing, execute(), "12CtT2"),
+        (In::Nothing, execute(), "12C1tT2C3"),
+        (In::Nothing, execute(), "1T"),
+        (In::Nothing, execute(), "122"),
+        (In::Nothing, execute(), "12C1tT2CY2"),
+        (In::Nothing, describe(), "12CtTI"),
+        (In::Nothing, describe(), "12C1tT1"),
+        (In::NothingBare, execute(), "2"),
+        (In::NothingBare, execute(), "1C"),
+        (In::NothingBare, execute(), "1tT2C1"),
+        (In::NothingBare, execute(), "1tT2CY2"),
+        (In::NothingBare, describe(), "1tT2"),
+        (In::Transaction, execute(), "1tT2CI"),
+        (In::Transaction, World::query("ROLLBACK"), "E"),
+        (In::Transaction, World::query("ROLLBACK"), "CY"),
+        (In::Transaction, World::query("COMMIT"), "1"),
     ] {
-        let mut world = World::new(vec![1000], Order::AsAsked, false);
+        let mut world = World::with(vec![1000], Order::AsAsked, false, false);
         world.execute(Kind::Select, 1, 1);
-        if is_in_transaction {
-            world.act(Action::Begin { read_only: false });
-            world.execute(Kind::Select, 1, 1);
+        match place {
+            In::Nothing => {}
+            In::NothingBare => world.act(Action::AlterRole { has: LimitSet::ALL }),
+            In::Transaction => {
+                world.act(Action::Begin { read_only: false });
+                world.execute(Kind::Select, 1, 1);
+            }
         }
         let (mut request, mut out) = (request, Out::default());
         let asked = RequestReader::default().next(&mut request).expect("a well-formed request").expect("a request");

@@ -185,7 +185,7 @@ async fn a_role_without_limits_and_a_door_that_does_not_ask_set_all() {
     let not_asking = PoolerSettings { limits: PoolerLimits::Statement, ..settings(base::wire(), false) };
     let not_asking = door(&database.service_url(), &not_asking);
     not_asking.learn_limits().await;
-    for (pooler, expected) in [(without, "the role has none"), (not_asking, "POOLER_LIMITS=statement")] {
+    for (pooler, expected) in [(without, "no default of the role"), (not_asking, "POOLER_LIMITS=statement")] {
         let words = pooler.limits_in_words();
         assert!(NAMES.iter().all(|name| words.contains(name)) && words.contains(expected), "{words}");
     }

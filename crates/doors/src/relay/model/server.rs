@@ -68,7 +68,7 @@ pub struct Server {
     pub by_role: LimitSet,
     /// Those that the present request has set.
     pub by_front: LimitSet,
-    /// Whether a statement outside a transaction was read-only when it only reads.
+    /// Whether every statement outside a transaction has to be made read-only.
     pub holds_reads: bool,
     /// Since the last Sync: the statement that was parsed, and the one that was bound with its value.
     pub parsed: Option<String>,
