@@ -637,6 +637,14 @@ fn rows_of_another_shape_are_withheld_and_their_transaction_is_rolled_back() {
 /// A server that answers otherwise than it should: whatever it says, nothing is passed on as if it were due.
 #[test]
 fn an_answer_that_is_not_due_ends_the_conversation() {
+    enum In {
+        /// No transaction; limits go in front.
+        Nothing,
+        /// No transaction, and nothing goes in front.
+        NothingBare,
+        Transaction,
+    }
+
     let columns = Shape::Int4.row_description();
     let answer = |tag: u8| -> Answer {
         let body = match tag {
@@ -654,13 +662,6 @@ fn an_answer_that_is_not_due_ends_the_conversation() {
     // and with a transaction.
     let execute = || World::bind("sqlx_s_1", 1);
     let describe = || World::parse_as("sqlx_s_9", "select 9");
-    enum In {
-        /// No transaction; limits go in front.
-        Nothing,
-        /// No transaction, and nothing goes in front.
-        NothingBare,
-        Transaction,
-    }
     for (place, request, answers) in [
         (In::Nothing, execute(), "111"),
         (In::Nothing, execute(), "12CtT2"),
