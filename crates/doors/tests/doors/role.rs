@@ -8,7 +8,7 @@ use sqlx::{Connection as _, PgConnection, Row as _};
 use testing::scripted_pooler::{Script, ScriptedPooler};
 use testing::{Database, PATIENCE, as_service, execute};
 
-use crate::{base, code};
+use crate::{base, code, load};
 
 const NAMES: [&str; 3] = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"];
 
@@ -174,6 +174,22 @@ async fn a_limit_of_the_role_is_a_limit() {
         let mut tx = pooler.write().await.expect("a transaction");
         let error = sqlx::query(SLOW).fetch_one(&mut tx).await.expect_err("too slow");
         assert_eq!(code(&error), "57014", "{wire}");
+    }
+}
+
+/// The hazard's load, with nothing in front of any statement.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_hazard_without_anything_in_front() {
+    const OPERATIONS: i32 = 4000;
+    for (wire, shapes) in [(PoolerWire::Pipelined, load::ALL), (PoolerWire::Plain, load::COMMON)] {
+        let database = Database::create().await;
+        load::prepare(&database).await;
+        let pooler = door(&database.service_url(), &PoolerSettings { max_connections: 32, ..settings(wire, false) });
+        until_door_sets(&pooler, &[]).await;
+        let tally = load::run(&pooler, shapes, |n| n >= OPERATIONS).await;
+        tally.assert_all_right(OPERATIONS);
+        assert_eq!(tally.assert_stored(&database).await, 0, "written, but not acknowledged");
+        assert!(!pooler.limits_in_words().contains("statement_timeout"), "{}", pooler.limits_in_words());
     }
 }
 
