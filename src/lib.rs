@@ -218,5 +218,6 @@ async fn connect(config: &Config) -> anyhow::Result<(Pooler, Direct)> {
     tracing::info!("✅ Connected to transaction pooler (REST API)");
     tracing::info!("✅ Connected to direct connection (Real-time/Socket.IO)");
     tracing::info!("statements travel to the transaction pooler {} (POOLER_WIRE)", config.pooler.wire);
+    tracing::info!("{}", pooler.limits_in_words());
     Ok((pooler, direct))
 }

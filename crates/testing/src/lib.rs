@@ -31,4 +31,4 @@ pub mod usage;
 #[cfg(feature = "service")]
 pub mod world;
 
-pub use stack::{Database, PATIENCE, Stack, execute, lasting_port, s3, shared_stack, url};
+pub use stack::{Database, PATIENCE, Stack, as_service, execute, lasting_port, s3, shared_stack, url};
