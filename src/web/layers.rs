@@ -38,8 +38,7 @@ const FILES: &str = "/files/";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What responses depend on, for caches: also those to requests without an origin.
-const VARY: HeaderValue =
-    HeaderValue::from_static("origin, access-control-request-method, access-control-request-headers");
+const VARY: HeaderValue = HeaderValue::from_static("origin, access-control-request-headers");
 
 /// How much longer than a single statement all of a request's waits for the database may take together. The answer follows
 /// within another second.
@@ -335,9 +334,9 @@ mod tests {
         let (go_on, ends) = (go_on.clone(), Arc::new(std::sync::Mutex::new(Some((reached, ended)))));
         let handle = move || async move {
             let (reached, ended) = ends.lock().unwrap().take().expect("one request");
-            reached.send(()).unwrap();
+            let _noted = reached.send(());
             go_on.notified().await;
-            ended.send(()).unwrap();
+            let _noted = ended.send(());
         };
         (surrounded(Router::new().route("/", get(handle.clone()).post(handle))), is_reached, has_ended)
     }
