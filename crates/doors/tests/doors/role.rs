@@ -154,6 +154,7 @@ async fn what_somebody_left_on_a_server_is_found() {
 /// The role's own limits stop what outruns them.
 #[tokio::test]
 async fn a_limit_of_the_role_is_a_limit() {
+    const SLOW: &str = "select pg_sleep(60)::text";
     for wire in PoolerWire::ALL {
         let database = Database::create().await;
         let mut session = database.session().await;
@@ -166,7 +167,6 @@ async fn a_limit_of_the_role_is_a_limit() {
         let single = sqlx::query("select n from t").fetch_one(&pooler).await.expect_err("a lock");
         assert_eq!(code(&single), "55P03", "{wire}");
         execute(&mut session, "rollback").await;
-        const SLOW: &str = "select pg_sleep(60)::text";
         let single = sqlx::query(SLOW).fetch_one(&pooler).await.expect_err("too slow");
         assert_eq!(code(&single), "57014", "{wire}");
         let mut tx = pooler.write().await.expect("a transaction");
