@@ -83,8 +83,8 @@ EOF
     done
   fi
   wait_for postgres "$PG_PORT" "$PG_LOG"
-  # The first three exist on Supabase; migrations revoke from two of them. The last is the service's own, made as
-  # docs/supabase.md says: its defaults are the service's time limits.
+  # The first three exist on Supabase; migrations revoke from two of them. The last is for the service's
+  # requests, as in docs/supabase.md: its defaults are the service's time limits. Its other rights are those of `stm`.
   ask 60 "$PG_PORT" postgres <<EOF
 select format('create role %I nologin', r) from unnest(array['anon', 'authenticated', 'service_role']) r
  where not exists (select from pg_roles where rolname = r) \gexec
