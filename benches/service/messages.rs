@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde_json::Value;
 use testing::chat_load::{MESSAGE, SENDERS_PER_CHAT, Sends, Target, assert_acked, join, message, send_for};
 use testing::chats::{self, Chat};
@@ -49,12 +50,7 @@ async fn sends(database: &Database, tables: &mut Tables) {
     let rounds: usize = setting("BENCH_CHAT_ROUNDS", 3);
     let duration = Duration::from_secs(setting("BENCH_CHAT_ROUND_S", 2));
     let (service, _peer, targets) = start(database);
-    let events = {
-        let chats = chats::create(&mut database.session().await, targets.len(), 2).await;
-        futures_util::future::join_all(targets.iter().zip(&chats).map(|(target, chat)| new_message(*target, chat)))
-            .await
-    };
-    assert!(events.iter().all(|event| *event == events[0]), "events differ: {events:?}");
+    assert_same_event(database, &targets).await;
     let mut reached: [Vec<Sends>; 2] = Default::default();
     // The first one warms up.
     for round in 0..=rounds {
@@ -82,6 +78,13 @@ async fn sends(database: &Database, tables: &mut Tables) {
         line("CPU of the server", "us", |sends| sends.cpu_us).aim(Aim::AtMost(22.0)),
         line("acknowledged messages/s", "", |sends| sends.per_s),
     ]);
+}
+
+/// The others in a chat receive the same event from each server.
+async fn assert_same_event(database: &Database, targets: &[Target]) {
+    let chats = chats::create(&mut database.session().await, targets.len(), 2).await;
+    let events = join_all(targets.iter().zip(&chats).map(|(target, chat)| new_message(*target, chat))).await;
+    assert!(events.iter().all(|event| *event == events[0]), "events differ: {events:?}");
 }
 
 /// What the others in a chat receive, as names and text: ids and times differ.
