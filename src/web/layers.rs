@@ -38,8 +38,7 @@ const FILES: &str = "/files/";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What responses depend on, for caches: also those to requests without an origin.
-const VARY: HeaderValue =
-    HeaderValue::from_static("origin, access-control-request-method, access-control-request-headers");
+const VARY: HeaderValue = HeaderValue::from_static("origin, access-control-request-headers");
 
 /// How much longer than a single statement all of a request's waits for the database may take together. The answer follows
 /// within another second.
@@ -360,7 +359,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_request_has_its_time_and_a_write_twice_as_much() {
         for method in [Method::POST, Method::GET] {
-            let (site, _, has_ended) = slow_route(&Arc::new(Notify::new()));
+            let (site, _is_reached, has_ended) = slow_route(&Arc::new(Notify::new()));
             let started = tokio::time::Instant::now();
             let response = site.answer(request(method.clone(), "/", &[])).await.unwrap();
             assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
