@@ -334,9 +334,9 @@ mod tests {
         let (go_on, ends) = (go_on.clone(), Arc::new(std::sync::Mutex::new(Some((reached, ended)))));
         let handle = move || async move {
             let (reached, ended) = ends.lock().unwrap().take().expect("one request");
-            reached.send(()).unwrap();
+            let _noted = reached.send(());
             go_on.notified().await;
-            ended.send(()).unwrap();
+            let _noted = ended.send(());
         };
         (surrounded(Router::new().route("/", get(handle.clone()).post(handle))), is_reached, has_ended)
     }
@@ -359,7 +359,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_request_has_its_time_and_a_write_twice_as_much() {
         for method in [Method::POST, Method::GET] {
-            let (site, _is_reached, has_ended) = slow_route(&Arc::new(Notify::new()));
+            let (site, _, has_ended) = slow_route(&Arc::new(Notify::new()));
             let started = tokio::time::Instant::now();
             let response = site.answer(request(method.clone(), "/", &[])).await.unwrap();
             assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
