@@ -2,6 +2,23 @@
 -- each request. `_v1` is a version: such a function is never changed. A new version is created beside it, and an old one is
 -- dropped only when no running build can call it.
 
+-- As in migration 1, but planned once: PostgreSQL prepares a body in SQL anew for each statement.
+create or replace function stm.uuid_v7() returns uuid
+language plpgsql volatile parallel safe
+set search_path = ''
+as $$
+begin
+    return encode(
+        set_bit(set_bit(
+            overlay(
+                uuid_send(gen_random_uuid())
+                placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3 for 6)
+                from 1 for 6),
+            52, 1), 53, 1),
+        'hex')::uuid;
+end;
+$$;
+
 -- A customer's own profile, if the user is one and not banned.
 create function stm.customer_profile_v1(p_user bigint)
 returns table (
@@ -63,15 +80,15 @@ end;
 $$;
 
 -- Inserts a notification, and says what its recipient's clients show.
-create function stm.insert_notification_v1(p_id uuid, p_recipient bigint, p_type text, p_title text, p_message text, p_metadata jsonb)
-returns table (created_at timestamptz, role text, total_unread_count bigint)
+create function stm.insert_notification_v1(p_recipient bigint, p_type text, p_title text, p_message text, p_metadata jsonb)
+returns table (id uuid, created_at timestamptz, role text, total_unread_count bigint)
 language plpgsql
 set search_path = ''
 as $$
 begin
-    insert into stm.notifications as n (id, recipient_id, type, title, message, metadata)
-    values (p_id, p_recipient, p_type, p_title, p_message, p_metadata)
-    returning n.created_at into insert_notification_v1.created_at;
+    insert into stm.notifications as n (recipient_id, type, title, message, metadata)
+    values (p_recipient, p_type, p_title, p_message, p_metadata)
+    returning n.id, n.created_at into insert_notification_v1.id, insert_notification_v1.created_at;
     select u.role, (select count(*) from stm.notifications n where n.recipient_id = p_recipient and n.read_at is null)
     into insert_notification_v1.role, insert_notification_v1.total_unread_count
     from stm.users u
@@ -189,13 +206,13 @@ $$;
 create function stm.book_v1(
     p_user bigint, p_service bigint, p_provider bigint, p_zip_code text, p_location text, p_answers jsonb, p_images text[],
     p_files uuid[], p_visit boolean, p_visit_cents bigint, p_size_sqft integer, p_scheduled_at timestamptz, p_budget_cents bigint,
-    p_chat uuid, p_messages uuid[], p_notification uuid, p_request text, p_details text, p_image_messages text[], p_date text,
+    p_chat uuid, p_messages uuid[], p_request text, p_details text, p_image_messages text[], p_date text,
     p_max_chars integer, p_title text, p_requested text)
 returns table (
     is_banned boolean, service_name text, is_active boolean, offers_service boolean, serves_zip_code boolean, unpaid_job_id bigint,
     unpaid_business_name text, has_open_job_with_provider boolean, has_accepted_job boolean, attached_files bigint,
     job_id bigint, created_at timestamptz, response_deadline timestamptz, chat_created_at timestamptz,
-    provider_user_id bigint, notice text, notified_at timestamptz, provider_role text, unread bigint)
+    provider_user_id bigint, notice text, notification_id uuid, notified_at timestamptz, provider_role text, unread bigint)
 language plpgsql
 set search_path = ''
 as $$
@@ -254,10 +271,10 @@ begin
         candidate.first_message_template, place, p_date, p_max_chars);
     provider_user_id := candidate.user_id;
     notice := customer_name || p_requested || service_name;
-    select n.created_at, n.role, n.total_unread_count
-    into notified_at, provider_role, unread
+    select n.id, n.created_at, n.role, n.total_unread_count
+    into notification_id, notified_at, provider_role, unread
     from stm.insert_notification_v1(
-        p_notification, candidate.user_id, 'job', p_title, notice, jsonb_build_object('jobId', book_v1.job_id, 'chatId', p_chat)) n;
+        candidate.user_id, 'job', p_title, notice, jsonb_build_object('jobId', book_v1.job_id, 'chatId', p_chat)) n;
     return next;
 end;
 $$;

@@ -1,6 +1,32 @@
 -- The reads that run most often, as functions: PostgreSQL parses and plans them once for each of the pooler's servers, which is
 -- most of what they cost. Versions as in migration 24.
 
+-- One row if a user is there and not banned, and the login, if one is named, has neither ended nor been revoked; and when the
+-- login ends.
+create function stm.find_live_login_v1(p_user bigint, p_login uuid)
+returns table (ends_at timestamptz)
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+    is_revoked boolean;
+begin
+    if not exists (select from stm.users u where u.id = p_user and u.banned_at is null) then
+        return;
+    end if;
+    if p_login is not null then
+        select max(t.expires_at), bool_or(t.revoked_at is not null)
+        into ends_at, is_revoked
+        from stm.refresh_tokens t
+        where t.family_id = p_login;
+        if ends_at is null or ends_at <= now() or is_revoked then
+            return;
+        end if;
+    end if;
+    return next;
+end;
+$$;
+
 -- Approved services and their total number, the best match first, then the popular ones. The page is cut first: only the offers
 -- of its services need to be counted. An offer at the right price is found with `limit 1`, not `exists`, which the planner would
 -- turn into a join with all offers.
@@ -511,7 +537,7 @@ end;
 $$;
 
 revoke all on function
-    stm.search_services_v1, stm.search_services_at_v1, stm.list_service_providers_v1, stm.provider_page_v1,
+    stm.find_live_login_v1, stm.search_services_v1, stm.search_services_at_v1, stm.list_service_providers_v1, stm.provider_page_v1,
     stm.customer_dashboard_v1, stm.list_customer_jobs_v1, stm.job_details_v1, stm.list_provider_jobs_v1,
     stm.list_chats_v1, stm.list_notifications_v1
 from public;

@@ -68,7 +68,7 @@ fn script() -> String {
     );
     let arguments = ":customer_id :service_id :provider_id :zipcode :location :answers :images '{}' :visit :visit_cents :size_sqft \
                      :date :price_cents gen_random_uuid() array[gen_random_uuid(),gen_random_uuid(),gen_random_uuid()] \
-                     gen_random_uuid() :request :details :image_messages :day :max_chars :title :requested";
+                     :request :details :image_messages :day :max_chars :title :requested";
     let arguments: Vec<_> = arguments.split_whitespace().collect();
     writing(&prepare, &[statement(STATEMENTS[0].1, &arguments)])
 }

@@ -81,11 +81,8 @@ impl Peer {
 
 /// The service's own statements, by the names that the peer has for them.
 pub fn the_services_statements() -> Value {
-    let reads = [
-        ("findLive", "and ($2::uuid is null or (login.ends_at"),
-        ("profile", workloads::PROFILE),
-        ("messages", workloads::MESSAGES),
-    ];
+    let reads =
+        [("findLive", "stm.find_live_login_v1("), ("profile", workloads::PROFILE), ("messages", workloads::MESSAGES)];
     let statements = reads.into_iter().chain(booking::STATEMENTS);
     let mut statements: Value = statements.map(|(name, phrase)| (name, queries::statement(phrase))).collect();
     statements["begin"] = json!(transactions::begin_statements("").join("; "));

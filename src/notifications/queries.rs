@@ -2,19 +2,16 @@
 
 use std::collections::{HashMap, HashSet};
 
-use uuid::Uuid;
-
 use super::{Created, NewNotification, NotificationType, NotificationView};
 use crate::types::{NotificationId, Role, UserId};
 use doors::{Direct, Door, Pooler, Tx};
 
 /// Inserts a notification.
 pub(crate) async fn insert<D: Door>(tx: &mut Tx<D>, new: NewNotification) -> sqlx::Result<Created> {
-    let id = NotificationId(Uuid::now_v7());
     let row = sqlx::query!(
-        r#"select created_at as "created_at!", role as "role!: Role", total_unread_count as "total_unread_count!"
-           from stm.insert_notification_v1($1, $2, $3, $4, $5, $6)"#,
-        id.0,
+        r#"select id as "id!: NotificationId", created_at as "created_at!", role as "role!: Role",
+                  total_unread_count as "total_unread_count!"
+           from stm.insert_notification_v1($1, $2, $3, $4, $5)"#,
         new.recipient_id.0,
         new.kind.as_str(),
         &*new.title,
@@ -23,7 +20,7 @@ pub(crate) async fn insert<D: Door>(tx: &mut Tx<D>, new: NewNotification) -> sql
     )
     .fetch_one(tx)
     .await?;
-    Ok(Created::new(new, id, row.role, row.created_at, row.total_unread_count))
+    Ok(Created::new(new, row.id, row.role, row.created_at, row.total_unread_count))
 }
 
 /// Inserts the same notification for each of these users.

@@ -13,16 +13,16 @@ use doors::{Pooler, Tx};
 ///
 /// The customer's row is locked until the transaction ends: two bookings of one customer are decided one after the other.
 pub(super) async fn book(tx: &mut Tx<Pooler>, user: UserId, booking: &Booking) -> sqlx::Result<Option<Attempt>> {
-    let (opening, chat, notification) = (booking.opening(), ChatId(Uuid::now_v7()), NotificationId(Uuid::now_v7()));
+    let (opening, chat) = (booking.opening(), ChatId(Uuid::now_v7()));
     let files: Vec<Uuid> = booking.files.iter().map(|id| id.0).collect();
     let row = sqlx::query!(
         r#"select is_banned as "is_banned!", service_name, is_active, offers_service, serves_zip_code,
                   unpaid_job_id as "unpaid_job_id: JobId", unpaid_business_name, has_open_job_with_provider, has_accepted_job,
                   attached_files as "attached_files!", job_id as "job_id: JobId", created_at, response_deadline,
-                  chat_created_at, provider_user_id as "provider_user_id: UserId", notice, notified_at,
+                  chat_created_at, provider_user_id as "provider_user_id: UserId", notice, notification_id as "notification: NotificationId", notified_at,
                   provider_role as "provider_role: Role", unread
            from stm.book_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-                            $21, $22, $23)"#,
+                            $21, $22)"#,
         user.0,
         booking.service_id.0,
         booking.provider_id.0,
@@ -38,7 +38,6 @@ pub(super) async fn book(tx: &mut Tx<Pooler>, user: UserId, booking: &Booking) -
         booking.customer_budget.map(|budget| budget.0),
         chat.0,
         &opening.message_ids(),
-        notification.0,
         opening.request,
         opening.details,
         &opening.images,
@@ -75,7 +74,7 @@ pub(super) async fn book(tx: &mut Tx<Pooler>, user: UserId, booking: &Booking) -
                 chat_created_at: row.chat_created_at?,
                 provider: row.provider_user_id?,
                 provider_role: row.provider_role?,
-                notification,
+                notification: row.notification?,
                 notified_at: row.notified_at?,
                 notice: row.notice?,
                 unread: row.unread?,

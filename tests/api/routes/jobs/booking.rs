@@ -196,7 +196,7 @@ const OBSTACLES: [(&str, &str); 7] = [
       values ($customer, $provider, $service, 'in_progress', 100, '10001', now())", "open_job_with_provider"),
     ("insert into stm.jobs (customer_id, provider_id, service_id, status, sp_accepted, price_cents, zipcode, response_deadline)
       values ($customer, $other, $service, 'new', true, 100, '10001', now())", "accepted_job_waiting"),
-    ("update stm.files set state = 'deleted'", "validation_failed"),
+    ("update stm.files set state = 'deleted', deleted_at = now()", "validation_failed"),
 ];
 
 /// The database decides whether a booking is made, the service says why not: with every combination of what can stand in the
@@ -224,7 +224,7 @@ async fn the_database_and_the_rules_agree() {
                  update stm.providers set status = 'active' where id = $provider;
                  insert into stm.provider_services (provider_id, service_id) values ($provider, $service) on conflict do nothing;
                  insert into stm.provider_zip_codes (provider_id, zip_code, position) values ($provider, '10001', 1) on conflict do nothing;
-                 update stm.files set state = 'pending'",
+                 update stm.files set state = 'pending', deleted_at = null",
             ))
             .await;
         for (sql, _) in &obstacles {
