@@ -16,7 +16,7 @@ const MAX_OUT: usize = 40 << 20;
 pub fn converse(data: &[u8]) {
     let limits = TimeLimits::new(Duration::from_secs(5));
     // Both with a statement in front and without.
-    if data.len() % 2 == 0 {
+    if data.len().is_multiple_of(2) {
         limits.leave_to_role(LimitSet::ALL);
     }
     let mut conversation = Conversation::new(Arc::new(Shared::new(limits.into(), data.len() % 4 > 1)));

@@ -144,7 +144,7 @@ impl World {
         let limits = Arc::new(TimeLimits::new(Duration::from_secs(5)));
         let shared = Arc::new(Shared::new(limits.clone(), holds_reads));
         Self {
-            server: Server { order, noise, holds_reads, ..Server::default() },
+            server: Server { holds_reads, order, noise, ..Server::default() },
             limits,
             conversation: Conversation::new(shared.clone()),
             shared,
