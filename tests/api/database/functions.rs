@@ -27,8 +27,9 @@ fn functions(text: &str, before: &str) -> BTreeSet<String> {
     named.collect()
 }
 
+/// Whether a name ends with a version. The seven of `uuid_v7` is the UUID's.
 fn is_versioned(name: &str) -> bool {
-    name.rsplit_once("_v").is_some_and(|(_, version)| version.parse::<u32>().is_ok())
+    name != "uuid_v7" && name.rsplit_once("_v").is_some_and(|(_, version)| version.parse::<u32>().is_ok())
 }
 
 /// A function with a version is created once and never changed, and stays as long as this build calls it. Every function that
