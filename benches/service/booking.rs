@@ -70,7 +70,7 @@ fn script() -> String {
                      :date :price_cents gen_random_uuid() array[gen_random_uuid(),gen_random_uuid(),gen_random_uuid()] \
                      :request :details :image_messages :day :max_chars :title :requested";
     let arguments: Vec<_> = arguments.split_whitespace().collect();
-    writing(&prepare, &[statement(STATEMENTS[0].1, &arguments)])
+    writing(&prepare, &statement(STATEMENTS[0].1, &arguments))
 }
 
 /// What does not differ between bookings; as in a request, and as long as what the service writes.

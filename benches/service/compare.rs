@@ -135,7 +135,7 @@ fn ask_pgbench(
     let parties = Parties::find(idle.pid);
     transaction.set("first", first.to_string());
     let before = parties.times();
-    let reached = transaction.run(duration, &database.database_url());
+    let reached = transaction.run(duration, &database.service_url());
     let after = parties.times();
     let of = |party: usize| (after[party] - before[party]) / reached.count;
     Some(Reached { per_s: reached.per_s, cpu_us: [reached.cpu_us, of(1), of(2)] })

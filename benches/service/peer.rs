@@ -11,7 +11,7 @@ use testing::token::JWT_SECRET;
 use testing::usage::resident_kib;
 use testing::{Database, PATIENCE, queries};
 
-use crate::{booking, pooler_connections, transactions, workloads};
+use crate::{booking, pooler_connections, workloads};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peer");
 
@@ -46,7 +46,7 @@ impl Peer {
         }
         let mut command = Command::new("node");
         command.current_dir(FOLDER).arg("server.mjs").env("NODE_ENV", "production");
-        command.env("DATABASE_URL", database.database_url()).env("DIRECT_URL", database.direct_url());
+        command.env("DATABASE_URL", database.service_url()).env("DIRECT_URL", database.direct_url());
         command.env("JWT_SECRET", JWT_SECRET).env("POOLER_MAX_CONNECTIONS", pooler_connections().to_string());
         command.env("STATEMENTS", the_services_statements().to_string());
         command.env(
@@ -85,6 +85,6 @@ pub fn the_services_statements() -> Value {
         [("findLive", "stm.find_live_login_v1("), ("profile", workloads::PROFILE), ("messages", workloads::MESSAGES)];
     let statements = reads.into_iter().chain(booking::STATEMENTS);
     let mut statements: Value = statements.map(|(name, phrase)| (name, queries::statement(phrase))).collect();
-    statements["begin"] = json!(transactions::begin_statements("").join("; "));
+    statements["begin"] = json!("begin");
     statements
 }

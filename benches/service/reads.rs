@@ -132,7 +132,7 @@ impl Read {
             customers = customers(LARGE),
             zip_codes = zip_codes(LARGE),
         );
-        let script = reading(&prepare, &[statement(self.phrase, self.arguments)]);
+        let script = reading(&prepare, &statement(self.phrase, self.arguments));
         Pgbench::new(&script, "extended", pooler_connections())
     }
 }
@@ -260,7 +260,7 @@ pub async fn section(small: &Marketplace, large: &Marketplace, tables: &mut Tabl
             let few = load(service.port, FEW_CONNECTIONS, duration, 0, &request).await;
             (round.p50_ms, round.p99_ms) = (few.percentile_ms(50), few.percentile_ms(99));
             round.requests_per_s = load(service.port, CONNECTIONS, duration, 0, &request).await.per_s;
-            round.transactions_per_s = transaction.run(duration, &large.database.database_url()).per_s;
+            round.transactions_per_s = transaction.run(duration, &large.database.service_url()).per_s;
         }
         service.stop();
         say(&format!("reads, round {number}"));

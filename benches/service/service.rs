@@ -31,7 +31,8 @@ impl Service {
         let mut command = Command::new(env!("CARGO_BIN_EXE_serve"));
         command.current_dir(directory.path()).env_clear();
         command.env("HOST", Ipv4Addr::LOCALHOST.to_string()).env("PORT", port.to_string());
-        command.env("DATABASE_URL", database.database_url()).env("DIRECT_URL", database.direct_url());
+        // By the role that docs/supabase.md sets up.
+        command.env("DATABASE_URL", database.service_url()).env("DIRECT_URL", database.direct_url());
         command.env("JWT_SECRET", JWT_SECRET);
         // Loading demo data would count as start-up.
         command.env("DEMO_DATA", "false");

@@ -2,14 +2,14 @@
 
 use testing::queries;
 
-/// A transaction that only reads.
-pub fn reading(prepare: &str, statements: &[String]) -> String {
-    format!("{prepare}\n{}{}\nrollback;\n", begin("read only"), statements.concat())
+/// A single read: as the pooler door sends it, without a transaction around it.
+pub fn reading(prepare: &str, statement: &str) -> String {
+    format!("{prepare}\n{statement}")
 }
 
-/// A transaction that writes.
-pub fn writing(prepare: &str, statements: &[String]) -> String {
-    format!("{prepare}\n{}{}\ncommit;\n", begin(""), statements.concat())
+/// A transaction of one statement, whose role has the time limits of the door.
+pub fn writing(prepare: &str, statement: &str) -> String {
+    format!("{prepare}\nbegin;\n{statement}commit;\n")
 }
 
 /// The statement that contains a phrase, with pgbench's variables or other SQL as its arguments.
@@ -19,19 +19,4 @@ pub fn statement(phrase: &str, arguments: &[&str]) -> String {
     let without_comments: Vec<_> =
         statement.lines().map(|line| line.split_once("--").map_or(line, |(before, _)| before)).collect();
     format!("{};\n", queries::with_arguments(&without_comments.join("\n"), arguments))
-}
-
-/// BEGIN and the limits of the pooler door, which sends them in one flight.
-pub fn begin_statements(mode: &str) -> [String; 4] {
-    [
-        format!("begin {mode}"),
-        "set local statement_timeout = 5000".into(),
-        "set local lock_timeout = 2000".into(),
-        "set local idle_in_transaction_session_timeout = 10000".into(),
-    ]
-}
-
-/// A pipeline, because pgbench does not mix the simple and the extended protocol.
-fn begin(mode: &str) -> String {
-    format!("\\startpipeline\n{};\n\\endpipeline\n", begin_statements(mode).join(";\n"))
 }
