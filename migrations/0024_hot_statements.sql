@@ -168,7 +168,7 @@ end;
 $$;
 
 -- Opens a chat about a job, with both parties as members and the messages that it begins with: the customer's request, its
--- pictures, and the provider's template. What is longer than a message may be is cut.
+-- pictures, and the provider's template. A text that is longer than a message may be is cut.
 create function stm.open_job_chat_v1(
     p_chat uuid, p_messages uuid[], p_job bigint, p_customer_user bigint, p_customer_name text, p_provider_user bigint,
     p_service text, p_request text, p_details text, p_image_messages text[], p_template text, p_place text, p_date text,
@@ -192,7 +192,7 @@ begin
            case when x.n <= 1 + images then p_customer_user else p_provider_user end,
            case when x.n <= 1 + images then 'customer' else 'service_provider' end,
            case when x.n between 2 and 1 + images then 'image' else 'text' end,
-           left(x.message, p_max_chars)
+           case when x.n between 2 and 1 + images then x.message else left(x.message, p_max_chars) end
     from unnest(array[stm.fill_template_v1(p_request, p_customer_name, p_service, p_place, p_date) || p_details]
                 || p_image_messages || filled) with ordinality as x (message, n)
     where x.message is not null;

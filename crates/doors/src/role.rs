@@ -22,7 +22,7 @@ pub struct Reading {
     pid: i32,
     /// The larger of the present value and the one that RESET would bring back, in milliseconds.
     present: [u64; COUNT],
-    /// What the catalogue has for sessions of this role that begin now; in the words of whoever set it, or empty.
+    /// The catalogue's values for new sessions of this role, as they were written; empty where there is none.
     defaults: [String; COUNT],
     /// Every session of this role in this database.
     sessions: Vec<Session>,

@@ -1,5 +1,7 @@
 //! SQL of bookings, as functions of the database: one call for each request (migration 24).
 
+use std::collections::BTreeSet;
+
 use uuid::Uuid;
 
 use super::types::{Attempt, Availability, Blocks, Booked, Booking, Candidate, UnpaidJob};
@@ -14,7 +16,8 @@ use doors::{Pooler, Tx};
 /// The customer's row is locked until the transaction ends: two bookings of one customer are decided one after the other.
 pub(super) async fn book(tx: &mut Tx<Pooler>, user: UserId, booking: &Booking) -> sqlx::Result<Option<Attempt>> {
     let (opening, chat) = (booking.opening(), ChatId(Uuid::now_v7()));
-    let files: Vec<Uuid> = booking.files.iter().map(|id| id.0).collect();
+    // A picture may be there twice.
+    let files = Vec::from_iter(booking.files.iter().map(|id| id.0).collect::<BTreeSet<Uuid>>());
     let row = sqlx::query!(
         r#"select is_banned as "is_banned!", service_name, is_active, offers_service, serves_zip_code,
                   unpaid_job_id as "unpaid_job_id: JobId", unpaid_business_name, has_open_job_with_provider, has_accepted_job,

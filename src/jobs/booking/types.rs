@@ -96,7 +96,7 @@ pub(super) struct Booked {
 }
 
 impl Attempt {
-    /// The rules of a booking, in the order in which they are told. Returns the service's name, and what was inserted.
+    /// Checks the rules of a booking, the first one first. Returns the service's name, and what was inserted.
     ///
     /// # Errors
     /// 400, 403, 404 or 409 with what prevents it.

@@ -184,7 +184,7 @@ async fn open_and_unpaid_jobs_stand_in_the_way() {
     scene.world.post_as(&somebody_else, "/customer/booking", &booking(&scene.provider)).await.expect(201);
 }
 
-/// What can stand in the way of a booking, in the order in which it is told: SQL that puts it there (and has `$customer`,
+/// What can prevent a booking, in the order of the rules: SQL that puts it there (and has `$customer`,
 /// `$provider`, `$other`, `$service` in it), and the code of the refusal.
 const OBSTACLES: [(&str, &str); 7] = [
     ("update stm.providers set status = 'inactive' where id = $provider", "provider_not_active"),
@@ -234,7 +234,7 @@ async fn the_database_and_the_rules_agree() {
             world.number("select (select count(*) from stm.jobs) + (select count(*) from stm.notifications)").await
         };
         let before = count().await;
-        let answer = scene.book_with(&[("images", json!([image]))]).await;
+        let answer = scene.book_with(&[("images", json!([image, image]))]).await;
         let is_attached = world.number("select count(*) from stm.files where state = 'attached'").await == 1;
         match obstacles.first() {
             None => {
