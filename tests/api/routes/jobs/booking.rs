@@ -87,6 +87,27 @@ async fn a_booking_is_a_job_a_chat_its_members_a_message_and_a_notification() {
     assert_eq!(one(&notified).await, 1);
 }
 
+/// Pictures go into the chat whole, however long their URLs: what clients read there is JSON.
+#[tokio::test]
+async fn long_urls_of_pictures_are_not_cut() {
+    let scene = Scene::start().await;
+    let urls: Vec<_> = (0..20).map(|n| format!("https://cdn.example.com/{n:02}{}", "é".repeat(987))).collect();
+    assert!(urls.iter().all(|url| url.len() == 2000));
+    let booked = scene.book_with(&[("images", json!(urls))]).await.expect(201);
+    let messages = format!("/chat/{}/messages", booked["chat"]["id"].as_str().expect("an id"));
+    let history = scene.world.get_as(&scene.customer, &messages).await.expect(200);
+    let messages = history["messages"].as_array().expect("a list");
+    let shown: Vec<Value> = messages
+        .iter()
+        .filter(|message| message["message_type"] == "image")
+        .flat_map(|message| {
+            let shown: Value = serde_json::from_str(message["message"].as_str().expect("text")).expect("JSON");
+            shown["images"].as_array().expect("a list").clone()
+        })
+        .collect();
+    assert_eq!(json!(shown), json!(urls));
+}
+
 #[tokio::test]
 async fn every_bad_field_is_named() {
     let scene = Scene::start().await;
