@@ -1,7 +1,13 @@
 //! Age, use, and what is kept; the rest is in `tests/doors/pool.rs`.
 
+use futures_util::FutureExt as _;
+use futures_util::future::join_all;
 use sqlx::Row as _;
+use sqlx::postgres::PgTransactionManager;
+use sqlx_core::transaction::TransactionManager as _;
+use testing::proxy::{Cut, Proxy};
 use testing::{Database, PATIENCE};
+use tokio::task::yield_now;
 use tokio::time::{advance, pause, resume, sleep};
 
 use super::*;
@@ -133,18 +139,18 @@ async fn nothing_but_a_connection_in_order_is_kept() {
 #[tokio::test]
 async fn what_was_lost_while_idle_is_not_lent() {
     let database = Database::create().await;
-    let proxy = testing::proxy::Proxy::before(&database.database_url(), testing::proxy::Cut::Nowhere).await;
+    let proxy = Proxy::before(&database.database_url(), Cut::Nowhere).await;
     let (options, relay) = crate::link::tests::relay(&proxy.url());
     let pool = Pool::new(options, Some(Arc::new(relay)), Limits::new(4, MINUTE));
     for dead in [3, 6] {
-        let leases = futures_util::future::join_all((0..4).map(|_| pool.acquire())).await;
+        let leases = join_all((0..4).map(|_| pool.acquire())).await;
         let lent: Vec<_> = leases.into_iter().map(Result::unwrap).collect();
         drop(lent);
         while proxy.lose_one() {}
         let started = std::time::Instant::now();
         while pool.0.idle().iter_mut().any(|idle| idle.link.is_alive()) {
             assert!(started.elapsed() < PATIENCE, "{:?}", pool.status());
-            tokio::task::yield_now().await;
+            yield_now().await;
         }
         assert!(pool.0.take_expired().is_some());
         let mut leases = Vec::new();
