@@ -37,14 +37,16 @@ impl Lease {
         Self { held: Some(held), returns: true, pool }
     }
 
-    /// The same for somebody who may leave anything behind, such as settings, session locks, or a transaction that sqlx does
-    /// not know of: it does not go back.
+    /// The connection for a user who may leave anything behind, such as settings, session locks, or a transaction that sqlx
+    /// does not know of: it does not go back.
     ///
     /// # Errors
-    /// The connection is none for such use: it needs a relay.
+    /// There is a relay, without which nobody gets an answer.
     pub(super) fn into_session(mut self) -> sqlx::Result<Session> {
         let session = self.held.take().and_then(Held::into_session);
-        let (connection, place) = session.ok_or(sqlx::Error::WorkerCrashed)?;
+        let (connection, place) = session.ok_or_else(|| {
+            sqlx::Error::Configuration("there is no session behind a relay to a transaction pooler".into())
+        })?;
         Ok(Session { connection, _place: place })
     }
 

@@ -257,3 +257,34 @@ where
 fn is_ours(client: &UnixStream) -> bool {
     client.peer_cred().is_ok_and(|peer| peer.pid() == i32::try_from(std::process::id()).ok())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Abstract names are open to everybody on the machine: another process that comes first is turned away.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_socket_for_one_connection_takes_none_of_another_process() {
+        const CONNECT: &str = "
+            const socket = require('net').connect('\\0' + process.argv[1]);
+            let said = 0;
+            socket.on('data', (bytes) => { said += bytes.length; });
+            socket.on('error', () => {});
+            socket.on('close', () => console.log('said', said));";
+        let socket = OneShot::open().unwrap();
+        let path = socket_in(&socket.name.0);
+        let name = path.to_string_lossy().trim_start_matches('\0').to_owned();
+        let accepts = tokio::spawn(socket.accept());
+        let node = move || std::process::Command::new("node").args(["-e", CONNECT, &name]).output();
+        let output = tokio::task::spawn_blocking(node).await.unwrap().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "said 0", "{output:?}");
+        assert!(!accepts.is_finished());
+
+        let ours = UnixStream::connect(&path).await.unwrap();
+        let accepted = accepts.await.unwrap().unwrap();
+        assert!(is_ours(&accepted));
+        drop(ours);
+        assert!(UnixStream::connect(&path).await.is_err(), "it takes a second one");
+    }
+}

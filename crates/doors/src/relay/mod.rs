@@ -2,7 +2,7 @@
 //!
 //! sqlx asks twice for every statement (Parse and Describe, then Bind and Execute), and a transaction pooler may send
 //! the two to different servers. [`Relay`] is inside this process. sqlx speaks to it over a Unix socket, and one task drives
-//! both ([`Link`](crate::link::Link)). It names and caches its statements as it would on a session; the relay answers the
+//! both ([`Link`](crate::link::Link)). sqlx names and caches its statements as it would on a session; the relay answers the
 //! first question from memory, and turns the second into one request that needs nothing from before it.
 //!
 //! Three invariants carry it:
