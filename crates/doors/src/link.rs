@@ -19,7 +19,7 @@ use sqlx::postgres::{PgConnectOptions, PgQueryResult, PgRow, PgTransactionManage
 use sqlx::{Connection as _, Either, Execute, Executor as _, PgConnection, Postgres};
 use sqlx_core::transaction::TransactionManager as _;
 
-use crate::local_socket::OneShot;
+use crate::local_socket::{OneShot, Signal};
 use crate::relay::Relay;
 use crate::to_its_end::ToItsEnd;
 
@@ -28,13 +28,36 @@ use crate::to_its_end::ToItsEnd;
 pub struct Link {
     /// Above the relay, because what stands above is dropped first.
     connection: PgConnection,
-    relay: Option<ToItsEnd<()>>,
+    relay: Option<RelayEnd>,
+}
+
+/// The relay at the other end.
+#[derive(Debug)]
+struct RelayEnd {
+    /// Above the relay, which is to know before it goes on by itself.
+    signal: Signal,
+    relay: ToItsEnd<()>,
+}
+
+impl RelayEnd {
+    /// Lets it find what sqlx has written, and room where it has read.
+    fn drive(&mut self, cx: &mut Context<'_>) {
+        self.signal.raise();
+        // That it has ended, sqlx reads from the socket, which is closed by then.
+        let _ends = self.relay.poll_unpin(cx);
+    }
+
+    /// Lets it find what the pooler has sent while nobody waited for anything. Not woken: whoever uses the connection next
+    /// drives it again.
+    fn look(&mut self) {
+        let _ends = self.relay.poll_unpin(&mut Context::from_waker(Waker::noop()));
+    }
 }
 
 /// A connection that is being made. The order of the fields is that of [`Link`].
 struct Connecting {
     connection: BoxFuture<'static, sqlx::Result<PgConnection>>,
-    relay: Option<ToItsEnd<()>>,
+    relay: Option<RelayEnd>,
 }
 
 impl Link {
@@ -56,7 +79,8 @@ impl Link {
             client = socket.accept() => client?,
         };
         let Connecting { connection, relay: end } = &mut connecting;
-        *end = Some(relay.serve(client)?);
+        let (signal, relay) = relay.serve(client)?;
+        *end = Some(RelayEnd { signal, relay });
         let connection = poll_fn(|cx| poll_both(end, cx, |cx| connection.poll_unpin(cx))).await?;
         Ok(Self { connection, relay: connecting.relay.take() })
     }
@@ -86,10 +110,9 @@ impl Link {
     /// Whether the relay still has its connection, after a look at what has arrived since it was last driven. Without a
     /// relay nobody knows.
     pub fn is_alive(&mut self) -> bool {
-        let Some(relay) = &mut self.relay else { return true };
-        // Not woken: whoever uses the connection next drives the relay again.
-        let _ends = relay.poll_unpin(&mut Context::from_waker(Waker::noop()));
-        !relay.is_over()
+        let Some(end) = &mut self.relay else { return true };
+        end.look();
+        !end.relay.is_over()
     }
 
     /// Takes leave of the server, and returns when the relay has done so too.
@@ -97,7 +120,10 @@ impl Link {
         let Self { connection, mut relay } = self;
         let mut closes = pin!(connection.close());
         let _closed = poll_fn(|cx| poll_both(&mut relay, cx, |cx| closes.as_mut().poll(cx))).await;
-        if let Some(relay) = relay.filter(|relay| !relay.is_over()) {
+        if let Some(RelayEnd { signal, relay }) = relay
+            && !relay.is_over()
+        {
+            drop(signal);
             relay.await;
         }
     }
@@ -111,7 +137,7 @@ impl Link {
 /// The answers to a query. Dropped, those that are on their way are still to be read.
 pub struct Answers<'l> {
     answers: BoxStream<'l, sqlx::Result<Either<PgQueryResult, PgRow>>>,
-    relay: &'l mut Option<ToItsEnd<()>>,
+    relay: &'l mut Option<RelayEnd>,
 }
 
 impl Stream for Answers<'_> {
@@ -123,9 +149,9 @@ impl Stream for Answers<'_> {
     }
 }
 
-/// Polls work on sqlx's end, and then the relay, which finds what that has written, and room where it has read.
+/// Polls work on sqlx's end, and then the relay.
 fn poll_both<T>(
-    relay: &mut Option<ToItsEnd<()>>,
+    relay: &mut Option<RelayEnd>,
     cx: &mut Context<'_>,
     work: impl FnOnce(&mut Context<'_>) -> Poll<T>,
 ) -> Poll<T> {
@@ -133,8 +159,7 @@ fn poll_both<T>(
     if let Some(relay) = relay
         && polled.is_pending()
     {
-        // That it has ended, sqlx reads from the socket, which is closed by then.
-        let _ends = relay.poll_unpin(cx);
+        relay.drive(cx);
     }
     polled
 }

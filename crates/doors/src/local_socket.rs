@@ -9,6 +9,8 @@ use std::net::Shutdown;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -97,17 +99,32 @@ pub struct Inside {
     stream: std::os::unix::net::UnixStream,
     /// Initialised memory to read into.
     scratch: Box<[u8]>,
+    /// Whether there may be something to read. Gone with the [`Signal`]: then there is, the end at least.
+    signal: Weak<AtomicBool>,
+}
+
+/// Says that the other end has been used, and is dropped when that is closed.
+#[derive(Debug)]
+pub struct Signal(Arc<AtomicBool>);
+
+impl Signal {
+    /// The other end may have written.
+    pub fn raise(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Inside {
     /// # Errors
     /// The runtime cannot let go of the socket.
-    pub fn new(stream: UnixStream) -> io::Result<Self> {
-        Ok(Self { stream: stream.into_std()?, scratch: vec![0; SCRATCH].into() })
+    pub fn new(stream: UnixStream) -> io::Result<(Self, Signal)> {
+        let signal = Signal(Arc::new(AtomicBool::new(true)));
+        let scratch = vec![0; SCRATCH].into();
+        Ok((Self { stream: stream.into_std()?, scratch, signal: Arc::downgrade(&signal.0) }, signal))
     }
 }
 
-/// What is ready now, or nobody will be told.
+/// The outcome of an operation, or pending if it would block; then nothing wakes the task.
 fn ready_now<T>(mut operation: impl FnMut() -> io::Result<T>) -> Poll<io::Result<T>> {
     loop {
         match operation() {
@@ -120,13 +137,19 @@ fn ready_now<T>(mut operation: impl FnMut() -> io::Result<T>) -> Poll<io::Result
 
 impl AsyncRead for Inside {
     fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Self { stream, scratch } = &mut *self;
+        let Self { stream, scratch, signal } = &mut *self;
+        let signal = signal.upgrade();
+        if signal.as_ref().is_some_and(|signal| !signal.load(Ordering::Relaxed)) {
+            return Poll::Pending;
+        }
         let room = buffer.remaining().min(scratch.len());
-        ready_now(|| {
-            let read = stream.read(&mut scratch[..room])?;
-            buffer.put_slice(&scratch[..read]);
-            Ok(())
-        })
+        let read = ready_now(|| stream.read(&mut scratch[..room]));
+        if let Some(signal) = signal
+            && !matches!(read, Poll::Ready(Ok(read)) if read == room)
+        {
+            signal.store(false, Ordering::Relaxed);
+        }
+        read.map_ok(|read| buffer.put_slice(&scratch[..read]))
     }
 }
 

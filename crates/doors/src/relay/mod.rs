@@ -55,7 +55,7 @@ pub(crate) use conversation::COLUMNS_CHANGED;
 pub use counters::RelayCounters;
 pub(crate) use frame::put_error;
 
-use crate::local_socket::{Inside, LocalSocket};
+use crate::local_socket::{Inside, LocalSocket, Signal};
 use crate::loss::LastLoss;
 use crate::to_its_end::{ToItsEnd, to_its_end};
 use crate::upstream::Target;
@@ -89,21 +89,23 @@ impl Relay {
         Ok(Self { context, socket: OnceLock::new() })
     }
 
-    /// Relays one connection of a client, which polls this after everything that it does at its end of the socket.
+    /// Relays one connection of a client, which raises the signal and polls this after everything that it does at its end of
+    /// the socket.
     ///
     /// # Errors
     /// The socket cannot be used.
-    pub fn serve(&self, client: UnixStream) -> io::Result<ToItsEnd<()>> {
-        let client = Inside::new(client)?;
+    pub fn serve(&self, client: UnixStream) -> io::Result<(Signal, ToItsEnd<()>)> {
+        let (client, signal) = Inside::new(client)?;
         let context = self.context.clone();
-        Ok(to_its_end(async move {
+        let relay = to_its_end(async move {
             match AssertUnwindSafe(connection::relay(context, client)).catch_unwind().await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::debug!(%error, "a relayed connection ended"),
                 // Its client finds the socket closed, and its user an error.
                 Err(_panic) => tracing::error!("relaying a connection panicked: it is closed"),
             }
-        }))
+        });
+        Ok((signal, relay))
     }
 
     /// Where it listens, from now on: for clients that have a task of their own. `None` if it cannot.
