@@ -22,7 +22,8 @@ soak:
 check:
 	scripts/check
 
-# Ratios against pgbench, latencies on much data, CPU per request and per delivery, start-up time, memory; in one run.
+# The table of aims beside a Fastify peer, ratios against pgbench, latencies on much data, memory; in one run. Parts of it
+# with BENCH_ONLY, see scripts/bench.
 bench:
 	scripts/bench
 

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
-use futures_util::stream::{self, FuturesUnordered};
-use serde_json::{Value, json};
+use futures_util::stream::FuturesUnordered;
+use testing::chat_load::{self, MESSAGE, SENDERS_PER_CHAT, Sends, Target, assert_acked, join, message};
 use testing::chats::{self, Chat};
 use testing::pgbench::Pgbench;
 use testing::report::{self, Figure, say, setting};
@@ -35,14 +35,11 @@ const ROOMS: [(usize, usize); 3] = [(2, 64), (50, 4), (1000, 1)];
 /// Messages on their way to a room at once.
 const MESSAGES_IN_FLIGHT: usize = 4;
 
-/// Each waits for its acknowledgement before it sends again; four share a chat.
+/// Each waits for its acknowledgement before it sends again.
 const SENDERS: [usize; 4] = [1, 16, 256, 1024];
-const SENDERS_PER_CHAT: usize = 4;
 
 /// pgbench's clients: as many as the service may have direct connections.
 const PGBENCH_CLIENTS: usize = 15;
-
-const MESSAGE: &str = "On my way: I have the parts, and should be there in about twenty minutes.";
 
 /// Every section, in the order of the table.
 const SECTIONS: &[fn(&mut Bench)] = &[writer::section, sends, fan_out, idle];
@@ -111,27 +108,19 @@ impl Served {
         Self { server, database }
     }
 
-    /// With a history, and statistics of it: on empty tables PostgreSQL plans, and keeps, scans of the whole table.
+    /// With a history.
     async fn start_with_history() -> Self {
-        const CHATS: usize = 500;
-        const MESSAGES_PER_CHAT: usize = 100;
         let served = Self::start().await;
-        served.chats(CHATS, 2).await;
-        let mut session = served.database.session().await;
-        let history = format!(
-            "insert into stm.messages (chat_id, seq, sender_id, sender_type, client_message_id, message)
-             select chat_id, i, min(user_id), 'customer', i, '{MESSAGE}'
-             from stm.chat_members, generate_series(1, {MESSAGES_PER_CHAT}) i group by chat_id, i;
-             update stm.chats set last_seq = {MESSAGES_PER_CHAT};"
-        );
-        execute(&mut session, &history).await;
-        execute(&mut session, "vacuum (analyze)").await;
-        execute(&mut session, "checkpoint").await;
+        chats::create_with_history(&mut served.database.session().await, 500, 100, MESSAGE).await;
         served
     }
 
     async fn chats(&self, chats: usize, members: usize) -> Vec<Chat> {
         chats::create(&mut self.database.session().await, chats, members).await
+    }
+
+    fn target(&self) -> Target {
+        Target { port: self.server.port, pid: self.server.pid() }
     }
 
     /// Processor time so far.
@@ -142,42 +131,9 @@ impl Served {
     fn resident_kib(&self) -> f64 {
         usage::resident_kib(self.server.pid())
     }
-
-    /// A socket of each of so many of the chat's members in turn, all of them in its room.
-    async fn join(&self, chat: &Chat, sockets: usize, events: &mpsc::Sender<Event>) -> Vec<Client> {
-        let joining = (0..sockets).map(|number| {
-            let member = &chat.members[number % chat.members.len()];
-            async move {
-                let client =
-                    Client::connect(self.server.port, &member.token, events.clone()).await.expect("a connection");
-                let joined =
-                    timeout(PATIENCE, client.ask("join_chat", &json!({"chatId": chat.id, "afterSeq": 0}))).await;
-                let joined = joined.expect("in time").expect("an answer");
-                assert_eq!(joined["hasMore"], false, "{joined}");
-                client
-            }
-        });
-        stream::iter(joining).buffer_unordered(64).collect().await
-    }
-}
-
-fn message(chat: &Chat, name: &str) -> Value {
-    json!({"chatId": chat.id, "message": MESSAGE, "clientMessageId": name})
-}
-
-fn assert_acked(ack: &Value) {
-    assert!(ack["seq"].is_i64(), "a message was not stored: {ack}");
 }
 
 // --- acknowledged messages, beside bare inserts ------------------------------------------------
-
-/// What one number of senders reached in a round.
-struct Sends {
-    per_s: f64,
-    p50_ms: f64,
-    p99_ms: f64,
-    cpu_us: f64,
-}
 
 /// Acknowledged messages through the whole server, in turn with pgbench's single INSERT.
 fn sends(bench: &mut Bench) {
@@ -222,50 +178,7 @@ fn sends(bench: &mut Bench) {
 
 async fn send_for(served: &Served, senders: usize, round: Duration) -> Sends {
     let chats = served.chats(senders.div_ceil(SENDERS_PER_CHAT), 2).await;
-    let mut clients = Vec::new();
-    for chat in &chats {
-        let sockets = SENDERS_PER_CHAT.min(senders - clients.len());
-        clients.extend(served.join(chat, sockets, &nowhere()).await.into_iter().map(|client| (client, chat)));
-    }
-    let warm = Instant::now() + round / 4;
-    let end = warm + round;
-    let sending: FuturesUnordered<_> = clients
-        .iter()
-        .enumerate()
-        .map(|(number, (client, chat))| async move {
-            let mut latencies = Vec::new();
-            for n in 0.. {
-                let sent = Instant::now();
-                if sent >= end {
-                    break;
-                }
-                let asked = client.ask("send_message", &message(chat, &format!("{number}-{n}")));
-                assert_acked(&timeout(PATIENCE, asked).await.expect("in time").expect("an answer"));
-                // Only what was both sent and acknowledged while all were at it.
-                if sent >= warm && Instant::now() <= end {
-                    latencies.push(sent.elapsed());
-                }
-            }
-            latencies
-        })
-        .collect();
-    let cpu_us = async {
-        sleep(warm - Instant::now()).await;
-        let before = served.cpu_us();
-        sleep(end - Instant::now()).await;
-        served.cpu_us() - before
-    };
-    let (latencies, cpu_us) = tokio::join!(sending.collect::<Vec<_>>(), cpu_us);
-    let mut latencies = latencies.concat();
-    latencies.sort_unstable();
-    assert!(!latencies.is_empty(), "{senders} senders: no message in {round:?}");
-    let percentile = |percent: usize| latencies[(latencies.len() - 1) * percent / 100].as_secs_f64() * 1e3;
-    Sends {
-        per_s: latencies.len() as f64 / round.as_secs_f64(),
-        p50_ms: percentile(50),
-        p99_ms: percentile(99),
-        cpu_us: cpu_us / latencies.len() as f64,
-    }
+    chat_load::send_for(served.target(), &chats, senders, round).await
 }
 
 /// pgbench, inserting rows one by one into a table like that of the messages.
@@ -339,7 +252,7 @@ async fn fill_rooms(served: &Served, sockets: usize, rooms: usize) -> Vec<Room> 
         let (events, mut heard) = mpsc::channel(1024);
         // Everybody is notified of everybody who joins.
         let clients = tokio::select! {
-            clients = served.join(&chat, sockets, &events) => clients,
+            clients = join(served.target(), &chat, sockets, &events) => clients,
             () = async { while heard.recv().await.is_some() {} } => unreachable!("the sender is here"),
         };
         filled.push(Room { chat, clients, heard });
@@ -402,7 +315,7 @@ fn idle(bench: &mut Bench) {
         kib
     });
     let line = Figure::new(format!("{IDLE_SOCKETS} idle sockets: resident memory for each"), "KiB", kib);
-    bench.ratios.push(line.at_most(40.0));
+    bench.ratios.push(line.at_most(30.0));
 }
 
 async fn idle_kib(chats: usize) -> f64 {
@@ -412,7 +325,7 @@ async fn idle_kib(chats: usize) -> f64 {
     let before = served.resident_kib();
     let mut clients = Vec::new();
     for chat in &chats {
-        clients.extend(served.join(chat, IDLE_SOCKETS / chats.len(), &nowhere()).await);
+        clients.extend(join(served.target(), chat, IDLE_SOCKETS / chats.len(), &nowhere()).await);
     }
     sleep(Duration::from_secs(1)).await;
     (served.resident_kib() - before) / clients.len() as f64

@@ -9,7 +9,7 @@ use std::fmt;
 use std::time::Duration;
 
 use doors::url::{ConnectionString, Secret};
-use doors::{DirectSettings, PoolerSettings, PoolerWire};
+use doors::{DirectSettings, PoolerLimits, PoolerSettings, PoolerWire};
 use lettre::message::Mailbox;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -84,8 +84,9 @@ pub struct Config {
     pub direct_url: ConnectionString,
     /// `JWT_SECRET`: signs access tokens (HS256), at least 32 bytes. Required.
     pub jwt_secret: SecretString,
-    /// `POOLER_WIRE`: `pipelined` (default) or `plain`. `POOLER_MAX_CONNECTIONS`: client connections to the pooler, 1 to
-    /// 500, default 32. `STATEMENT_TIMEOUT_S`: the longest a statement may run, in seconds, 1 to 60, default 5.
+    /// `POOLER_WIRE`: `pipelined` (default) or `plain`. `POOLER_LIMITS`: `role` (default) or `statement`.
+    /// `POOLER_MAX_CONNECTIONS`: client connections to the pooler, 1 to 500, default 32. `STATEMENT_TIMEOUT_S`: the longest a
+    /// statement may run, in seconds, 1 to 60, default 5.
     pub pooler: PoolerSettings,
     /// `DIRECT_MAX_CONNECTIONS`: this process's direct connections, 4 to 15, default 15. `STATEMENT_TIMEOUT_S`, as above.
     pub direct: DirectSettings,
@@ -167,6 +168,7 @@ impl Config {
         }
         let jwt_secret = read.jwt_secret();
         let pooler_wire = read.one_of("POOLER_WIRE", PoolerWire::ALL.map(|wire| (wire.as_str(), wire)));
+        let pooler_limits = read.one_of("POOLER_LIMITS", PoolerLimits::ALL.map(|limits| (limits.as_str(), limits)));
         let warnings = read.retired();
         let pooler_max_connections = read.number(
             "POOLER_MAX_CONNECTIONS",
@@ -211,7 +213,9 @@ impl Config {
                     max_connections: pooler_max_connections,
                     statement_timeout,
                     wire: pooler_wire,
+                    limits: pooler_limits,
                     application_name: "stm-pooler",
+                    ..PoolerSettings::default()
                 },
                 direct: DirectSettings {
                     max_connections: direct_max_connections,
@@ -409,7 +413,7 @@ mod tests {
     fn defaults() {
         let config = config(&[]).unwrap();
         assert_eq!(config.direct.max_connections, 15);
-        assert_eq!(config.pooler.wire, PoolerWire::Pipelined);
+        assert_eq!((config.pooler.wire, config.pooler.limits), (PoolerWire::Pipelined, PoolerLimits::Role));
         assert!(config.warnings.is_empty());
         assert!(!config.demo_data);
     }
@@ -429,6 +433,7 @@ mod tests {
             ("DIRECT_MAX_CONNECTIONS", "3"),
             ("POOLER_MAX_CONNECTIONS", "many"),
             ("POOLER_WIRE", "fast"),
+            ("POOLER_LIMITS", "none"),
             ("JWT_SECRET", "hunter2"),
             ("DEMO_DATA", "yes please"),
             ("ALLOWED_ORIGINS", "*"),

@@ -60,6 +60,7 @@ use serving::Server;
 use sockets::Sockets;
 use state::ApiState;
 use supervision::{Health, Tasks};
+use web::layers::{Site, around};
 
 /// The maximum time of the whole drain.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(9);
@@ -69,6 +70,7 @@ pub struct App {
     server: Server,
     worker: Tasks,
     sockets: Sockets,
+    pooler: Pooler,
     direct: Direct,
     health: Health,
 }
@@ -83,8 +85,12 @@ impl App {
         serving.start("connection sweep", move |task| server.clone().sweep(task));
         stopping.cancelled().await;
         tracing::info!("draining");
+        // Connections are accepted no more, and that is no failure.
+        serving.stopping().cancel();
         let drained = async {
             tokio::join!(self.server.drain(), self.drain());
+            // Whoever writes is let finish: its client may have gone, and so its connection.
+            self.pooler.close().await;
         };
         if tokio::time::timeout(DRAIN_TIMEOUT, drained).await.is_err() {
             tracing::warn!("some connections did not close in time");
@@ -173,19 +179,20 @@ pub async fn start(mut config: Config) -> anyhow::Result<App> {
         &health,
     );
     supabase.start(&worker);
-    let parts = web::health::Parts { pooler, direct: direct.clone(), tasks: health.clone() };
+    let parts = web::health::Parts { pooler: pooler.clone(), direct: direct.clone(), tasks: health.clone() };
     let doorkeeper = Doorkeeper::new(limits, move |headers| {
         let claims = auth::caller::bearer(headers).and_then(|token| access_tokens.verify(token));
         claims.map(|claims| claims.sub)
     });
-    let routes = routes::router(state, parts).layer(middleware::from_fn_with_state(doorkeeper, limits::admit));
-    let router = web::layers::around_routes(routes, config.pooler.statement_timeout)
-        .layer(sockets.layer.clone())
-        .layer(middleware::from_fn_with_state(sockets.waiting.clone(), sockets::waiting::admit))
-        .layer(web::layers::cors(config.allowed_origins));
+    let statement_timeout = config.pooler.statement_timeout;
+    let routes = routes::router(state, parts).layer(middleware::from_fn(move |request, next| {
+        let doorkeeper = doorkeeper.clone();
+        around(request, statement_timeout, |request| limits::admit(doorkeeper, request, next))
+    }));
+    let site = Site::new(routes.merge(sockets.routes.clone()), config.allowed_origins);
     let server =
-        Server::new(router, config.http, config.trusted_proxies, config.heartbeat.interval + config.heartbeat.timeout);
-    Ok(App { server, worker, sockets, direct, health })
+        Server::new(site, config.http, config.trusted_proxies, config.heartbeat.interval + config.heartbeat.timeout);
+    Ok(App { server, worker, sockets, pooler, direct, health })
 }
 
 /// The limits of connections, within what the process may open.
@@ -211,5 +218,6 @@ async fn connect(config: &Config) -> anyhow::Result<(Pooler, Direct)> {
     tracing::info!("✅ Connected to transaction pooler (REST API)");
     tracing::info!("✅ Connected to direct connection (Real-time/Socket.IO)");
     tracing::info!("statements travel to the transaction pooler {} (POOLER_WIRE)", config.pooler.wire);
+    tracing::info!("{}", pooler.limits_in_words());
     Ok((pooler, direct))
 }

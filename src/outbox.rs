@@ -29,6 +29,11 @@ impl Outbox {
         Ok(())
     }
 
+    /// Adds a notification that was inserted with its cause.
+    pub(crate) fn notified(&mut self, notification: Created) {
+        self.notifications.push(notification);
+    }
+
     /// Inserts the same notification for many, and adds each for its recipient.
     pub(crate) async fn notify_all<D: Door>(
         &mut self,

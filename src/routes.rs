@@ -1,6 +1,7 @@
 //! Everything that answers a request: one line a feature. Which paths a feature has stands at its handlers.
 
 use axum::Router;
+use axum::http::StatusCode;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -33,7 +34,9 @@ fn features() -> OpenApiRouter<ApiState> {
 /// REST, health, and the documents that describe them and the sockets.
 pub(crate) fn router(state: ApiState, parts: health::Parts) -> Router {
     let (routes, api) = features().with_state(state).merge(health::routes().with_state(parts)).split_for_parts();
-    routes.merge(home::routes()).merge(docs::routes(docs::complete(api))).merge(sockets::asyncapi::routes())
+    // By name, so that the layers around these routes are around it.
+    let routes = routes.fallback(async || StatusCode::NOT_FOUND);
+    routes.merge(home::routes()).merge(docs::routes(&docs::complete(api))).merge(sockets::asyncapi::routes())
 }
 
 /// The OpenAPI document, for the snapshot.

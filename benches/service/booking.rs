@@ -3,10 +3,21 @@
 use chrono::{Days, Utc};
 use serde_json::json;
 use testing::pgbench::Pgbench;
+use testing::report::Aim;
 
+use crate::compare::Measure;
 use crate::pooler_connections;
-use crate::transactions::{statement, statement_and_set, writing};
+use crate::transactions::{statement, writing};
 use crate::workloads::{CUSTOMERS, FIRST_CUSTOMER, FIRST_PROVIDER, PROVIDERS, Workload};
+
+/// The peer's name of the service's statement, and a phrase that no other has.
+pub const STATEMENTS: [(&str, &str); 1] = [("book", "from stm.book_v1(")];
+
+const AIMS: &[(Measure, Aim)] = &[
+    (Measure::Server, Aim::AtMost(150.0)),
+    (Measure::Postgres, Aim::AtMost(700.0)),
+    (Measure::PerSecond, Aim::AtLeast(1500.0)),
+];
 
 /// Each number is another pair of customer and provider, so that none is refused for an open job.
 pub fn booking(tokens: &[String]) -> Workload<'_> {
@@ -17,7 +28,13 @@ pub fn booking(tokens: &[String]) -> Workload<'_> {
     }
     transaction.set("date", date.as_str());
     let request = move |number| request(number, tokens, &date);
-    Workload { name: "booking", request: Box::new(request), transaction, makes_jobs: true, min_percent: None }
+    Workload {
+        name: "booking",
+        request: Box::new(request),
+        transaction: Some(transaction),
+        makes_jobs: true,
+        aims: AIMS,
+    }
 }
 
 fn request(number: usize, tokens: &[String], date: &str) -> String {
@@ -49,24 +66,15 @@ fn script() -> String {
          \\set provider_id {FIRST_PROVIDER} + (:customer + :shift) % {PROVIDERS}",
         clients = pooler_connections(),
     );
-    let job = ":customer_id :provider_id :service_id :price_cents :zipcode :location :answers :images :visit :visit_cents \
-               :size_sqft :date :deadline :customer_id";
-    let job: Vec<_> = job.split(' ').collect();
-    let chat = [":job_id", ":customer_id", ":provider_id", "array[:customer_id]", ":sides", ":types", ":messages"];
-    let notification = [":provider_id", ":type", ":title", ":message", ":metadata"];
-    let statements = [
-        statement("for no key update of c for share of u", &[":customer_id"]),
-        statement("from stm.providers where id = $1 for share", &[":provider_id"]),
-        statement("as \"has_accepted_job!\"", &[":customer_id", ":service_id", ":provider_id", ":zipcode"]),
-        statement_and_set("select job.id, $14, 'book', 'new' from job", &job, "\"id: JobId\"", "job_id"),
-        statement("insert into stm.chats (job_id, last_seq)", &chat),
-        statement("returning id, recipient_id, created_at)", &notification),
-    ];
-    writing(&prepare, &statements)
+    let arguments = ":customer_id :service_id :provider_id :zipcode :location :answers :images '{}' :visit :visit_cents :size_sqft \
+                     :date :price_cents gen_random_uuid() array[gen_random_uuid(),gen_random_uuid(),gen_random_uuid()] \
+                     :request :details :image_messages :day :max_chars :title :requested";
+    let arguments: Vec<_> = arguments.split_whitespace().collect();
+    writing(&prepare, &[statement(STATEMENTS[0].1, &arguments)])
 }
 
 /// What does not differ between bookings; as in a request, and as long as what the service writes.
-const VARIABLES: [(&str, &str); 18] = [
+const VARIABLES: [(&str, &str); 17] = [
     ("number", "0"),
     ("service_id", "1000000"),
     ("price_cents", "15000"),
@@ -77,16 +85,14 @@ const VARIABLES: [(&str, &str); 18] = [
     ("visit", "true"),
     ("visit_cents", "2500"),
     ("size_sqft", "900"),
-    ("deadline", "2100-01-01T00:00:00Z"),
-    ("sides", "{customer}"),
-    ("types", "{text}"),
+    ("request", "New booking request: [SERVICE_NAME]"),
     (
-        "messages",
-        "{\"New booking request: Benchmarking\nLocation: 5 Main Street, Apt 3\nPreferred date: 2030-01-01 10:00 UTC\n\
-         Budget: $150.00\nPets: none\nRooms: 3\"}",
+        "details",
+        "\nLocation: 5 Main Street, Apt 3\nPreferred date: January 1, 2030, 10:00 AM UTC\nBudget: $150.00\nPets: none\nRooms: 3",
     ),
-    ("type", "job"),
+    ("image_messages", r#"{"{\"images\":[\"https://images.example/1.jpg\"],\"count\":1}"}"#),
+    ("day", "January 1, 2030, 10:00 AM UTC"),
+    ("max_chars", "4000"),
     ("title", "New job request"),
-    ("message", "Ann Archer has requested Benchmarking"),
-    ("metadata", r#"{"jobId": 1000000, "chatId": "018f0000-0000-7000-8000-000000000000"}"#),
+    ("requested", " has requested "),
 ];

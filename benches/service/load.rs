@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use serde_json::Value;
 use testing::PATIENCE;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -54,6 +55,14 @@ pub async fn load(
     assert!(!latencies.is_empty(), "no request in {duration:?}");
     latencies.sort_unstable();
     Reached { requests: latencies.len(), per_s: latencies.len() as f64 / took.as_secs_f64(), latencies }
+}
+
+/// The answer to one request: JSON.
+pub async fn answer(port: u16, request: &str) -> Value {
+    let mut connection = Connection::open(port).await;
+    timeout(PATIENCE, connection.ask(request)).await.expect("an answer in time");
+    let body = connection.answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("a body") + 4;
+    serde_json::from_slice(&connection.answer[body..]).expect("JSON")
 }
 
 struct Connection {

@@ -1,27 +1,31 @@
-//! What the service costs and carries, on the real `serve` process: requests per second as a fraction of what pgbench
-//! reaches with the same statements through the same pooler, processor time, start-up time, memory; then the ten most
-//! used reads on much data.
+//! What the service costs and carries, on the real `serve` process, beside the Fastify peer of `benches/peer` and beside
+//! pgbench with the same statements, all through the same pooler: processor time, rates, memory, start-up time; then
+//! the ten most used reads on much data.
 //!
-//! Run by `scripts/bench`, on a database stack of its own. `BENCH_ROUNDS` (default 5) and `BENCH_ROUND_S` (default 4
-//! seconds a side) say how long; for the reads, `BENCH_READS_ROUNDS` and `BENCH_READS_S` (default 2 and 2).
+//! Run by `scripts/bench`, on a database stack of its own; it documents the variables that say what is run and how long.
 //! `POOLER_MAX_CONNECTIONS` (default 32) is the service's, and as many are pgbench's clients; `POOLER_WIRE` is the
 //! service's own.
 
 #![allow(clippy::expect_used, missing_docs, reason = "a bench fails by panicking")]
 #![allow(clippy::cast_precision_loss, reason = "figures are printed with three digits")]
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use testing::Database;
-use testing::report::{self, Figure, say, setting};
+use testing::report::{self, setting};
 
-use service::Service;
+use aims::Tables;
+use reads::Marketplace;
 
+mod aims;
 mod booking;
 mod compare;
 mod load;
+mod messages;
 mod office;
+mod peer;
 mod reads;
+mod rest;
+mod same;
 mod service;
 mod startup;
 mod tokens;
@@ -35,11 +39,13 @@ const DEFAULT_POOL_SIZE: usize = 4;
 const CONNECTIONS: usize = 64;
 
 fn main() {
-    // `cargo test --benches` only wants to know that it starts: every statement that pgbench gets is still the service's.
+    // `cargo test --benches` only wants to know that it starts: every statement that pgbench and the peer get is still the
+    // service's.
     if !std::env::args().any(|argument| argument == "--bench") {
         booking::booking(&[]);
         workloads::profile(&[]);
         reads::transactions();
+        peer::the_services_statements();
         return;
     }
     // One thread for the whole load, so that the service has the other processors.
@@ -49,39 +55,40 @@ fn main() {
 
 async fn run() {
     let (machine, started) = (report::machine(), Instant::now());
-    say("starting the service on empty databases, then on a migrated one");
-    let startup = startup::measure().await;
-
-    let database = Database::create().await;
-    Service::start(&database).stop();
-    let tokens = workloads::seed(&database).await;
-    let service = Service::start(&database);
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let idle = service.resident_mib();
-    let mut figures = Vec::new();
-    for mut workload in [workloads::profile(&tokens), booking::booking(&tokens)] {
-        figures.push(compare::compare(&service, &database, &mut workload).await);
+    let mut tables = Tables::default();
+    rest::section(&mut tables).await;
+    messages::section(&mut tables).await;
+    let mut marketplaces = None;
+    let mut reads = None;
+    if ["reads", "office"].into_iter().any(is_wanted) {
+        let (small, large) = (Marketplace::create(reads::SMALL).await, Marketplace::create(reads::LARGE).await);
+        reads = reads::section(&small, &large, &mut tables).await;
+        marketplaces = Some((small, large));
     }
-    let loaded = service.resident_mib();
-    service.stop();
+    startup::section(&mut tables).await;
 
-    let (heads, details): (Vec<_>, Vec<_>) = figures.into_iter().unzip();
-    let memory = [
-        Figure::new("resident memory, idle", "MiB", vec![idle]).at_most(20.0),
-        Figure::new("resident memory, after the load", "MiB", vec![loaded]),
-    ];
-    let table: Vec<_> =
-        heads.into_iter().flatten().chain(startup).chain(memory).chain(details.into_iter().flatten()).collect();
-    report::print(&table);
+    if !tables.aims.is_empty() {
+        aims::print(&tables.aims, peer::missing());
+    }
+    if !tables.details.is_empty() {
+        report::print(&tables.details);
+    }
     println!(
-        "\n{machine}; {:.0?} so far. {CONNECTIONS} connections. pgbench: {} clients, as many as the\n\
-         service has connections to the pooler (POOLER_MAX_CONNECTIONS), -M extended. CPU: of the service or of pgbench,\n\
-         of the pooler, of PostgreSQL; for each request or transaction. Pooler: {} servers.",
+        "\n{machine}; {:.0?} so far. {CONNECTIONS} connections. pgbench: {} clients, as many as the service has\n\
+         connections to the pooler, -M extended. Pooler: {} servers.",
         started.elapsed(),
         pooler_connections(),
         setting("POOLER_POOL_SIZE", DEFAULT_POOL_SIZE),
     );
-    reads::section().await;
+    reads.iter().for_each(reads::print);
+    if let Some((small, large)) = marketplaces {
+        office::section(&small, &large).await;
+    }
+}
+
+/// Whether `BENCH_ONLY` names this part, or nothing.
+fn is_wanted(part: &str) -> bool {
+    std::env::var("BENCH_ONLY").map_or(true, |only| only.is_empty() || only.split(',').any(|wanted| wanted == part))
 }
 
 /// The service's connections to the pooler, and so pgbench's clients.

@@ -5,13 +5,17 @@ use std::time::Duration;
 
 use testing::report::{median, say, setting};
 
+use crate::is_wanted;
 use crate::load::load;
-use crate::reads::{FEW_CONNECTIONS, MAX_GROWTH, Marketplace};
+use crate::reads::{FEW_CONNECTIONS, Marketplace};
 use crate::service::Service;
 use crate::workloads::get_as;
 
 /// The most that the median may take of a dashboard or report, in milliseconds.
 const MAX_P50_MS: f64 = 20.0;
+
+/// The most that the median may grow.
+const MAX_GROWTH: f64 = 2.0;
 
 /// Whose page it is, and its path.
 const READS: [(Who, &str); 14] = [
@@ -63,6 +67,9 @@ async fn round(market: &Marketplace, duration: Duration) -> Latencies {
 }
 
 pub async fn section(small: &Marketplace, large: &Marketplace) {
+    if !is_wanted("office") {
+        return;
+    }
     let rounds: usize = setting("BENCH_READS_ROUNDS", 2);
     let duration = Duration::from_secs(setting("BENCH_READS_S", 2));
     let mut measured = Vec::new();

@@ -5,11 +5,11 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use testing::chat_load::Target;
 use testing::process::Process;
-use testing::usage::{Parties, resident_kib};
+use testing::token::JWT_SECRET;
+use testing::usage::resident_kib;
 use testing::{Database, lasting_port};
-
-pub const JWT_SECRET: &str = "bench only: this signs tokens for throw-away data on loopback";
 
 const READY_WITHIN: Duration = Duration::from_secs(20);
 const STOPPED_WITHIN: Duration = Duration::from_secs(15);
@@ -58,9 +58,8 @@ impl Service {
         self.process.wait(STOPPED_WITHIN);
     }
 
-    /// It, and the servers it depends on.
-    pub fn parties(&self) -> Parties {
-        Parties::find(self.process.child.id())
+    pub fn target(&self) -> Target {
+        Target { port: self.port, pid: self.process.child.id() }
     }
 
     pub fn resident_mib(&self) -> f64 {

@@ -5,8 +5,7 @@ use std::time::Duration;
 use chrono::Utc;
 use stm_backend::auth::AccessTokens;
 use stm_backend::types::{Role, UserId};
-
-use crate::service::JWT_SECRET;
+use testing::token::JWT_SECRET;
 
 /// Longer than any run.
 const EXPIRE_IN: Duration = Duration::from_secs(24 * 3600);

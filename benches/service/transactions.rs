@@ -21,18 +21,17 @@ pub fn statement(phrase: &str, arguments: &[&str]) -> String {
     format!("{};\n", queries::with_arguments(&without_comments.join("\n"), arguments))
 }
 
-/// As [`statement`]; a column of its row becomes a variable. What sqlx calls a column is no name of a variable.
-pub fn statement_and_set(phrase: &str, arguments: &[&str], column: &str, variable: &str) -> String {
-    let statement = statement(phrase, arguments);
-    assert!(statement.contains(column), "no column {column}: {statement}");
-    statement.replace(column, variable).replace(";\n", " \\gset\n")
+/// BEGIN and the limits of the pooler door, which sends them in one flight.
+pub fn begin_statements(mode: &str) -> [String; 4] {
+    [
+        format!("begin {mode}"),
+        "set local statement_timeout = 5000".into(),
+        "set local lock_timeout = 2000".into(),
+        "set local idle_in_transaction_session_timeout = 10000".into(),
+    ]
 }
 
-/// The limits of the pooler door, in one flight with BEGIN as the door sends them; here it is a pipeline, because pgbench
-/// does not mix the simple and the extended protocol.
+/// A pipeline, because pgbench does not mix the simple and the extended protocol.
 fn begin(mode: &str) -> String {
-    format!(
-        "\\startpipeline\nbegin {mode};\nset local statement_timeout = 5000;\nset local lock_timeout = 2000;\n\
-         set local idle_in_transaction_session_timeout = 10000;\n\\endpipeline\n"
-    )
+    format!("\\startpipeline\n{};\n\\endpipeline\n", begin_statements(mode).join(";\n"))
 }

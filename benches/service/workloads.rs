@@ -1,9 +1,12 @@
-//! What is compared with pgbench: a request, and the same work as a transaction.
+//! What is compared: a request, and the same work as a transaction of pgbench.
 
 use stm_backend::types::Role;
+use testing::chats::Chat;
 use testing::pgbench::Pgbench;
+use testing::report::Aim;
 use testing::{Database, execute};
 
+use crate::compare::Measure;
 use crate::transactions::{reading, statement};
 use crate::{pooler_connections, tokens};
 
@@ -16,12 +19,15 @@ pub const FIRST_PROVIDER: usize = 2_000_000;
 pub struct Workload<'a> {
     pub name: &'static str,
     pub request: Box<dyn Fn(usize) -> String + 'a>,
-    pub transaction: Pgbench,
+    pub transaction: Option<Pgbench>,
     /// Whether every request makes a job.
     pub makes_jobs: bool,
-    /// The least that is aimed at, of pgbench's transactions.
-    pub min_percent: Option<f64>,
+    pub aims: &'static [(Measure, Aim)],
 }
+
+/// Phrases of the statements of a profile, and of a page of messages.
+pub const PROFILE: &str = "stm.customer_profile_v1(";
+pub const MESSAGES: &str = "stm.list_messages_v1(";
 
 /// Inserts the people. Returns a token for each customer.
 pub async fn seed(database: &Database) -> Vec<String> {
@@ -37,13 +43,29 @@ pub async fn seed(database: &Database) -> Vec<String> {
 /// A customer's own profile: one statement.
 pub fn profile(tokens: &[String]) -> Workload<'_> {
     let prepare = format!("\\set user_id random({FIRST_CUSTOMER}, {FIRST_CUSTOMER} + {CUSTOMERS} - 1)");
-    let script = reading(&prepare, &[statement("where customer_id = c.id", &[":user_id"])]);
+    let script = reading(&prepare, &[statement(PROFILE, &[":user_id"])]);
     Workload {
         name: "profile",
         request: Box::new(|number| get_as("/customer/profile", &tokens[number % CUSTOMERS])),
-        transaction: Pgbench::new(&script, "extended", pooler_connections()),
+        transaction: Some(Pgbench::new(&script, "extended", pooler_connections())),
         makes_jobs: false,
-        min_percent: Some(50.0),
+        aims: &[(Measure::Server, Aim::AtMost(60.0)), (Measure::ServerPoolerAndPostgres, Aim::AtMost(170.0))],
+    }
+}
+
+/// The newest 50 messages of a chat, for each of its members. The section about reads has pgbench's side.
+pub fn page(chats: &[Chat]) -> Workload<'_> {
+    let request = |number: usize| {
+        let chat = &chats[number % chats.len()];
+        let member = &chat.members[number / chats.len() % chat.members.len()];
+        get_as(&format!("/chat/{}/messages?limit=50", chat.id), &member.token)
+    };
+    Workload {
+        name: "page",
+        request: Box::new(request),
+        transaction: None,
+        makes_jobs: false,
+        aims: &[(Measure::Server, Aim::AtMost(140.0))],
     }
 }
 

@@ -83,10 +83,17 @@ EOF
     done
   fi
   wait_for postgres "$PG_PORT" "$PG_LOG"
-  # They exist on Supabase; migrations revoke from the first two.
-  ask 60 "$PG_PORT" postgres <<'EOF'
+  # The first three exist on Supabase; migrations revoke from two of them. The last is for the service's
+  # requests, as in docs/supabase.md: its defaults are the service's time limits. Its other rights are those of `stm`.
+  ask 60 "$PG_PORT" postgres <<EOF
 select format('create role %I nologin', r) from unnest(array['anon', 'authenticated', 'service_role']) r
  where not exists (select from pg_roles where rolname = r) \gexec
+select format('create role stm_service login in role stm password %L', '$PASSWORD')
+ where not exists (select from pg_roles where rolname = 'stm_service') \gexec
+select format('alter role stm_service set %I = %L', name, value)
+  from (values ('statement_timeout', '5s'), ('lock_timeout', '2s'), ('idle_in_transaction_session_timeout', '10s')) s (name, value)
+ where not exists (select from pg_db_role_setting d, pg_roles r, unnest(d.setconfig) c
+                    where r.oid = d.setrole and d.setdatabase = 0 and r.rolname = 'stm_service' and c = name || '=' || value) \gexec
 select 'create database stm' where not exists (select from pg_database where datname = 'stm') \gexec
 EOF
 }
@@ -174,7 +181,8 @@ log_connections = 0
 log_disconnections = 0
 log_stats = 0
 EOF
-    put "$STORE/userlist.txt" <<<"\"stm\" \"$PASSWORD\""   # plain: it must log in to the server too
+    # Plain: it must log in to the server too.
+    put "$STORE/userlist.txt" <<<"\"stm\" \"$PASSWORD\""$'\n'"\"stm_service\" \"$PASSWORD\""
     as_run rm -f "$STORE/pgbouncer.pid"                   # stale, or it would not have come here
     out=$(daemon "$program" -d "$INI" 2>&1) || failed "pooler did not start: $out" "$POOLER_LOG"
   fi

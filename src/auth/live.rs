@@ -106,22 +106,9 @@ pub async fn find_live(
     user: UserId,
     login: Option<Uuid>,
 ) -> sqlx::Result<Option<LiveLogin>> {
-    sqlx::query_as!(
-        LiveLogin,
-        r#"select login.ends_at
-           from stm.users u
-           left join lateral (
-               select max(t.expires_at) as ends_at, bool_or(t.revoked_at is not null) as is_revoked
-               from stm.refresh_tokens t
-               where t.family_id = $2
-           ) login on true
-           where u.id = $1 and u.banned_at is null
-             and ($2::uuid is null or (login.ends_at > now() and not login.is_revoked))"#,
-        user.0,
-        login,
-    )
-    .fetch_optional(door)
-    .await
+    sqlx::query_as!(LiveLogin, "select ends_at from stm.find_live_login_v1($1, $2)", user.0, login,)
+        .fetch_optional(door)
+        .await
 }
 
 #[cfg(test)]

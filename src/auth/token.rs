@@ -6,9 +6,10 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -17,11 +18,15 @@ use crate::types::{Role, UserId};
 /// The maximum length of a token, in bytes. Longer ones are refused unread.
 const MAX_BYTES: usize = 4096;
 
+/// How tokens are signed: always.
+const ALGORITHM: Algorithm = Algorithm::HS256;
+
 /// Makes and checks access tokens.
 pub struct AccessTokens {
     encoding: EncodingKey,
     decoding: DecodingKey,
-    validation: Validation,
+    /// The header of every token that is issued, encoded.
+    header: String,
     expires_in: Duration,
 }
 
@@ -50,6 +55,12 @@ pub struct Claims {
     pub iat: i64,
     /// Expires at, in seconds since 1970.
     pub exp: i64,
+    /// Not before, in seconds since 1970. None is issued with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    nbf: Option<i64>,
+    /// Whom else it is for. None is issued with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    aud: Option<Value>,
 }
 
 /// The purpose of a token.
@@ -65,17 +76,11 @@ impl AccessTokens {
     #[must_use]
     pub fn new(secret: &SecretString, expires_in: Duration) -> Self {
         let secret = secret.expose_secret().as_bytes();
-        let mut validation = Validation::new(Algorithm::HS256);
-        validation.leeway = 0;
-        validation.validate_nbf = true;
-        // `Claims` requires `sub` and `exp`: the library only knows `sub` as a string, and accepts a token in the second
-        // of its expiry, which RFC 7519, section 4.1.4, does not.
-        validation.validate_exp = false;
-        validation.set_required_spec_claims::<&str>(&[]);
+        let header = serde_json::to_vec(&Header::new(ALGORITHM)).unwrap_or_default();
         Self {
             encoding: EncodingKey::from_secret(secret),
             decoding: DecodingKey::from_secret(secret),
-            validation,
+            header: URL_SAFE_NO_PAD.encode(header),
             expires_in,
         }
     }
@@ -94,8 +99,8 @@ impl AccessTokens {
     ) -> anyhow::Result<String> {
         let iat = now.timestamp();
         let exp = iat.saturating_add_unsigned(self.expires_in.as_secs());
-        let claims = Claims { sub, email, role, typ: TokenType::Access, sid, iat, exp };
-        Ok(jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)?)
+        let claims = Claims { sub, email, role, typ: TokenType::Access, sid, iat, exp, nbf: None, aud: None };
+        Ok(jsonwebtoken::encode(&Header::new(ALGORITHM), &claims, &self.encoding)?)
     }
 
     /// The claims of a valid token, `None` for any other.
@@ -111,9 +116,25 @@ impl AccessTokens {
         if token.len() > MAX_BYTES {
             return None;
         }
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation).ok()?.claims;
+        let claims = self.signed_claims(token)?;
+        let now = Utc::now().timestamp();
         let grace = if claims.sid.is_some() { grace } else { Duration::ZERO };
-        (claims.exp.saturating_add_unsigned(grace.as_secs()) > Utc::now().timestamp()).then_some(claims)
+        let is_in_time = claims.nbf.is_none_or(|nbf| nbf <= now)
+            // Not in the second of its expiry either (RFC 7519, section 4.1.4).
+            && claims.exp.saturating_add_unsigned(grace.as_secs()) > now;
+        (is_in_time && claims.aud.is_none()).then_some(claims)
+    }
+
+    /// The claims of a token that was signed with our secret. The library's `decode` reads headers and claims twice.
+    fn signed_claims(&self, token: &str) -> Option<Claims> {
+        let (signed, signature) = token.rsplit_once('.')?;
+        let (header, claims) = signed.split_once('.')?;
+        if header != self.header && jsonwebtoken::decode_header(token).ok()?.alg != ALGORITHM {
+            return None;
+        }
+        let is_ours = jsonwebtoken::crypto::verify(signature, signed.as_bytes(), &self.decoding, ALGORITHM).ok()?;
+        let claims = is_ours.then(|| URL_SAFE_NO_PAD.decode(claims)).transpose().ok()??;
+        serde_json::from_slice(&claims).ok()
     }
 }
 
@@ -192,6 +213,26 @@ mod tests {
         assert!(ours.verify(&sign(&hs256, claims("access", "root", exp.into()))).is_none());
         assert!(ours.verify(&sign(&hs256, claims("access", "customer", serde_json::Value::Null))).is_none());
         assert!(ours.verify(&sign(&Header::new(Algorithm::HS384), claims("access", "customer", exp.into()))).is_none());
+
+        for (name, value) in
+            [("aud", "elsewhere".into()), ("aud", serde_json::json!(["a", "b"])), ("nbf", "soon".into())]
+        {
+            let mut claims = claims("access", "customer", exp.into());
+            claims[name] = value;
+            assert!(ours.verify(&sign(&hs256, claims)).is_none(), "{name}");
+        }
+        let mut odd = hs256.clone();
+        odd.kid = Some("a header that is not ours".into());
+        assert!(ours.verify(&sign(&odd, claims("access", "customer", exp.into()))).is_some());
+        let signed = good.rsplit_once('.').unwrap().0;
+        let false_header =
+            format!("{}.{}", URL_SAFE_NO_PAD.encode(r#"{"alg":"HS512"}"#), signed.split_once('.').unwrap().1);
+        let signature = jsonwebtoken::crypto::sign(
+            false_header.as_bytes(),
+            &EncodingKey::from_secret(SECRET.as_bytes()),
+            Algorithm::HS256,
+        );
+        assert!(ours.verify(&format!("{false_header}.{}", signature.unwrap())).is_none(), "its header is false");
 
         for (nbf_s, is_valid) in [(-1, true), (30, false)] {
             let mut claims = claims("access", "customer", exp.into());

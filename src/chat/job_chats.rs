@@ -1,20 +1,45 @@
 //! The chats of jobs: one is opened for each provider a job is given to, and closed when the two part.
 
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
-use super::MessageType;
-use crate::types::{ChatId, JobId, Side, UserId};
+use super::MAX_MESSAGE_CHARS;
+use crate::types::{ChatId, JobId, UserId};
 use doors::{Door, Pooler, Tx};
 
-/// A message that a new chat begins with.
+/// What a new chat begins with.
 #[derive(Debug)]
-pub(crate) struct OpeningMessage {
-    /// The sender's user.
-    pub sender_id: UserId,
-    /// The sender's side.
-    pub side: Side,
-    pub message_type: MessageType,
-    pub text: String,
+pub(crate) struct Opening {
+    /// The first line of the customer's request: a template, as the provider's is.
+    pub request: &'static str,
+    /// The rest of the request.
+    pub details: String,
+    /// The texts of the messages with the customer's pictures.
+    pub images: Vec<String>,
+    /// For `[LOCATION]`.
+    pub place: String,
+    /// For `[SCHEDULED_DATE]`.
+    pub date: String,
+}
+
+impl Opening {
+    /// Ids for all messages that the chat may begin with: the request, the pictures, and the provider's template.
+    pub(crate) fn message_ids(&self) -> Vec<Uuid> {
+        (0..self.images.len() + 2).map(|_| Uuid::now_v7()).collect()
+    }
+
+    /// The length at which its messages are cut.
+    pub(crate) fn max_chars() -> i32 {
+        i32::try_from(MAX_MESSAGE_CHARS).unwrap_or(i32::MAX)
+    }
+}
+
+/// A party of a new chat: its user, and the text that counts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Party<T> {
+    pub user: UserId,
+    /// The customer's name, or the provider's template.
+    pub text: T,
 }
 
 /// A chat that was just opened.
@@ -29,39 +54,32 @@ pub(crate) struct OpenedChat {
 pub(crate) async fn open(
     tx: &mut Tx<Pooler>,
     job: JobId,
-    customer: UserId,
-    provider: UserId,
-    messages: &[OpeningMessage],
+    service: &str,
+    customer: Party<&str>,
+    provider: Party<Option<&str>>,
+    opening: &Opening,
 ) -> sqlx::Result<OpenedChat> {
-    let senders: Vec<i64> = messages.iter().map(|message| message.sender_id.0).collect();
-    let sides: Vec<String> = messages.iter().map(|message| message.side.as_str().to_owned()).collect();
-    let types: Vec<String> = messages.iter().map(|message| message.message_type.as_str().to_owned()).collect();
-    let texts: Vec<String> = messages.iter().map(|message| message.text.clone()).collect();
-    sqlx::query_as!(
-        OpenedChat,
-        r#"with chat as (
-               insert into stm.chats (job_id, last_seq) values ($1, cardinality($4::bigint[])) returning id, created_at
-           ), members as (
-               insert into stm.chat_members (chat_id, user_id, side)
-               select chat.id, member.user_id, member.side
-               from chat, (values ($2::bigint, 'customer'), ($3::bigint, 'service_provider')) as member (user_id, side)
-           ), messages as (
-               insert into stm.messages (chat_id, seq, sender_id, sender_type, message_type, message)
-               select chat.id, first.seq, first.sender_id, first.side, first.message_type, first.text
-               from chat, unnest($4::bigint[], $5::text[], $6::text[], $7::text[]) with ordinality
-                    as first (sender_id, side, message_type, text, seq)
-           )
-           select id as "id: ChatId", created_at from chat"#,
+    let id = ChatId(Uuid::now_v7());
+    let created_at = sqlx::query_scalar!(
+        r#"select stm.open_job_chat_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) as "created_at!""#,
+        id.0,
+        &opening.message_ids(),
         job.0,
-        customer.0,
-        provider.0,
-        &senders,
-        &sides,
-        &types,
-        &texts,
+        customer.user.0,
+        customer.text,
+        provider.user.0,
+        service,
+        opening.request,
+        opening.details,
+        &opening.images,
+        provider.text,
+        opening.place,
+        opening.date,
+        Opening::max_chars(),
     )
     .fetch_one(tx)
-    .await
+    .await?;
+    Ok(OpenedChat { id, created_at })
 }
 
 /// Closes the open chat of a job; it is kept.

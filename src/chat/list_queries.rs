@@ -55,8 +55,30 @@ pub(super) async fn list(
     limit: i64,
     offset: i64,
 ) -> sqlx::Result<Vec<ChatRow>> {
-    let rows =
-        sqlx::query_file!("src/chat/list_chats.sql", user.0, side.as_str(), limit, offset).fetch_all(pooler).await?;
+    let rows = sqlx::query!(
+        r#"select id as "id!: ChatId", created_at as "created_at!", job_id as "job_id!: JobId",
+                  job_status as "job_status!: JobStatus", service_name as "service_name!",
+                  service_category as "service_category!",
+                  provider_id as "provider_id!: ProviderId", business_name as "business_name!",
+                  provider_user_id as "provider_user_id!: UserId",
+                  provider_first_name as "provider_first_name!",
+                  provider_last_name as "provider_last_name!", provider_picture,
+                  provider_last_seen_at, customer_id as "customer_id!: CustomerId",
+                  customer_user_id as "customer_user_id!: UserId",
+                  customer_first_name as "customer_first_name!",
+                  customer_last_name as "customer_last_name!", customer_picture,
+                  customer_last_seen_at, message_id as "message_id: MessageId", seq,
+                  sender_type as "sender_type: Side", sender_id as "sender_id: UserId", sender_name,
+                  manager_id, manager_first_name, manager_last_name, message,
+                  message_type as "message_type: MessageType", sent_at, unread as "unread!"
+           from stm.list_chats_v1($1, $2, $3, $4)"#,
+        user.0,
+        side.as_str(),
+        limit,
+        offset,
+    )
+    .fetch_all(pooler)
+    .await?;
     let chats = rows.into_iter().map(|row| ChatRow {
         id: row.id,
         created_at: row.created_at.into(),

@@ -23,29 +23,9 @@ pub(crate) async fn list_messages(
     window: Window,
 ) -> sqlx::Result<Option<Vec<MessageView>>> {
     let rows = sqlx::query!(
-        r#"with member as (
-               select from stm.chat_members where chat_id = $1 and user_id = $2 and left_at is null
-           ), page as (
-               (select m.*
-                from stm.messages m
-                where $3::bigint is not null and m.chat_id = $1 and m.seq > $3 and ($4::bigint is null or m.seq < $4)
-                order by m.seq
-                limit $5)
-               union all
-               (select m.*
-                from stm.messages m
-                where $3::bigint is null and m.chat_id = $1 and ($4::bigint is null or m.seq < $4)
-                order by m.seq desc
-                limit $5)
-           )
-           select page.id as "id?: MessageId", page.seq as "seq?", page.sender_type as "sender_type?: Side",
-                  page.sender_id as "sender_id?: UserId", u.first_name || ' ' || u.last_name as sender_name,
-                  page.message as "message?", page.message_type as "message_type?: MessageType",
-                  page.created_at as "created_at?"
-           from member
-           left join page on true
-           left join stm.users u on u.id = page.sender_id
-           order by page.seq"#,
+        r#"select id as "id: MessageId", seq, sender_type as "sender_type: Side", sender_id as "sender_id: UserId", sender_name,
+                  message, message_type as "message_type: MessageType", created_at
+           from stm.list_messages_v1($1, $2, $3, $4, $5)"#,
         chat.0,
         user.0,
         window.after,

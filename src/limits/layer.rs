@@ -1,9 +1,9 @@
-//! The layer that counts requests before their handlers run.
+//! Counts requests before their handlers run.
 
 use std::fmt;
 use std::sync::Arc;
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -49,7 +49,7 @@ pub(crate) const LIMITED: &[(Method, &str, &[Policy])] = &[
 /// Finds the account of a request by its token, which is checked, but not its login.
 type Identify = dyn Fn(&HeaderMap) -> Option<UserId> + Send + Sync;
 
-/// The state of the layer. Cheap to clone.
+/// Counts requests, each for its account and its address. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Doorkeeper {
     limits: Limits,
@@ -79,7 +79,7 @@ impl Doorkeeper {
 }
 
 /// Admits a request, or refuses it with 429. The answer describes the policy of which least is left.
-pub(crate) async fn admit(State(doorkeeper): State<Doorkeeper>, request: Request, next: Next) -> Response {
+pub(crate) async fn admit(doorkeeper: Doorkeeper, request: Request, next: Next) -> Response {
     let mut least = None;
     for policy in policies_of(&request) {
         match doorkeeper.count(*policy, &request) {

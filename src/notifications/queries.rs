@@ -9,15 +9,9 @@ use doors::{Direct, Door, Pooler, Tx};
 /// Inserts a notification.
 pub(crate) async fn insert<D: Door>(tx: &mut Tx<D>, new: NewNotification) -> sqlx::Result<Created> {
     let row = sqlx::query!(
-        r#"with created as (
-               insert into stm.notifications (recipient_id, type, title, message, metadata)
-               values ($1, $2, $3, $4, $5)
-               returning id, recipient_id, created_at)
-           select c.id as "id: NotificationId", c.created_at, u.role as "role: Role",
-                  1 + (select count(*) from stm.notifications n where n.recipient_id = u.id and n.read_at is null)
-                      as "total_unread_count!"
-           from created c
-           join stm.users u on u.id = c.recipient_id"#,
+        r#"select id as "id!: NotificationId", created_at as "created_at!", role as "role!: Role",
+                  total_unread_count as "total_unread_count!"
+           from stm.insert_notification_v1($1, $2, $3, $4, $5)"#,
         new.recipient_id.0,
         new.kind.as_str(),
         &*new.title,
@@ -26,18 +20,7 @@ pub(crate) async fn insert<D: Door>(tx: &mut Tx<D>, new: NewNotification) -> sql
     )
     .fetch_one(tx)
     .await?;
-    let notification = NotificationView {
-        id: row.id,
-        recipient_type: row.role,
-        recipient_id: new.recipient_id,
-        kind: new.kind,
-        title: new.title.into_owned(),
-        message: new.message,
-        is_read: false,
-        created_at: row.created_at.into(),
-        metadata: new.metadata,
-    };
-    Ok(Created { notification, total_unread_count: row.total_unread_count })
+    Ok(Created::new(new, row.id, row.role, row.created_at, row.total_unread_count))
 }
 
 /// Inserts the same notification for each of these users.
@@ -124,29 +107,9 @@ pub(crate) struct NotificationPage {
 /// Lists a user's notifications, newest first.
 pub(crate) async fn list(pooler: &Pooler, user: UserId, filter: Filter) -> sqlx::Result<NotificationPage> {
     let rows = sqlx::query!(
-        r#"select u.role as "role: Role",
-                  (select count(*)
-                   from stm.notifications
-                   where recipient_id = $1
-                     and ($2::text is null or type = $2)
-                     and ($3::boolean is null or (read_at is not null) = $3)) as "total!",
-                  (select count(*) from stm.notifications where recipient_id = $1 and read_at is null) as "unread!",
-                  page.id as "id?: NotificationId", page.type as "kind?: NotificationType", page.title as "title?",
-                  page.message as "message?", page.is_read as "is_read?", page.created_at as "created_at?",
-                  page.metadata as "metadata?"
-           from stm.users u
-           left join (
-               select id, type, title, message, read_at is not null as is_read, created_at, metadata
-               from stm.notifications
-               where recipient_id = $1
-                 and ($2::text is null or type = $2)
-                 and ($3::boolean is null or (read_at is not null) = $3)
-                 and ($4::uuid is null or id < $4)
-               order by id desc
-               limit $5 offset $6
-           ) page on true
-           where u.id = $1
-           order by page.id desc"#,
+        r#"select role as "role!: Role", total as "total!", unread as "unread!", id as "id: NotificationId",
+                  kind as "kind: NotificationType", title, message, is_read, created_at, metadata
+           from stm.list_notifications_v1($1, $2, $3, $4, $5, $6)"#,
         user.0,
         filter.kind.map(NotificationType::as_str),
         filter.is_read,

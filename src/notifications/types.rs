@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use chrono::{DateTime, Utc};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -84,4 +85,28 @@ pub struct Created {
     pub notification: NotificationView,
     /// How many unread notifications the recipient has, this one included.
     pub total_unread_count: i64,
+}
+
+impl Created {
+    /// A notification with what was decided when it was inserted.
+    pub(crate) fn new(
+        new: NewNotification,
+        id: NotificationId,
+        recipient_type: Role,
+        created_at: DateTime<Utc>,
+        total_unread_count: i64,
+    ) -> Self {
+        let notification = NotificationView {
+            id,
+            recipient_type,
+            recipient_id: new.recipient_id,
+            kind: new.kind,
+            title: new.title.into_owned(),
+            message: new.message,
+            is_read: false,
+            created_at: created_at.into(),
+            metadata: new.metadata,
+        };
+        Self { notification, total_unread_count }
+    }
 }

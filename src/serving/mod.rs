@@ -13,14 +13,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::{Service as _, service_fn};
+use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -29,7 +27,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::HttpLimits;
 use crate::limits::TrustedProxies;
 use crate::supervision::Task;
-use crate::web::layers::SlowBody;
+use crate::web::layers::{Site, SlowBody};
 use body::{RequestBody, ResponseBody};
 use connection::{Activity, Connections};
 pub(crate) use descriptors::connections_that_fit;
@@ -46,10 +44,10 @@ const WARN_EVERY: Duration = Duration::from_secs(10);
 /// How often connections are looked through for those whose time is up.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
-/// Serves a router. Cheap to clone.
+/// Serves a site. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Server {
-    router: Router,
+    site: Site,
     limits: HttpLimits,
     proxies: TrustedProxies,
     /// The longest a peer may leave what was sent to it unacknowledged.
@@ -61,10 +59,10 @@ pub(crate) struct Server {
 
 impl Server {
     /// `stall_timeout` is how long a peer may read nothing, and how long a websocket may send nothing, twice.
-    pub(crate) fn new(router: Router, limits: HttpLimits, proxies: TrustedProxies, stall_timeout: Duration) -> Self {
+    pub(crate) fn new(site: Site, limits: HttpLimits, proxies: TrustedProxies, stall_timeout: Duration) -> Self {
         let connections = Connections::new(limits, 2 * stall_timeout);
         let (serving, stopping) = (TaskTracker::new(), CancellationToken::new());
-        Self { router, limits, proxies, stall_timeout, connections, serving, stopping }
+        Self { site, limits, proxies, stall_timeout, connections, serving, stopping }
     }
 
     /// Accepts connections until [`drain`](Self::drain).
@@ -109,12 +107,11 @@ impl Server {
         self.set_options(&stream);
         let Some((io, activity)) = self.connections.admit(stream, self.proxies.counted_peer(peer.ip())) else { return };
         let (served, body_timeout) = (activity.clone(), self.limits.body_timeout);
-        let router = TowerToHyperService::new(self.router.clone());
-        let proxies = self.proxies.clone();
+        let (site, proxies) = (self.site.clone(), self.proxies.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
             let client = proxies.client(peer.ip(), request.headers());
             request.extensions_mut().insert(client);
-            answer(router.clone(), request, served.clone(), body_timeout)
+            answer(site.clone(), request, served.clone(), body_timeout)
         });
         let mut http = http1::Builder::new();
         http.max_buf_size(MAX_BUFFER_BYTES);
@@ -157,7 +154,7 @@ fn is_of_the_peer(error: &io::Error) -> bool {
 }
 
 async fn answer(
-    router: TowerToHyperService<Router>,
+    site: Site,
     request: Request<Incoming>,
     activity: Arc<Activity>,
     body_timeout: Duration,
@@ -165,6 +162,6 @@ async fn answer(
     let slow = SlowBody::default();
     let mut request = request.map(|body| RequestBody::begin(body, &activity, body_timeout, &slow));
     request.extensions_mut().insert(slow);
-    let response = router.call(request.map(Body::new)).await?;
+    let response = site.answer(request.map(Body::new)).await?;
     Ok(response.map(|body| ResponseBody::new(body, activity)))
 }

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use axum::Router;
-use axum::routing::get;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
@@ -19,6 +18,7 @@ use crate::chat::events::{
 use crate::jobs::offers::{NegotiationOfferSent, NegotiationResponse, RespondSocketRequest, SendOfferSocketRequest};
 use crate::notifications::NotificationCreated;
 use crate::realtime::{AckError, ClientEvent, ErrorEvent, ServerEvent};
+use crate::web::docs;
 
 /// The document, as the specification orders its members.
 #[derive(Debug, Serialize)]
@@ -168,6 +168,5 @@ pub fn document() -> Value {
 
 /// Serves `/asyncapi.json`.
 pub fn routes() -> Router {
-    let document = document();
-    Router::new().route("/asyncapi.json", get(async move || axum::Json(document)))
+    docs::serve("/asyncapi.json", &document())
 }

@@ -7,13 +7,13 @@ mod handshake;
 mod lifetime;
 mod queries;
 mod request_head;
-pub(crate) mod waiting;
+mod waiting;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::{Router, middleware};
 use socketioxide::SocketIo;
-use socketioxide::layer::SocketIoLayer;
 use tokio::sync::Notify;
 
 use crate::auth::{AccessTokens, LiveLogins, Supabase};
@@ -26,6 +26,9 @@ use crate::state::SocketState;
 use crate::supervision::{Health, Task, Tasks};
 use doors::{Direct, Meaning};
 use waiting::WaitingSockets;
+
+/// The paths of every socket.
+const PATHS: [&str; 3] = ["/socket.io", "/socket.io/", "/socket.io/{*rest}"];
 
 /// The one namespace.
 const NAMESPACE: &str = "/chat";
@@ -70,11 +73,10 @@ pub struct Admission {
 /// The running socket server.
 #[derive(Clone)]
 pub struct Sockets {
-    /// To be put around the router.
-    pub layer: SocketIoLayer,
+    /// The paths of sockets.
+    pub routes: Router,
     pub connections: Connections,
     pub notifier: Notifier,
-    pub(crate) waiting: WaitingSockets,
     io: SocketIo,
     rooms: Rooms,
     bulkhead: Bulkhead,
@@ -130,11 +132,10 @@ impl Sockets {
             notifier: notifier.clone(),
         };
         start_tasks(&tasks, &state, direct, outcome_unknown);
-        let (layer, io) = build_layer(state, config.heartbeat);
+        let (routes, io) = build_routes(state, config.heartbeat, WaitingSockets::new(config.waiting_sockets));
         handshake::open_namespace(&io);
-        let waiting = WaitingSockets::new(config.waiting_sockets);
         let (writers, tasks) = (Arc::new(writers), Arc::new(tasks));
-        Ok(Self { layer, connections, notifier, waiting, io, rooms, bulkhead, writers, tasks })
+        Ok(Self { routes, connections, notifier, io, rooms, bulkhead, writers, tasks })
     }
 
     /// Stops taking messages, answers those taken, and closes every socket's transport, so that clients reconnect
@@ -170,8 +171,9 @@ fn start_tasks(tasks: &Tasks, state: &SocketState, direct: Direct, outcome_unkno
     tasks.start("session sweep", move |task| forget_the_quiet(limits.clone(), task));
 }
 
-fn build_layer(state: SocketState, heartbeat: Heartbeat) -> (SocketIoLayer, SocketIo) {
-    SocketIo::builder()
+/// The engine, and the routes that lead to it: one engine for all of them.
+fn build_routes(state: SocketState, heartbeat: Heartbeat, waiting: WaitingSockets) -> (Router, SocketIo) {
+    let (service, io) = SocketIo::builder()
         .with_state(state)
         .ws_max_message_size(MAX_PACKET_BYTES)
         .ws_max_frame_size(MAX_PACKET_BYTES)
@@ -181,7 +183,9 @@ fn build_layer(state: SocketState, heartbeat: Heartbeat) -> (SocketIoLayer, Sock
         .connect_timeout(CONNECT_TIMEOUT)
         .ping_interval(heartbeat.interval)
         .ping_timeout(heartbeat.timeout)
-        .build_layer()
+        .build_svc();
+    let routes = PATHS.into_iter().fold(Router::new(), |routes, path| routes.route_service(path, service.clone()));
+    (routes.layer(middleware::from_fn_with_state(waiting, waiting::admit)), io)
 }
 
 /// Forgets the limits of users who are quiet.

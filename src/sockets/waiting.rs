@@ -15,12 +15,9 @@ use crate::config::WaitingLimits;
 use crate::limits::ClientAddress;
 use crate::realtime::lock;
 
-/// The path of every socket.
-const PATH: &str = "/socket.io";
-
 /// How many sockets are waiting. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct WaitingSockets {
+pub(super) struct WaitingSockets {
     limits: WaitingLimits,
     waiting: Arc<Mutex<Waiting>>,
 }
@@ -105,7 +102,7 @@ impl WaitingSockets {
 }
 
 /// Gives every request that opens a socket a place, or refuses it. Clients try again by themselves.
-pub(crate) async fn admit(State(sockets): State<WaitingSockets>, mut request: Request, next: Next) -> Response {
+pub(super) async fn admit(State(sockets): State<WaitingSockets>, mut request: Request, next: Next) -> Response {
     if opens_a_socket(&request) {
         let client = request.extensions().get::<ClientAddress>();
         let Some(place) = sockets.enter(client.and_then(|client| client.0)) else {
@@ -113,17 +110,15 @@ pub(crate) async fn admit(State(sockets): State<WaitingSockets>, mut request: Re
             let sentence = "too many sockets are about to connect: try again in a moment\n";
             return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "2")], sentence).into_response();
         };
+        request_head::reduce(&mut request);
         request.extensions_mut().insert(place);
-        request_head::copy_out(&mut request);
     }
     next.run(request).await
 }
 
+/// Whether a request to the engine names no socket that exists.
 fn opens_a_socket(request: &Request) -> bool {
-    let is_of_socket =
-        request.uri().path().strip_prefix(PATH).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    let has_id = request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with("sid=")));
-    is_of_socket && !has_id
+    !request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with("sid=")))
 }
 
 #[cfg(test)]
@@ -158,10 +153,6 @@ mod tests {
     fn only_the_first_request_opens_a_socket() {
         let opens = |uri: &str| opens_a_socket(&Request::builder().uri(uri).body(axum::body::Body::empty()).unwrap());
         assert!(opens("/socket.io/?EIO=4&transport=polling") && opens("/socket.io?EIO=4&transport=websocket"));
-        assert!(
-            !opens("/socket.io/?EIO=4&transport=polling&sid=abc")
-                && !opens("/socket.iox/?EIO=4")
-                && !opens("/services")
-        );
+        assert!(!opens("/socket.io/?EIO=4&transport=polling&sid=abc"));
     }
 }

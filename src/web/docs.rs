@@ -1,13 +1,16 @@
 //! The OpenAPI document and its interactive page.
 
 use axum::Router;
-use axum::http::StatusCode;
+use axum::body::Bytes;
+use axum::http::{StatusCode, header};
+use axum::routing::get;
+use serde::Serialize;
 use utoipa::openapi::path::{Operation, Parameter, ParameterIn, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoParams, OpenApi};
 use utoipa_axum::router::UtoipaMethodRouter;
-use utoipa_swagger_ui::SwaggerUi;
+use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::error::Problem;
 
@@ -152,8 +155,16 @@ pub(crate) fn also_at<S>(path: &str, mut routes: UtoipaMethodRouter<S>) -> Utoip
 }
 
 /// Serves `/openapi.json`, and the page at `/docs` with assets from the binary.
-pub(crate) fn routes(api: utoipa::openapi::OpenApi) -> Router {
-    SwaggerUi::new("/docs").url("/openapi.json", api).into()
+pub(crate) fn routes(api: &utoipa::openapi::OpenApi) -> Router {
+    const PATH: &str = "/openapi.json";
+    Router::from(SwaggerUi::new("/docs").config(Config::from(PATH))).merge(serve(PATH, api))
+}
+
+/// Serves a document that never changes: written once, because what it is written from takes several megabytes.
+pub(crate) fn serve(path: &str, document: &impl Serialize) -> Router {
+    let written = serde_json::to_vec(document).inspect_err(|error| tracing::error!(%error, "{path} cannot be written"));
+    let answer = ([(header::CONTENT_TYPE, "application/json")], Bytes::from(written.unwrap_or_default()));
+    Router::new().route(path, get(async move || answer))
 }
 
 #[cfg(test)]

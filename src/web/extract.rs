@@ -6,7 +6,7 @@ use axum::body::{Bytes, HttpBody as _};
 use axum::extract::path::ErrorKind;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Request};
-use axum::http::{HeaderMap, header, request::Parts};
+use axum::http::{HeaderMap, HeaderValue, header, request::Parts};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -15,6 +15,9 @@ use url::form_urlencoded;
 
 use super::reading;
 use crate::error::{Error, invalid};
+
+/// What most responses fit into, so that they are written without growing: axum's own begin with 128 bytes.
+const USUAL_RESPONSE_BYTES: usize = 2048;
 
 /// A JSON body, read with the forgiveness of [`reading`]. The error of a field names it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -78,7 +81,11 @@ fn parse(body: &[u8]) -> Result<Value, Error> {
 
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
-        axum::Json(self.0).into_response()
+        let mut body = Vec::with_capacity(USUAL_RESPONSE_BYTES);
+        match serde_json::to_writer(&mut body, &self.0) {
+            Ok(()) => ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response(),
+            Err(error) => Error::Internal(error.into()).into_response(),
+        }
     }
 }
 

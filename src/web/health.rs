@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 use super::extract::Json;
 use crate::supervision::Health;
 use crate::types::Timestamp;
-use doors::{Access, Direct, Pooler};
+use doors::{Access, Direct, PoolStatus, Pooler};
 
 /// The maximum time of a ping: `/readyz` answers within two seconds.
 const PING_TIMEOUT: Duration = Duration::from_millis(1800);
@@ -78,6 +78,32 @@ struct ReadyView {
     down: Vec<String>,
     /// How often a task had to be started again since the process started.
     restarts: u64,
+    /// The connections of this process to both.
+    pools: PoolsView,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct PoolsView {
+    pooler: PoolView,
+    direct: PoolView,
+}
+
+/// The connections of a door.
+#[derive(Debug, Serialize, ToSchema)]
+struct PoolView {
+    /// Those included that are being made.
+    connections: usize,
+    /// Those of them that nobody uses.
+    idle: usize,
+    /// What waits for one.
+    waiting: usize,
+}
+
+impl From<PoolStatus> for PoolView {
+    fn from(status: PoolStatus) -> Self {
+        let PoolStatus { connections, idle, waiting, .. } = status;
+        Self { connections, idle, waiting }
+    }
 }
 
 /// Readiness: pings both databases, each with a time limit of two seconds, and looks after the tasks of this process. A
@@ -95,7 +121,8 @@ async fn readyz(State(parts): State<Parts>) -> Response {
         _ if !down.is_empty() => (StatusCode::SERVICE_UNAVAILABLE, "degraded"),
         state => (StatusCode::OK, state.as_str()),
     };
-    let view = ReadyView { status: in_words, pooler: pooler.as_str(), direct: direct.as_str(), down, restarts };
+    let pools = PoolsView { pooler: parts.pooler.pool_status().into(), direct: parts.direct.pool_status().into() };
+    let view = ReadyView { status: in_words, pooler: pooler.as_str(), direct: direct.as_str(), down, restarts, pools };
     (status, Json(view)).into_response()
 }
 

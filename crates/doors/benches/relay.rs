@@ -193,9 +193,23 @@ impl Bench {
                 self.rates.entry((operation, delay_ms, pool, *way)).or_default().push(reached.per_s);
             }
         }
-        for operation in CPU_OPERATIONS.into_iter().filter(|_| with_times) {
+        drop(doors);
+        if with_times {
+            self.measure_times(parties);
+        }
+    }
+
+    fn measure_times(&mut self, parties: Parties) {
+        let doors = self.open(&Way::MEASURED, 0, CPU_TASKS);
+        for (_, door) in &doors {
+            self.runtime.block_on(async {
+                door.ask_role().await;
+                join_all((0..CPU_TASKS).map(|id| door.run(Operation::Read, id))).await;
+            });
+        }
+        for operation in CPU_OPERATIONS {
             for (way, door) in &doors {
-                let reached = measure(door, operation, CPU_TASKS);
+                let reached = self.runtime.block_on(reach(door, operation, CPU_TASKS, self.slice, parties));
                 self.times.entry((operation, *way)).or_default().push(reached.times);
             }
         }
@@ -274,7 +288,7 @@ impl Bench {
             "A round trip: the median of a prepared `select 1` on a direct connection through the same delay,\n\
              measured just before. The proxy's clock ticks in milliseconds, so that it is more than twice the delay.\n\
              At once: {LOAD_TASKS} tasks on as many client connections, direct {DIRECT_CONNECTIONS}.\n\
-             CPU: {CPU_TASKS} tasks, no delay, {FULL_POOL} servers; the load is part of the application.\n\
+             CPU: {CPU_TASKS} tasks, no delay, {FULL_POOL} servers; the load is part of the application. Role: it has the limits.\n\
              synchronous_commit is on: a write waits for the disk."
         );
         report::print(&self.aims());
@@ -316,9 +330,9 @@ impl Bench {
 
     fn print_times(&self) {
         println!();
-        print_row("CPU us: app+pooler+database", &["direct", "plain", "pipelined"]);
+        print_row("CPU us: app+pooler+database", &["direct", "plain", "pipelined", "plain, role", "pipelined, role"]);
         for operation in CPU_OPERATIONS {
-            let cells = Way::ALL.map(|way| {
+            let cells = Way::MEASURED.map(|way| {
                 let times = &self.times[&(operation, way)];
                 let [app, pooler, postgres] =
                     [0, 1, 2].map(|party| median(times.iter().map(|times| times[party]).collect()));

@@ -13,7 +13,7 @@ pub enum Access {
 
 /// Asks the database behind `door`.
 pub async fn ask<'c>(door: impl Executor<'c, Database = Postgres>) -> sqlx::Result<Access> {
-    // Not `transaction_read_only`: the pooler door makes every single statement read-only.
+    // Not `transaction_read_only`: the pooler door may make a single statement read-only.
     let is_read_only: bool =
         sqlx::query_scalar("select current_setting('default_transaction_read_only')::bool or pg_is_in_recovery()")
             .fetch_one(door)

@@ -49,8 +49,10 @@ pub async fn connect(
     }
     let pooler = Pooler::new(database_url, pooler_settings)?;
     let direct = Direct::new(direct_url, direct_settings)?;
-    let (pooler_answers, direct_answers) = tokio::join!(pooler.ping(), direct.ping());
-    pooler_answers.map_err(|error| first_statement_failure(database_url, pooler_settings.wire, &error))?;
+    pooler.ping().await.map_err(|error| first_statement_failure(database_url, pooler_settings.wire, &error))?;
+    // Before the direct door has sessions: those of the same role would have to be looked at too, and cannot be.
+    let unseen = pooler.learn_limits().await;
+    let ((), direct_answers) = tokio::join!(pooler.learn_limits_of(unseen), direct.ping());
     direct_answers.map_err(|error| connection_failure(direct_url, &error))?;
     Ok(Doors { pooler, direct, warnings })
 }

@@ -76,6 +76,7 @@ impl Direct {
             begin: "begin".into(),
             answer_timeout: self.answer_timeout(),
             known_columns: Some(self.known_columns.clone()),
+            limits: None,
             writes: true,
         };
         Tx::open(opener, true).await

@@ -6,7 +6,6 @@
 //! whose every statement is unnamed, or a way through the relay of [`relay`](crate::relay), where names stay within
 //! this process.
 
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,36 +17,38 @@ use sqlx::{Either, Execute, Executor, Postgres, SqlStr};
 use crate::access;
 use crate::budget::{NoAnswer, answer_within, within_budget};
 use crate::lease::END_TIMEOUT;
+use crate::limits::{Begin, LimitSet, TimeLimits};
 use crate::local_socket;
 use crate::meaning::is_dead;
 use crate::pool::{Limits, Pool, PoolStatus};
 use crate::relay::{Relay, RelayCounters};
+use crate::role::{self, Reading, Role, Verdict};
 use crate::tls_tunnel::{TlsTunnel, connect_options};
 use crate::tx::{GuardedQuery, Opener, first_row, not_available};
 use crate::url::ConnectionString;
-use crate::{ACQUIRE_TIMEOUT, Access, Door, PoolerSettings, PoolerWire, Tx};
-
-/// The longest a statement waits for a lock.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+use crate::{ACQUIRE_TIMEOUT, Access, Door, PoolerLimits, PoolerSettings, PoolerWire, Tx};
 
 /// How long a connection may be idle before it is closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// How long a transaction may sit idle, holding one of the pooler's few servers.
-const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How often [`Pooler::check`] makes a connection of its own.
+/// How often [`Pooler::check`] makes a connection of its own, and reads the role's limits.
 const CONNECT_EVERY: Duration = Duration::from_secs(10);
+
+/// The most readings of the role's limits at once, at the start.
+const MAX_READINGS: usize = 8;
 
 /// The transaction pooler. Cheap to clone.
 ///
-/// `&Pooler` is itself an executor for a *single reading statement*: it runs in a read-only transaction of
-/// its own, so a write is refused by the database, and its rows are collected before they are handed on, so
-/// that a slow reader does not hold a server.
+/// `&Pooler` is itself an executor for a *single reading statement*: it runs in a transaction of its own, where the
+/// database refuses a write that its text shows, and any with [`PoolerSettings::holds_reads`]. Its rows are collected
+/// before they are handed on, so that a slow reader does not hold a server.
 #[derive(Debug, Clone)]
 pub struct Pooler {
     pool: Pool,
-    begin: Arc<Begin>,
+    limits: Arc<TimeLimits>,
+    /// What is known of the role's own limits; `None` if they do not count.
+    role: Option<Arc<Mutex<Role>>>,
+    begins: Arc<Begins>,
     way: Way,
     /// Longer than the relay's own limit, which has words for what is wrong.
     answer_timeout: Duration,
@@ -62,11 +63,10 @@ enum Way {
     Plain(#[expect(dead_code, reason = "it is kept")] Option<Arc<TlsTunnel>>),
 }
 
-/// The messages that open a transaction; the time limits ride along.
 #[derive(Debug)]
-struct Begin {
-    read: Arc<str>,
-    write: Arc<str>,
+struct Begins {
+    read: Begin,
+    write: Begin,
 }
 
 impl Door for Pooler {
@@ -79,8 +79,8 @@ impl Pooler {
     /// # Errors
     /// A sentence: the relay of [`PoolerWire::Pipelined`], or the tunnel for `sslmode=verify-ca`, cannot be started.
     pub fn new(url: &ConnectionString, settings: &PoolerSettings) -> Result<Self, String> {
-        let PoolerSettings { max_connections, statement_timeout, wire, application_name } = *settings;
-        let limits = limits(statement_timeout);
+        let PoolerSettings { max_connections, statement_timeout, wire, holds_reads, application_name, .. } = *settings;
+        let limits = Arc::new(TimeLimits::new(statement_timeout));
         // The pooler may need a while to find a free server; and COMMIT has a limit of its own.
         let answer_timeout = (statement_timeout + ACQUIRE_TIMEOUT).max(END_TIMEOUT);
         let (options, way) = match wire {
@@ -89,7 +89,7 @@ impl Pooler {
                 (options.statement_cache_capacity(0), Way::Plain(tunnel))
             }
             PoolerWire::Pipelined => {
-                let relay = Relay::new(url, &limits, answer_timeout)?;
+                let relay = Relay::new(url, limits.clone(), holds_reads, answer_timeout)?;
                 // Names stay within this process: sqlx may use them as on a session.
                 (local_socket::options(url, application_name), Way::Relay(Arc::new(relay)))
             }
@@ -99,10 +99,12 @@ impl Pooler {
             Way::Plain(_) => None,
         };
         let pool = Pool::new(options, relay, Limits::new(max_connections, IDLE_TIMEOUT));
-        let begin = Arc::new(Begin::new(&limits));
+        let begins = Begins { read: Begin::new("begin read only", &limits), write: Begin::new("begin", &limits) };
         Ok(Self {
             pool,
-            begin,
+            limits,
+            role: (settings.limits == PoolerLimits::Role).then(Arc::default),
+            begins: begins.into(),
             way,
             answer_timeout: answer_timeout + Duration::from_secs(1),
             last_connected: Arc::default(),
@@ -115,7 +117,7 @@ impl Pooler {
     /// Those of the database; [`sqlx::Error::PoolTimedOut`] if no connection, or none of the pooler's
     /// servers, became free in time.
     pub async fn read(&self) -> sqlx::Result<Tx<Self>> {
-        self.begin(&self.begin.read, false).await
+        self.begin(self.begins.read.setting(self.limits.set_by_door()), false).await
     }
 
     /// Opens a transaction that may write. End it with [`Tx::commit`].
@@ -123,7 +125,7 @@ impl Pooler {
     /// # Errors
     /// As [`read`](Self::read).
     pub async fn write(&self) -> sqlx::Result<Tx<Self>> {
-        self.begin(&self.begin.write, true).await
+        self.begin(self.begins.write.setting(self.limits.set_by_door()), true).await
     }
 
     /// Whether the pooler, and the database behind it, answer, and take writes.
@@ -135,7 +137,7 @@ impl Pooler {
     }
 
     /// As [`ping`](Self::ping), and now and then also whether a new connection can be made: those of the pool may live on
-    /// when no other can.
+    /// when no other can. Then also reads which time limits the role has.
     ///
     /// # Errors
     /// As [`read`](Self::read), and those of connecting.
@@ -143,9 +145,60 @@ impl Pooler {
         let last = *self.last_connected.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_none_or(|last| last.elapsed() >= CONNECT_EVERY) {
             self.pool.try_to_connect().await?;
+            let before = self.limits.set_by_door();
+            self.learn_limits().await;
+            if before != self.limits.set_by_door() {
+                tracing::info!("{}", self.limits_in_words());
+            }
             *self.last_connected.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         }
         self.ping().await
+    }
+
+    /// Where time limits come from at the moment, in a sentence for a log.
+    #[must_use]
+    pub fn limits_in_words(&self) -> String {
+        let by_door = self.limits.set_by_door();
+        if by_door == LimitSet::default() {
+            return "time limits of statements come from the defaults of the role".to_owned();
+        }
+        let why = match self.role {
+            Some(_) if by_door == LimitSet::ALL => "no default of the role is at or under them on every server",
+            Some(_) => "the role has the others",
+            None => "POOLER_LIMITS=statement",
+        };
+        format!("time limits ride with each statement: {} ({why})", by_door.names())
+    }
+
+    /// Reads which time limits the servers have by themselves, and leaves those to them from now on. Returns how many
+    /// servers would have to be looked at before more can be.
+    #[doc(hidden)]
+    pub async fn learn_limits(&self) -> usize {
+        let Some(role) = &self.role else { return 0 };
+        let reading = self.read_role().await;
+        let mut role = role.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.limits.take_doubt() {
+            role.doubt_all();
+        }
+        let Verdict { held, unseen } = match reading {
+            Ok(reading) => role.learn(&reading, &self.limits),
+            Err(_) => role.doubt_all(),
+        };
+        self.limits.leave_to_role(held);
+        unseen
+    }
+
+    /// Looks at so many servers at once, as far as the pooler lends different ones.
+    pub(crate) async fn learn_limits_of(&self, unseen: usize) {
+        // One may be lent the server that has been seen.
+        let readings = if unseen == 0 { 0 } else { (unseen + 1).min(MAX_READINGS) };
+        futures_util::future::join_all((0..readings).map(|_| self.learn_limits())).await;
+    }
+
+    /// A reading sets no limit of its own, or it would meet that one.
+    async fn read_role(&self) -> sqlx::Result<Reading> {
+        let mut tx = self.begin(self.begins.read.setting(LimitSet::default()), false).await?;
+        role::read(&mut tx).await
     }
 
     /// The state of the pool.
@@ -195,6 +248,7 @@ impl Pooler {
             begin: begin.clone(),
             answer_timeout: self.answer_timeout,
             known_columns: None,
+            limits: Some(self.limits.clone()),
             writes,
         };
         Tx::open(opener, self.is_pipelined()).await
@@ -211,23 +265,6 @@ impl Pooler {
             lease.close();
             vec![Err(sqlx::Error::PoolTimedOut)]
         })
-    }
-}
-
-/// Settings that bound a statement, in milliseconds.
-fn limits(statement_timeout: Duration) -> [(&'static str, String); 2] {
-    [("statement_timeout", statement_timeout), ("lock_timeout", LOCK_TIMEOUT.min(statement_timeout))]
-        .map(|(name, limit)| (name, limit.as_millis().to_string()))
-}
-
-impl Begin {
-    fn new(limits: &[(&str, String)]) -> Self {
-        let mut set =
-            format!("; set local idle_in_transaction_session_timeout = {}", IDLE_IN_TRANSACTION_TIMEOUT.as_millis());
-        for (name, limit) in limits {
-            let _infallible = write!(set, "; set local {name} = {limit}");
-        }
-        Self { read: format!("begin read only{set}").into(), write: format!("begin{set}").into() }
     }
 }
 

@@ -34,6 +34,30 @@ impl fmt::Display for PoolerWire {
     }
 }
 
+/// Where the time limits of the pooler door's statements come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PoolerLimits {
+    /// From the defaults of the role, as far as every server behind the pooler has them; the others ride with each statement.
+    #[default]
+    Role,
+    /// With each statement: for a role whose servers other clients of the pooler share, and may leave something on.
+    Statement,
+}
+
+impl PoolerLimits {
+    /// Every way, the default first.
+    pub const ALL: [Self; 2] = [Self::Role, Self::Statement];
+
+    /// The word for it in settings.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Role => "role",
+            Self::Statement => "statement",
+        }
+    }
+}
+
 /// Settings of [`Pooler`](crate::Pooler).
 #[derive(Debug, Clone, Copy)]
 pub struct PoolerSettings {
@@ -43,6 +67,11 @@ pub struct PoolerSettings {
     pub statement_timeout: Duration,
     /// How statements travel.
     pub wire: PoolerWire,
+    /// Where time limits come from.
+    pub limits: PoolerLimits,
+    /// Whether the server too holds single reads to reading, whatever their text: it costs each a statement in front.
+    /// Without it, one whose text shows no write is not held, so a function that it calls could write.
+    pub holds_reads: bool,
     /// Tells this door's connections apart in `pg_stat_activity`, unless the pooler drops it.
     pub application_name: &'static str,
 }
@@ -58,6 +87,9 @@ impl Default for PoolerSettings {
             max_connections: 32,
             statement_timeout: Duration::from_secs(5),
             wire: PoolerWire::default(),
+            limits: PoolerLimits::default(),
+            // So that tests meet a misuse before it ships.
+            holds_reads: cfg!(debug_assertions),
             application_name: "pooler",
         }
     }

@@ -16,6 +16,7 @@ use crate::ACQUIRE_TIMEOUT;
 use crate::budget::{NoAnswer, answer_within, within_budget};
 use crate::known_columns::KnownColumns;
 use crate::lease::{END_TIMEOUT, Lease};
+use crate::limits::TimeLimits;
 use crate::meaning::{is_connection_loss, is_dead, is_stale_statement, of_write};
 use crate::pool::Pool;
 use crate::to_its_end::to_its_end;
@@ -41,6 +42,8 @@ pub(super) struct Opener {
     pub answer_timeout: Duration,
     /// The columns of named statements on sessions; `None` where there are no such statements.
     pub known_columns: Option<KnownColumns>,
+    /// Limits that the role may have by itself; `None` where the sessions set theirs.
+    pub limits: Option<Arc<TimeLimits>>,
     /// Whether the transactions are meant to write.
     pub writes: bool,
 }
@@ -165,6 +168,9 @@ impl<D: Door> Tx<D> {
     /// Gives the connection up.
     fn on_no_answer(&mut self) -> sqlx::Error {
         self.is_aborted = true;
+        if let Some(limits) = &self.opener.limits {
+            limits.doubt();
+        }
         if let Some(lease) = self.lease.take() {
             lease.close();
         }

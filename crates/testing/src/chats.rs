@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
+use crate::stack::execute;
 use crate::token::access_token;
 
 /// The lifetime of the tokens.
@@ -21,6 +22,25 @@ pub struct Chat {
 pub struct Member {
     pub id: i64,
     pub token: String,
+}
+
+/// Creates chats of two members with so many messages of this text each, and statistics of them: on empty tables
+/// PostgreSQL plans, and keeps, scans of the whole table.
+pub async fn create_with_history(session: &mut PgConnection, chats: usize, messages: usize, text: &str) -> Vec<Chat> {
+    let chats = create(&mut *session, chats, 2).await;
+    let ids: Vec<&str> = chats.iter().map(|chat| chat.id.as_str()).collect();
+    let history = format!(
+        "insert into stm.messages (chat_id, seq, sender_id, sender_type, client_message_id, message)
+         select chat_id, i, min(user_id), 'customer', i, '{text}'
+         from stm.chat_members, generate_series(1, {messages}) i
+         where chat_id = any('{{{ids}}}') group by chat_id, i;
+         update stm.chats set last_seq = {messages} where id = any('{{{ids}}}');",
+        ids = ids.join(",")
+    );
+    execute(&mut *session, &history).await;
+    execute(&mut *session, "vacuum (analyze)").await;
+    execute(session, "checkpoint").await;
+    chats
 }
 
 /// Creates empty chats with `members` members each, all of them different people. The schema must be there.

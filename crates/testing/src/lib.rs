@@ -7,6 +7,8 @@
 #![allow(clippy::expect_used, reason = "tests fail by panicking")]
 
 #[cfg(feature = "service")]
+pub mod chat_load;
+#[cfg(feature = "service")]
 pub mod chats;
 #[cfg(feature = "service")]
 pub mod contract;
@@ -29,4 +31,4 @@ pub mod usage;
 #[cfg(feature = "service")]
 pub mod world;
 
-pub use stack::{Database, PATIENCE, Stack, execute, lasting_port, s3, shared_stack, url};
+pub use stack::{Database, PATIENCE, Stack, as_service, execute, lasting_port, s3, shared_stack, url};

@@ -29,10 +29,22 @@ pub struct Figure {
     aim: Option<Aim>,
 }
 
+/// A bound that a median should keep.
 #[derive(Clone, Copy)]
-enum Aim {
+pub enum Aim {
     AtMost(f64),
     AtLeast(f64),
+}
+
+impl Aim {
+    /// The bound, and whether it is met: `<=60    missed`.
+    pub fn words(self, median: f64) -> String {
+        let (sign, bound, is_met) = match self {
+            Self::AtMost(most) => ("<=", most, median <= most),
+            Self::AtLeast(least) => (">=", least, median >= least),
+        };
+        format!("{sign}{bound:<5} {}", if is_met { "met" } else { "missed" })
+    }
 }
 
 impl Figure {
@@ -55,19 +67,14 @@ impl Figure {
     fn print(&self) {
         let values = sorted(self.values.clone());
         let median = median(values.clone());
-        let decimals = if median < 10.0 { 2 } else { usize::from(median < 100.0) };
+        let decimals = decimals(median);
         let digits = |value: f64| format!("{value:.decimals$}");
         let extremes = match values[..] {
             [] | [_] => String::new(),
             [least, .., most] => format!("{} to {}", digits(least), digits(most)),
         };
-        let (sign, bound, is_met) = match self.aim {
-            None => ("", String::new(), ""),
-            Some(Aim::AtMost(most)) => ("<=", most.to_string(), if median <= most { "met" } else { "missed" }),
-            Some(Aim::AtLeast(least)) => (">=", least.to_string(), if median >= least { "met" } else { "missed" }),
-        };
-        let aim = format!("{sign}{bound:<5} {is_met}");
-        println!("{:<50} {:>8} {:<4} {extremes:<18} {}", self.name, digits(median), self.unit, aim.trim_end());
+        let aim = self.aim.map(|aim| aim.words(median)).unwrap_or_default();
+        println!("{:<50} {:>8} {:<4} {extremes:<18} {}", self.name, digits(median), self.unit, aim);
     }
 }
 
@@ -75,6 +82,11 @@ impl Figure {
 pub fn print(figures: &[Figure]) {
     println!("\n{:<50} {:>8} {:<4} {:<18} aim", "figure", "median", "", "min to max");
     figures.iter().for_each(Figure::print);
+}
+
+/// The decimals that leave three digits.
+pub fn decimals(value: f64) -> usize {
+    if value < 10.0 { 2 } else { usize::from(value < 100.0) }
 }
 
 /// The lower one of two medians.

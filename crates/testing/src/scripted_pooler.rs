@@ -53,6 +53,8 @@ struct Shared {
     servers: Semaphore,
     clients: AtomicUsize,
     overlaps: AtomicUsize,
+    /// What clients have sent since their start-up.
+    sent: Mutex<BytesMut>,
 }
 
 /// A connection to PostgreSQL, and what it has said that nobody has been given.
@@ -77,6 +79,7 @@ impl ScriptedPooler {
             servers: Semaphore::new(servers),
             clients: AtomicUsize::new(0),
             overlaps: AtomicUsize::new(0),
+            sent: Mutex::default(),
         });
         Self { url: here.into(), listener: tokio::spawn(accept(listener, shared.clone())), shared }
     }
@@ -94,6 +97,12 @@ impl ScriptedPooler {
     /// How many clients have connected.
     pub fn clients(&self) -> usize {
         self.shared.clients.load(Ordering::Relaxed)
+    }
+
+    /// What clients have sent since this was last asked, as text.
+    pub fn take_sent(&self) -> String {
+        let sent = self.shared.sent.lock().unwrap_or_else(PoisonError::into_inner).split();
+        String::from_utf8_lossy(&sent).into_owned()
     }
 
     /// How often a client sent a request while an earlier one of its own had not been answered.
@@ -245,6 +254,7 @@ impl Conversation {
     /// Takes note of what a segment asks for. Returns whether the script has something else than the answer for it.
     fn note(&mut self, segment: &[u8], shared: &Shared) -> bool {
         self.asked.extend_from_slice(segment);
+        shared.sent.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(segment);
         let mut is_special = false;
         while let Some((tag, message)) = take_message(&mut self.asked) {
             is_special |= match shared.script() {

@@ -43,6 +43,11 @@ impl Database {
         self.pooled.clone()
     }
 
+    /// Through PgBouncer, as the role that has the service's time limits as its defaults.
+    pub fn service_url(&self) -> String {
+        as_service(&self.pooled)
+    }
+
     /// Where the service, or its S3 server, keeps the files of this database. Its name is that of a bucket.
     pub fn files_dir(&self) -> PathBuf {
         let name = self.direct.rsplit('/').next().and_then(|name| name.split('?').next()).unwrap_or_default();
@@ -59,6 +64,11 @@ impl Database {
     pub async fn session(&self) -> PgConnection {
         PgConnection::connect(&self.direct_url()).await.expect("a session")
     }
+}
+
+/// The same URL, for the role that has the service's time limits as its defaults.
+pub fn as_service(url: &str) -> String {
+    url.replacen("//stm:", "//stm_service:", 1)
 }
 
 /// The S3 server of this run, if there is one: its URL, and the directory of its buckets.

@@ -81,42 +81,9 @@ async fn search_services_anywhere(
     let words = filter.words.as_ref();
     let rows = sqlx::query_as!(
         FoundRow,
-        r#"with found as materialized (
-               select s.id, s.name, s.category, s.description, s.questions_json, s.is_popular,
-                      case when $1::text is null then 0 else
-                          ts_rank(s.search, websearch_to_tsquery('pg_catalog.english', $1) || to_tsquery('stm.plain', $2)) end as rank,
-                      case when $1::text is null then 0 else
-                          extensions.word_similarity($1, s.name || ' ' || s.category) end as nearness
-               from stm.services s
-               where s.status = 'approved'
-                 and ($1::text is null
-                      or s.search @@ (websearch_to_tsquery('pg_catalog.english', $1) || to_tsquery('stm.plain', $2))
-                      or $1 operator(extensions.<%) (s.name || ' ' || s.category))
-                 and ($3::text is null or lower(s.category) = lower($3))
-                 and (($4::bigint is null and $5::bigint is null)
-                      or (select o.bookable from stm.provider_services o
-                          where o.service_id = s.id and o.bookable
-                            and ($4::bigint is null or coalesce(o.max_price_cents, $4) >= $4)
-                            and ($5::bigint is null or coalesce(o.min_price_cents, $5) <= $5)
-                          limit 1))
-           ), page as (
-               select f.* from found f
-               order by f.rank desc, f.nearness desc, f.is_popular desc, f.name, f.id
-               limit $6 offset $7
-           )
-           select (select count(*) from found) as "total!", f.id as "id?: ServiceId", f.name as "name?", f.category as "category?",
-                  f.description, f.questions_json, f.is_popular as "is_popular?", a.available as "available?",
-                  a.min_price_cents, a.max_price_cents
-           from (select 1) as one
-           left join page f on true
-           left join lateral (
-               select count(*) as available, min(o.min_price_cents) as min_price_cents, max(o.max_price_cents) as max_price_cents
-               from stm.provider_services o
-               where o.service_id = f.id and o.bookable
-                 and ($4::bigint is null or coalesce(o.max_price_cents, $4) >= $4)
-                 and ($5::bigint is null or coalesce(o.min_price_cents, $5) <= $5)
-           ) a on true
-           order by f.rank desc, f.nearness desc, f.is_popular desc, f.name, f.id"#,
+        r#"select total as "total!", id as "id: ServiceId", name, category, description, questions_json, is_popular,
+                  available, min_price_cents, max_price_cents
+           from stm.search_services_v1($1, $2, $3, $4, $5, $6, $7)"#,
         words.map(Words::text),
         words.map(Words::beginnings),
         filter.category,
@@ -140,40 +107,9 @@ async fn search_services_at(
     let words = filter.words.as_ref();
     let rows = sqlx::query_as!(
         FoundRow,
-        r#"with offered as materialized (
-               select o.service_id, count(*) as available, min(o.min_price_cents) as min_price_cents,
-                      max(o.max_price_cents) as max_price_cents
-               from stm.provider_zip_codes z
-               join stm.provider_services o on o.provider_id = z.provider_id and o.bookable
-               where z.zip_code = $6
-                 and ($4::bigint is null or coalesce(o.max_price_cents, $4) >= $4)
-                 and ($5::bigint is null or coalesce(o.min_price_cents, $5) <= $5)
-               group by o.service_id
-           ), found as materialized (
-               select s.id, s.name, s.category, s.description, s.questions_json, s.is_popular,
-                      a.available, a.min_price_cents, a.max_price_cents,
-                      case when $1::text is null then 0 else
-                          ts_rank(s.search, websearch_to_tsquery('pg_catalog.english', $1) || to_tsquery('stm.plain', $2)) end as rank,
-                      case when $1::text is null then 0 else
-                          extensions.word_similarity($1, s.name || ' ' || s.category) end as nearness
-               from offered a
-               join stm.services s on s.id = a.service_id
-               where s.status = 'approved'
-                 and ($1::text is null
-                      or s.search @@ (websearch_to_tsquery('pg_catalog.english', $1) || to_tsquery('stm.plain', $2))
-                      or $1 operator(extensions.<%) (s.name || ' ' || s.category))
-                 and ($3::text is null or lower(s.category) = lower($3))
-           ), page as (
-               select f.* from found f
-               order by f.rank desc, f.nearness desc, f.is_popular desc, f.name, f.id
-               limit $7 offset $8
-           )
-           select (select count(*) from found) as "total!", f.id as "id?: ServiceId", f.name as "name?", f.category as "category?",
-                  f.description, f.questions_json, f.is_popular as "is_popular?", f.available as "available?",
-                  f.min_price_cents, f.max_price_cents
-           from (select 1) as one
-           left join page f on true
-           order by f.rank desc, f.nearness desc, f.is_popular desc, f.name, f.id"#,
+        r#"select total as "total!", id as "id: ServiceId", name, category, description, questions_json, is_popular,
+                  available, min_price_cents, max_price_cents
+           from stm.search_services_at_v1($1, $2, $3, $4, $5, $6, $7, $8)"#,
         words.map(Words::text),
         words.map(Words::beginnings),
         filter.category,

@@ -48,29 +48,11 @@ pub(super) async fn list_providers(
     sort_by: SortBy,
 ) -> sqlx::Result<Option<ProvidersView>> {
     let rows = sqlx::query!(
-        r#"select s.id as "service_id: ServiceId", s.name, s.category, s.description as service_description,
-                  p.id as "id?: ProviderId", p.business_name as "business_name?", u.first_name as "first_name?",
-                  u.last_name as "last_name?", p.description, p.experience_years,
-                  p.rating::float8 as rating, p.total_jobs as "total_jobs?", p.min_price_cents, p.max_price_cents,
-                  array(select z.zip_code from stm.provider_zip_codes z where z.provider_id = p.id order by z.position)
-                      as "service_areas!"
-           from stm.services s
-           left join lateral (
-               select o.provider_id,
-                      row_number() over (order by case when $3 = 'price' then o.min_price_cents end,
-                                                  case when $3 = 'jobs' then o.total_jobs end desc,
-                                                  o.rating desc, o.total_jobs desc, o.provider_id) as place
-               from stm.provider_services o
-               where o.service_id = $1 and o.bookable
-                 and ($2::text is null
-                      or exists (select from stm.provider_zip_codes z where z.provider_id = o.provider_id and z.zip_code = $2))
-               order by place
-               limit $4
-           ) best on true
-           left join stm.providers p on p.id = best.provider_id
-           left join stm.users u on u.id = p.user_id
-           where s.id = $1 and s.status = 'approved'
-           order by best.place"#,
+        r#"select service_id as "service_id!: ServiceId", name as "name!", category as "category!",
+                  service_description, id as "id: ProviderId", business_name, first_name, last_name,
+                  description, experience_years, rating, total_jobs, min_price_cents,
+                  max_price_cents, service_areas as "service_areas!"
+           from stm.list_service_providers_v1($1, $2, $3, $4)"#,
         service.0,
         zip_code,
         sort_by.as_str(),

@@ -14,20 +14,13 @@ pub(super) async fn list(
     offset: i64,
 ) -> sqlx::Result<Vec<CustomerJobListedView>> {
     let rows = sqlx::query!(
-        r#"select j.id as "id: JobId", j.status as "status: JobStatus", s.id as "service_id: ServiceId",
-                  s.name as service_name, s.category as service_category, p.id as "provider_id: ProviderId",
-                  p.business_name, p.rating::float8 as "rating!", u.first_name, u.last_name, u.phone_number,
-                  j.location, j.zipcode, j.images, j.scheduled_at, j.completed_at, j.created_at
-           from (select j.id, j.status, j.service_id, j.provider_id, j.location, j.zipcode, j.images, j.scheduled_at,
-                        j.completed_at, j.created_at
-                 from stm.jobs j
-                 where j.customer_id = (select c.id from stm.customers c where c.user_id = $1)
-                 order by j.id desc
-                 limit $2 offset $3) j
-           join stm.services s on s.id = j.service_id
-           join stm.providers p on p.id = j.provider_id
-           join stm.users u on u.id = p.user_id
-           order by j.id desc"#,
+        r#"select id as "id!: JobId", status as "status!: JobStatus", service_id as "service_id!: ServiceId",
+                  service_name as "service_name!", service_category as "service_category!",
+                  provider_id as "provider_id!: ProviderId", business_name as "business_name!",
+                  rating as "rating!", first_name as "first_name!", last_name as "last_name!",
+                  phone_number, location, zipcode as "zipcode!", images as "images!", scheduled_at,
+                  completed_at, created_at as "created_at!"
+           from stm.list_customer_jobs_v1($1, $2, $3)"#,
         user_id.0,
         limit,
         offset,

@@ -20,17 +20,10 @@ pub(super) struct ProfileChange {
 /// The profile of a user who is a customer and not banned.
 pub(super) async fn find(pooler: &Pooler, user_id: UserId) -> sqlx::Result<Option<ProfileView>> {
     let row = sqlx::query!(
-        r#"select u.first_name, u.last_name, u.email, u.phone_number, c.address, c.region, c.zipcode,
-                  j.total_jobs as "total_jobs!", j.total_spent_cents as "total_spent_cents!"
-           from stm.users u
-           join stm.customers c on c.user_id = u.id
-           cross join lateral (
-               select count(*) as total_jobs,
-                      coalesce(sum(price_cents) filter (where status = 'paid'), 0)::bigint as total_spent_cents
-               from stm.jobs
-               where customer_id = c.id
-           ) j
-           where u.id = $1 and u.banned_at is null"#,
+        r#"select first_name as "first_name!", last_name as "last_name!", email as "email!", phone_number, address as "address!",
+                  region as "region!", zipcode, total_jobs as "total_jobs!",
+                  total_spent_cents as "total_spent_cents!"
+           from stm.customer_profile_v1($1)"#,
         user_id.0,
     )
     .fetch_optional(pooler)

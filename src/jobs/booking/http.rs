@@ -1,23 +1,20 @@
 //! `/jobs/create` and `/customer/booking`: one handler, two names, because clients call both.
 
-use std::collections::BTreeSet;
-
 use axum::extract::State;
 use axum::http::StatusCode;
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::queries::{self, CandidateRow};
-use super::types::{Booking, FirstMessage};
+use super::queries;
+use super::types::{Booked, Booking, NOT_OURS};
 use crate::auth::Customer;
-use crate::chat::job_chats::{self, OpenedChat};
-use crate::error::{Error, Result, invalid};
-use crate::files::{self, Audience, FileId, FileUrls, Purpose};
+use crate::error::{Error, Result};
+use crate::files::{Audience, FileId, FileUrls};
 use crate::idempotency::{Keyed, StoredAnswer, once};
-use crate::notifications::{NewNotification, NotificationType};
+use crate::notifications::{Created, NewNotification, NotificationType};
 use crate::outbox::{Notifier, Outbox};
 use crate::state::ApiState;
 use crate::types::{Cents, ChatId, JobId, JobStatus, ProviderId, ServiceId, Timestamp, UserId};
@@ -28,8 +25,11 @@ use doors::{Pooler, Tx};
 /// The most pictures of a job.
 const MAX_IMAGES: usize = 20;
 
-/// The rule for pictures that are files of ours.
-const NOT_OURS: &str = "must be a picture that you have uploaded in the last 12 hours, with the URL as it was returned";
+/// The title of a provider's notification.
+pub(crate) const NEW_REQUEST: &str = "New job request";
+
+/// The text of a provider's notification, between the customer's name and the service's.
+pub(crate) const REQUESTED: &str = " has requested ";
 
 /// The largest answers to a service's questions, as JSON, in bytes.
 const MAX_ANSWERS_BYTES: usize = 16 * 1024;
@@ -146,79 +146,39 @@ async fn booking(
 }
 
 async fn book(tx: &mut Tx<Pooler>, who: Customer, booking: Booking) -> Result<(StatusCode, CreatedView, Outbox)> {
-    let customer = queries::lock_customer(tx, who.user_id).await?.ok_or(Error::NotFound("customer"))?;
-    if customer.is_banned {
-        return Err(Error::Forbidden("banned", "this account is banned"));
-    }
-    let provider =
-        queries::lock_candidate(tx, customer.id, booking.service_id, booking.provider_id, &booking.zipcode).await?;
-    let provider = provider.ok_or(Error::NotFound("service or provider"))?;
-    provider.availability.check()?;
-    provider.blocks.check()?;
-
-    let ours: BTreeSet<FileId> = booking.files.iter().copied().collect();
-    let attached = files::attach(tx, who.user_id, Purpose::JobImage, &Vec::from_iter(ours.clone())).await?;
-    if attached != ours.len() as u64 {
-        return Err(invalid("images", NOT_OURS));
-    }
-
-    let response_deadline = Utc::now() + Duration::minutes(provider.response_deadline_minutes.into());
-    let job = queries::insert(tx, (customer.id, who.user_id), &booking, response_deadline).await?;
-    let first = FirstMessage {
-        service: &provider.service_name,
-        place: booking.place(),
-        scheduled_at: booking.scheduled_at,
-        budget: booking.customer_budget,
-        answers: &booking.answers,
-        images: &booking.images,
-    };
-    let chat = open_chat(tx, job.id, &first, (who.user_id, &customer.name), &provider).await?;
-    let mut outbox = Outbox::default();
-    let requested = new_request(provider.user_id, &customer.name, &provider.service_name, job.id, chat.id);
-    outbox.notify(tx, [requested]).await?;
-
+    let attempt = queries::book(tx, who.user_id, &booking).await?.ok_or(Error::NotFound("customer"))?;
+    let (service, booked) = attempt.check()?;
     let view = CreatedView {
         job: JobCreatedView {
-            id: job.id,
+            id: booked.job,
             status: JobStatus::New,
             location: booking.place().to_owned(),
-            service: provider.service_name,
+            service,
             scheduled_at: booking.scheduled_at.map(Timestamp),
-            response_deadline: job.response_deadline.into(),
-            created_at: job.created_at.into(),
+            response_deadline: booked.response_deadline.into(),
+            created_at: booked.created_at.into(),
         },
-        chat: ChatCreatedView { id: chat.id, created_at: chat.created_at.into() },
+        chat: ChatCreatedView { id: booked.chat, created_at: booked.chat_created_at.into() },
         message: "Job request created successfully. The service provider has been notified.",
     };
+    let mut outbox = Outbox::default();
+    outbox.notified(notification(booked));
     Ok((StatusCode::CREATED, view, outbox))
 }
 
-/// Opens the chat of a job with a provider. The customer is its user and name.
-pub(crate) async fn open_chat(
-    tx: &mut Tx<Pooler>,
-    job: JobId,
-    first: &FirstMessage<'_>,
-    customer: (UserId, &str),
-    provider: &CandidateRow,
-) -> sqlx::Result<OpenedChat> {
-    let template = provider.first_message_template.as_deref();
-    let messages = first.messages(customer, (provider.user_id, template));
-    job_chats::open(tx, job, customer.0, provider.user_id, &messages).await
+/// The provider's notification, which was inserted with the booking.
+fn notification(booked: Booked) -> Created {
+    let new = new_request(booked.provider, booked.notice, booked.job, booked.chat);
+    Created::new(new, booked.notification, booked.provider_role, booked.notified_at, booked.unread)
 }
 
 /// The notification of a provider who is asked to take a job.
-pub(crate) fn new_request(
-    provider: UserId,
-    customer_name: &str,
-    service: &str,
-    job: JobId,
-    chat: ChatId,
-) -> NewNotification {
+pub(crate) fn new_request(provider: UserId, message: String, job: JobId, chat: ChatId) -> NewNotification {
     NewNotification {
         recipient_id: provider,
         kind: NotificationType::Job,
-        title: "New job request".into(),
-        message: format!("{customer_name} has requested {service}"),
+        title: NEW_REQUEST.into(),
+        message,
         metadata: serde_json::json!({"jobId": job, "chatId": chat}),
     }
 }

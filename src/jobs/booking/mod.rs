@@ -7,6 +7,6 @@ mod http;
 pub(super) mod queries;
 mod types;
 
-pub(super) use http::{ChatCreatedView, CreatedView, JobCreatedView, new_request, open_chat, routes};
+pub(super) use http::{ChatCreatedView, CreatedView, JobCreatedView, NEW_REQUEST, REQUESTED, new_request, routes};
 pub(crate) use types::truncate_to_message;
 pub(super) use types::{FirstMessage, write_answers};

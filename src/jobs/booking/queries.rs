@@ -1,86 +1,113 @@
-//! SQL of bookings: the customer, the provider to book, and the new job.
+//! SQL of bookings, as functions of the database: one call for each request (migration 24).
 
-use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
-use super::types::{Availability, Blocks, Booking, UnpaidJob};
-use crate::types::{CustomerId, JobId, ProviderId, ServiceId, UserId};
+use super::types::{Attempt, Availability, Blocks, Booked, Booking, Candidate, UnpaidJob};
+use crate::chat::job_chats::Opening;
+use crate::jobs::booking::{NEW_REQUEST, REQUESTED};
+use crate::types::{ChatId, CustomerId, JobId, NotificationId, ProviderId, Role, ServiceId, UserId};
 use doors::{Pooler, Tx};
 
-/// The customer who books.
-#[derive(Debug)]
-pub(crate) struct CustomerRow {
-    pub id: CustomerId,
-    /// First and last name.
-    pub name: String,
-    pub is_banned: bool,
-}
-
-/// Locks the customer's row until the transaction ends: two bookings of one customer are decided one after the other.
-/// The user's row is locked too, so that a ban that was waited for is seen. Returns `None` if this user is not a customer.
-pub(crate) async fn lock_customer(tx: &mut Tx<Pooler>, user_id: UserId) -> sqlx::Result<Option<CustomerRow>> {
-    sqlx::query_as!(
-        CustomerRow,
-        r#"select c.id as "id: CustomerId", u.first_name || ' ' || u.last_name as "name!", u.banned_at is not null as "is_banned!"
-           from stm.customers c
-           join stm.users u on u.id = c.user_id
-           where c.user_id = $1
-           for no key update of c for share of u"#,
-        user_id.0,
+/// Books, if nothing prevents it: job, audit row, chat, members, messages and the provider's notification. Returns what the
+/// rules decide by in any case, or `None` if this user is not a customer.
+///
+/// The customer's row is locked until the transaction ends: two bookings of one customer are decided one after the other.
+pub(super) async fn book(tx: &mut Tx<Pooler>, user: UserId, booking: &Booking) -> sqlx::Result<Option<Attempt>> {
+    let (opening, chat) = (booking.opening(), ChatId(Uuid::now_v7()));
+    let files: Vec<Uuid> = booking.files.iter().map(|id| id.0).collect();
+    let row = sqlx::query!(
+        r#"select is_banned as "is_banned!", service_name, is_active, offers_service, serves_zip_code,
+                  unpaid_job_id as "unpaid_job_id: JobId", unpaid_business_name, has_open_job_with_provider, has_accepted_job,
+                  attached_files as "attached_files!", job_id as "job_id: JobId", created_at, response_deadline,
+                  chat_created_at, provider_user_id as "provider_user_id: UserId", notice, notification_id as "notification: NotificationId", notified_at,
+                  provider_role as "provider_role: Role", unread
+           from stm.book_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+                            $21, $22)"#,
+        user.0,
+        booking.service_id.0,
+        booking.provider_id.0,
+        booking.zipcode,
+        booking.location,
+        booking.answers,
+        &booking.images,
+        &files,
+        booking.requires_in_person_visit,
+        booking.in_person_visit_cost.map(|cost| cost.0),
+        booking.project_size_sqft,
+        booking.scheduled_at,
+        booking.customer_budget.map(|budget| budget.0),
+        chat.0,
+        &opening.message_ids(),
+        opening.request,
+        opening.details,
+        &opening.images,
+        opening.date,
+        Opening::max_chars(),
+        NEW_REQUEST,
+        REQUESTED,
     )
     .fetch_optional(tx)
-    .await
+    .await?;
+    Ok(row.map(|row| {
+        let candidate = row.service_name.map(|service_name| Candidate {
+            service_name,
+            availability: Availability {
+                is_active: row.is_active.unwrap_or_default(),
+                offers_service: row.offers_service.unwrap_or_default(),
+                serves_zip_code: row.serves_zip_code.unwrap_or_default(),
+            },
+            blocks: Blocks {
+                unpaid_job: row
+                    .unpaid_job_id
+                    .zip(row.unpaid_business_name)
+                    .map(|(id, business_name)| UnpaidJob { id, business_name }),
+                has_open_job_with_provider: row.has_open_job_with_provider.unwrap_or_default(),
+                has_accepted_job: row.has_accepted_job.unwrap_or_default(),
+            },
+        });
+        let booked = || {
+            Some(Booked {
+                job: row.job_id?,
+                created_at: row.created_at?,
+                response_deadline: row.response_deadline?,
+                chat,
+                chat_created_at: row.chat_created_at?,
+                provider: row.provider_user_id?,
+                provider_role: row.provider_role?,
+                notification: row.notification?,
+                notified_at: row.notified_at?,
+                notice: row.notice?,
+                unread: row.unread?,
+            })
+        };
+        let has_all_files = usize::try_from(row.attached_files) == Ok(files.len());
+        Attempt { is_banned: row.is_banned, booked: booked(), candidate, has_all_files }
+    }))
 }
 
-/// A provider who is to be booked for a service.
+/// A provider who is to take a job over.
 #[derive(Debug)]
-pub(crate) struct CandidateRow {
+pub(crate) struct SuccessorRow {
     pub service_name: String,
     pub user_id: UserId,
     /// The provider's first message in every new chat.
     pub first_message_template: Option<String>,
-    pub response_deadline_minutes: i32,
     pub availability: Availability,
-    pub blocks: Blocks,
 }
 
-/// Reads an approved service and a provider, with all that decides whether the one can be booked with the other.
-///
-/// The provider's row is share-locked until the transaction ends, by a separate statement: under READ COMMITTED the one
-/// that waited for the row lock still sees all other rows as of before the wait.
-pub(crate) async fn lock_candidate(
+/// Reads an approved service and a provider, with all that decides whether the one can be booked with the other. The
+/// provider's row is share-locked until the transaction ends.
+pub(crate) async fn lock_successor(
     tx: &mut Tx<Pooler>,
     customer: CustomerId,
     service: ServiceId,
     provider: ProviderId,
     zip_code: &str,
-) -> sqlx::Result<Option<CandidateRow>> {
-    sqlx::query!("select id from stm.providers where id = $1 for share", provider.0).fetch_optional(&mut *tx).await?;
+) -> sqlx::Result<Option<SuccessorRow>> {
     let row = sqlx::query!(
-        r#"select s.name as service_name, p.user_id as "user_id: UserId", p.first_message_template,
-                  t.response_deadline_minutes,
-                  p.status = 'active' as "is_active!",
-                  exists (select from stm.provider_services x where x.provider_id = p.id and x.service_id = s.id)
-                      as "offers_service!",
-                  exists (select from stm.provider_zip_codes z where z.provider_id = p.id and z.zip_code = $4)
-                      as "serves_zip_code!",
-                  unpaid.id as "unpaid_job_id?: JobId", unpaid.business_name as "unpaid_business_name?",
-                  exists (select from stm.jobs j
-                          where j.customer_id = $1 and j.provider_id = p.id and j.status in ('new', 'in_progress'))
-                      as "has_open_job_with_provider!",
-                  exists (select from stm.jobs j where j.customer_id = $1 and j.status = 'new' and j.sp_accepted)
-                      as "has_accepted_job!"
-           from stm.services s
-           cross join stm.providers p
-           cross join stm.settings t
-           left join lateral (
-               select j.id, x.business_name
-               from stm.jobs j
-               join stm.providers x on x.id = j.provider_id
-               where j.customer_id = $1 and j.status = 'completed' and x.status <> 'banned'
-               order by j.id
-               limit 1
-           ) unpaid on true
-           where s.id = $2 and s.status = 'approved' and p.id = $3"#,
+        r#"select service_name as "service_name!", user_id as "user_id!: UserId", first_message_template,
+                  is_active as "is_active!", offers_service as "offers_service!", serves_zip_code as "serves_zip_code!"
+           from stm.lock_candidate_v1($1, $2, $3, $4)"#,
         customer.0,
         service.0,
         provider.0,
@@ -88,73 +115,14 @@ pub(crate) async fn lock_candidate(
     )
     .fetch_optional(tx)
     .await?;
-    Ok(row.map(|row| CandidateRow {
+    Ok(row.map(|row| SuccessorRow {
         service_name: row.service_name,
         user_id: row.user_id,
         first_message_template: row.first_message_template,
-        response_deadline_minutes: row.response_deadline_minutes,
         availability: Availability {
             is_active: row.is_active,
             offers_service: row.offers_service,
             serves_zip_code: row.serves_zip_code,
         },
-        blocks: Blocks {
-            unpaid_job: row
-                .unpaid_job_id
-                .zip(row.unpaid_business_name)
-                .map(|(id, business_name)| UnpaidJob { id, business_name }),
-            has_open_job_with_provider: row.has_open_job_with_provider,
-            has_accepted_job: row.has_accepted_job,
-        },
     }))
-}
-
-/// A new job.
-#[derive(Debug)]
-pub(crate) struct NewJobRow {
-    pub id: JobId,
-    pub created_at: DateTime<Utc>,
-    pub response_deadline: DateTime<Utc>,
-}
-
-/// Inserts a new job with its first audit row: one statement.
-pub(crate) async fn insert(
-    tx: &mut Tx<Pooler>,
-    (customer, user): (CustomerId, UserId),
-    booking: &Booking,
-    response_deadline: DateTime<Utc>,
-) -> sqlx::Result<NewJobRow> {
-    sqlx::query_as!(
-        NewJobRow,
-        r#"with job as (
-               insert into stm.jobs (
-                   customer_id, provider_id, service_id, status, price_cents, customer_budget_cents, zipcode, location, answers,
-                   images, requires_in_person_visit, in_person_visit_cost_cents, project_size_sqft, scheduled_at, preferred_at,
-                   response_deadline)
-               select $1, $2, $3, 'new', coalesce($4, 0::bigint), $4, $5, $6, $7, $8, $9,
-                      case when $9 then coalesce($10, t.default_in_person_visit_cost_cents) else $10 end, $11, $12, $12, $13
-               from stm.settings t
-               returning id, created_at, response_deadline
-           ), event as (
-               insert into stm.job_events (job_id, actor_id, action, to_status)
-               select job.id, $14, 'book', 'new' from job
-           )
-           select id as "id: JobId", created_at, response_deadline from job"#,
-        customer.0,
-        booking.provider_id.0,
-        booking.service_id.0,
-        booking.customer_budget.map(|budget| budget.0),
-        booking.zipcode,
-        booking.location,
-        booking.answers,
-        &booking.images,
-        booking.requires_in_person_visit,
-        booking.in_person_visit_cost.map(|cost| cost.0),
-        booking.project_size_sqft,
-        booking.scheduled_at,
-        response_deadline,
-        user.0,
-    )
-    .fetch_one(tx)
-    .await
 }

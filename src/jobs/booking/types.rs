@@ -4,12 +4,15 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
 
-use crate::chat::job_chats::OpeningMessage;
-use crate::chat::{self, MessageType};
-use crate::error::Error;
+use crate::chat::{self, job_chats};
+use crate::error::{Error, invalid};
 use crate::files::FileId;
 use crate::jobs::messages::dollars;
-use crate::types::{Cents, JobId, ProviderId, ServiceId, Side, UserId, time};
+use crate::types::{Cents, ChatId, JobId, NotificationId, ProviderId, Role, ServiceId, UserId, time};
+
+/// The rule for pictures that are files of ours.
+pub(super) const NOT_OURS: &str =
+    "must be a picture that you have uploaded in the last 12 hours, with the URL as it was returned";
 
 /// A booking without faults in its fields.
 #[derive(Debug)]
@@ -37,6 +40,80 @@ impl Booking {
     /// The location in the customer's words, or the ZIP code.
     pub(crate) fn place(&self) -> &str {
         self.location.as_deref().unwrap_or(&self.zipcode)
+    }
+
+    /// What its chat begins with.
+    pub(super) fn opening(&self) -> job_chats::Opening {
+        let first = FirstMessage {
+            place: self.place(),
+            scheduled_at: self.scheduled_at,
+            budget: self.customer_budget,
+            answers: &self.answers,
+            images: &self.images,
+        };
+        first.opening()
+    }
+}
+
+/// A booking that was tried: what the rules decide by, and what was inserted.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    /// Whether the customer is banned.
+    pub is_banned: bool,
+    /// `None` if there is no such provider, or no such approved service.
+    pub candidate: Option<Candidate>,
+    /// Whether all files are the customer's, and still there.
+    pub has_all_files: bool,
+    /// `None` if something prevents the booking.
+    pub booked: Option<Booked>,
+}
+
+/// A provider who is to be booked for a service.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    pub service_name: String,
+    pub availability: Availability,
+    pub blocks: Blocks,
+}
+
+/// What a booking has inserted.
+#[derive(Debug)]
+pub(super) struct Booked {
+    pub job: JobId,
+    pub created_at: DateTime<Utc>,
+    pub response_deadline: DateTime<Utc>,
+    pub chat: ChatId,
+    pub chat_created_at: DateTime<Utc>,
+    /// The provider's user, who is notified.
+    pub provider: UserId,
+    pub provider_role: Role,
+    pub notification: NotificationId,
+    pub notified_at: DateTime<Utc>,
+    /// The text of the notification.
+    pub notice: String,
+    /// How many unread notifications the provider has, this one included.
+    pub unread: i64,
+}
+
+impl Attempt {
+    /// The rules of a booking, in the order in which they are told. Returns the service's name, and what was inserted.
+    ///
+    /// # Errors
+    /// 400, 403, 404 or 409 with what prevents it.
+    pub(super) fn check(self) -> Result<(String, Booked), Error> {
+        if self.is_banned {
+            return Err(Error::Forbidden("banned", "this account is banned"));
+        }
+        let Candidate { service_name, availability, blocks } =
+            self.candidate.ok_or(Error::NotFound("service or provider"))?;
+        availability.check()?;
+        blocks.check()?;
+        if !self.has_all_files {
+            return Err(invalid("images", NOT_OURS));
+        }
+        let booked =
+            self.booked.ok_or_else(|| anyhow::anyhow!("nothing prevents this booking, and it was not made"))?;
+        Ok((service_name, booked))
     }
 }
 
@@ -118,7 +195,6 @@ impl Availability {
 /// The first message in the chat of a new job, in the customer's name.
 #[derive(Debug)]
 pub(crate) struct FirstMessage<'a> {
-    pub service: &'a str,
     pub place: &'a str,
     pub scheduled_at: Option<DateTime<Utc>>,
     pub budget: Option<Cents>,
@@ -129,25 +205,20 @@ pub(crate) struct FirstMessage<'a> {
 }
 
 impl FirstMessage<'_> {
-    /// The messages the chat begins with: the customer's request, its pictures, and the provider's template. Each party
-    /// is its user, with the customer's name or the provider's template.
-    pub(crate) fn messages(&self, customer: (UserId, &str), provider: (UserId, Option<&str>)) -> Vec<OpeningMessage> {
-        let of_customer =
-            |message_type, text| OpeningMessage { sender_id: customer.0, side: Side::Customer, message_type, text };
-        let mut messages = vec![of_customer(MessageType::Text, self.text())];
-        let images = self.images.chunks(chat::MAX_IMAGES);
-        messages.extend(images.map(|images| of_customer(MessageType::Image, chat::images_as_text(images))));
-        if let (sender_id, Some(template)) = provider {
-            let text = fill_template(template, customer.1, self.service, self.place, self.scheduled_at);
-            let (side, message_type) = (Side::ServiceProvider, MessageType::Text);
-            messages.push(OpeningMessage { sender_id, side, message_type, text });
+    /// What the chat begins with: the customer's request, and its pictures.
+    pub(crate) fn opening(&self) -> job_chats::Opening {
+        job_chats::Opening {
+            request: "New booking request: [SERVICE_NAME]",
+            details: self.details(),
+            images: self.images.chunks(chat::MAX_IMAGES).map(chat::images_as_text).collect(),
+            place: self.place.to_owned(),
+            date: self.scheduled_at.map_or_else(|| "a date to be agreed".to_owned(), time::in_words),
         }
-        messages
     }
 
-    /// The text, at most as long as any message.
-    pub(crate) fn text(&self) -> String {
-        let mut text = format!("New booking request: {}\nLocation: {}", self.service, self.place);
+    /// What follows the service's name.
+    fn details(&self) -> String {
+        let mut text = format!("\nLocation: {}", self.place);
         if let Some(scheduled_at) = self.scheduled_at {
             let _infallible = write!(text, "\nPreferred date: {}", time::in_words(scheduled_at));
         }
@@ -156,7 +227,7 @@ impl FirstMessage<'_> {
             let _infallible = write!(text, "\nBudget: {}", dollars(budget));
         }
         write_answers(&mut text, self.answers, budget.is_some());
-        truncate_to_message(text)
+        text
     }
 }
 
@@ -198,36 +269,6 @@ fn plain(value: &serde_json::Value) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
 }
 
-/// Fills a provider's template: `[CUSTOMER_NAME]`, `[SERVICE_NAME]`, `[LOCATION]`, `[SCHEDULED_DATE]`.
-pub(super) fn fill_template(
-    template: &str,
-    customer: &str,
-    service: &str,
-    place: &str,
-    scheduled_at: Option<DateTime<Utc>>,
-) -> String {
-    let date = scheduled_at.map_or_else(|| "a date to be agreed".to_owned(), time::in_words);
-    let mut text = String::with_capacity(template.len());
-    let mut rest = template;
-    // One pass, so that a value that looks like a variable is not replaced.
-    while let Some(at) = rest.find('[') {
-        text.push_str(&rest[..at]);
-        rest = &rest[at..];
-        let variables = [
-            ("[CUSTOMER_NAME]", customer),
-            ("[SERVICE_NAME]", service),
-            ("[LOCATION]", place),
-            ("[SCHEDULED_DATE]", date.as_str()),
-        ];
-        let (variable, value) =
-            variables.into_iter().find(|(variable, _)| rest.starts_with(variable)).unwrap_or(("[", "["));
-        text.push_str(value);
-        rest = &rest[variable.len()..];
-    }
-    text.push_str(rest);
-    truncate_to_message(text)
-}
-
 /// Truncates a text to the longest message.
 pub(crate) fn truncate_to_message(mut text: String) -> String {
     if let Some((at, _)) = text.char_indices().nth(crate::chat::MAX_MESSAGE_CHARS) {
@@ -267,40 +308,11 @@ mod tests {
     }
 
     #[test]
-    fn templates_are_filled_once() {
-        let text = fill_template(
-            "Hi [CUSTOMER_NAME], [SERVICE_NAME] at [LOCATION] [x] [",
-            "[LOCATION]",
-            "Plumbing",
-            "10001",
-            None,
-        );
-        assert_eq!(text, "Hi [LOCATION], Plumbing at 10001 [x] [");
-    }
-
-    #[test]
-    fn the_first_message_fits() {
-        let answers = serde_json::json!({"Rooms": 3, "Notes": "é".repeat(9000)});
-        let budget = Some(Cents(12_050));
-        let text = FirstMessage {
-            service: "Cleaning",
-            place: "10001",
-            scheduled_at: None,
-            budget,
-            answers: &answers,
-            images: &[],
-        }
-        .text();
-        assert!(text.contains("Budget: $120.50") && text.chars().count() == crate::chat::MAX_MESSAGE_CHARS);
-    }
-
-    #[test]
     fn the_first_message_says_what_there_is_and_the_budget_once() {
         let text = |budget, answers: &serde_json::Value| {
-            FirstMessage { service: "Painting", place: "10001", scheduled_at: None, budget, answers, images: &[] }
-                .text()
+            FirstMessage { place: "10001", scheduled_at: None, budget, answers, images: &[] }.details()
         };
-        let begin = "New booking request: Painting\nLocation: 10001";
+        let begin = "\nLocation: 10001";
         let answers = serde_json::json!({
             "description": "Two rooms", "dimensions": "", "additionalDetails": " ", "budget": "180", "pets": null, "colors": [],
         });

@@ -30,51 +30,21 @@ pub(super) struct Details {
 #[expect(clippy::too_many_lines, reason = "a statement, and a line for each of its columns")]
 pub(super) async fn find(pooler: &Pooler, urls: &FileUrls, id: JobId, user: UserId) -> sqlx::Result<Option<Details>> {
     let row = sqlx::query!(
-        r#"select j.id as "id: JobId", s.name as service, s.category, j.status as "status: JobStatus", j.price_cents,
-                  j.answers as original_answers, j.project_size_sqft, j.requires_in_person_visit,
-                  case when jsonb_typeof(j.answers) = 'object' and jsonb_typeof(e.answers) = 'object'
-                       then j.answers || coalesce(m.answers, '{}') else e.answers end as edited_answers,
-                  j.sp_accepted, j.location, j.zipcode, j.images, j.scheduled_at, j.response_deadline,
-                  j.deadline_missed_at is not null as "deadline_missed!", j.completed_at, j.created_at,
-                  case when j.status = 'paid'
-                       then (select x.marked_at from stm.payments x where x.job_id = j.id and x.kind = 'job') end as paid_at,
-                  cu.first_name || ' ' || cu.last_name as "customer_name!", cu.phone_number as customer_phone,
-                  c.address as customer_address,
-                  p.id as "provider_id: ProviderId", p.business_name, pu.first_name || ' ' || pu.last_name as "owner_name!",
-                  pu.phone_number as provider_phone, p.rating::float8 as "rating!", p.location as provider_location,
-                  chat.id as "chat_id?: ChatId",
-                  y.amount_cents as "amount_cents?", y.status as "payment_status?", y.method as "method?", y.marked_at as "marked_at?",
-                  y.notes as "payment_notes?",
-                  o.id as "offer_id?: OfferId", o.offered_by as "offered_by?: Party", o.price_cents as "offered_price_cents?",
-                  o.scheduled_at as "offered_date?", o.notes as "offer_notes?", o.answers as "offer_answers?",
-                  o.created_at as "offered_at?",
-                  exists (select from stm.reviews r where r.job_id = j.id) as "is_reviewed!"
-           from stm.jobs j
-           join stm.services s on s.id = j.service_id
-           join stm.customers c on c.id = j.customer_id
-           join stm.users cu on cu.id = c.user_id
-           join stm.providers p on p.id = j.provider_id
-           join stm.users pu on pu.id = p.user_id
-           left join lateral (
-               select ch.id from stm.chats ch where ch.job_id = j.id order by ch.id desc limit 1
-           ) chat on true
-           left join lateral (
-               select x.answers from stm.offers x
-               where x.job_id = j.id and x.chat_id = chat.id and x.answers is not null and x.status = 'accepted'
-               order by x.id desc limit 1
-           ) e on true
-           left join lateral (
-               select jsonb_object_agg(a.key, a.value order by x.id) as answers
-               from stm.offers x,
-                    jsonb_each(case when jsonb_typeof(x.answers) = 'object' then x.answers else '{}' end) a
-               where x.job_id = j.id and x.chat_id = chat.id and x.status = 'accepted'
-           ) m on true
-           left join stm.offers o on o.job_id = j.id and o.status = 'open'
-           left join lateral (
-               select x.amount_cents, x.status, x.method, x.marked_at, x.notes from stm.payments x
-               where x.job_id = j.id order by x.id desc limit 1
-           ) y on true
-           where j.id = $1 and (c.user_id = $2 or p.user_id = $2)"#,
+        r#"select id as "id!: JobId", service as "service!", category as "category!", status as "status!: JobStatus",
+                  price_cents as "price_cents!", original_answers as "original_answers!",
+                  project_size_sqft, requires_in_person_visit as "requires_in_person_visit!",
+                  edited_answers, sp_accepted as "sp_accepted!", location, zipcode as "zipcode!",
+                  images as "images!", scheduled_at, response_deadline as "response_deadline!",
+                  deadline_missed as "deadline_missed!", completed_at, created_at as "created_at!",
+                  paid_at, customer_name as "customer_name!", customer_phone,
+                  customer_address as "customer_address!",
+                  provider_id as "provider_id!: ProviderId", business_name as "business_name!",
+                  owner_name as "owner_name!", provider_phone, rating as "rating!",
+                  provider_location, chat_id as "chat_id: ChatId", amount_cents, payment_status,
+                  method, marked_at, payment_notes, offer_id as "offer_id: OfferId",
+                  offered_by as "offered_by: Party", offered_price_cents, offered_date, offer_notes,
+                  offer_answers, offered_at, is_reviewed as "is_reviewed!"
+           from stm.job_details_v1($1, $2)"#,
         id.0,
         user.0,
     )

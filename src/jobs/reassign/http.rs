@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 
 use super::queries;
 use crate::auth::Customer;
-use crate::chat::job_chats;
+use crate::chat::job_chats::{self, Party};
 use crate::error::{Error, Result, invalid};
 use crate::jobs::booking::{self, ChatCreatedView, CreatedView, FirstMessage, JobCreatedView};
 use crate::jobs::transition::Job;
@@ -169,7 +169,7 @@ async fn reassign_to(
         return Err(Error::Conflict("same_provider", "this job is with this provider already".into()));
     }
     let provider =
-        booking::queries::lock_candidate(tx, row.customer_id, row.service_id, to.provider_id, &row.zipcode).await?;
+        booking::queries::lock_successor(tx, row.customer_id, row.service_id, to.provider_id, &row.zipcode).await?;
     let provider = provider.ok_or(Error::NotFound("service or provider"))?;
     provider.availability.check()?;
 
@@ -179,9 +179,12 @@ async fn reassign_to(
     let place = row.location.as_deref().unwrap_or(&row.zipcode);
     let (service, name) = (&provider.service_name, &row.parties.customer_name);
     let (scheduled_at, answers, images) = (state.scheduled_at, &row.answers, &row.images);
-    let first = FirstMessage { service, place, scheduled_at, budget: price, answers, images };
-    let chat = booking::open_chat(tx, row.id, &first, (customer, name), &provider).await?;
-    let requested = booking::new_request(provider.user_id, name, service, row.id, chat.id);
+    let opening = FirstMessage { place, scheduled_at, budget: price, answers, images }.opening();
+    let customer = Party { user: customer, text: name.as_str() };
+    let template = Party { user: provider.user_id, text: provider.first_message_template.as_deref() };
+    let chat = job_chats::open(tx, row.id, service, customer, template, &opening).await?;
+    let message = format!("{name}{}{service}", booking::REQUESTED);
+    let requested = booking::new_request(provider.user_id, message, row.id, chat.id);
     outbox.notify(tx, std::iter::once(requested).chain(no_longer_yours(job, service))).await?;
     let view = CreatedView {
         job: JobCreatedView {

@@ -91,45 +91,10 @@ pub(super) async fn list(
     let statuses = filter.status_words();
     // The page is cut from the jobs alone, in the order of their index; everything else is looked up for its rows.
     let rows = sqlx::query!(
-        r#"select n.total as "total!",
-                  j.id as "id?: JobId", s.name as "service?", s.category as "category?",
-                  u.first_name || ' ' || u.last_name as customer_name, u.phone_number as "customer_phone?",
-                  j.status as "status?: JobStatus", j.price_cents as "price_cents?",
-                  coalesce(y.status, case when j.status = 'completed' then 'pending' end) as payment_status,
-                  j.images as "images?", j.scheduled_at as "scheduled_at?", j.completed_at as "completed_at?",
-                  j.created_at as "created_at?",
-                  (select h.id
-                   from stm.chats h
-                   join stm.chat_members m on m.chat_id = h.id and m.user_id = $1 and m.left_at is null
-                   where h.job_id = j.id
-                   order by h.id desc
-                   limit 1) as "chat_id: ChatId"
-           from stm.providers p
-           cross join lateral (
-               select count(*) as total
-               from stm.jobs n
-               where n.provider_id = p.id
-                 and ($2::text[] is null or n.status = any($2))
-                 and ($3::timestamptz is null or n.created_at >= $3)
-                 and ($4::timestamptz is null or n.created_at < $4)
-           ) n
-           left join lateral (
-               select j.id, j.service_id, j.customer_id, j.status, j.price_cents, j.images, j.scheduled_at,
-                      j.completed_at, j.created_at
-               from stm.jobs j
-               where j.provider_id = p.id
-                 and ($2::text[] is null or j.status = any($2))
-                 and ($3::timestamptz is null or j.created_at >= $3)
-                 and ($4::timestamptz is null or j.created_at < $4)
-               order by j.id desc
-               limit $5 offset $6
-           ) j on true
-           left join stm.services s on s.id = j.service_id
-           left join stm.customers c on c.id = j.customer_id
-           left join stm.users u on u.id = c.user_id
-           left join stm.payments y on y.job_id = j.id and y.kind = 'job'
-           where p.user_id = $1
-           order by j.id desc"#,
+        r#"select total as "total!", id as "id: JobId", service, category, customer_name, customer_phone,
+                  status as "status: JobStatus", price_cents, payment_status, images, scheduled_at,
+                  completed_at, created_at, chat_id as "chat_id: ChatId"
+           from stm.list_provider_jobs_v1($1, $2, $3, $4, $5, $6)"#,
         user_id.0,
         statuses.as_deref(),
         filter.from,

@@ -28,36 +28,17 @@ pub(super) async fn find(
     reviews: i64,
 ) -> sqlx::Result<Option<PublicProviderView>> {
     let row = sqlx::query!(
-        r#"select p.id as "id: ProviderId", p.business_name, u.first_name || ' ' || u.last_name as "owner_name!", p.description,
-                  coalesce(p.experience_years, 0) as "experience_years!", p.experience_level,
-                  p.location, p.website_url, p.region, p.images,
-                  p.logo_file_id as "logo_file_id: FileId", p.logo_file_name, p.banner_file_id as "banner_file_id: FileId",
-                  p.banner_file_name,
-                  (select coalesce(jsonb_agg(jsonb_build_object('id', g.id, 'file_id', g.file_id, 'file_name', g.file_name,
-                                                                'caption', g.caption) order by g.position, g.id), '[]')
-                   from stm.gallery_images g where g.provider_id = p.id) as "gallery!: Json<Vec<GalleryImageRow>>",
-                  p.rating::float8 as "rating!", p.total_jobs, p.min_price_cents, p.max_price_cents, p.created_at,
-                  array(select z.zip_code from stm.provider_zip_codes z where z.provider_id = p.id order by z.position)
-                      as "service_areas!",
-                  (select coalesce(jsonb_agg(jsonb_build_object('id', s.id, 'name', s.name, 'category', s.category, 'isActive', true)
-                                             order by s.name, s.id), '[]')
-                   from stm.provider_services o join stm.services s on s.id = o.service_id and s.status = 'approved'
-                   where o.provider_id = p.id) as "services!: Json<Vec<PublicServiceView>>",
-                  (select count(*) from stm.reviews r where r.provider_id = p.id) as "review_count!",
-                  (select coalesce(jsonb_agg(jsonb_build_object('rating', n.rating, 'feedback', n.feedback, 'customer', n.first_name,
-                                                                'service', n.name, 'created_at', n.created_at) order by n.id desc), '[]')
-                   from (select r.id, r.rating, r.feedback, cu.first_name, s.name, r.created_at
-                         from stm.reviews r
-                         join stm.customers c on c.id = r.customer_id
-                         join stm.users cu on cu.id = c.user_id
-                         join stm.jobs j on j.id = r.job_id
-                         join stm.services s on s.id = j.service_id
-                         where r.provider_id = p.id
-                         order by r.id desc
-                         limit $2) n) as "reviews!: Json<Vec<ReviewRow>>"
-           from stm.providers p
-           join stm.users u on u.id = p.user_id
-           where p.id = $1 and p.status = 'active'"#,
+        r#"select id as "id!: ProviderId", business_name as "business_name!", owner_name as "owner_name!",
+                  description, experience_years as "experience_years!", experience_level, location,
+                  website_url, region as "region!", images as "images!",
+                  logo_file_id as "logo_file_id: FileId", logo_file_name,
+                  banner_file_id as "banner_file_id: FileId", banner_file_name,
+                  gallery as "gallery!: Json<Vec<GalleryImageRow>>", rating as "rating!",
+                  total_jobs as "total_jobs!", min_price_cents, max_price_cents,
+                  created_at as "created_at!", service_areas as "service_areas!",
+                  services as "services!: Json<Vec<PublicServiceView>>",
+                  review_count as "review_count!", reviews as "reviews!: Json<Vec<ReviewRow>>"
+           from stm.provider_page_v1($1, $2)"#,
         id.0,
         reviews,
     )

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
+use testing::queries::{function, with_arguments};
 use testing::world::{Provider, User, World};
 
 use crate::support::{SERVE, Scene};
@@ -259,11 +260,8 @@ async fn unread_messages_are_counted_from_an_index_alone() {
         ))
         .await;
     world.sql("vacuum analyze stm.messages").await;
-    let statement = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/chat/list_chats.sql"))
-        .replace("$1", &provider.user.id.to_string())
-        .replace("$2", "'service_provider'")
-        .replace("$3", "100")
-        .replace("$4", "0");
+    let user = provider.user.id.to_string();
+    let statement = with_arguments(&function("list_chats_v1").sql, &[&user, "'service_provider'", "100", "0"]);
     let plan: Vec<String> = sqlx::query_scalar(AssertSqlSafe(format!("explain {statement}")))
         .fetch_all(&mut world.database.session().await)
         .await

@@ -52,7 +52,7 @@ async fn budget_of_direct_connections_and_a_door_for_each() {
     let by = |application: &str| seen.iter().filter(|seen| seen.application == application).collect::<Vec<_>>();
     let (pooled, direct) = (by("stm-pooler"), by("stm-direct"));
     let is_batch = |seen: &Seen| seen.query.contains("Stores a batch of messages");
-    let is_history = |seen: &Seen| seen.query.contains("with member as");
+    let is_history = |seen: &Seen| seen.query.contains("stm.list_messages_v1(");
     assert!(direct.iter().any(|seen| is_batch(seen)), "the socket's statement was seen");
     assert!(pooled.iter().any(|seen| is_history(seen)), "the REST statement was seen");
     assert!(!pooled.iter().any(|seen| is_batch(seen)), "messages go by the direct door");

@@ -2,6 +2,7 @@
 
 use std::io::Read as _;
 use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
 use doors::probe::{self, Pooling};
 use doors::url::{ConnectionString, Secret};
@@ -9,7 +10,7 @@ use serde_json::json;
 use testing::scripted_pooler::{Script, ScriptedPooler};
 use testing::server::{Server, environment};
 use testing::world::World;
-use testing::{Database, Stack};
+use testing::{Database, PATIENCE, Stack, execute};
 
 use crate::support::{PASSWORD_OF_THE_STACK, SERVE, Scene, get, refuses};
 
@@ -103,6 +104,36 @@ async fn says_how_statements_travel_and_what_is_gone() {
         assert!(output.contains(&format!("transaction pooler {expected} (POOLER_WIRE)")), "{output}");
         assert!(output.contains("WARN POOLER_STATEMENTS is gone"), "{output}");
     }
+}
+
+/// The last line of the log about time limits, once it is this one: `/readyz` has the role asked.
+async fn until_limits(server: &Server, expected: &str) {
+    let started = Instant::now();
+    loop {
+        get(server, "/readyz").await.expect(200);
+        let output = server.output();
+        let line = output.lines().rev().find(|line| line.contains("time limits")).unwrap_or_default();
+        if line.contains(expected) {
+            return;
+        }
+        assert!(started.elapsed() < 3 * PATIENCE, "{line}, not {expected}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn says_where_time_limits_come_from_and_when_that_changes() {
+    let database = Database::create().await;
+    let server = Server::start(SERVE, &environment(&database, &[]));
+    until_limits(&server, "time limits ride with each statement: statement_timeout, lock_timeout, idle").await;
+
+    let server = Server::start(SERVE, &environment(&database, &[("DATABASE_URL", &database.service_url())]));
+    until_limits(&server, "time limits of statements come from the defaults of the role").await;
+    let name = database.direct_url().rsplit_once('/').expect("a database").1.to_owned();
+    let mut session = database.session().await;
+    execute(&mut session, &format!("alter role stm_service in database {name} set lock_timeout = 0")).await;
+    until_limits(&server, "time limits ride with each statement: lock_timeout (the role has the others)").await;
+    get(&server, "/services").await.expect(200);
 }
 
 /// Messages and faults of poolers that `PgBouncer` does not have: advice for each.
@@ -285,7 +316,8 @@ async fn drains_on_sigterm() {
         let report = scene.world.client("drain.mjs", &arguments).await;
         let status = scene.world.server.wait();
         assert_eq!(status.code(), Some(0), "{}", scene.world.server.output());
-        assert!(scene.world.server.output().contains("stopped"), "{}", scene.world.server.output());
+        let output = scene.world.server.output();
+        assert!(output.contains("stopped") && !output.contains("ERROR"), "{output}");
         let stored = scene.world.number("select count(*) from stm.messages where client_message_id is not null").await;
         let acked = report["acked"].as_i64().expect("a number");
         assert!(acked > 0 && stored >= acked, "{acked} acknowledged, {stored} stored");

@@ -109,6 +109,37 @@ async fn only_configured_origins_may_call_with_credentials() {
             if allowed {
                 assert_eq!(answer.headers["access-control-allow-credentials"], "true");
             }
+            assert!(answer.headers["vary"].to_str().expect("text").contains("origin"));
         }
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_an_allowed_origin_can_read_errors_and_parts_of_files() {
+    const PAGE: &str = "https://app.example.com";
+    let world = World::start_with(SERVE, &[("ALLOWED_ORIGINS", PAGE)]).await;
+    for (method, path, status) in [
+        (Method::GET, "/no/such/route", 404),
+        (Method::DELETE, "/services", 405),
+        (Method::GET, "/auth/me", 401),
+        (Method::POST, "/auth/login", 415),
+    ] {
+        let answer = World::answer(world.raw(method, path).header("origin", PAGE)).await;
+        assert_eq!(
+            (answer.status.as_u16(), &answer.headers["access-control-allow-origin"]),
+            (status, &PAGE.parse().expect("text"))
+        );
+        assert_eq!(answer.headers["x-request-id"], answer.body["requestId"].as_str().expect("an id"));
+        let exposed = answer.headers["access-control-expose-headers"].to_str().expect("text");
+        for header in ["x-request-id", "accept-ranges", "content-range", "etag"] {
+            assert!(exposed.contains(header), "{header}: {exposed}");
+        }
+    }
+    for (path, status) in
+        [("/socket.io", 400), ("/socket.iox", 404), ("/socket.io/?EIO=4&transport=polling&sid=none", 400)]
+    {
+        let answer = World::answer(world.raw(Method::GET, path)).await;
+        assert_eq!(answer.status.as_u16(), status, "{path}");
+        assert!(answer.headers["vary"].to_str().expect("text").contains("origin"), "{path}");
     }
 }

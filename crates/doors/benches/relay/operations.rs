@@ -80,10 +80,16 @@ pub enum Way {
     Direct,
     Plain,
     Pipelined,
+    /// As a role that has the time limits by itself.
+    PlainOfRole,
+    PipelinedOfRole,
 }
 
 impl Way {
     pub const ALL: [Self; 3] = [Self::Direct, Self::Plain, Self::Pipelined];
+    /// Those whose processor time is measured.
+    pub const MEASURED: [Self; 5] =
+        [Self::Direct, Self::Plain, Self::Pipelined, Self::PlainOfRole, Self::PipelinedOfRole];
 }
 
 /// A door, on one of the ways.
@@ -114,17 +120,27 @@ impl Door {
                 let url = url(Secret::DirectUrl, &database.direct_url(), ports[0]);
                 return Self::Direct(Direct::new(&url, &settings).expect("a door"));
             }
-            Way::Plain => PoolerWire::Plain,
-            Way::Pipelined => PoolerWire::Pipelined,
+            Way::Plain | Way::PlainOfRole => PoolerWire::Plain,
+            Way::Pipelined | Way::PipelinedOfRole => PoolerWire::Pipelined,
         };
+        let is_of_role = matches!(way, Way::PlainOfRole | Way::PipelinedOfRole);
+        let pooled = if is_of_role { database.service_url() } else { database.database_url() };
         let settings = PoolerSettings {
             max_connections: connections,
             statement_timeout: STATEMENT_TIMEOUT,
             wire,
             application_name: "doors-bench",
+            ..PoolerSettings::default()
         };
-        let url = url(Secret::DatabaseUrl, &database.database_url(), ports[1]);
+        let url = url(Secret::DatabaseUrl, &pooled, ports[1]);
         Self::Pooler(Pooler::new(&url, &settings).expect("a relay"))
+    }
+
+    /// Has the door ask which limits its role has, before its other servers are opened.
+    pub async fn ask_role(&self) {
+        if let Self::Pooler(pooler) = self {
+            pooler.learn_limits().await;
+        }
     }
 
     /// Carries an operation out.

@@ -1,5 +1,6 @@
 //! What passes between sqlx and the relay in one task. Who leaves half-way is in `tests/doors/pool.rs`.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -11,14 +12,15 @@ use tokio::task::{JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
 
 use super::*;
+use crate::limits::TimeLimits;
 use crate::local_socket;
 use crate::url::{ConnectionString, Secret};
 
 /// A relay to the pooler at `url`, and options to reach it with; the limits are none.
 pub fn relay(url: &str) -> (PgConnectOptions, Relay) {
     let url = ConnectionString::parse(Secret::DatabaseUrl, url).unwrap();
-    let limits = [("statement_timeout", "3600000".to_owned())];
-    (local_socket::options(&url, "link"), Relay::new(&url, &limits, 60 * PATIENCE).unwrap())
+    let limits = Arc::new(TimeLimits::new(60 * PATIENCE));
+    (local_socket::options(&url, "link"), Relay::new(&url, limits, false, 60 * PATIENCE).unwrap())
 }
 
 async fn add_seven(link: &mut Link, n: i32) -> sqlx::Result<i32> {
@@ -42,7 +44,7 @@ async fn until_running(database: &Database, pattern: &str, count: i64) {
 async fn connections_that_are_made_at_once_are_not_mixed_up() {
     let database = Database::create().await;
     let (options, relay) = relay(&database.database_url());
-    let relay = std::sync::Arc::new(relay);
+    let relay = Arc::new(relay);
     let mut connecting = JoinSet::new();
     for _ in 0..64 {
         let (options, relay) = (options.clone(), relay.clone());

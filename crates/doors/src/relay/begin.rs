@@ -1,9 +1,13 @@
 //! The text that opens a transaction, as messages of the extended protocol: so it can travel in front of the
-//! transaction's first statement, which the server skips if any of it fails.
+//! transaction's first statement, which the server skips if any of it fails. And what goes in front of a statement outside
+//! BEGIN and COMMIT, in the implicit transaction that ends with its Sync.
+
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
 use super::frame::put;
+use crate::limits::{LimitSet, TimeLimits};
 
 /// Commands that go ahead of a statement, in the same request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +75,43 @@ impl Opening {
             }
         }
         Some(Self::from_commands(commands))
+    }
+}
+
+/// What goes in front of a statement that runs alone: it may have to be made read-only, and the role's own limits need not
+/// be set.
+#[derive(Debug)]
+pub struct Fronts {
+    pub limits: Arc<TimeLimits>,
+    /// Every statement is made read-only, whatever its text.
+    holds_reads: bool,
+    /// By the limits to be set; for a statement that may write, and for one that does not.
+    read_only: [Option<Opening>; LimitSet::SETS],
+    plain: [Option<Opening>; LimitSet::SETS],
+}
+
+impl Fronts {
+    pub fn new(limits: Arc<TimeLimits>, holds_reads: bool) -> Self {
+        let fronts = |first: Option<(&'static str, String)>| {
+            LimitSet::every().map(|set| {
+                // The others bound what happens between the statements of a transaction.
+                let set = set.without(LimitSet::BETWEEN_STATEMENTS);
+                let limits = limits.settings(set).map(|(name, millis)| (name, millis.to_string()));
+                let calls = first.clone().into_iter().chain(limits);
+                let calls: Vec<_> =
+                    calls.map(|(name, value)| format!("set_config('{name}', '{value}', true)")).collect();
+                (!calls.is_empty()).then(|| Opening::of(&format!("select {}", calls.join(", "))))
+            })
+        };
+        let read_only = fronts(Some(("transaction_read_only", "on".to_owned())));
+        let plain = fronts(None);
+        Self { limits, holds_reads, read_only, plain }
+    }
+
+    /// That of a statement; `None` if it needs none.
+    pub fn of(&self, may_write: bool) -> Option<&Opening> {
+        let fronts = if may_write || self.holds_reads { &self.read_only } else { &self.plain };
+        fronts[self.limits.set_by_door().index()].as_ref()
     }
 }
 

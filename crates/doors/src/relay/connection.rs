@@ -241,7 +241,10 @@ impl<C: Upstream> Connection<C> {
             End::Closed => return self.client.shutdown().await,
             End::Lost(why) => ("08006", why),
             // Another code, since a statement whose connection is lost may be tried once more.
-            End::Late => ("08000", "the pooler did not answer in time: it is out of servers, or out of reach"),
+            End::Late => {
+                self.context.shared.doubt_limits();
+                ("08000", "the pooler did not answer in time: it is out of servers, or out of reach")
+            }
             End::Broken(Violation { sqlstate, message }) => (sqlstate, message),
         };
         // In the middle of a row an error would be taken for a part of it.

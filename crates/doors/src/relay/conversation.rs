@@ -9,32 +9,37 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use super::begin::Opening;
+use super::begin::{Fronts, Opening};
 use super::counters::Counters;
 use super::descriptions::Descriptions;
 use super::frame::{Answer, Message, Request, cut_text, put, put_error};
 use super::pending::{Pending, Prepared, Stage, UNDUE, What, put_complete, put_described, put_end};
 use super::statements::Statements;
 use crate::guard;
+use crate::limits::TimeLimits;
 
 /// What all conversations of a relay share.
 #[derive(Debug)]
 pub struct Shared {
     pub descriptions: Descriptions,
     pub counters: Counters,
-    /// Goes ahead of a statement outside BEGIN and COMMIT, in the implicit transaction that ends with its Sync.
-    implicit: Opening,
+    fronts: Fronts,
 }
 
 impl Shared {
-    /// `limits` are the names and values of settings that bound a statement which runs outside a transaction.
-    pub fn new(limits: &[(&str, String)]) -> Self {
-        let mut implicit = "select set_config('transaction_read_only', 'on', true)".to_owned();
-        for (name, value) in limits {
-            let _infallible =
-                std::fmt::Write::write_fmt(&mut implicit, format_args!(", set_config('{name}', '{value}', true)"));
+    /// `limits` bound a statement that runs outside a transaction. With `holds_reads` it is made read-only whatever its
+    /// text; otherwise if it may write.
+    pub fn new(limits: Arc<TimeLimits>, holds_reads: bool) -> Self {
+        Self {
+            descriptions: Descriptions::default(),
+            counters: Counters::default(),
+            fronts: Fronts::new(limits, holds_reads),
         }
-        Self { descriptions: Descriptions::default(), counters: Counters::default(), implicit: Opening::of(&implicit) }
+    }
+
+    /// A statement has outrun every limit.
+    pub fn doubt_limits(&self) {
+        self.fronts.limits.doubt();
     }
 }
 
@@ -343,14 +348,15 @@ impl Conversation {
     // --- parts of requests ------------------------------------------------------------------
 
     /// A request for a statement, with what goes ahead of it written to `request`: the held BEGIN if it `begins` the
-    /// transaction, or the limits of one that runs alone.
+    /// transaction, or what one that runs alone needs.
     fn open(&mut self, what: What, begins: bool, request: &mut BytesMut) -> Pending {
         let held = if begins { self.held.take() } else { None };
         let opening = match &held {
-            Some(held) => held,
-            None if self.status == Status::Idle => &self.shared.implicit,
-            None => return Pending::new(what, Stage::Parameters, 1, false),
+            Some(held) => Some(held),
+            None if self.status == Status::Idle => self.shared.fronts.of(what.may_write()),
+            None => None,
         };
+        let Some(opening) = opening else { return Pending::new(what, Stage::Parameters, 1, false) };
         request.extend_from_slice(&opening.wire);
         let commands = opening.tags.len();
         Pending::new(what, Stage::Opening(commands, false), commands + 1, held.is_some())

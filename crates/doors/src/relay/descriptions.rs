@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 
 use super::columns::Description;
+use super::frame::cut_text;
+use crate::guard;
 
 /// The most bytes that texts and descriptions of statements may take together.
 pub const MAX_BYTES: usize = 8 << 20;
@@ -17,6 +19,8 @@ pub struct Described {
     pub parse: Bytes,
     /// Its parameters and columns.
     pub description: Description,
+    /// What the guard sees in its text.
+    pub only_reads: bool,
 }
 
 impl Described {
@@ -58,6 +62,11 @@ impl Known {
     }
 }
 
+/// Whether the text of a Parse shows that its statement only reads.
+fn only_reads(parse: &Bytes) -> bool {
+    cut_text(parse).is_some_and(|(text, _)| std::str::from_utf8(&text).is_ok_and(guard::only_reads))
+}
+
 impl Descriptions {
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
@@ -76,6 +85,7 @@ impl Descriptions {
     /// Notes what has just been said of a statement. `None` if code that was written for what this process saw first
     /// cannot read it. The second value counts the statements that were forgotten to make room.
     pub fn learn(&self, parse: &Bytes, description: Description) -> (Option<Arc<Described>>, u64) {
+        let only_reads = only_reads(parse);
         let mut inner = self.lock();
         inner.clock += 1;
         let now = inner.clock;
@@ -86,7 +96,7 @@ impl Descriptions {
             Some(known) => known.first.clone(),
             None => description.clone(),
         };
-        let described = Arc::new(Described { parse: parse.clone(), description });
+        let described = Arc::new(Described { parse: parse.clone(), description, only_reads });
         let known = Known { first, last: Some(described.clone()), used: now };
         inner.bytes += known.size(&parse);
         if let Some(before) = inner.known.insert(parse.clone(), known) {

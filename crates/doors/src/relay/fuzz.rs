@@ -1,18 +1,25 @@
 //! Any bytes, from both sides: no panic, and no more memory than is allowed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 
 use super::conversation::{Conversation, Next, Out, Shared};
 use super::frame::{AnswerReader, RequestReader};
+use crate::limits::{LimitSet, TimeLimits};
 
 /// The most that may wait to be sent after one piece was read: a request, its opening, a description.
 const MAX_OUT: usize = 40 << 20;
 
 /// Reads `data` as a conversation: pieces of a byte for the side and the length, and so many bytes.
 pub fn converse(data: &[u8]) {
-    let mut conversation = Conversation::new(Arc::new(Shared::new(&[("statement_timeout", "5000".to_owned())])));
+    let limits = TimeLimits::new(Duration::from_secs(5));
+    // Both with a statement in front and without.
+    if data.len().is_multiple_of(2) {
+        limits.leave_to_role(LimitSet::ALL);
+    }
+    let mut conversation = Conversation::new(Arc::new(Shared::new(limits.into(), data.len() % 4 > 1)));
     let (mut requests, mut answers) = (RequestReader::default(), AnswerReader::default());
     let (mut from_client, mut from_server) = (BytesMut::new(), BytesMut::new());
     let mut data = data;

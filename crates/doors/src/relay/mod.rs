@@ -14,8 +14,9 @@
 //!    A difference is passed on before the first row, or the rows are withheld.
 //!
 //! A BEGIN is answered at once, held back, and sent in front of its transaction's first statement; if it fails, the
-//! server skips the statement. Outside a transaction every statement is preceded by one that makes it read-only and
-//! limits its time. Whatever is not understood is refused.
+//! server skips the statement. Outside a transaction a statement that may write is preceded by one that makes it
+//! read-only, and any by one that limits its time, unless the server does so by itself. Whatever is not understood is
+//! refused.
 //!
 //! | module | what |
 //! |---|---|
@@ -55,6 +56,7 @@ pub(crate) use conversation::COLUMNS_CHANGED;
 pub use counters::RelayCounters;
 pub(crate) use frame::put_error;
 
+use crate::limits::TimeLimits;
 use crate::local_socket::{Inside, LocalSocket, Signal};
 use crate::loss::LastLoss;
 use crate::to_its_end::{ToItsEnd, to_its_end};
@@ -74,15 +76,20 @@ pub struct Relay {
 impl Relay {
     /// A relay to the pooler of `url`.
     ///
-    /// `limits` bound statements outside transactions; `answer_timeout` is how long the pooler may say nothing while
-    /// an answer is due.
+    /// `limits` bound statements outside transactions, which are made read-only if they may write, or all if
+    /// `holds_reads`; `answer_timeout` is how long the pooler may say nothing while an answer is due.
     ///
     /// # Errors
     /// A sentence: the file of root certificates cannot be used.
-    pub fn new(url: &ConnectionString, limits: &[(&str, String)], answer_timeout: Duration) -> Result<Self, String> {
+    pub fn new(
+        url: &ConnectionString,
+        limits: Arc<TimeLimits>,
+        holds_reads: bool,
+        answer_timeout: Duration,
+    ) -> Result<Self, String> {
         let context = Arc::new(Context {
             target: Target::new(url)?,
-            shared: Arc::new(Shared::new(limits)),
+            shared: Arc::new(Shared::new(limits, holds_reads)),
             answer_timeout,
             last_loss: LastLoss::default(),
         });

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
@@ -12,6 +13,7 @@ use server::{Kind, Order, Row, Server, Shape};
 use super::columns::Description;
 use super::conversation::{Conversation, Out, Shared};
 use super::frame::{Answer, AnswerReader, Message, RequestReader, put, put_error, take_whole};
+use crate::limits::{LimitSet, TimeLimits};
 
 mod server;
 
@@ -63,6 +65,10 @@ enum Action {
     LookUp {
         id: u8,
     },
+    /// The role's limits are altered, and the door has learned it.
+    AlterRole {
+        has: LimitSet,
+    },
 }
 
 fn action() -> impl Strategy<Value = Action> {
@@ -84,6 +90,7 @@ fn action() -> impl Strategy<Value = Action> {
         1 => Just(Action::Fatal),
         1 => Just(Action::Evict),
         1 => (0..4_u8).prop_map(|id| Action::LookUp { id }),
+        2 => prop::sample::select(LimitSet::every().to_vec()).prop_map(|has| Action::AlterRole { has }),
         2 => (0..4_u8, shape).prop_map(|(id, shape)| Action::Migrate { id, shape }),
         1 => Just(Action::FailNextBegin),
     ]
@@ -103,6 +110,7 @@ struct Seen {
 
 struct World {
     server: Server,
+    limits: Arc<TimeLimits>,
     shared: Arc<Shared>,
     conversation: Conversation,
     requests: RequestReader,
@@ -127,10 +135,17 @@ struct World {
 }
 
 impl World {
+    /// Where single reads are held to reading, whatever their text, and the role has no limits.
     fn new(cuts: Vec<usize>, order: Order, noise: bool) -> Self {
-        let shared = Arc::new(Shared::new(&[("statement_timeout", "5000".to_owned())]));
+        Self::with(cuts, order, noise, true)
+    }
+
+    fn with(cuts: Vec<usize>, order: Order, noise: bool, holds_reads: bool) -> Self {
+        let limits = Arc::new(TimeLimits::new(Duration::from_secs(5)));
+        let shared = Arc::new(Shared::new(limits.clone(), holds_reads));
         Self {
-            server: Server { order, noise, ..Server::default() },
+            server: Server { holds_reads, order, noise, ..Server::default() },
+            limits,
             conversation: Conversation::new(shared.clone()),
             shared,
             requests: RequestReader::default(),
@@ -398,6 +413,10 @@ impl World {
                 self.first.clear();
             }
             Action::LookUp { id } => self.look_up(id),
+            Action::AlterRole { has } => {
+                self.server.by_role = has;
+                self.limits.leave_to_role(has);
+            }
             Action::FailNextBegin => self.server.fails_next_begin = true,
             _ => {}
         }
@@ -477,8 +496,9 @@ proptest! {
         cuts in prop::collection::vec(prop_oneof![3 => 1..24_usize, 1 => 24..5000_usize], 1..20),
         order in prop_oneof![Just(Order::AsAsked), Just(Order::ParsesFirst)],
         noise in prop::bool::weighted(0.2),
+        holds_reads: bool,
     ) {
-        let mut world = World::new(cuts, order, noise);
+        let mut world = World::with(cuts, order, noise, holds_reads);
         for action in actions {
             world.act(action);
         }
@@ -522,6 +542,41 @@ fn a_statement_is_one_request_with_its_parse_and_without_a_name() {
     assert_eq!(sent(&mut world), "", "a BEGIN that nobody waits for is forgotten");
     let counters = world.shared.counters.now();
     assert_eq!((counters.hits, counters.misses, counters.held, counters.forgotten), (1, 3, 3, 2));
+}
+
+/// What the role has by itself is not sent; what it has not, or what may write, has its statement in front.
+#[test]
+fn nothing_goes_in_front_of_a_read_that_needs_nothing() {
+    let mut world = World::with(vec![7], Order::AsAsked, false, false);
+    let sent = |world: &mut World| std::mem::take(&mut world.server.log);
+    world.execute(Kind::Select, 1, 1);
+    assert_eq!(sent(&mut world), "PBEPDSPBEPDBES", "limits, and no more");
+    world.act(Action::AlterRole { has: LimitSet::ALL });
+    world.execute(Kind::Select, 1, 1);
+    assert_eq!(sent(&mut world), "PDBES", "the statement, and nothing else");
+    world.execute(Kind::Select, 2, 1);
+    assert_eq!(sent(&mut world), "PDSPDBES", "nor in front of its description");
+    world.prepare("insert 3", 3).expect("a statement");
+    assert_eq!(sent(&mut world), "PDS");
+    world.execute(Kind::Insert, 3, 1);
+    assert_eq!(sent(&mut world), "PBEPDBES", "a write is made read-only, and refused");
+    world.look_up(1);
+    assert_eq!(sent(&mut world), "PBEPDBES");
+
+    // Limits of idle transactions concern no single statement.
+    world.act(Action::AlterRole { has: LimitSet::ALL.without(LimitSet::BETWEEN_STATEMENTS) });
+    world.execute(Kind::Select, 1, 1);
+    assert_eq!(sent(&mut world), "PDBES");
+    for n in 0..2 {
+        world.act(Action::AlterRole { has: LimitSet::ALL.without(LimitSet::of(n)) });
+        world.execute(Kind::Select, 1, 1);
+        assert_eq!(sent(&mut world), "PBEPDBES", "one of them is missing");
+    }
+
+    let mut held = World::new(vec![7], Order::AsAsked, false);
+    held.act(Action::AlterRole { has: LimitSet::ALL });
+    held.execute(Kind::Select, 1, 1);
+    assert_eq!(sent(&mut held), "PBEPDSPBEPDBES", "made read-only, whatever its text");
 }
 
 /// Invariant 2, at the end of a transaction.
@@ -582,6 +637,14 @@ fn rows_of_another_shape_are_withheld_and_their_transaction_is_rolled_back() {
 /// A server that answers otherwise than it should: whatever it says, nothing is passed on as if it were due.
 #[test]
 fn an_answer_that_is_not_due_ends_the_conversation() {
+    enum In {
+        /// No transaction; limits go in front.
+        Nothing,
+        /// No transaction, and nothing goes in front.
+        NothingBare,
+        Transaction,
+    }
+
     let columns = Shape::Int4.row_description();
     let answer = |tag: u8| -> Answer {
         let body = match tag {
@@ -599,25 +662,34 @@ fn an_answer_that_is_not_due_ends_the_conversation() {
     // and with a transaction.
     let execute = || World::bind("sqlx_s_1", 1);
     let describe = || World::parse_as("sqlx_s_9", "select 9");
-    for (is_in_transaction, request, answers) in [
-        (false, execute(), "111"),
-        (false, execute(), "12CtT2"),
-        (false, execute(), "12C1tT2C3"),
-        (false, execute(), "1T"),
-        (false, execute(), "122"),
-        (false, execute(), "12C1tT2CY2"),
-        (false, describe(), "12CtTI"),
-        (false, describe(), "12C1tT1"),
-        (true, execute(), "1tT2CI"),
-        (true, World::query("ROLLBACK"), "E"),
-        (true, World::query("ROLLBACK"), "CY"),
-        (true, World::query("COMMIT"), "1"),
+    for (place, request, answers) in [
+        (In::Nothing, execute(), "111"),
+        (In::Nothing, execute(), "12CtT2"),
+        (In::Nothing, execute(), "12C1tT2C3"),
+        (In::Nothing, execute(), "1T"),
+        (In::Nothing, execute(), "122"),
+        (In::Nothing, execute(), "12C1tT2CY2"),
+        (In::Nothing, describe(), "12CtTI"),
+        (In::Nothing, describe(), "12C1tT1"),
+        (In::NothingBare, execute(), "2"),
+        (In::NothingBare, execute(), "1C"),
+        (In::NothingBare, execute(), "1tT2C1"),
+        (In::NothingBare, execute(), "1tT2CY2"),
+        (In::NothingBare, describe(), "1tT2"),
+        (In::Transaction, execute(), "1tT2CI"),
+        (In::Transaction, World::query("ROLLBACK"), "E"),
+        (In::Transaction, World::query("ROLLBACK"), "CY"),
+        (In::Transaction, World::query("COMMIT"), "1"),
     ] {
-        let mut world = World::new(vec![1000], Order::AsAsked, false);
+        let mut world = World::with(vec![1000], Order::AsAsked, false, false);
         world.execute(Kind::Select, 1, 1);
-        if is_in_transaction {
-            world.act(Action::Begin { read_only: false });
-            world.execute(Kind::Select, 1, 1);
+        match place {
+            In::Nothing => {}
+            In::NothingBare => world.act(Action::AlterRole { has: LimitSet::ALL }),
+            In::Transaction => {
+                world.act(Action::Begin { read_only: false });
+                world.execute(Kind::Select, 1, 1);
+            }
         }
         let (mut request, mut out) = (request, Out::default());
         let asked = RequestReader::default().next(&mut request).expect("a well-formed request").expect("a request");

@@ -49,6 +49,18 @@ pub enum What {
     },
 }
 
+impl What {
+    /// Whether it may write, as far as the text shows.
+    pub fn may_write(&self) -> bool {
+        match self {
+            Self::Prepare { .. } => false,
+            Self::Execute { described } => !described.only_reads,
+            // Rare: not worth a look.
+            Self::Query | Self::Commit | Self::Rollback { .. } => true,
+        }
+    }
+}
+
 /// Which message of the server is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {

@@ -69,6 +69,7 @@ mod tests {
         Arc::new(Described {
             parse: vec![0; size].into(),
             description: Description { parameters: Bytes::new(), columns: None },
+            only_reads: true,
         })
     }
 

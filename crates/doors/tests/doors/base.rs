@@ -31,8 +31,13 @@ pub fn pooler_with(database: &Database, connections: u32, statement_timeout: Dur
 
 /// A pooler door to any URL.
 pub fn door_to(url: &ConnectionString, connections: u32, statement_timeout: Duration, wire: PoolerWire) -> Pooler {
-    let settings =
-        PoolerSettings { max_connections: connections, statement_timeout, wire, application_name: "doors-test" };
+    let settings = PoolerSettings {
+        max_connections: connections,
+        statement_timeout,
+        wire,
+        application_name: "doors-test",
+        ..PoolerSettings::default()
+    };
     Pooler::new(url, &settings).expect("a door")
 }
 

@@ -18,6 +18,7 @@ mod pool;
 mod put_in_order;
 mod read_only;
 mod refusals;
+mod role;
 mod stalls;
 mod storm;
 mod tls;

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use testing::world::{Answer, booking};
 
 use crate::support::Scene;
+use crate::support::files::png;
 
 impl Scene {
     async fn book_with(&self, changes: &[(&str, Value)]) -> Answer {
@@ -181,6 +182,105 @@ async fn open_and_unpaid_jobs_stand_in_the_way() {
     }
     let somebody_else = scene.world.customer().await;
     scene.world.post_as(&somebody_else, "/customer/booking", &booking(&scene.provider)).await.expect(201);
+}
+
+/// What can stand in the way of a booking, in the order in which it is told: SQL that puts it there (and has `$customer`,
+/// `$provider`, `$other`, `$service` in it), and the code of the refusal.
+const OBSTACLES: [(&str, &str); 7] = [
+    ("update stm.providers set status = 'inactive' where id = $provider", "provider_not_active"),
+    ("delete from stm.provider_services where provider_id = $provider", "service_not_offered"),
+    ("delete from stm.provider_zip_codes where provider_id = $provider", "zip_code_not_served"),
+    ("insert into stm.jobs (customer_id, provider_id, service_id, status, price_cents, zipcode, response_deadline)
+      values ($customer, $other, $service, 'completed', 100, '10001', now())", "unpaid_job"),
+    ("insert into stm.jobs (customer_id, provider_id, service_id, status, price_cents, zipcode, response_deadline)
+      values ($customer, $provider, $service, 'in_progress', 100, '10001', now())", "open_job_with_provider"),
+    ("insert into stm.jobs (customer_id, provider_id, service_id, status, sp_accepted, price_cents, zipcode, response_deadline)
+      values ($customer, $other, $service, 'new', true, 100, '10001', now())", "accepted_job_waiting"),
+    ("update stm.files set state = 'deleted', deleted_at = now()", "validation_failed"),
+];
+
+/// The database decides whether a booking is made, the service says why not: with every combination of what can stand in the
+/// way, they agree, and what is refused leaves nothing.
+#[tokio::test]
+async fn the_database_and_the_rules_agree() {
+    let scene = Scene::start().await;
+    let (world, customer, provider) = (&scene.world, &scene.customer, &scene.provider);
+    let other = world.provider("Plumbing").await;
+    let uploaded = world.upload(customer, "/jobs/images/upload", "images", vec![("a.png", png(8, 8))], &[]).await;
+    let image = uploaded.expect(201)["imageUrls"][0].clone();
+    let customer_id = world.number(&format!("select id from stm.customers where user_id = {}", customer.id)).await;
+    let filled = |sql: &str| {
+        sql.replace("$customer", &customer_id.to_string())
+            .replace("$provider", &provider.id.to_string())
+            .replace("$other", &other.id.to_string())
+            .replace("$service", &provider.service_id.to_string())
+    };
+    for combination in 0..1 << OBSTACLES.len() {
+        let there = |at: &usize| combination >> at & 1 == 1;
+        let obstacles: Vec<_> = (0..OBSTACLES.len()).filter(there).map(|at| OBSTACLES[at]).collect();
+        world
+            .sql(&filled(
+                "delete from stm.notifications; delete from stm.chats; delete from stm.job_events; delete from stm.jobs;
+                 update stm.providers set status = 'active' where id = $provider;
+                 insert into stm.provider_services (provider_id, service_id) values ($provider, $service) on conflict do nothing;
+                 insert into stm.provider_zip_codes (provider_id, zip_code, position) values ($provider, '10001', 1) on conflict do nothing;
+                 update stm.files set state = 'pending', deleted_at = null",
+            ))
+            .await;
+        for (sql, _) in &obstacles {
+            world.sql(&filled(sql)).await;
+        }
+        let count = async || {
+            world.number("select (select count(*) from stm.jobs) + (select count(*) from stm.notifications)").await
+        };
+        let before = count().await;
+        let answer = scene.book_with(&[("images", json!([image]))]).await;
+        let is_attached = world.number("select count(*) from stm.files where state = 'attached'").await == 1;
+        match obstacles.first() {
+            None => {
+                answer.expect(201);
+                assert_eq!((count().await, is_attached), (2, true));
+            }
+            Some((_, code)) => {
+                assert_eq!(answer.body["code"], *code, "{obstacles:?}");
+                assert_eq!((count().await, is_attached), (before, false), "{obstacles:?}");
+            }
+        }
+    }
+}
+
+/// Templates are filled in one pass, whatever is in them and in the values.
+#[tokio::test]
+async fn the_provider_s_template_is_filled_once() {
+    let scene = Scene::start().await;
+    let templates = [
+        (
+            "Hi [CUSTOMER_NAME], [SERVICE_NAME] at [LOCATION] [x] [",
+            "Hi [LOCATION] Smith, Plumbing at [SERVICE_NAME] [x] [",
+        ),
+        ("[[LOCATION]] [location] [LOCATION", "[[SERVICE_NAME]] [location] [LOCATION"),
+        ("[SCHEDULED_DATE]", "a date to be agreed"),
+        ("no variables: é ] \\ %s $1", "no variables: é ] \\ %s $1"),
+    ];
+    scene
+        .world
+        .sql("update stm.users set first_name = '[LOCATION]', last_name = 'Smith' where role = 'customer'")
+        .await;
+    let long = format!("{}[SERVICE_NAME]", "é".repeat(3996));
+    let filled = format!("{}Plum", "é".repeat(3996));
+    for (template, expected) in templates.into_iter().chain([(long.as_str(), filled.as_str())]) {
+        let mut session = scene.world.database.session().await;
+        sqlx::query("update stm.providers set first_message_template = $1")
+            .bind(template)
+            .execute(&mut session)
+            .await
+            .expect("set");
+        let booked = scene.book_with(&[("location", json!("[SERVICE_NAME]"))]).await.expect(201);
+        let messages = format!("/chat/{}/messages", booked["chat"]["id"].as_str().expect("an id"));
+        let messages = scene.world.get_as(&scene.customer, &messages).await.expect(200);
+        assert_eq!(messages["messages"][1]["message"], expected, "{template}");
+        scene.world.sql("update stm.jobs set status = 'cancelled'").await;
+    }
 }
 
 /// The rules hold when one customer's requests race each other.

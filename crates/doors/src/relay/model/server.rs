@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
+use crate::limits::{COUNT, LimitSet, NAMES};
 use crate::relay::frame::{Message, cut_text, put, put_error, take_whole};
 
 /// What a statement is, in the model: its text is one of few words, an id, and nothing else.
@@ -63,6 +64,12 @@ pub struct Server {
     pub uncommitted: Vec<(u8, u32)>,
     pub status: Status,
     pub read_only: bool,
+    /// The limits that a session has by itself.
+    pub by_role: LimitSet,
+    /// Those that the present request has set.
+    pub by_front: LimitSet,
+    /// Whether every statement outside a transaction has to be made read-only.
+    pub holds_reads: bool,
     /// Since the last Sync: the statement that was parsed, and the one that was bound with its value.
     pub parsed: Option<String>,
     pub bound: Option<(String, Bytes)>,
@@ -194,12 +201,24 @@ impl Server {
         }
         if text.contains("set_config") {
             assert_eq!(self.status, Status::Idle);
-            self.read_only = true;
+            self.read_only = text.contains("transaction_read_only");
+            let limits = (0..COUNT).filter(|n| text.contains(NAMES[*n])).map(LimitSet::of);
+            self.by_front = limits.fold(LimitSet::default(), LimitSet::with);
             put(&mut self.output, b'D', &[&[0, 1, 0, 0, 0, 2], b"on"]);
             return put(&mut self.output, b'C', &[b"SELECT 1\0"]);
         }
         let (kind, id) = statement(&text);
-        assert!(self.status == Status::Open || self.read_only, "outside a transaction everything is read-only");
+        if self.status == Status::Idle {
+            let must_hold = self.holds_reads || kind == Kind::Insert;
+            assert!(self.read_only || !must_hold, "outside a transaction nothing writes");
+            let limits = self.by_role.with(self.by_front).with(LimitSet::BETWEEN_STATEMENTS);
+            assert_eq!(limits, LimitSet::ALL, "no statement without limits");
+            assert!(
+                !self.by_role.with(LimitSet::BETWEEN_STATEMENTS).contains(LimitSet::ALL)
+                    || self.by_front == LimitSet::default(),
+                "what the role has is not set again"
+            );
+        }
         // A look-up has no parameter.
         let value = values.len().checked_sub(8).map_or(0, |at| values.slice(at..).get_u32());
         match kind {
@@ -235,6 +254,7 @@ impl Server {
         self.bound = None;
         if self.status == Status::Idle {
             self.read_only = false;
+            self.by_front = LimitSet::default();
         }
     }
 }
