@@ -254,6 +254,23 @@ impl Pooler {
         Tx::open(opener, self.is_pipelined()).await
     }
 
+    /// All that a single reading statement answers.
+    async fn answers(&self, query: GuardedQuery) -> Vec<sqlx::Result<Either<PgQueryResult, PgRow>>> {
+        if !self.is_pipelined() {
+            return match self.read().await {
+                Ok(mut tx) => tx.fetch_many(query).collect().await,
+                Err(error) => vec![Err(error)],
+            };
+        }
+        // It can only read, so it may be tried once more if its connection turns out to be dead.
+        let again = query.again();
+        let rows = self.fetch_alone(query).await;
+        match (rows.last(), again) {
+            (Some(Err(error)), Some(again)) if is_dead(error) => self.fetch_alone(again).await,
+            _ => rows,
+        }
+    }
+
     /// A single statement, which the relay makes one read-only request.
     async fn fetch_alone(&self, query: GuardedQuery) -> Vec<sqlx::Result<Either<PgQueryResult, PgRow>>> {
         let mut lease = match within_budget(self.pool.acquire()).await {
@@ -276,22 +293,7 @@ impl<'c> Executor<'c> for &'c Pooler {
         'c: 'e,
         E: Execute<'q, Postgres> + 'q,
     {
-        let query = GuardedQuery::new::<Pooler>(query, self.is_pipelined());
-        let rows = async move {
-            if !self.is_pipelined() {
-                return match self.read().await {
-                    Ok(mut tx) => tx.fetch_many(query).collect().await,
-                    Err(error) => vec![Err(error)],
-                };
-            }
-            // It can only read, so it may be tried once more if its connection turns out to be dead.
-            let again = query.again();
-            let rows = self.fetch_alone(query).await;
-            match (rows.last(), again) {
-                (Some(Err(error)), Some(again)) if is_dead(error) => self.fetch_alone(again).await,
-                _ => rows,
-            }
-        };
+        let rows = Box::pin(self.answers(GuardedQuery::new::<Pooler>(query, self.is_pipelined())));
         Box::pin(stream::once(rows).flat_map(stream::iter))
     }
 
@@ -300,7 +302,8 @@ impl<'c> Executor<'c> for &'c Pooler {
         'c: 'e,
         E: Execute<'q, Postgres> + 'q,
     {
-        Box::pin(first_row(self.fetch_many(query)))
+        let query = GuardedQuery::new::<Pooler>(query, self.is_pipelined());
+        Box::pin(async move { first_row(stream::iter(self.answers(query).await)).await })
     }
 
     fn prepare_with<'e>(self, _sql: SqlStr, _parameters: &'e [PgTypeInfo]) -> BoxFuture<'e, sqlx::Result<PgStatement>>

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use futures_util::stream::{BoxStream, TryStreamExt as _};
+use futures_util::stream::{BoxStream, Stream, TryStreamExt as _};
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArguments, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
 use sqlx::{Either, Execute, Executor, Postgres, Row as _, SqlStr};
@@ -311,7 +311,7 @@ impl<'c, D: Door> Executor<'c> for &'c mut Tx<D> {
 
 /// The first row of what a query answers, once all of it has come without an error.
 pub(super) async fn first_row(
-    mut answers: BoxStream<'_, sqlx::Result<Either<PgQueryResult, PgRow>>>,
+    mut answers: impl Stream<Item = sqlx::Result<Either<PgQueryResult, PgRow>>> + Unpin,
 ) -> sqlx::Result<Option<PgRow>> {
     let mut first = None;
     while let Some(answer) = answers.try_next().await? {
