@@ -289,19 +289,16 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn a_socket_for_one_connection_takes_none_of_another_process() {
-        const CONNECT: &str = "
-            const socket = require('net').connect('\\0' + process.argv[1]);
-            let said = 0;
-            socket.on('data', (bytes) => { said += bytes.length; });
-            socket.on('error', () => {});
-            socket.on('close', () => console.log('said', said));";
+        const CONNECT: &str = r#"
+            socket(my $socket, AF_UNIX, SOCK_STREAM, 0) && connect($socket, pack_sockaddr_un("\0$ARGV[0]")) || die $!;
+            print "said ", length(join "", <$socket>);"#;
         let socket = OneShot::open().unwrap();
         let path = socket_in(&socket.name.0);
         let name = path.to_string_lossy().trim_start_matches('\0').to_owned();
         let accepts = tokio::spawn(socket.accept());
-        let node = move || std::process::Command::new("node").args(["-e", CONNECT, &name]).output();
-        let output = tokio::task::spawn_blocking(node).await.unwrap().unwrap();
-        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "said 0", "{output:?}");
+        let connects = move || std::process::Command::new("perl").args(["-MSocket", "-e", CONNECT, &name]).output();
+        let output = tokio::task::spawn_blocking(connects).await.unwrap().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "said 0", "{output:?}");
         assert!(!accepts.is_finished());
 
         let ours = UnixStream::connect(&path).await.unwrap();

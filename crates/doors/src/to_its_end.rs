@@ -92,12 +92,12 @@ mod tests {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let (go_on, waits) = oneshot::channel::<()>();
         let (done, is_done) = oneshot::channel();
-        let work = runtime.block_on(async {
-            to_its_end(async move {
-                waits.await.unwrap();
-                done.send(7).unwrap();
-            })
+        let within = runtime.enter();
+        let work = to_its_end(async move {
+            waits.await.unwrap();
+            done.send(7).unwrap();
         });
+        drop(within);
         drop(work);
         go_on.send(()).unwrap();
         assert_eq!(runtime.block_on(is_done), Ok(7));

@@ -130,13 +130,11 @@ async fn a_socket_lives_as_long_as_its_door() {
 /// Abstract names are open to everybody on the machine: another process is turned away without a word.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_other_process_is_served() {
-    const CONNECT: &str = "
-        const socket = require('net').connect('\\0' + process.argv[1]);
-        socket.write(Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]));
-        let said = 0;
-        socket.on('data', (bytes) => { said += bytes.length; });
-        socket.on('error', () => {});
-        socket.on('close', () => console.log('said', said));";
+    const CONNECT: &str = r#"
+        $SIG{PIPE} = "IGNORE";
+        socket(my $socket, AF_UNIX, SOCK_STREAM, 0) && connect($socket, pack_sockaddr_un("\0$ARGV[0]")) || die $!;
+        syswrite $socket, pack("NN", 8, 80877103);
+        print "said ", length(join "", <$socket>);"#;
     let database = Database::create().await;
     let pooler = pipelined(&database, 2);
     let socket = pooler.relay_socket().expect("a relay");
@@ -146,9 +144,9 @@ async fn no_other_process_is_served() {
     ours.write_all(&[0, 0, 0, 8, 4, 210, 22, 47]).await.expect("a request");
     assert_eq!(ours.read_u8().await.expect("an answer"), b'N');
 
-    let node = move || std::process::Command::new("node").args(["-e", CONNECT, &name]).output();
-    let output = tokio::task::spawn_blocking(node).await.expect("a task").expect("node");
-    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "said 0", "{output:?}");
+    let connects = move || std::process::Command::new("perl").args(["-MSocket", "-e", CONNECT, &name]).output();
+    let output = tokio::task::spawn_blocking(connects).await.expect("a task").expect("perl");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "said 0", "{output:?}");
     pooler.ping().await.expect("an answer");
 }
 
