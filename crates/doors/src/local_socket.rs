@@ -290,7 +290,8 @@ mod tests {
     #[tokio::test]
     async fn a_socket_for_one_connection_takes_none_of_another_process() {
         const CONNECT: &str = r#"
-            socket(my $socket, AF_UNIX, SOCK_STREAM, 0) && connect($socket, pack_sockaddr_un("\0$ARGV[0]")) || die $!;
+            socket(my $socket, AF_UNIX, SOCK_STREAM, 0) || die $!;
+            connect($socket, pack_sockaddr_un("\0$ARGV[0]")) || die $!;
             print "said ", length(join "", <$socket>);"#;
         let socket = OneShot::open().unwrap();
         let path = socket_in(&socket.name.0);

@@ -162,3 +162,24 @@ async fn what_was_lost_while_idle_is_not_lent() {
         assert_eq!((pool.status().dead, pool.status().given_up), (dead, 0));
     }
 }
+
+/// Also if nobody has looked at it since.
+#[tokio::test]
+async fn what_is_lent_is_looked_at() {
+    let database = Database::create().await;
+    let proxy = Proxy::before(&database.database_url(), Cut::Nowhere).await;
+    let (options, relay) = crate::link::tests::relay(&proxy.url());
+    let pool = Pool::new(options, Some(Arc::new(relay)), Limits::new(1, MINUTE));
+    let started = std::time::Instant::now();
+    while pool.status().dead == 0 {
+        assert!(started.elapsed() < PATIENCE, "{:?}", pool.status());
+        let mut lease = pool.acquire().await.unwrap();
+        // Its loss may have been on its way when it was lent.
+        match lease.link().work(PgConnection::ping).await {
+            Ok(()) => drop(lease),
+            Err(_) => lease.close(),
+        }
+        proxy.lose_one();
+        sleep(Duration::from_millis(5)).await;
+    }
+}

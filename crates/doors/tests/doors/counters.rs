@@ -132,7 +132,8 @@ async fn a_socket_lives_as_long_as_its_door() {
 async fn no_other_process_is_served() {
     const CONNECT: &str = r#"
         $SIG{PIPE} = "IGNORE";
-        socket(my $socket, AF_UNIX, SOCK_STREAM, 0) && connect($socket, pack_sockaddr_un("\0$ARGV[0]")) || die $!;
+        socket(my $socket, AF_UNIX, SOCK_STREAM, 0) || die $!;
+        connect($socket, pack_sockaddr_un("\0$ARGV[0]")) || die $!;
         syswrite $socket, pack("NN", 8, 80877103);
         print "said ", length(join "", <$socket>);"#;
     let database = Database::create().await;
