@@ -115,7 +115,10 @@ impl From<PoolStatus> for PoolView {
     responses((status = 200, body = ReadyView), (status = 503, body = ReadyView)))]
 async fn readyz(State(parts): State<Parts>) -> Response {
     let (pooler, direct) = tokio::join!(state_of(parts.pooler.check()), state_of(parts.direct.ping()));
-    let (down, restarts) = (parts.tasks.down(), parts.tasks.restarts());
+    let (mut down, restarts) = (parts.tasks.down(), parts.tasks.restarts());
+    if !parts.pooler.is_accepting() {
+        down.push("relay".to_owned());
+    }
     let (status, in_words) = match pooler.max(direct) {
         DoorState::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         _ if !down.is_empty() => (StatusCode::SERVICE_UNAVAILABLE, "degraded"),

@@ -13,7 +13,8 @@ use sqlx_core::ext::async_stream::TryAsyncStream;
 use crate::access;
 use crate::budget::{answer_within, within_budget};
 use crate::known_columns::KnownColumns;
-use crate::lease::Session;
+use crate::lease::Lease;
+use crate::loss::LastLoss;
 use crate::meaning::{is_stale_statement, of_write};
 use crate::pool::{Limits, Pool, PoolStatus};
 use crate::tls_tunnel::{TlsTunnel, connect_options};
@@ -62,7 +63,7 @@ impl Direct {
         }
         let max_connections = max_connections.min(DirectSettings::MOST_CONNECTIONS);
         let limits = Limits { session: Some(set), ..Limits::new(max_connections, IDLE_TIMEOUT) };
-        let pool = Pool::new(options, None, limits);
+        let pool = Pool::new(options, limits, LastLoss::default());
         Ok(Self { pool, known_columns: KnownColumns::default(), statement_timeout, _tunnel: tunnel })
     }
 
@@ -108,8 +109,8 @@ impl Direct {
     ///
     /// # Errors
     /// As [`write`](Self::write).
-    pub async fn session(&self) -> sqlx::Result<Session> {
-        self.pool.acquire().await?.into_session()
+    pub async fn session(&self) -> sqlx::Result<Lease> {
+        Ok(self.pool.acquire().await?.into_session())
     }
 
     /// How long the server may say nothing while an answer is due: it has limits of its own, unless the path is dead.

@@ -8,14 +8,13 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use sqlx::postgres::PgTransactionManager;
-use sqlx::{AssertSqlSafe, Connection as _, Execute, PgConnection, Postgres, SqlSafeStr as _};
+use sqlx::{AssertSqlSafe, PgConnection, SqlSafeStr as _};
 use sqlx_core::transaction::TransactionManager as _;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use crate::is_connection_loss;
-use crate::link::{Answers, Link};
-use crate::pool::{Held, Place, Pool};
+use crate::pool::{Held, Pool};
 
 /// How long the end of a transaction, COMMIT or ROLLBACK, may take before its connection is closed.
 pub(super) const END_TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,7 +24,7 @@ pub(super) const END_TIMEOUT: Duration = Duration::from_secs(10);
 /// When it is dropped in order, it is back at once. In any other state a task of its own reads the answers that are still
 /// on their way, then rolls back an open transaction and awaits that. The connection is closed if this fails or takes
 /// longer than ten seconds, or if there is no runtime to do it in.
-pub(super) struct Lease {
+pub struct Lease {
     /// `None` only once it is dropped.
     held: Option<Held>,
     returns: bool,
@@ -37,37 +36,20 @@ impl Lease {
         Self { held: Some(held), returns: true, pool }
     }
 
-    /// The connection for a user who may leave anything behind, such as settings, session locks, or a transaction that sqlx
-    /// does not know of: it does not go back.
-    ///
-    /// # Errors
-    /// There is a relay, without which nobody gets an answer.
-    pub(super) fn into_session(mut self) -> sqlx::Result<Session> {
-        let session = self.held.take().and_then(Held::into_session);
-        let (connection, place) = session.ok_or_else(|| {
-            sqlx::Error::Configuration("there is no session behind a relay to a transaction pooler".into())
-        })?;
-        Ok(Session { connection, _place: place })
-    }
-
-    /// What `query` answers.
-    pub(super) fn fetch_many<'l, 'q: 'l>(&'l mut self, query: impl Execute<'q, Postgres> + 'q) -> Answers<'l> {
-        self.link().fetch_many(query)
+    /// The same, but it does not go back: its user may leave anything behind, such as settings, session locks, or a
+    /// transaction that sqlx does not know of.
+    pub(super) fn into_session(mut self) -> Self {
+        self.returns = false;
+        self
     }
 
     /// Opens a transaction with the message `begin`. Until that has succeeded nobody knows whether one is open, and the
     /// connection does not go back.
     pub(super) async fn begin(&mut self, begin: impl Into<std::sync::Arc<str>>) -> sqlx::Result<()> {
         self.returns = false;
-        let begin = AssertSqlSafe(begin.into()).into_sql_str();
-        self.link().work(|connection| PgTransactionManager::begin(connection, Some(begin))).await?;
+        PgTransactionManager::begin(self, Some(AssertSqlSafe(begin.into()).into_sql_str())).await?;
         self.returns = true;
         Ok(())
-    }
-
-    /// Commits the transaction that [`begin`](Self::begin) has opened.
-    pub(super) async fn commit(&mut self) -> sqlx::Result<()> {
-        self.link().work(PgTransactionManager::commit).await
     }
 
     /// When it last was known to be alive.
@@ -86,16 +68,27 @@ impl Lease {
     pub(super) fn close(mut self) {
         self.returns = false;
     }
-
-    #[expect(clippy::expect_used, reason = "only what ends the lease takes its connection")]
-    pub(super) fn link(&mut self) -> &mut Link {
-        &mut self.held.as_mut().expect("a connection until it is dropped").link
-    }
 }
 
 impl std::fmt::Debug for Lease {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Lease")
+    }
+}
+
+#[expect(clippy::expect_used, reason = "only `drop`, which ends the lease, takes its connection")]
+impl Deref for Lease {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.held.as_ref().expect("a connection until it is dropped").connection
+    }
+}
+
+#[expect(clippy::expect_used, reason = "as above")]
+impl DerefMut for Lease {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.held.as_mut().expect("a connection until it is dropped").connection
     }
 }
 
@@ -116,7 +109,7 @@ impl Drop for Lease {
 /// Returns a connection to its pool once it is in order. It is closed unless it gets there, also when the runtime ends and
 /// drops this.
 async fn put_back_in_order(pool: Pool, mut held: Held) {
-    match timeout(END_TIMEOUT, put_in_order(&mut held.link)).await {
+    match timeout(END_TIMEOUT, put_in_order(&mut held.connection)).await {
         Ok(Ok(())) => match pool.put_back(held) {
             Ok(()) => return,
             Err(still) => held = still,
@@ -128,39 +121,14 @@ async fn put_back_in_order(pool: Pool, mut held: Held) {
 }
 
 /// Reads what is still on its way, then rolls back: one request at a time.
-async fn put_in_order(link: &mut Link) -> sqlx::Result<()> {
-    while let Err(error) = link.work(PgConnection::flush).await {
+async fn put_in_order(connection: &mut PgConnection) -> sqlx::Result<()> {
+    use sqlx::Connection as _;
+
+    while let Err(error) = connection.flush().await {
         // The answer to a statement whose caller has gone; what follows it is read next.
         if error.as_database_error().is_none() || is_connection_loss(&error) {
             return Err(error);
         }
     }
-    link.work(PgTransactionManager::rollback).await
-}
-
-/// A session on loan, for its user alone. It is closed when it is dropped.
-pub struct Session {
-    connection: PgConnection,
-    /// Below the connection, because what stands above is dropped first.
-    _place: Place,
-}
-
-impl std::fmt::Debug for Session {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Session")
-    }
-}
-
-impl Deref for Session {
-    type Target = PgConnection;
-
-    fn deref(&self) -> &PgConnection {
-        &self.connection
-    }
-}
-
-impl DerefMut for Session {
-    fn deref_mut(&mut self) -> &mut PgConnection {
-        &mut self.connection
-    }
+    PgTransactionManager::rollback(connection).await
 }

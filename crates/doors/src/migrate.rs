@@ -33,7 +33,7 @@ pub async fn migrate(direct: &Direct, migrator: &mut Migrator) -> Result<(), Str
     // `run_direct` is the same without that.
     let migrated = migrator.set_ignore_missing(true).run_direct(None, &mut *session, false).await;
     // The session has other limits than its siblings, and after a failure may hold the lock: it does not go back.
-    drop(session);
+    session.close();
     migrated.map_err(|error| failed(explain(&error)))
 }
 

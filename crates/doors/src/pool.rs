@@ -13,16 +13,16 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use sqlx::postgres::PgConnectOptions;
+use futures_util::FutureExt as _;
+use sqlx::postgres::{PgConnectOptions, PgTransactionManager};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use sqlx_core::transaction::TransactionManager as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::ACQUIRE_TIMEOUT;
 use crate::lease::Lease;
-use crate::link::Link;
 use crate::loss::LastLoss;
-use crate::relay::Relay;
 use crate::to_its_end::to_its_end;
 
 /// Connections that were idle longer than this are pinged before use.
@@ -63,7 +63,7 @@ pub(super) struct Pool(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    way: Mutex<Way>,
+    options: Mutex<Arc<PgConnectOptions>>,
     limits: Limits,
     places: Arc<Semaphore>,
     /// The last one is lent next.
@@ -75,13 +75,6 @@ struct Shared {
     expired: AtomicU64,
     dead: AtomicU64,
     given_up: AtomicU64,
-}
-
-/// How connections are made.
-#[derive(Debug, Clone)]
-struct Way {
-    options: Arc<PgConnectOptions>,
-    relay: Option<Arc<Relay>>,
 }
 
 /// The state of a door's pool.
@@ -103,7 +96,7 @@ pub struct PoolStatus {
 
 /// A connection with its place. Dropped, it is closed.
 pub(super) struct Held {
-    pub link: Link,
+    pub connection: PgConnection,
     made: Instant,
     /// When it last was known to be alive.
     pub proven: Instant,
@@ -114,7 +107,7 @@ pub(super) struct Held {
 /// A connection in order, to be lent.
 #[derive(Debug)]
 struct Idle {
-    link: Link,
+    connection: PgConnection,
     made: Instant,
     proven: Instant,
     since: Instant,
@@ -123,22 +116,19 @@ struct Idle {
 impl Idle {
     /// Takes a connection with nothing on its way; returns any other.
     fn new(mut held: Held) -> Result<(Self, Place), Held> {
-        if !held.link.is_in_order() {
+        // sqlx's `flush` waits for the answers that are due: it is ready at once if none is.
+        let is_clean = PgTransactionManager::get_transaction_depth(&held.connection) == 0
+            && !held.connection.should_flush()
+            && matches!(held.connection.flush().now_or_never(), Some(Ok(())));
+        if !is_clean {
             return Err(held);
         }
-        let Held { link, made, proven, place } = held;
-        Ok((Self { link, made, proven, since: Instant::now() }, place))
+        let Held { connection, made, proven, place } = held;
+        Ok((Self { connection, made, proven, since: Instant::now() }, place))
     }
 
     fn held(self, place: Place) -> Held {
-        Held { link: self.link, made: self.made, proven: self.proven, place }
-    }
-}
-
-impl Held {
-    /// The connection itself and its place, if it can be used without its pool.
-    pub fn into_session(self) -> Option<(PgConnection, Place)> {
-        Some((self.link.into_connection()?, self.place))
+        Held { connection: self.connection, made: self.made, proven: self.proven, place }
     }
 }
 
@@ -159,13 +149,12 @@ impl Drop for Waiting<'_> {
 }
 
 impl Pool {
-    /// Makes connections when they are needed, through `relay` if there is one. Within a Tokio runtime. Those last known to
-    /// be alive before the last loss are pinged before use.
-    pub fn new(options: PgConnectOptions, relay: Option<Arc<Relay>>, limits: Limits) -> Self {
+    /// Makes connections when they are needed. Within a Tokio runtime. Those last known to be alive before `last_loss` are
+    /// pinged before use.
+    pub fn new(options: PgConnectOptions, limits: Limits, last_loss: LastLoss) -> Self {
         let places = usize::try_from(limits.max_connections).unwrap_or(Semaphore::MAX_PERMITS);
-        let last_loss = relay.as_ref().map(|relay| relay.last_loss()).unwrap_or_default();
         let shared = Arc::new(Shared {
-            way: Mutex::new(Way { options: Arc::new(options), relay }),
+            options: Mutex::new(Arc::new(options)),
             places: Arc::new(Semaphore::new(places)),
             limits,
             idle: Mutex::default(),
@@ -225,7 +214,7 @@ impl Pool {
             let place = self.place().await?;
             let idle = self.0.idle().pop();
             if let Some(idle) = idle {
-                say_goodbye(idle.link).await;
+                say_goodbye(idle.connection).await;
             }
             Ok(place)
         };
@@ -238,13 +227,13 @@ impl Pool {
         let Shared { limits, last_loss, last_change, expired, dead, .. } = &*self.0;
         if idle.made.elapsed() > limits.max_age {
             expired.fetch_add(1, Ordering::Relaxed);
-            say_goodbye(idle.link).await;
+            say_goodbye(idle.connection).await;
             return Err(place);
         }
         let needs_ping = idle.since.elapsed() >= PING_AFTER_IDLE || last_loss.is_after(idle.proven);
         let is_outdated = last_change.is_after(idle.made);
         let mut held = idle.held(place);
-        if is_outdated || !held.link.is_alive() || needs_ping && held.link.work(PgConnection::ping).await.is_err() {
+        if is_outdated || needs_ping && held.connection.ping().await.is_err() {
             dead.fetch_add(1, Ordering::Relaxed);
             return Err(held.place);
         }
@@ -259,9 +248,9 @@ impl Pool {
         let mut back_off = FIRST_BACK_OFF;
         loop {
             match timeout_at(deadline, self.open_session()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
-                Ok(Some(link)) => {
+                Ok(Some(connection)) => {
                     let made = Instant::now();
-                    return Ok(Lease::new(self, Held { link, made, proven: made, place }));
+                    return Ok(Lease::new(self, Held { connection, made, proven: made, place }));
                 }
                 Err(error) if !may_pass(&error) => return Err(error),
                 Ok(None) | Err(_) => {}
@@ -272,30 +261,15 @@ impl Pool {
     }
 
     /// A new connection; `None` if its session could not be set up.
-    async fn open_session(&self) -> sqlx::Result<Option<Link>> {
-        let mut link = self.open().await?;
-        if let Some(session) = &self.0.limits.session {
-            let set_up = sqlx::raw_sql(AssertSqlSafe(session.clone()));
-            if let Err(error) = link.work(|connection| connection.execute(set_up)).await {
-                tracing::error!(%error, "a new session could not be set up");
-                return Ok(None);
-            }
+    async fn open_session(&self) -> sqlx::Result<Option<PgConnection>> {
+        let mut connection = PgConnection::connect_with(&self.options()).await?;
+        if let Some(session) = &self.0.limits.session
+            && let Err(error) = connection.execute(sqlx::raw_sql(AssertSqlSafe(session.clone()))).await
+        {
+            tracing::error!(%error, "a new session could not be set up");
+            return Ok(None);
         }
-        Ok(Some(link))
-    }
-
-    async fn open(&self) -> sqlx::Result<Link> {
-        let Way { options, relay } = self.0.way().clone();
-        Link::connect((*options).clone(), relay.as_deref()).await
-    }
-
-    /// Makes a connection beside those that are lent, and closes it.
-    ///
-    /// # Errors
-    /// Those of connecting.
-    pub async fn try_to_connect(&self) -> sqlx::Result<()> {
-        say_goodbye(self.open().await?).await;
-        Ok(())
+        Ok(Some(connection))
     }
 
     /// Keeps a connection that is in order; returns any other.
@@ -328,12 +302,12 @@ impl Pool {
 
     /// How a connection of this pool is made.
     pub fn options(&self) -> Arc<PgConnectOptions> {
-        self.0.way().options.clone()
+        self.0.options.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Has new connections made in another way, without a relay.
+    /// Has new connections made in another way.
     pub fn set_options(&self, options: PgConnectOptions) {
-        *self.0.way() = Way { options: Arc::new(options), relay: None };
+        *self.0.options.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(options);
     }
 
     pub fn status(&self) -> PoolStatus {
@@ -357,28 +331,22 @@ impl Pool {
         loop {
             // A separate statement: the lock is not held while the connection is closed.
             let Some(idle) = self.0.idle().pop() else { return };
-            say_goodbye(idle.link).await;
+            say_goodbye(idle.connection).await;
         }
     }
 }
 
 impl Shared {
-    fn way(&self) -> MutexGuard<'_, Way> {
-        self.way.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A connection that is too old, has been idle for too long, or is dead.
+    /// A connection that is too old, or has been idle for too long.
     fn take_expired(&self) -> Option<Idle> {
         let Limits { idle_timeout, max_age, .. } = self.limits;
-        let is_expired = |idle: &mut Idle| {
-            idle.since.elapsed() > idle_timeout || idle.made.elapsed() > max_age || !idle.link.is_alive()
-        };
+        let is_expired = |idle: &Idle| idle.since.elapsed() > idle_timeout || idle.made.elapsed() > max_age;
         let mut idle = self.idle();
-        let at = idle.iter_mut().position(is_expired)?;
+        let at = idle.iter().position(is_expired)?;
         Some(idle.remove(at))
     }
 }
@@ -391,7 +359,7 @@ async fn sweep(pool: Weak<Shared>) {
             && let Some(idle) = shared.take_expired()
         {
             shared.expired.fetch_add(1, Ordering::Relaxed);
-            say_goodbye(idle.link).await;
+            say_goodbye(idle.connection).await;
         }
         let period = shared.limits.idle_timeout.min(shared.limits.max_age);
         drop(shared);
@@ -400,8 +368,8 @@ async fn sweep(pool: Weak<Shared>) {
 }
 
 /// Takes leave of the server, which then frees its slot at once.
-async fn say_goodbye(link: Link) {
-    let _closed = timeout(CLOSE_TIMEOUT, link.close()).await;
+async fn say_goodbye(connection: PgConnection) {
+    let _closed = timeout(CLOSE_TIMEOUT, connection.close()).await;
 }
 
 /// Whether connecting may succeed in a moment: nothing listens, or the server starts up.

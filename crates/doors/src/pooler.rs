@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use sqlx::postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo};
-use sqlx::{Either, Execute, Executor, Postgres, SqlStr};
+use sqlx::{Connection as _, Either, Execute, Executor, PgConnection, Postgres, SqlStr};
 
 use crate::access;
 use crate::budget::{NoAnswer, answer_within, within_budget};
 use crate::lease::END_TIMEOUT;
 use crate::limits::{Begin, LimitSet, TimeLimits};
-use crate::local_socket;
+use crate::loss::LastLoss;
 use crate::meaning::is_dead;
 use crate::pool::{Limits, Pool, PoolStatus};
 use crate::relay::{Relay, RelayCounters};
@@ -89,16 +89,16 @@ impl Pooler {
                 (options.statement_cache_capacity(0), Way::Plain(tunnel))
             }
             PoolerWire::Pipelined => {
-                let relay = Relay::new(url, limits.clone(), holds_reads, answer_timeout)?;
+                let relay = Relay::start(url, limits.clone(), holds_reads, answer_timeout)?;
                 // Names stay within this process: sqlx may use them as on a session.
-                (local_socket::options(url, application_name), Way::Relay(Arc::new(relay)))
+                (relay.options(url, application_name), Way::Relay(Arc::new(relay)))
             }
         };
-        let relay = match &way {
-            Way::Relay(relay) => Some(relay.clone()),
-            Way::Plain(_) => None,
+        let last_loss = match &way {
+            Way::Relay(relay) => relay.last_loss(),
+            Way::Plain(_) => LastLoss::default(),
         };
-        let pool = Pool::new(options, relay, Limits::new(max_connections, IDLE_TIMEOUT));
+        let pool = Pool::new(options, Limits::new(max_connections, IDLE_TIMEOUT), last_loss);
         let begins = Begins { read: Begin::new("begin read only", &limits), write: Begin::new("begin", &limits) };
         Ok(Self {
             pool,
@@ -144,7 +144,8 @@ impl Pooler {
     pub async fn check(&self) -> sqlx::Result<Access> {
         let last = *self.last_connected.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_none_or(|last| last.elapsed() >= CONNECT_EVERY) {
-            self.pool.try_to_connect().await?;
+            let connection = PgConnection::connect_with(&self.pool.options()).await?;
+            let _closed = connection.close().await;
             let before = self.limits.set_by_door();
             self.learn_limits().await;
             if before != self.limits.set_by_door() {
@@ -218,17 +219,23 @@ impl Pooler {
         self.relay().map(Relay::counters)
     }
 
+    /// Whether the relay accepts connections, if there is one.
+    #[must_use]
+    pub fn is_accepting(&self) -> bool {
+        self.relay().is_none_or(Relay::is_accepting)
+    }
+
     /// Has new connections go through the socket in this directory: for tests, which come between.
     #[doc(hidden)]
     pub fn connect_through(&self, directory: &std::path::Path) {
         self.pool.set_options((*self.pool.options()).clone().socket(directory));
     }
 
-    /// A socket by which the relay, if there is one, serves whoever connects: for tests, which come between.
+    /// The socket of the relay, if there is one: for tests, which come between.
     #[doc(hidden)]
     #[must_use]
     pub fn relay_socket(&self) -> Option<std::path::PathBuf> {
-        self.relay().and_then(Relay::socket)
+        self.relay().map(Relay::socket)
     }
 
     fn relay(&self) -> Option<&Relay> {

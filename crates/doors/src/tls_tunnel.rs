@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
-use crate::local_socket::{self, LocalSocket};
+use crate::local_socket::LocalSocket;
 use crate::upstream::Target;
 use crate::url::ConnectionString;
 
@@ -18,15 +18,12 @@ pub struct TlsTunnel {
 impl TlsTunnel {
     fn start(url: &ConnectionString) -> Result<Self, String> {
         let target = Arc::new(Target::new(url)?);
-        let socket = LocalSocket::open(move |mut client| {
+        let socket = LocalSocket::open(url, move |mut client| {
             let target = target.clone();
             async move {
                 let Some(mut server) = target.introduce(&mut client).await? else { return Ok(()) };
                 tokio::io::copy_bidirectional(&mut client, &mut server).await.map(drop)
             }
-        })
-        .map_err(|error| {
-            format!("{} needs a Unix socket within this process, and none can be made ({error}).", url.secret())
         })?;
         Ok(Self { socket })
     }
@@ -45,6 +42,5 @@ pub fn connect_options(
         return Ok((url.options(application_name), None));
     }
     let tunnel = TlsTunnel::start(url)?;
-    let options = tunnel.socket.lead(local_socket::options(url, application_name));
-    Ok((options, Some(Arc::new(tunnel))))
+    Ok((tunnel.socket.options(url, application_name), Some(Arc::new(tunnel))))
 }

@@ -7,9 +7,10 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, Stream, TryStreamExt as _};
 use sqlx::error::BoxDynError;
-use sqlx::postgres::{PgArguments, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
-use sqlx::{Either, Execute, Executor, Postgres, Row as _, SqlStr};
+use sqlx::postgres::{PgArguments, PgQueryResult, PgRow, PgStatement, PgTransactionManager, PgTypeInfo};
+use sqlx::{Either, Execute, Executor, PgConnection, Postgres, Row as _, SqlStr};
 use sqlx_core::ext::async_stream::TryAsyncStream;
+use sqlx_core::transaction::TransactionManager as _;
 use tokio::time::timeout;
 
 use crate::ACQUIRE_TIMEOUT;
@@ -116,7 +117,7 @@ impl<D: Door> Tx<D> {
             return Err(has_failed());
         }
         let commit = async move {
-            let committed = timeout(END_TIMEOUT, lease.commit()).await;
+            let committed = timeout(END_TIMEOUT, PgTransactionManager::commit(&mut lease)).await;
             if !matches!(committed, Ok(Ok(()))) {
                 lease.close();
             }
@@ -126,11 +127,11 @@ impl<D: Door> Tx<D> {
     }
 
     /// The connection, for a statement.
-    fn connection(&mut self) -> sqlx::Result<&mut Lease> {
+    fn connection(&mut self) -> sqlx::Result<&mut PgConnection> {
         if self.is_aborted {
             return Err(has_failed());
         }
-        self.lease.as_mut().ok_or(sqlx::Error::WorkerCrashed)
+        self.lease.as_deref_mut().ok_or(sqlx::Error::WorkerCrashed)
     }
 
     /// The same query, for the first statement of the transaction, which may be tried once more.

@@ -147,7 +147,7 @@ impl Target {
 
     /// Takes what a client sends first, and passes it on to a new connection. Returns that, or `None` if nothing follows:
     /// the client wanted something cancelled, or has been sent the reason why there is no connection.
-    pub async fn introduce(&self, client: &mut impl Upstream) -> io::Result<Option<Box<dyn Upstream>>> {
+    pub async fn introduce(&self, client: &mut UnixStream) -> io::Result<Option<Box<dyn Upstream>>> {
         let (packet, code) = loop {
             let packet = timeout(STARTUP_TIMEOUT, read_packet(client)).await??;
             match (&packet[4..]).get_u32() {
@@ -199,7 +199,7 @@ impl Target {
 }
 
 /// A packet without a tag: its length, a version or code, and more.
-async fn read_packet(client: &mut impl Upstream) -> io::Result<Vec<u8>> {
+async fn read_packet(client: &mut UnixStream) -> io::Result<Vec<u8>> {
     let length = client.read_u32().await?;
     let size = usize::try_from(length).unwrap_or(usize::MAX);
     if !(8..=MAX_STARTUP).contains(&size) {
@@ -212,7 +212,7 @@ async fn read_packet(client: &mut impl Upstream) -> io::Result<Vec<u8>> {
 }
 
 /// Closes the connection of a client, and says why.
-pub async fn dismiss(client: &mut impl Upstream, sqlstate: &str, why: &str) -> io::Result<()> {
+pub async fn dismiss(client: &mut UnixStream, sqlstate: &str, why: &str) -> io::Result<()> {
     let mut out = BytesMut::new();
     put_error(&mut out, "FATAL", sqlstate, why);
     client.write_all(&out).await?;

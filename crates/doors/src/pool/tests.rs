@@ -1,13 +1,7 @@
 //! Age, use, and what is kept; the rest is in `tests/doors/pool.rs`.
 
-use futures_util::FutureExt as _;
-use futures_util::future::join_all;
 use sqlx::Row as _;
-use sqlx::postgres::PgTransactionManager;
-use sqlx_core::transaction::TransactionManager as _;
-use testing::proxy::{Cut, Proxy};
 use testing::{Database, PATIENCE};
-use tokio::task::yield_now;
 use tokio::time::{advance, pause, resume, sleep};
 
 use super::*;
@@ -15,12 +9,11 @@ use super::*;
 const MINUTE: Duration = Duration::from_secs(60);
 
 fn pool(database: &Database, limits: Limits) -> Pool {
-    Pool::new(database.direct_url().parse().unwrap(), None, limits)
+    Pool::new(database.direct_url().parse().unwrap(), limits, LastLoss::default())
 }
 
 async fn backend(lease: &mut Lease) -> i32 {
-    let pid = sqlx::query("select pg_backend_pid()");
-    lease.link().work(|connection| pid.fetch_one(connection)).await.unwrap().get(0)
+    sqlx::query("select pg_backend_pid()").fetch_one(&mut **lease).await.unwrap().get(0)
 }
 
 /// Time goes by while nothing else happens.
@@ -122,64 +115,14 @@ async fn nothing_but_a_connection_in_order_is_kept() {
     for cut in [true, false] {
         let mut held = pool.acquire().await.unwrap().into_held();
         if cut {
-            let sleep = sqlx::query("select pg_sleep(0.3)");
-            let sleeps = held.link.work(|connection| sleep.execute(connection));
+            let sleeps = sqlx::query("select pg_sleep(0.3)").execute(&mut held.connection);
             assert!(timeout(Duration::from_millis(100), sleeps).await.is_err());
         } else {
-            held.link.work(|connection| PgTransactionManager::begin(connection, None)).await.unwrap();
+            PgTransactionManager::begin(&mut held.connection, None).await.unwrap();
         }
         let held = pool.put_back(held).expect_err("it is not in order");
         assert_eq!(pool.status().idle, 0);
         pool.give_up(held);
         assert_eq!(pool.status().connections, 0);
-    }
-}
-
-/// A connection that the pooler has ended is known to be dead when it is to be lent, and when the pool is swept.
-#[tokio::test]
-async fn what_was_lost_while_idle_is_not_lent() {
-    let database = Database::create().await;
-    let proxy = Proxy::before(&database.database_url(), Cut::Nowhere).await;
-    let (options, relay) = crate::link::tests::relay(&proxy.url());
-    let pool = Pool::new(options, Some(Arc::new(relay)), Limits::new(4, MINUTE));
-    for dead in [3, 6] {
-        let leases = join_all((0..4).map(|_| pool.acquire())).await;
-        let lent: Vec<_> = leases.into_iter().map(Result::unwrap).collect();
-        drop(lent);
-        while proxy.lose_one() {}
-        let started = std::time::Instant::now();
-        while pool.0.idle().iter_mut().any(|idle| idle.link.is_alive()) {
-            assert!(started.elapsed() < PATIENCE, "{:?}", pool.status());
-            yield_now().await;
-        }
-        assert!(pool.0.take_expired().is_some());
-        let mut leases = Vec::new();
-        for _ in 0..4 {
-            let mut lease = pool.acquire().await.unwrap();
-            backend(&mut lease).await;
-            leases.push(lease);
-        }
-        assert_eq!((pool.status().dead, pool.status().given_up), (dead, 0));
-    }
-}
-
-/// Also if nobody has looked at it since.
-#[tokio::test]
-async fn what_is_lent_is_looked_at() {
-    let database = Database::create().await;
-    let proxy = Proxy::before(&database.database_url(), Cut::Nowhere).await;
-    let (options, relay) = crate::link::tests::relay(&proxy.url());
-    let pool = Pool::new(options, Some(Arc::new(relay)), Limits::new(1, MINUTE));
-    let started = std::time::Instant::now();
-    while pool.status().dead == 0 {
-        assert!(started.elapsed() < PATIENCE, "{:?}", pool.status());
-        let mut lease = pool.acquire().await.unwrap();
-        // Its loss may have been on its way when it was lent.
-        match lease.link().work(PgConnection::ping).await {
-            Ok(()) => drop(lease),
-            Err(_) => lease.close(),
-        }
-        proxy.lose_one();
-        sleep(Duration::from_millis(5)).await;
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::conversation::{Conversation, Next, Out, Shared, Violation};
@@ -34,7 +35,7 @@ pub struct Context {
 }
 
 /// Relays one connection of a client until either side ends it.
-pub async fn relay(context: Arc<Context>, mut client: impl Upstream) -> io::Result<()> {
+pub async fn relay(context: Arc<Context>, mut client: UnixStream) -> io::Result<()> {
     let Some(server) = context.target.introduce(&mut client).await? else { return Ok(()) };
     let mut connection = Connection {
         conversation: Conversation::new(context.shared.clone()),
@@ -60,9 +61,9 @@ pub async fn relay(context: Arc<Context>, mut client: impl Upstream) -> io::Resu
     connection.end(end).await
 }
 
-struct Connection<C> {
+struct Connection {
     context: Arc<Context>,
-    client: C,
+    client: UnixStream,
     server: Box<dyn Upstream>,
     conversation: Conversation,
     requests: RequestReader,
@@ -104,7 +105,7 @@ impl From<super::frame::Malformed> for End {
 
 const LOST: End = End::Lost("the connection to the pooler was lost");
 
-impl<C: Upstream> Connection<C> {
+impl Connection {
     /// Passes everything on until the server is ready for the first time: authentication is between the two.
     /// <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-START-UP>
     async fn start_up(&mut self) -> Result<(), End> {
@@ -181,8 +182,6 @@ impl<C: Upstream> Connection<C> {
         self.from_server.reserve(CHUNK);
         let patience = Instant::now() + self.context.answer_timeout;
         tokio::select! {
-            // The server first: a request is not sent to one that is known to have gone.
-            biased;
             read = self.server.read_buf(&mut self.from_server) => match read {
                 Ok(1..) => Ok(()),
                 _ if awaits_answer => Err(LOST),

@@ -1,9 +1,9 @@
 //! The relay between sqlx and a transaction pooler: one round trip for a statement.
 //!
 //! sqlx asks twice for every statement (Parse and Describe, then Bind and Execute), and a transaction pooler may send
-//! the two to different servers. [`Relay`] is inside this process. sqlx speaks to it over a Unix socket, and one task drives
-//! both ([`Link`](crate::link::Link)). sqlx names and caches its statements as it would on a session; the relay answers the
-//! first question from memory, and turns the second into one request that needs nothing from before it.
+//! the two to different servers. [`Relay`] is inside this process. sqlx speaks to it over a Unix socket, names
+//! and caches its statements as it would on a session; the relay answers the first question from memory, and turns
+//! the second into one request that needs nothing from before it.
 //!
 //! Three invariants carry it:
 //!
@@ -40,16 +40,12 @@ mod model;
 mod pending;
 mod statements;
 
-use std::io;
-use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use sqlx::error::DatabaseError;
-use sqlx::postgres::PgDatabaseError;
-use tokio::net::UnixStream;
+use sqlx::postgres::{PgConnectOptions, PgDatabaseError};
 
 pub(crate) use columns::{Column, is_readable_as};
 pub(crate) use conversation::COLUMNS_CHANGED;
@@ -57,31 +53,29 @@ pub use counters::RelayCounters;
 pub(crate) use frame::put_error;
 
 use crate::limits::TimeLimits;
-use crate::local_socket::{Inside, LocalSocket, Signal};
+use crate::local_socket::LocalSocket;
 use crate::loss::LastLoss;
-use crate::to_its_end::{ToItsEnd, to_its_end};
 use crate::upstream::Target;
 use crate::url::ConnectionString;
 use connection::Context;
 use conversation::Shared;
 
-/// A relay to one pooler. The connections that it has end with their clients.
+/// A relay to one pooler. Dropped, it takes no more connections; those that it has end with their clients.
 #[derive(Debug)]
 pub struct Relay {
+    socket: LocalSocket,
     context: Arc<Context>,
-    /// For clients that are not driven beside the relay: tests.
-    socket: OnceLock<Option<LocalSocket>>,
 }
 
 impl Relay {
-    /// A relay to the pooler of `url`.
+    /// Starts relaying to the pooler of `url`.
     ///
     /// `limits` bound statements outside transactions, which are made read-only if they may write, or all if
     /// `holds_reads`; `answer_timeout` is how long the pooler may say nothing while an answer is due.
     ///
     /// # Errors
-    /// A sentence: the file of root certificates cannot be used.
-    pub fn new(
+    /// A sentence: the file of root certificates, or the directory for the socket, cannot be used.
+    pub fn start(
         url: &ConnectionString,
         limits: Arc<TimeLimits>,
         holds_reads: bool,
@@ -93,36 +87,27 @@ impl Relay {
             answer_timeout,
             last_loss: LastLoss::default(),
         });
-        Ok(Self { context, socket: OnceLock::new() })
+        let shared = context.clone();
+        let socket = LocalSocket::open(url, move |client| connection::relay(shared.clone(), client))?;
+        Ok(Self { socket, context })
     }
 
-    /// Relays one connection of a client, which raises the signal and polls this after everything that it does at its end of
-    /// the socket.
-    ///
-    /// # Errors
-    /// The socket cannot be used.
-    pub fn serve(&self, client: UnixStream) -> io::Result<(Signal, ToItsEnd<()>)> {
-        let (client, signal) = Inside::new(client)?;
-        let context = self.context.clone();
-        let relay = to_its_end(async move {
-            match AssertUnwindSafe(connection::relay(context, client)).catch_unwind().await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::debug!(%error, "a relayed connection ended"),
-                // Its client finds the socket closed, and its user an error.
-                Err(_panic) => tracing::error!("relaying a connection panicked: it is closed"),
-            }
-        });
-        Ok((signal, relay))
-    }
-
-    /// Where it listens, from now on: for clients that have a task of their own. `None` if it cannot.
+    /// Options of `url` that lead through the relay.
     #[must_use]
-    pub fn socket(&self) -> Option<PathBuf> {
-        let open = || {
-            let context = self.context.clone();
-            LocalSocket::open(move |client| connection::relay(context.clone(), client)).ok()
-        };
-        self.socket.get_or_init(open).as_ref().map(LocalSocket::path)
+    pub fn options(&self, url: &ConnectionString, application_name: &str) -> PgConnectOptions {
+        self.socket.options(url, application_name)
+    }
+
+    /// Whether it accepts connections.
+    #[must_use]
+    pub fn is_accepting(&self) -> bool {
+        self.socket.is_accepting()
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.socket.path()
     }
 
     /// When the pooler last ended a connection.
