@@ -116,8 +116,8 @@ impl Descriptions {
         (Some(described), evicted)
     }
 
-    /// Has a statement described again the next time it is prepared; its first description is kept. Returns whether there
-    /// was a later one to drop.
+    /// Drops a statement's latest description, so that it is described again the next time it is prepared. The first one is
+    /// kept for comparison. Returns whether there was one to drop.
     pub fn doubt(&self, parse: &Bytes) -> bool {
         let mut inner = self.lock();
         let Some(known) = inner.known.get_mut(parse) else { return false };
