@@ -192,7 +192,7 @@ async fn send(way: &Way, sender: Sender) {
             assert!(answer.await.expect("an answer"), "a message was refused");
         }
         Way::OneByOne(direct) => {
-            // Only one statement at a time can lock a chat's row, so another may run into its lock timeout.
+            // Only one statement at a time can lock a chat's row, so another may exceed its time limit while it waits.
             while !matches!(insert_messages(direct, &[&message], &[]).await.as_deref(), Ok([SendOutcome::Stored(_)])) {}
         }
     }
