@@ -1,4 +1,5 @@
-//! The chats of jobs: one is opened for each provider that a job is assigned to, and closed when the provider leaves it.
+//! The chats of jobs: one is opened for each provider that a job is given to, and closed when that provider rejects the job or
+//! is replaced.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
