@@ -1,4 +1,4 @@
-//! The time that one request may spend on the database, over all that it asks: connections, statements, COMMIT.
+//! The time that one request may spend on the database in all: connections, statements, COMMIT.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -11,12 +11,12 @@ tokio::task_local! {
 
 struct Budget {
     limit: Duration,
-    /// When it is spent; `None` until a door is used.
+    /// When the budget is used up; `None` until a door is used.
     ends: Cell<Option<Instant>>,
 }
 
-/// Runs `request`, whose waits for doors may last `limit` altogether, counted from the first of them. What does not come in
-/// that time fails as [`sqlx::Error::PoolTimedOut`]. A COMMIT that was sent by then runs on, and its outcome is unknown.
+/// Runs `request`. From its first wait for a door, it has `limit` for all of its waits together; a wait that takes longer
+/// fails as [`sqlx::Error::PoolTimedOut`]. A COMMIT that was sent by then runs on, and its outcome is unknown.
 ///
 /// The budget belongs to the task: what `request` spawns has none.
 pub async fn with_budget<T>(limit: Duration, request: impl Future<Output = T>) -> T {

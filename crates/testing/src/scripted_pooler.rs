@@ -57,7 +57,7 @@ struct Shared {
     sent: Mutex<BytesMut>,
 }
 
-/// A connection to PostgreSQL, and what it has said that nobody has been given.
+/// A connection to PostgreSQL, and what it has sent that no client has received yet.
 struct Server {
     stream: TcpStream,
     said: BytesMut,
@@ -200,7 +200,7 @@ struct Conversation {
     /// How many `ReadyForQuery` are due.
     due: usize,
     is_in_transaction: bool,
-    /// Whether the client has said goodbye.
+    /// Whether the client has sent Terminate.
     has_ended: bool,
 }
 

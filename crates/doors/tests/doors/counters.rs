@@ -33,7 +33,7 @@ async fn every_event_of_a_known_sequence_is_counted_once() {
     expected.misses = 1;
     until(&pooler, expected).await;
 
-    // A transaction that executes nothing is never heard of.
+    // The server never sees a transaction that executes nothing.
     drop(pooler.read().await.expect("a transaction"));
     expected.held = 1;
     expected.forgotten = 1;
@@ -43,7 +43,7 @@ async fn every_event_of_a_known_sequence_is_counted_once() {
     expected.forgotten = 2;
     until(&pooler, expected).await;
 
-    // One that executes something is.
+    // It does see one that executes something.
     let mut tx = pooler.read().await.expect("a transaction");
     sqlx::query("select 2").execute(&mut tx).await.expect("an answer");
     drop(tx);
