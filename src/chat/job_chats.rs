@@ -1,5 +1,5 @@
-//! The chats of jobs: one is opened for each provider that a job is given to, and closed when that provider rejects the job or
-//! is replaced.
+//! The chats of jobs: one is opened for each provider that a job is given to, and closed when that provider rejects the
+//! job or is replaced.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;

@@ -1,8 +1,8 @@
 //! Whether the servers behind a pooler already have our time limits, as defaults of the role they run under.
 //!
 //! A default applies to sessions that begin after it was set, and a pooler keeps its servers for hours. So a limit is left
-//! to the role only when the catalogue has it, and every session of the role that may be older than the default has
-//! been seen with it. A server on which somebody left another value is detected only when a reading runs on it.
+//! to the role only on two conditions: the catalogue has it, and every session of the role that may be older than the
+//! default has been seen with it. A server on which somebody left another value is detected only when a reading runs there.
 
 use std::collections::HashMap;
 

@@ -2,7 +2,7 @@
 //!
 //! The `query!` macros fix at build time which Rust type each column has, and sqlx does not check that again:
 //! the binary form of an `int4` decodes as a short `text`, and the other way round. So a change of columns is harmless
-//! only if every earlier column is still there, in its place, under its name and with a type whose binary form
+//! only if every earlier column is still there, in its place and under its name. Its type must have a binary form that
 //! decodes the same.
 
 use bytes::{Buf as _, Bytes};

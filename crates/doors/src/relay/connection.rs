@@ -1,6 +1,6 @@
 //! The I/O of one connection: reads, asks the conversation, writes.
 //!
-//! Memory is bounded: a request is read whole (at most 32 MiB), answers pass through as they come, and nothing is read
+//! Memory is bounded: a request is read whole (at most 32 MiB), and answers pass through as they come. Nothing is read
 //! from the server while the client does not read what it has been sent.
 
 use std::io::{self, ErrorKind};

@@ -173,7 +173,8 @@ impl Conversation {
             Answer::Message(message) => message,
         };
         match &mut self.pending {
-            // The server or the pooler is ending the connection, and this is why. Even if it does not: no transaction survives.
+            // The server or the pooler is ending the connection, and this is why. Even if it stays open, no transaction
+            // survives.
             None if message.tag == b'E' => {
                 self.doom();
                 put(&mut out.to_client, b'E', &[&message.body]);
