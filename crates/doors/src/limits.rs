@@ -102,6 +102,14 @@ impl TimeLimits {
         self.is_doubtful.store(true, Ordering::Relaxed);
     }
 
+    /// As [`doubt`](Self::doubt), if the statement was waited for longer than it may run: a request may also have had less
+    /// time left than that.
+    pub fn doubt_after(&self, waited: Duration) {
+        if waited.as_millis() > u128::from(self.millis[0]) {
+            self.doubt();
+        }
+    }
+
     /// Whether there was a [`doubt`](Self::doubt) since this was last asked. If so, nothing is left to the role from now on.
     pub fn take_doubt(&self) -> bool {
         let is_doubtful = self.is_doubtful.load(Ordering::Acquire);

@@ -285,7 +285,9 @@ impl Pooler {
             Err(error) => return vec![Err(error)],
         };
         let answers = answer_within(Duration::MAX, lease.fetch_many(query).collect()).await;
-        answers.unwrap_or_else(|NoAnswer| {
+        answers.unwrap_or_else(|NoAnswer { waited }| {
+            // A request's time is up before the relay's.
+            self.limits.doubt_after(waited);
             lease.close();
             vec![Err(sqlx::Error::PoolTimedOut)]
         })
