@@ -53,7 +53,7 @@ pub struct Pooler {
     /// Longer than the relay's own limit, which has words for what is wrong.
     answer_timeout: Duration,
     /// When [`check`](Self::check) last made a connection.
-    last_connected: Arc<Mutex<Option<Instant>>>,
+    last_connected: Arc<tokio::sync::Mutex<Option<Instant>>>,
 }
 
 /// What lives as long as the connections that go through it.
@@ -142,8 +142,9 @@ impl Pooler {
     /// # Errors
     /// As [`read`](Self::read), and those of connecting.
     pub async fn check(&self) -> sqlx::Result<Access> {
-        let last = *self.last_connected.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.is_none_or(|last| last.elapsed() >= CONNECT_EVERY) {
+        // One at a time: however many ask at once, the others then find it done.
+        let mut last_connected = self.last_connected.lock().await;
+        if last_connected.is_none_or(|last| last.elapsed() >= CONNECT_EVERY) {
             let connection = PgConnection::connect_with(&self.pool.options()).await?;
             let _closed = connection.close().await;
             let before = self.limits.set_by_door();
@@ -151,8 +152,9 @@ impl Pooler {
             if before != self.limits.set_by_door() {
                 tracing::info!("{}", self.limits_in_words());
             }
-            *self.last_connected.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            *last_connected = Some(Instant::now());
         }
+        drop(last_connected);
         self.ping().await
     }
 
