@@ -50,16 +50,24 @@ pub(crate) struct OpenedChat {
     pub created_at: DateTime<Utc>,
 }
 
-/// Opens a chat about a job, with both parties as members and its first messages.
+/// An id above that of the job's previous chat, which a process with a faster clock may have opened. The chat with the largest
+/// id is the job's present one.
+fn id_after(previous: Option<ChatId>) -> ChatId {
+    let next = previous.map_or(Uuid::nil(), |ChatId(previous)| Uuid::from_u128(previous.as_u128().saturating_add(1)));
+    ChatId(next.max(Uuid::now_v7()))
+}
+
+/// Opens another chat about a locked job, with both parties as members and its first messages.
 pub(crate) async fn open(
     tx: &mut Tx<Pooler>,
     job: JobId,
+    previous: Option<ChatId>,
     service: &str,
     customer: Party<&str>,
     provider: Party<Option<&str>>,
     opening: &Opening,
 ) -> sqlx::Result<OpenedChat> {
-    let id = ChatId(Uuid::now_v7());
+    let id = id_after(previous);
     let created_at = sqlx::query_scalar!(
         r#"select stm.open_job_chat_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) as "created_at!""#,
         id.0,

@@ -37,7 +37,8 @@ fn left_of(most: Duration) -> Duration {
 
 /// What `step` returns, if that comes within `limit` and the task's budget.
 pub async fn answer_within<T>(limit: Duration, step: impl Future<Output = T>) -> Result<T, NoAnswer> {
-    timeout(left_of(limit), step).await.map_err(|_| NoAnswer)
+    let waited = left_of(limit);
+    timeout(waited, step).await.map_err(|_| NoAnswer { waited })
 }
 
 /// What `step` returns, if that comes within the task's budget.
@@ -47,7 +48,10 @@ pub async fn within_budget<T>(step: impl Future<Output = sqlx::Result<T>>) -> sq
 
 /// The server did not answer in time. The state of its connection is unknown, so it must not be used again.
 #[derive(Debug)]
-pub struct NoAnswer;
+pub struct NoAnswer {
+    /// How long the answer was waited for.
+    pub waited: Duration,
+}
 
 #[cfg(test)]
 mod tests {

@@ -102,6 +102,14 @@ impl TimeLimits {
         self.is_doubtful.store(true, Ordering::Relaxed);
     }
 
+    /// As [`doubt`](Self::doubt), but only if a statement has been waited for longer than it may run. Otherwise its request
+    /// may simply have had less time left than that.
+    pub fn doubt_after(&self, waited: Duration) {
+        if waited.as_millis() > u128::from(self.millis[0]) {
+            self.doubt();
+        }
+    }
+
     /// Whether [`doubt`](Self::doubt) was called since the last call of this. If so, nothing is left to the role any more.
     pub fn take_doubt(&self) -> bool {
         let is_doubtful = self.is_doubtful.load(Ordering::Acquire);

@@ -52,7 +52,7 @@ pub struct Pooler {
     /// Longer than the relay's own limit, whose error says what is wrong.
     answer_timeout: Duration,
     /// When [`check`](Self::check) last made a connection.
-    last_connected: Arc<Mutex<Option<Instant>>>,
+    last_connected: Arc<tokio::sync::Mutex<Option<Instant>>>,
 }
 
 /// How connections reach the pooler; kept alive as long as they are.
@@ -141,8 +141,9 @@ impl Pooler {
     /// # Errors
     /// As [`read`](Self::read), and those of connecting.
     pub async fn check(&self) -> sqlx::Result<Access> {
-        let last = *self.last_connected.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.is_none_or(|last| last.elapsed() >= CONNECT_EVERY) {
+        // One at a time: of concurrent calls only the first one connects.
+        let mut last_connected = self.last_connected.lock().await;
+        if last_connected.is_none_or(|last| last.elapsed() >= CONNECT_EVERY) {
             let connection = PgConnection::connect_with(&self.pool.options()).await?;
             let _closed = connection.close().await;
             let before = self.limits.set_by_door();
@@ -150,8 +151,9 @@ impl Pooler {
             if before != self.limits.set_by_door() {
                 tracing::info!("{}", self.limits_in_words());
             }
-            *self.last_connected.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            *last_connected = Some(Instant::now());
         }
+        drop(last_connected);
         self.ping().await
     }
 
@@ -284,7 +286,9 @@ impl Pooler {
             Err(error) => return vec![Err(error)],
         };
         let answers = answer_within(Duration::MAX, lease.fetch_many(query).collect()).await;
-        answers.unwrap_or_else(|NoAnswer| {
+        answers.unwrap_or_else(|NoAnswer { waited }| {
+            // The request's budget may end before the relay's own time limit.
+            self.limits.doubt_after(waited);
             lease.close();
             vec![Err(sqlx::Error::PoolTimedOut)]
         })

@@ -166,11 +166,11 @@ impl<D: Door> Tx<D> {
         Ok(again)
     }
 
-    /// Closes the connection. The server's time limits become doubtful, since none of them ended the statement.
-    fn on_no_answer(&mut self) -> sqlx::Error {
+    /// Closes the connection. If the statement has outrun its limit, the server's limits become doubtful.
+    fn on_no_answer(&mut self, no_answer: &NoAnswer) -> sqlx::Error {
         self.is_aborted = true;
         if let Some(limits) = &self.opener.limits {
-            limits.doubt();
+            limits.doubt_after(no_answer.waited);
         }
         if let Some(lease) = self.lease.take() {
             lease.close();
@@ -281,7 +281,7 @@ impl<'c, D: Door> Executor<'c> for &'c mut Tx<D> {
                 drop(answers);
                 query = match failed {
                     Ok(error) => self.on_error(error, again.take()).await?,
-                    Err(NoAnswer) => return Err(self.on_no_answer()),
+                    Err(no_answer) => return Err(self.on_no_answer(&no_answer)),
                 };
             }
         }))

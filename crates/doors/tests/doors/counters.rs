@@ -163,3 +163,15 @@ async fn a_check_tries_a_new_connection() {
     pooler.check().await.expect_err("no new connection");
     pooler.check().await.expect_err("and it stays so");
 }
+
+#[tokio::test]
+async fn checks_at_once_make_one_connection() {
+    let database = Database::create().await;
+    let proxy = Proxy::before(&database.database_url(), Cut::Nowhere).await;
+    let pooler = door(&proxy.url(), 1, base::wire());
+    pooler.ping().await.expect("an answer");
+    let before = proxy.connections();
+    let checks = futures_util::future::join_all((0..20).map(|_| pooler.check())).await;
+    assert!(checks.iter().all(Result::is_ok), "{checks:?}");
+    assert_eq!(proxy.connections(), before + 1);
+}
