@@ -50,8 +50,8 @@ pub(crate) struct OpenedChat {
     pub created_at: DateTime<Utc>,
 }
 
-/// An id above that of the job's previous chat, which a process with a faster clock may have opened. The chat with the largest
-/// id is the job's present one.
+/// An id above that of the job's previous chat, which a process with a faster clock may have opened. The chat with the
+/// largest id is the job's present one.
 fn id_after(previous: Option<ChatId>) -> ChatId {
     let next = previous.map_or(Uuid::nil(), |ChatId(previous)| Uuid::from_u128(previous.as_u128().saturating_add(1)));
     ChatId(next.max(Uuid::now_v7()))

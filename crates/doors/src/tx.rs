@@ -83,7 +83,7 @@ pub struct Tx<D> {
     is_aborted: bool,
     named: bool,
     opener: Opener,
-    /// Whether a statement has been sent. Until then the transaction can be opened anew.
+    /// Whether a statement has been sent. Until then the transaction can be reopened.
     has_begun: bool,
     door: PhantomData<fn() -> D>,
 }
