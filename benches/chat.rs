@@ -1,8 +1,8 @@
 //! What chat costs and carries, on the real `serve` process: ratios and costs first, absolute figures after.
 //!
 //! Run by `scripts/bench`, on a database stack of its own; `PGBENCH` names the program (default `pgbench`).
-//! `BENCH_CHAT_ROUNDS` (default 3) and `BENCH_CHAT_ROUND_S` (default 2) say how long. A section measures and adds its
-//! lines to the table; a further one is a function in `SECTIONS`.
+//! `BENCH_CHAT_ROUNDS` (default 3) and `BENCH_CHAT_ROUND_S` (default 2) set how long it takes. Each section, a function in
+//! `SECTIONS`, measures and adds its lines to the table.
 
 #![allow(clippy::expect_used, missing_docs, reason = "a bench fails by panicking")]
 #![allow(clippy::cast_precision_loss, reason = "figures are printed with three digits")]
@@ -29,10 +29,10 @@ mod writer;
 /// How many sockets wait for messages when memory is measured.
 const IDLE_SOCKETS: usize = 5000;
 
-/// Sockets in a room, and how many such rooms are used at once: about as many deliveries on the way.
+/// Sockets in a room, and how many such rooms are used at once: about as many deliveries are in flight in each case.
 const ROOMS: [(usize, usize); 3] = [(2, 64), (50, 4), (1000, 1)];
 
-/// Messages on their way to a room at once.
+/// Messages in flight to a room at once.
 const MESSAGES_IN_FLIGHT: usize = 4;
 
 /// Each waits for its acknowledgement before it sends again.
@@ -270,7 +270,7 @@ async fn deliver_for(served: &Served, rooms: &mut [Room], number: usize, round: 
 }
 
 impl Room {
-    /// Sends until the time is up, a few messages ahead of what the room has heard; all of it is heard.
+    /// Sends until the time is up, a few messages ahead of what the room has received; then waits until it has all of them.
     async fn talk(&mut self, number: usize, end: Instant) -> usize {
         let Self { chat, clients, heard } = self;
         let listeners = clients.len() - 1;

@@ -1,8 +1,8 @@
 //! What files cost on their way through the real `serve` process, beside nginx with the same bytes in the same run: its
 //! static files, and its `WebDAV` module, which writes what is PUT into a directory and checks nothing.
 //!
-//! Run by `scripts/bench`, on a database stack of its own; nginx must be installed. `BENCH_FILES_ROUNDS` (default 3) says how
-//! often each side has its turn.
+//! Run by `scripts/bench`, on a database stack of its own; nginx must be installed. `BENCH_FILES_ROUNDS` (default 3) is the
+//! number of turns for each side.
 
 #![allow(clippy::expect_used, missing_docs, reason = "a bench fails by panicking")]
 #![allow(
@@ -30,7 +30,7 @@ use testing::{PATIENCE, lasting_port};
 const FILE_BYTES: usize = 10 * 1024 * 1024;
 const FILE_MB: f64 = FILE_BYTES as f64 / 1e6;
 
-/// Files of a turn, and how many travel at once.
+/// Files of a turn, and how many of them are transferred at once.
 const FILES: usize = 24;
 const AT_ONCE: usize = 4;
 
@@ -46,7 +46,7 @@ fn main() {
 async fn run() {
     let (machine, rounds) = (report::machine(), setting("BENCH_FILES_ROUNDS", 3));
     let (ours, nginx) = (Ours::start().await, Nginx::start().await);
-    // Each file begins elsewhere, and is another: nothing is stored twice.
+    // Each file begins at another offset, so all of them differ and nothing is deduplicated.
     let bytes: Vec<u8> = (0..FILE_BYTES + rounds * FILES).map(|at| b'a' + (at * at / 7 % 25) as u8).collect();
     let bytes: &'static [u8] = bytes.leak();
     let mut turns: [Vec<Turn>; 4] = Default::default();
@@ -81,7 +81,7 @@ async fn run() {
     );
 }
 
-/// What a turn has shown.
+/// The figures of a turn.
 struct Turn {
     mb_per_s: f64,
     cpu_ms_per_mb: f64,

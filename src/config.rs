@@ -71,7 +71,7 @@ pub struct FirstAdmin {
 }
 
 /// Every statement of the direct door finds its rows by an index. A plan that is made while a table is still empty would
-/// rather scan it, and is kept until the table is analyzed: a hundred times slower by then.
+/// scan the table instead. It is kept until the table is analyzed, and is a hundred times slower by then.
 pub const DIRECT_SESSION: [&str; 3] =
     ["set plan_cache_mode = force_generic_plan", "set jit = off", "set enable_seqscan = off"];
 
@@ -94,7 +94,7 @@ pub struct Config {
     pub access_token_expires_in: Duration,
     /// `REFRESH_TOKEN_EXPIRES_IN_S`: lifetime of a refresh token, in seconds, default 30 days.
     pub refresh_token_expires_in: Duration,
-    /// `SOCKET_TOKEN_GRACE_S`: how long after its expiry a token still opens a socket while its login lives, in seconds,
+    /// `SOCKET_TOKEN_GRACE_S`: how long after its expiry a token still opens a socket while its login is valid, in seconds,
     /// 0 (not at all) to 30 days, default 86400.
     pub socket_token_grace: Duration,
     /// `PING_INTERVAL_S`, `PING_TIMEOUT_S`: how often the server pings a socket, and how long it waits for the pong, in
@@ -105,8 +105,8 @@ pub struct Config {
     /// `TRUSTED_PROXIES`: comma-separated networks and addresses of the proxies in front, whose `X-Forwarded-For` says where
     /// a request comes from. Default: none.
     pub trusted_proxies: TrustedProxies,
-    /// `LIMITS`: comma-separated `name=most/seconds` for limits that are not to have their default: so many at once, and as
-    /// many again over the seconds. The names are those of the `RateLimit-Policy` header.
+    /// `LIMITS`: comma-separated `name=most/seconds` for limits that replace the defaults: `most` at once, and as many again
+    /// over the seconds. The names are those of the `RateLimit-Policy` header.
     pub quotas: Quotas,
     /// `ALLOWED_ORIGINS`: comma-separated origins of browser clients; exact, or `https://*.suffix`. Default: none.
     pub allowed_origins: AllowedOrigins,
@@ -115,9 +115,9 @@ pub struct Config {
     /// development machine, and waits elsewhere. `SMTP_TIMEOUT_S`: the longest an attempt may take, in seconds, 1 to 300,
     /// default 60.
     pub mail: Option<MailSettings>,
-    /// `SUPABASE_URL`: the project whose users may call with its access tokens; without it nobody may. Of no effect without
-    /// it: `SUPABASE_JWT_SECRET`, the project's legacy secret (HS256), at least 32 bytes, and `SUPABASE_PUBLISHABLE_KEY`,
-    /// with which the project is asked whether a user has verified their e-mail address.
+    /// `SUPABASE_URL`: the project whose access tokens are accepted; without it none are. Of no effect without it are
+    /// `SUPABASE_JWT_SECRET`, the project's legacy secret (HS256), at least 32 bytes, and `SUPABASE_PUBLISHABLE_KEY`, with
+    /// which the project is asked whether a user has verified their e-mail address.
     pub supabase: Option<SupabaseSettings>,
     /// `STRIPE_SECRET_KEY`, `STRIPE_WEBHOOK_SECRET`: invoices are made at Stripe. Both or neither; without them the
     /// customer pays the provider directly. `STRIPE_API_BASE`: where Stripe is, default `https://api.stripe.com`.

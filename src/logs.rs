@@ -1,5 +1,5 @@
-//! The log, on stdout. It is best effort: the service serves whatever becomes of stdout and stderr, whether they are
-//! closed, on a full disk, or a pipe that nobody reads.
+//! The log, on stdout. It is best effort: the service keeps serving even if stdout and stderr are closed, on a full disk,
+//! or a pipe that nobody reads.
 
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -30,8 +30,8 @@ enum Entry {
 pub struct Log(SyncSender<Entry>);
 
 impl Log {
-    /// Starts to log what `RUST_LOG` says (default `info`), panics included; of libraries no more than `info`. A thread of its own writes, so that nobody
-    /// else ever waits for a pipe.
+    /// Starts to log what `RUST_LOG` says (default `info`), panics included; of libraries no more than `info`. A separate
+    /// thread writes, so that nothing else ever waits for a pipe.
     #[must_use]
     pub fn start() -> Self {
         let (entries, waiting) = sync_channel(MAX_WAITING_LINES);

@@ -1,4 +1,4 @@
-//! The message writer against one full statement per message on 15 connections, without sockets: the same
+//! The message writer compared with one full statement per message on 15 connections, without sockets: the same
 //! statement, on the same tables, for the same senders.
 
 use std::sync::Arc;
@@ -60,7 +60,7 @@ pub fn section(bench: &mut Bench) {
             for (senders, measured) in SENDERS.iter().zip(&mut measured) {
                 let senders = senders_of(&served, *senders).await;
                 let mut reached = Vec::new();
-                // Who begins changes.
+                // The two ways take turns in going first.
                 for index in [number % 2, (number + 1) % 2] {
                     reached.push((index, send_for(&ways[index], &senders, round).await));
                 }
@@ -192,7 +192,7 @@ async fn send(way: &Way, sender: Sender) {
             assert!(answer.await.expect("an answer"), "a message was refused");
         }
         Way::OneByOne(direct) => {
-            // A chat's row is locked by one at a time, so a statement may have to wait longer than it may.
+            // Only one statement at a time can lock a chat's row, so another may exceed its time limit while it waits.
             while !matches!(insert_messages(direct, &[&message], &[]).await.as_deref(), Ok([SendOutcome::Stored(_)])) {}
         }
     }

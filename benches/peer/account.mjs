@@ -1,4 +1,4 @@
-// Who calls: a token with the service's secret and algorithm, of an account that is alive, as of at most 3 s ago.
+// The caller: a token with the service's secret and algorithm, of an account that was alive at most 3 s ago.
 import { createVerifier } from 'fast-jwt';
 import { refusal, rows, statements } from './database.mjs';
 

@@ -30,7 +30,7 @@ async function lockCustomer(client, userId) {
   return { id: row.id, userId, name: `${row.first_name} ${row.last_name}` };
 }
 
-// The row lock is a statement of its own: what decides is read after it was waited for.
+// A separate statement takes the row lock, so that what decides is read after the wait for it.
 async function lockProvider(client, customerId, asked) {
   const locked = await one(client,
     'select user_id, status, first_message_template from stm.providers where id = $1 for share', [asked.providerId]);

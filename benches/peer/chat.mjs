@@ -70,7 +70,7 @@ export function chat(server) {
     }
   });
   namespace.on('connection', (socket) => {
-    // What the upgrade brought is not needed any more: socket.io's advice against memory.
+    // Drops the upgrade request, as socket.io recommends for saving memory.
     socket.conn.request = null;
     const { userId } = socket.data;
     socket.join(`user:${userId}`);

@@ -2,7 +2,7 @@
 
 use testing::report::{Aim, Figure, decimals, median};
 
-/// What the sections add to.
+/// The tables that the sections add lines to.
 #[derive(Default)]
 pub struct Tables {
     pub aims: Vec<Line>,

@@ -19,7 +19,7 @@ const AIMS: &[(Measure, Aim)] = &[
     (Measure::PerSecond, Aim::AtLeast(1500.0)),
 ];
 
-/// Each number is another pair of customer and provider, so that none is refused for an open job.
+/// Each number is another pair of customer and provider, so that no booking is refused for an open job.
 pub fn booking(tokens: &[String]) -> Workload<'_> {
     let date = (Utc::now() + Days::new(30)).format("%Y-%m-%dT10:00:00Z").to_string();
     let mut transaction = Pgbench::new(&script(), "extended", pooler_connections());
@@ -55,8 +55,8 @@ fn request(number: usize, tokens: &[String], date: &str) -> String {
     )
 }
 
-/// Each client counts for itself, in steps of the number of clients, from `first` on. The service books with the provider
-/// at the same place in the other half.
+/// Each client counts by itself from `first` on, in steps of the number of clients. The service books with the provider at
+/// the same position in the other half.
 fn script() -> String {
     let prepare = format!(
         "\\set number :number + {clients}\n\
@@ -73,7 +73,7 @@ fn script() -> String {
     writing(&prepare, &statement(STATEMENTS[0].1, &arguments))
 }
 
-/// What does not differ between bookings; as in a request, and as long as what the service writes.
+/// The arguments that do not differ between bookings: as in a request, and as long as what the service writes.
 const VARIABLES: [(&str, &str); 17] = [
     ("number", "0"),
     ("service_id", "1000000"),

@@ -16,10 +16,10 @@ use crate::workloads::Workload;
 /// More requests or transactions than a round has.
 const NUMBERS_PER_ROUND: usize = 250_000;
 
-/// Until Node has compiled what a booking runs.
+/// Long enough for Node to compile what a booking runs.
 const WARM_UP: Duration = Duration::from_secs(5);
 
-/// Whoever answers requests.
+/// A server that is compared.
 #[derive(Clone, Copy)]
 pub struct Side {
     pub name: &'static str,
@@ -75,7 +75,7 @@ pub async fn compare(sides: &[Side], database: &Database, workload: &mut Workloa
     let duration = Duration::from_secs(setting("BENCH_ROUND_S", 4));
     let mut requests: Vec<Vec<Reached>> = sides.iter().map(|_| Vec::new()).collect();
     let mut transactions = Vec::new();
-    // The first one warms up.
+    // The first round warms up.
     for round in 0..=rounds {
         let duration = if round == 0 { WARM_UP } else { duration };
         let mut turns: Vec<_> = (0..=sides.len()).collect();
@@ -113,7 +113,7 @@ async fn ask(
     let parties = Parties::find(server.pid);
     let (jobs, before) = (count_jobs(database).await, parties.times());
     let reached = load(server.port, CONNECTIONS, duration, first, &workload.request).await;
-    // Some transactions are rolled back behind the scenes.
+    // Some transactions are still being rolled back in the background.
     sleep(Duration::from_millis(300)).await;
     let after = parties.times();
     let made = count_jobs(database).await - jobs;

@@ -1,4 +1,4 @@
-//! HTTP requests, many at once, on connections that stay open: as little work for each as possible, because the load
+//! HTTP requests, many at once, on connections that stay open. Each takes as little work as possible, because the load
 //! shares the processors with the service.
 
 use std::cell::Cell;
@@ -26,8 +26,8 @@ impl Reached {
     }
 }
 
-/// Sends requests for a while, the next one on a connection when the last one is answered. All of them must be answered
-/// with success. The requests are made from consecutive numbers.
+/// Sends requests for `duration`; a connection sends its next one when the last one has been answered. Every answer must be
+/// a success. The requests are made from consecutive numbers.
 pub async fn load(
     port: u16,
     connections: usize,
@@ -89,7 +89,7 @@ impl Connection {
     }
 }
 
-/// The length of an answer with its head, once the whole head is there.
+/// The length of an answer including its head, once the head is complete.
 fn length(answer: &[u8]) -> Option<usize> {
     const END: &[u8] = b"\r\n\r\n";
     const FIELD: &str = "content-length: ";

@@ -52,7 +52,7 @@ async fn sends(database: &Database, tables: &mut Tables) {
     let (service, _peer, targets) = start(database);
     assert_same_event(database, &targets).await;
     let mut reached: [Vec<Sends>; 2] = Default::default();
-    // The first one warms up.
+    // The first round warms up.
     for round in 0..=rounds {
         let mut turns: Vec<_> = targets.iter().zip(&mut reached).collect();
         if round % 2 == 1 {
@@ -80,7 +80,7 @@ async fn sends(database: &Database, tables: &mut Tables) {
     ]);
 }
 
-/// The others in a chat receive the same event from each server.
+/// Checks that the others in a chat receive the same event from each server.
 async fn assert_same_event(database: &Database, targets: &[Target]) {
     let chats = chats::create(&mut database.session().await, targets.len(), 2).await;
     let events = join_all(targets.iter().zip(&chats).map(|(target, chat)| new_message(*target, chat))).await;
@@ -106,7 +106,7 @@ async fn new_message(server: Target, chat: &Chat) -> (Vec<String>, Value) {
     (names, event["message"].clone())
 }
 
-/// At least so many messages are stored, without gaps.
+/// Checks that at least so many messages are stored, without gaps.
 async fn assert_stored(database: &Database, chats: &[Chat], least: f64) {
     let ids: Vec<_> = chats.iter().map(|chat| chat.id.as_str()).collect();
     let counts = "select count(*), (select sum(last_seq)::bigint from stm.chats where id = any($1::uuid[]))
@@ -137,7 +137,7 @@ async fn sockets(database: &Database, tables: &mut Tables) {
     tables.aims.extend(lines);
 }
 
-/// How much more memory is resident with each number of sockets, for each of them.
+/// The additional resident memory per socket, with each number of sockets.
 async fn kib_per_socket(server: Target, database: &Database) -> [f64; SOCKETS.len()] {
     let chats = chats::create(&mut database.session().await, CHATS, 2).await;
     sleep(Duration::from_secs(1)).await;

@@ -11,13 +11,13 @@ use crate::reads::{FEW_CONNECTIONS, Marketplace};
 use crate::service::Service;
 use crate::workloads::get_as;
 
-/// The most that the median may take of a dashboard or report, in milliseconds.
+/// The most that the median of a dashboard or report may take, in milliseconds.
 const MAX_P50_MS: f64 = 20.0;
 
-/// The most that the median may grow.
+/// The most that the median may grow from the small marketplace to the large one, as a factor.
 const MAX_GROWTH: f64 = 2.0;
 
-/// Whose page it is, and its path.
+/// Who reads, and the path.
 const READS: [(Who, &str); 14] = [
     (Who::Admin, "/admin/dashboard"),
     (Who::Admin, "/admin/dashboard/stats"),
@@ -73,7 +73,7 @@ pub async fn section(small: &Marketplace, large: &Marketplace) {
     let rounds: usize = setting("BENCH_READS_ROUNDS", 2);
     let duration = Duration::from_secs(setting("BENCH_READS_S", 2));
     let mut measured = Vec::new();
-    // The first one warms up.
+    // The first round warms up.
     for number in 0..=rounds {
         let both = (round(small, duration).await, round(large, duration).await);
         say(&format!("reads of LSMs and admins, round {number}"));

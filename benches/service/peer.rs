@@ -33,7 +33,7 @@ pub fn missing() -> Option<&'static str> {
     if Command::new("node").arg("--version").output().is_err() {
         return Some("node is not installed");
     }
-    // npm writes it at the end.
+    // npm writes this file last.
     let is_installed = Path::new(FOLDER).join("node_modules/.package-lock.json").exists();
     (!is_installed).then_some("its packages are not installed: run `npm ci` in benches/peer")
 }

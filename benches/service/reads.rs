@@ -1,6 +1,6 @@
-//! The ten most used reads, and then those of LSMs and admins, on a marketplace of 10,000 providers, 100,000 jobs and 1,000,000 messages: latencies, requests
+//! The ten most used reads on a marketplace of 10,000 providers, 100,000 jobs and 1,000,000 messages: latencies, requests
 //! per second beside the same SQL in pgbench through the same pooler, and how much slower the median is than on a
-//! hundredth of that data.
+//! hundredth of that data. `office.rs` uses the same marketplace.
 
 use std::time::Duration;
 
@@ -21,13 +21,13 @@ use crate::{CONNECTIONS, is_wanted, pooler_connections, tokens};
 pub const SMALL: usize = 100;
 pub const LARGE: usize = 10_000;
 
-/// Connections when latencies are measured.
+/// Connections of the load when latencies are measured.
 pub const FEW_CONNECTIONS: usize = 4;
 
-/// The most that the median may grow.
+/// The most that the median may grow from the small marketplace to the large one, as a factor.
 const MAX_GROWTH: f64 = 1.3;
 
-/// The least of pgbench's transactions per second, in percent.
+/// The least that the requests per second may be of pgbench's transactions per second, in percent.
 const MIN_PERCENT: f64 = 90.0;
 
 /// A request, and the statement that the service sends for it.
@@ -119,7 +119,7 @@ const READS: [Read; 10] = [
 ];
 
 impl Read {
-    /// For a random one of those who ask.
+    /// The read as a transaction of pgbench, for a random caller.
     fn transaction(&self) -> Pgbench {
         let prepare = format!(
             "\\set n random(0, 999) * 97 % {customers}\n\
@@ -145,7 +145,7 @@ pub struct Marketplace {
     /// The LSM of the first region.
     pub lsm: Person,
     pub admin: Person,
-    /// How many there are in all.
+    /// How many customers there are in all, of whom `customers` are only some.
     customer_count: usize,
     zip_codes: usize,
 }
@@ -236,7 +236,7 @@ pub fn transactions() -> Vec<Pgbench> {
 
 pub type Measured = [Vec<Round>; READS.len()];
 
-/// Measures the reads, and adds the worst ones to the aims.
+/// Measures the reads, and adds the worst figures to the aims.
 pub async fn section(small: &Marketplace, large: &Marketplace, tables: &mut Tables) -> Option<Measured> {
     if !is_wanted("reads") {
         return None;
@@ -245,7 +245,7 @@ pub async fn section(small: &Marketplace, large: &Marketplace, tables: &mut Tabl
     let duration = Duration::from_secs(setting("BENCH_READS_S", 2));
     let transactions = transactions();
     let mut measured: Measured = std::array::from_fn(|_| Vec::new());
-    // The first one warms up.
+    // The first round warms up.
     for number in 0..=rounds {
         let mut round: [Round; READS.len()] = Default::default();
         let service = Service::start(&small.database);
@@ -283,7 +283,7 @@ pub async fn section(small: &Marketplace, large: &Marketplace, tables: &mut Tabl
 }
 
 impl Round {
-    /// Requests per second of pgbench's transactions per second.
+    /// Requests per second, as a percentage of pgbench's transactions per second.
     fn percent(&self) -> f64 {
         100.0 * self.requests_per_s / self.transactions_per_s
     }

@@ -1,4 +1,4 @@
-//! The peer does the work that the service does: the same answers, and the same rows after a booking.
+//! Checks that the peer does the same work as the service: the same answers, and the same rows after a booking.
 
 use serde_json::Value;
 use testing::Database;
@@ -11,7 +11,7 @@ use crate::workloads::{CUSTOMERS, Workload};
 pub async fn check(sides: &[Side], database: &Database, workload: &Workload<'_>) {
     let mut first = None;
     for (place, side) in sides.iter().enumerate() {
-        // One customer; of bookings each with another provider, who are all alike.
+        // Always the same customer. Each booking has another provider, and all providers are alike.
         let mut answer = answer(side.server.port, &(workload.request)(place * CUSTOMERS)).await;
         let rows = if workload.makes_jobs { Some(rows(database, &mut answer).await) } else { None };
         let expected = first.get_or_insert_with(|| (answer.clone(), rows.clone()));
@@ -19,7 +19,7 @@ pub async fn check(sides: &[Side], database: &Database, workload: &Workload<'_>)
     }
 }
 
-/// The rows that a booking has left, and without its ids and times the answer.
+/// Returns the rows that a booking has stored. Removes ids and times from the answer.
 async fn rows(database: &Database, answer: &mut Value) -> Value {
     let job = answer["job"]["id"].as_i64().expect("an id");
     for (part, name) in

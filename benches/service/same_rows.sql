@@ -1,4 +1,4 @@
--- All that the booking of job $1 has stored, without what differs between two bookings: ids, times, and the provider.
+-- Everything that the booking of job $1 has stored, without what differs between two bookings: ids, times, and the provider.
 select jsonb_build_object(
     'job', to_jsonb(j) - '{id,provider_id,created_at,updated_at,response_deadline}'::text[],
     'minutes', round(extract(epoch from j.response_deadline - j.created_at) / 60),

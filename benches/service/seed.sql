@@ -1,5 +1,5 @@
 -- `stm_seed.customers` customers and `stm_seed.providers` providers. Customer n is user and customer 1000000 + n, provider n
--- is user and provider 2000000 + n: the load makes up its requests by counting, and asks nobody for ids.
+-- is user and provider 2000000 + n: the load makes up its requests by counting, without looking up ids.
 begin;
 
 insert into stm.services (id, name, category) overriding system value values (1000000, 'Benchmarking', 'Bench');

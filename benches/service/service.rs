@@ -1,4 +1,4 @@
-//! The `serve` process, as it comes but for where it listens and which database it uses.
+//! The `serve` process, with its defaults except for where it listens and which database it uses.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
@@ -31,7 +31,7 @@ impl Service {
         let mut command = Command::new(env!("CARGO_BIN_EXE_serve"));
         command.current_dir(directory.path()).env_clear();
         command.env("HOST", Ipv4Addr::LOCALHOST.to_string()).env("PORT", port.to_string());
-        // By the role that docs/supabase.md sets up.
+        // Connects as the role that docs/supabase.md sets up.
         command.env("DATABASE_URL", database.service_url()).env("DIRECT_URL", database.direct_url());
         command.env("JWT_SECRET", JWT_SECRET);
         // Loading demo data would count as start-up.

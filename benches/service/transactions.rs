@@ -7,7 +7,7 @@ pub fn reading(prepare: &str, statement: &str) -> String {
     format!("{prepare}\n{statement}")
 }
 
-/// A transaction of one statement, whose role has the time limits of the door.
+/// A transaction of one statement. The role has the door's time limits, so none are set.
 pub fn writing(prepare: &str, statement: &str) -> String {
     format!("{prepare}\nbegin;\n{statement}commit;\n")
 }
@@ -15,7 +15,7 @@ pub fn writing(prepare: &str, statement: &str) -> String {
 /// The statement that contains a phrase, with pgbench's variables or other SQL as its arguments.
 pub fn statement(phrase: &str, arguments: &[&str]) -> String {
     let statement = queries::statement(phrase);
-    // pgbench would find parameters in comments too.
+    // pgbench would also look for parameters in comments.
     let without_comments: Vec<_> =
         statement.lines().map(|line| line.split_once("--").map_or(line, |(before, _)| before)).collect();
     format!("{};\n", queries::with_arguments(&without_comments.join("\n"), arguments))

@@ -40,7 +40,8 @@ pub async fn seed(database: &Database) -> Vec<String> {
     tokens::issue(Role::Customer, users)
 }
 
-/// How many customers read their profiles: few enough that each is known to be alive from a request shortly before.
+/// How many customers read their profiles: few enough that each one's account is still cached as alive from a request
+/// shortly before.
 const READERS: usize = 250;
 
 /// A customer's own profile: one statement.

@@ -1,4 +1,5 @@
-//! The chats of jobs: one is opened for each provider a job is given to, and closed when the two part.
+//! The chats of jobs: one is opened for each provider that a job is given to, and closed when that provider rejects the
+//! job or is replaced.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -10,15 +11,15 @@ use doors::{Door, Pooler, Tx};
 /// What a new chat begins with.
 #[derive(Debug)]
 pub(crate) struct Opening {
-    /// The first line of the customer's request: a template, as the provider's is.
+    /// The first line of the customer's request: a template, like the provider's first message.
     pub request: &'static str,
     /// The rest of the request.
     pub details: String,
     /// The texts of the messages with the customer's pictures.
     pub images: Vec<String>,
-    /// For `[LOCATION]`.
+    /// Replaces `[LOCATION]` in templates.
     pub place: String,
-    /// For `[SCHEDULED_DATE]`.
+    /// Replaces `[SCHEDULED_DATE]` in templates.
     pub date: String,
 }
 
@@ -28,13 +29,13 @@ impl Opening {
         (0..self.images.len() + 2).map(|_| Uuid::now_v7()).collect()
     }
 
-    /// The length at which its messages are cut.
+    /// The length to which its messages are truncated.
     pub(crate) fn max_chars() -> i32 {
         i32::try_from(MAX_MESSAGE_CHARS).unwrap_or(i32::MAX)
     }
 }
 
-/// A party of a new chat: its user, and the text that counts.
+/// A party of a new chat: its user, and its text for the first messages.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Party<T> {
     pub user: UserId,
@@ -46,20 +47,27 @@ pub(crate) struct Party<T> {
 #[derive(Debug)]
 pub(crate) struct OpenedChat {
     pub id: ChatId,
-    /// When it was opened.
     pub created_at: DateTime<Utc>,
 }
 
-/// Opens a chat about a job, with both parties as members and its first messages.
+/// An id above that of the job's previous chat, which a process with a faster clock may have opened. The chat with the
+/// largest id is the job's present one.
+fn id_after(previous: Option<ChatId>) -> ChatId {
+    let next = previous.map_or(Uuid::nil(), |ChatId(previous)| Uuid::from_u128(previous.as_u128().saturating_add(1)));
+    ChatId(next.max(Uuid::now_v7()))
+}
+
+/// Opens another chat about a locked job, with both parties as members and its first messages.
 pub(crate) async fn open(
     tx: &mut Tx<Pooler>,
     job: JobId,
+    previous: Option<ChatId>,
     service: &str,
     customer: Party<&str>,
     provider: Party<Option<&str>>,
     opening: &Opening,
 ) -> sqlx::Result<OpenedChat> {
-    let id = ChatId(Uuid::now_v7());
+    let id = id_after(previous);
     let created_at = sqlx::query_scalar!(
         r#"select stm.open_job_chat_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) as "created_at!""#,
         id.0,
@@ -82,7 +90,7 @@ pub(crate) async fn open(
     Ok(OpenedChat { id, created_at })
 }
 
-/// Closes the open chat of a job; it is kept.
+/// Closes the open chat of a job, without deleting anything.
 pub(crate) async fn close<D: Door>(tx: &mut Tx<D>, job: JobId, now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!("update stm.chats set closed_at = $2 where job_id = $1 and closed_at is null", job.0, now)
         .execute(tx)

@@ -6,7 +6,7 @@ use hyper::upgrade::OnUpgrade;
 
 use super::PATHS;
 
-/// The headers that are read: by Engine.IO and by the handshake.
+/// The headers that are read by Engine.IO and by the handshake.
 const NEEDED: [HeaderName; 5] = [
     header::AUTHORIZATION,
     header::CONNECTION,
@@ -15,14 +15,14 @@ const NEEDED: [HeaderName; 5] = [
     header::SEC_WEBSOCKET_VERSION,
 ];
 
-/// The parameters that are read, by Engine.IO.
+/// The query parameters that are read by Engine.IO.
 const PARAMETERS: [&str; 2] = ["EIO=", "transport="];
 
-/// More than a parameter that means something has.
+/// Longer than any of these parameters with a valid value.
 const MAX_PAIR_BYTES: usize = 32;
 
-/// Reduces the head to what is read, and copies that out of the buffer that it came in. As a slice, anything of it would
-/// keep the whole buffer: 16 KiB, or as much as the client has sent.
+/// Reduces the head to what is read, and copies that out of the buffer it was received in. A slice of that buffer would
+/// keep all of it in memory: 16 KiB, or as much as the client has sent.
 pub(super) fn reduce(request: &mut Request) {
     let query = request.uri().query().unwrap_or_default().split('&');
     let needed =

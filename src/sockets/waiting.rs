@@ -28,8 +28,8 @@ struct Waiting {
     addresses: HashMap<IpAddr, usize>,
 }
 
-/// A socket's place among those that are waiting: until it enters, until it is gone, or until its time is up. It rides
-/// in the request that opens the socket, and so lives as long as that.
+/// A socket's place among those that are waiting: until it enters, until it is gone, or until its time is up. It is an
+/// extension of the request that opens the socket, and so lives as long as that.
 #[derive(Debug)]
 pub(super) struct Place {
     sockets: WaitingSockets,

@@ -1,7 +1,7 @@
 //! What surrounds every route: request ids, logs, limits, errors, CORS.
 //!
-//! A layer of axum's costs a copy of everything below it and two allocations, for every request. So what holds for all of
-//! REST is one function ([`around`]), and only those who need CORS pass its layer ([`Site`]).
+//! For every request, an axum layer costs a clone of everything below it and two allocations. So all that applies to every
+//! REST request is one function ([`around`]), and only requests that need CORS pass through its layer ([`Site`]).
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -29,7 +29,7 @@ const MAX_BODY_BYTES: usize = 256 * 1024;
 /// The maximum time of a request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The maximum time of a request that brings files.
+/// The maximum time of a request that uploads files.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Where files are served, to pages of every origin.
@@ -37,19 +37,19 @@ const FILES: &str = "/files/";
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What responses depend on, for caches: also those to requests without an origin.
+/// The request headers that responses depend on, for caches: also of responses to requests without an origin.
 const VARY: HeaderValue = HeaderValue::from_static("origin, access-control-request-headers");
 
-/// How much longer than a single statement all of a request's waits for the database may take together. The answer follows
-/// within another second.
+/// How much longer than a single statement all of a request's waits for the database may take together. The response
+/// follows within another second.
 const BEYOND_STATEMENT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Whether a request's body took too long, so that it could not be read. Rides in the request.
+/// Whether a request's body took too long, so that it could not be read. An extension of the request.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SlowBody(Arc<AtomicBool>);
 
 impl SlowBody {
-    /// The body's time is up.
+    /// Records that the body's time is up.
     pub(crate) fn is_too_slow(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -79,7 +79,7 @@ impl Site {
     }
 }
 
-/// Lets browsers of these origins call with credentials. `Access-Control-Allow-Origin` echoes the origin, never `*`.
+/// Allows pages of these origins to call with credentials. `Access-Control-Allow-Origin` echoes the origin, never `*`.
 fn cors(origins: AllowedOrigins) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(move |origin, parts| {
@@ -93,7 +93,7 @@ fn cors(origins: AllowedOrigins) -> CorsLayer {
             header::RETRY_AFTER,
             HeaderName::from_static("ratelimit"),
             HeaderName::from_static("ratelimit-policy"),
-            // Of files: pages that read them in parts, or keep them.
+            // For pages that read files in parts, or cache them.
             header::ACCEPT_RANGES,
             header::CONTENT_RANGE,
             header::ETAG,
@@ -101,17 +101,17 @@ fn cors(origins: AllowedOrigins) -> CorsLayer {
         .max_age(Duration::from_secs(600))
 }
 
-/// Whether a request brings files. Only routes that take them read such a body.
+/// Whether a request uploads files. Only routes that accept files read such a body.
 fn is_upload(request: &Request) -> bool {
     let media = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     let form = b"multipart/form-data";
     media.get(..form.len()).is_some_and(|start| start.eq_ignore_ascii_case(form))
 }
 
-/// What a request of REST may take.
+/// How long a REST request may take.
 #[derive(Debug, Clone, Copy)]
 struct Times {
-    /// Until the answer.
+    /// Until the response.
     timeout: Duration,
     /// All of its waits for the database together.
     budget: Duration,
@@ -120,7 +120,7 @@ struct Times {
 impl Times {
     fn of(request: &Request, statement_timeout: Duration) -> Self {
         if is_upload(request) {
-            // The database waits for files, so its time begins anew with each statement.
+            // An upload waits for its files between statements, so its database budget is as long as the whole request.
             return Self { timeout: UPLOAD_TIMEOUT, budget: UPLOAD_TIMEOUT };
         }
         let budget = (statement_timeout + BEYOND_STATEMENT_TIMEOUT).min(REQUEST_TIMEOUT.mul_f32(0.9));
@@ -128,8 +128,8 @@ impl Times {
     }
 }
 
-/// Answers a request of REST with what `handle` makes of it: within limits on time and size, in a span with an id of its
-/// own, and whatever happens. Logs the cause of an error, and renders it.
+/// Answers a REST request with the response of `handle`, within limits on time and size and in a span with the request's
+/// own id. Always returns a response, even after a panic. Logs the cause of an error, and renders it.
 pub(crate) async fn around<Handled>(
     mut request: Request,
     statement_timeout: Duration,
@@ -195,7 +195,7 @@ fn log(response: &Response, started: Instant) {
     );
 }
 
-/// Renders an error, and adds the headers of every response.
+/// Renders the response if it is an error, and adds the headers that every response has.
 fn finish(mut response: Response, id: Uuid) -> Response {
     let mut text = Uuid::encode_buffer();
     let id = &*id.hyphenated().encode_lower(&mut text);

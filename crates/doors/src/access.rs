@@ -1,8 +1,8 @@
-//! Whether the database behind a door answers, and takes writes.
+//! Whether the database behind a door answers and accepts writes.
 
 use sqlx::{Executor, Postgres};
 
-/// What the database behind a door takes at the moment.
+/// What the database behind a door currently accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// Reads and writes.

@@ -1,4 +1,4 @@
-//! The time that one request may spend on the database, over all that it asks: connections, statements, COMMIT.
+//! The time that one request may spend on the database in all: connections, statements, COMMIT.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -11,12 +11,12 @@ tokio::task_local! {
 
 struct Budget {
     limit: Duration,
-    /// When it is spent; `None` until a door is used.
+    /// When the budget is used up; `None` until a door is used.
     ends: Cell<Option<Instant>>,
 }
 
-/// Runs `request`, whose waits for doors may last `limit` altogether, counted from the first of them. What does not come in
-/// that time fails as [`sqlx::Error::PoolTimedOut`]. A COMMIT that was sent by then runs on, and its outcome is unknown.
+/// Runs `request`. From its first wait for a door, it has `limit` for all of its waits together; a wait that takes longer
+/// fails as [`sqlx::Error::PoolTimedOut`]. A COMMIT that was sent by then runs on, and its outcome is unknown.
 ///
 /// The budget belongs to the task: what `request` spawns has none.
 pub async fn with_budget<T>(limit: Duration, request: impl Future<Output = T>) -> T {
@@ -37,7 +37,8 @@ fn left_of(most: Duration) -> Duration {
 
 /// What `step` returns, if that comes within `limit` and the task's budget.
 pub async fn answer_within<T>(limit: Duration, step: impl Future<Output = T>) -> Result<T, NoAnswer> {
-    timeout(left_of(limit), step).await.map_err(|_| NoAnswer)
+    let waited = left_of(limit);
+    timeout(waited, step).await.map_err(|_| NoAnswer { waited })
 }
 
 /// What `step` returns, if that comes within the task's budget.
@@ -47,7 +48,10 @@ pub async fn within_budget<T>(step: impl Future<Output = sqlx::Result<T>>) -> sq
 
 /// The server did not answer in time. The state of its connection is unknown, so it must not be used again.
 #[derive(Debug)]
-pub struct NoAnswer;
+pub struct NoAnswer {
+    /// How long the answer was waited for.
+    pub waited: Duration,
+}
 
 #[cfg(test)]
 mod tests {

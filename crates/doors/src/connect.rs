@@ -1,4 +1,4 @@
-//! Both doors at once, with everything that can be found out before the first request.
+//! Opens both doors, with every check that can be made before the first request.
 
 use crate::diagnose::{connection_failure, first_statement_failure};
 use crate::probe::{self, Pooling};
@@ -50,7 +50,7 @@ pub async fn connect(
     let pooler = Pooler::new(database_url, pooler_settings)?;
     let direct = Direct::new(direct_url, direct_settings)?;
     pooler.ping().await.map_err(|error| first_statement_failure(database_url, pooler_settings.wire, &error))?;
-    // Before the direct door has sessions: those of the same role would have to be looked at too, and cannot be.
+    // Before the direct door has sessions: sessions of the same role would have to be read too, and cannot be.
     let unseen = pooler.learn_limits().await;
     let ((), direct_answers) = tokio::join!(pooler.learn_limits_of(unseen), direct.ping());
     direct_answers.map_err(|error| connection_failure(direct_url, &error))?;

@@ -1,4 +1,4 @@
-//! The direct connection: sessions of our own, for what is frequent, for LISTEN, and for migrations.
+//! The direct connection: sessions of our own, for frequent statements, for LISTEN, and for migrations.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +44,7 @@ impl Door for Direct {
 }
 
 impl Direct {
-    /// Prepares the pool; connections are made when they are needed, and kept.
+    /// Creates the pool, which connects on demand and keeps its connections. Must be called within a Tokio runtime.
     ///
     /// # Errors
     /// A sentence: the tunnel that `sslmode=verify-ca` needs cannot be started.
@@ -83,14 +83,14 @@ impl Direct {
         Tx::open(opener, true).await
     }
 
-    /// Listens to a channel, on a connection of its own for as long as the listener lives.
+    /// Listens to a channel, on a separate connection for as long as the listener lives.
     ///
     /// # Errors
     /// As [`write`](Self::write).
     pub async fn listen(&self, channel: &str) -> sqlx::Result<PgListener> {
         let place = self.pool.place_in_time().await?;
-        // sqlx's listener wants a pool of sqlx's. What it returns there may have an answer on its way, and is closed; the
-        // place is free when the last handle is gone, and with it the connection.
+        // sqlx's listener needs a pool of sqlx's. A connection that it returns there may have an answer in flight, so it is
+        // closed. The place becomes free with the last handle of that pool, when its connection is gone too.
         let own = PgPoolOptions::new()
             .max_connections(1)
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -104,8 +104,8 @@ impl Direct {
         Ok(listener)
     }
 
-    /// Borrows a session, for what needs one: session locks, migrations. It is closed when it is dropped, since its user
-    /// may leave anything behind.
+    /// Borrows a session, for what needs one: session locks, migrations. It is closed when dropped, since its user may
+    /// leave anything behind.
     ///
     /// # Errors
     /// As [`write`](Self::write).
@@ -113,12 +113,13 @@ impl Direct {
         Ok(self.pool.acquire().await?.into_session())
     }
 
-    /// How long the server may say nothing while an answer is due: it has limits of its own, unless the path is dead.
+    /// How long the server may stay silent while an answer is due. Its own limits are shorter, so only a dead path takes
+    /// longer.
     fn answer_timeout(&self) -> Duration {
         self.statement_timeout + ACQUIRE_TIMEOUT
     }
 
-    /// Takes note of an error of a single statement. Returns the chance, if the statement is to be prepared anew.
+    /// Records an error of a single statement. Returns `again` if the statement is to be prepared again.
     fn on_error(&self, error: sqlx::Error, again: Option<GuardedQuery>) -> sqlx::Result<GuardedQuery> {
         if is_connection_loss(&error) {
             self.pool.note_loss();
@@ -148,13 +149,13 @@ impl Direct {
         self.pool.status()
     }
 
-    /// Whether the database answers, and takes writes.
+    /// Checks that the database answers. Returns whether it accepts writes.
     ///
     /// # Errors
     /// As [`write`](Self::write).
     pub async fn ping(&self) -> sqlx::Result<Access> {
         match access::ask(self).await {
-            // It said that the server was restarted, not that it is away.
+            // The error only meant that the server had been restarted, not that it is unreachable.
             Err(error) if is_connection_loss(&error) => access::ask(self).await,
             answered => answered,
         }

@@ -1,8 +1,8 @@
 //! Which statements may travel through a transaction pooler.
 //!
-//! A statement is refused if it would end the transaction that pins the server (what follows would run on
-//! somebody else's), or leave state behind on a server that others use next. This is a guard against
-//! mistakes, not against an attacker: it reads tokens, it does not parse SQL, and it cannot see into
+//! A statement is refused if it would end the transaction that pins the server, so that later statements could run on
+//! another client's server. It is also refused if it would leave state behind on a server that others use next. This is a
+//! guard against mistakes, not against an attacker: it reads tokens, it does not parse SQL, and it cannot see into
 //! functions of our own.
 
 use std::collections::HashSet;
@@ -29,10 +29,10 @@ const SESSION_FUNCTIONS: [&str; 14] = [
     "lo_export",
 ];
 
-/// Words that make a statement write, wherever they stand in it.
+/// Keywords that make a statement write, wherever they stand in it.
 const WRITING_WORDS: [&str; 4] = ["insert", "update", "delete", "merge"];
 
-/// Functions of PostgreSQL's own that write.
+/// Built-in functions, and those of PostgreSQL's extensions, that write.
 const WRITING_FUNCTIONS: [&str; 12] = [
     "nextval",
     "setval",
@@ -48,10 +48,10 @@ const WRITING_FUNCTIONS: [&str; 12] = [
     "dblink_exec",
 ];
 
-/// The most bytes of texts that are remembered. Those of a program are far fewer, unless it makes them up.
+/// The most bytes of texts that are remembered. A program has far fewer, unless it generates statements.
 const MAX_BYTES: usize = 1 << 20;
 
-/// Texts that passed, so that each is read once.
+/// Texts that passed, so that each is checked only once.
 static PASSED: LazyLock<RwLock<Passed>> = LazyLock::new(RwLock::default);
 
 #[derive(Debug, Default)]
@@ -61,7 +61,7 @@ struct Passed {
 }
 
 impl Passed {
-    /// When there is no room, all are forgotten: those in use come back at once.
+    /// Forgets all texts when there is no room; those in use are added again at once.
     fn add(&mut self, sql: &str) {
         if self.bytes + sql.len() > MAX_BYTES {
             *self = Self::default();
@@ -85,7 +85,7 @@ pub fn check(sql: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// As [`check`], from the text alone.
+/// As [`check`], without remembering texts that passed.
 fn read(sql: &str) -> Result<(), String> {
     let mut tokens = Tokens::of(sql);
     let first = tokens.next().unwrap_or_default();
@@ -119,8 +119,8 @@ pub fn is_plain_select(sql: &str) -> bool {
     Tokens::of(sql).next().is_some_and(|word| word.eq_ignore_ascii_case("select"))
 }
 
-/// Whether a statement that passed [`check`] can be seen to read only, but for the functions of our own that it calls. In
-/// doubt it is not: a column that is named as a word that writes costs its statement a few microseconds.
+/// Whether the text of a statement that passed [`check`] shows that it only reads, apart from functions of our own that it
+/// calls. In doubt it is `false`: a column named like a writing keyword costs its statement a few microseconds.
 #[must_use]
 pub fn only_reads(sql: &str) -> bool {
     let mut tokens = Tokens::of(sql);
@@ -136,12 +136,12 @@ pub fn only_reads(sql: &str) -> bool {
     true
 }
 
-/// As PostgreSQL compares keywords and unquoted names: only A to Z have a lower case.
+/// Compares as PostgreSQL does keywords and unquoted names: only A to Z have a lower case.
 fn is_one_of(word: &str, words: &[&str]) -> bool {
     words.iter().any(|known| word.eq_ignore_ascii_case(known))
 }
 
-/// The words of a statement; strings, comments, numbers and punctuation are passed over.
+/// The words of a statement; strings, comments, numbers and punctuation are skipped.
 struct Tokens<'s> {
     rest: &'s str,
     /// Whether the last one was in double quotes: a name, not a keyword.
@@ -211,7 +211,7 @@ fn after_block_comment(mut text: &str) -> &str {
     text
 }
 
-/// What is quoted, and what follows the closing quote; a doubled quote stands for itself.
+/// The quoted text, and what follows the closing quote; a doubled quote stands for a single one.
 fn after_quote(text: &str, quote: char) -> (&str, &str) {
     let mut from = 0;
     while let Some(at) = text[from..].find(quote).map(|at| from + at) {
@@ -238,7 +238,7 @@ fn after_escape_string(text: &str) -> &str {
     ""
 }
 
-/// Passes over `$tag$…$tag$`; a parameter such as `$1` is only its dollar sign.
+/// Skips `$tag$…$tag$`; of a parameter such as `$1`, only the dollar sign.
 fn after_dollar(text: &str) -> &str {
     let Some(end) = text.find(|c: char| !c.is_alphanumeric() && c != '_') else {
         return text;

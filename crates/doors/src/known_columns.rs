@@ -1,7 +1,7 @@
-//! The columns of the direct door's statements, as the database described them first.
+//! The columns of the direct door's statements, as the database first described them.
 //!
-//! The `query!` macros do not check the columns' types again, so a statement whose columns have changed must not reach them:
-//! the relay withholds its rows, and this does so where there is no relay.
+//! The `query!` macros do not check the columns' types again, so rows whose columns have changed must not reach them. The
+//! relay withholds such rows; this module does so where there is no relay.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use sqlx::{Column as _, SqlStr};
 
 use crate::relay::{COLUMNS_CHANGED, Column, is_readable_as};
 
-/// The most statements that are remembered. Those of a program are far fewer, unless it makes them up.
+/// The most statements that are remembered. A program has far fewer, unless it generates them.
 const MAX_STATEMENTS: usize = 2000;
 
 /// The first columns of each statement, shared by all connections of a door.
@@ -23,7 +23,7 @@ impl KnownColumns {
     /// Checks the columns of a row that `sql` has just returned.
     ///
     /// # Errors
-    /// Code that was written for the columns as this process first saw them would misread these.
+    /// Code that was written for the columns as this process first saw them would misread the present ones.
     pub fn check(&self, sql: &SqlStr, columns: &[PgColumn]) -> sqlx::Result<()> {
         let now = columns.iter().map(|column| {
             let name = Bytes::copy_from_slice(column.name().as_bytes());

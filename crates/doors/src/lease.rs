@@ -1,8 +1,8 @@
-//! Connections on loan from a door's pool: they go back with nothing on its way, or not at all.
+//! Connections on loan from a door's pool: they return with nothing in flight, or not at all.
 //!
 //! sqlx by itself queues the ROLLBACK of a dropped transaction and sends it together with the next request. A pooler that
 //! frees the server after the first `ReadyForQuery` of a segment, as Supavisor up to v2.9.10 does, then passes the
-//! second answer to its next client, and from there on every answer is somebody else's.
+//! second answer to its next client. From there on, every client receives somebody else's answers.
 
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
@@ -21,11 +21,11 @@ pub(super) const END_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection borrowed from a pool.
 ///
-/// When it is dropped in order, it is back at once. In any other state a task of its own reads the answers that are still
-/// on their way, then rolls back an open transaction and awaits that. The connection is closed if this fails or takes
-/// longer than ten seconds, or if there is no runtime to do it in.
+/// A clean connection returns to the pool as soon as it is dropped. In any other state a separate task reads the answers
+/// still in flight, then rolls back an open transaction and awaits the ROLLBACK. The connection is closed if this fails
+/// or takes longer than ten seconds, or if there is no Tokio runtime for the task.
 pub struct Lease {
-    /// `None` only once it is dropped.
+    /// `None` only once the lease is dropped.
     held: Option<Held>,
     returns: bool,
     pool: Pool,
@@ -36,15 +36,15 @@ impl Lease {
         Self { held: Some(held), returns: true, pool }
     }
 
-    /// The same, but it does not go back: its user may leave anything behind, such as settings, session locks, or a
-    /// transaction that sqlx does not know of.
+    /// The same lease, whose connection never returns to the pool: its user may leave anything behind, such as settings,
+    /// session locks, or a transaction that sqlx does not know of.
     pub(super) fn into_session(mut self) -> Self {
         self.returns = false;
         self
     }
 
-    /// Opens a transaction with the message `begin`. Until that has succeeded nobody knows whether one is open, and the
-    /// connection does not go back.
+    /// Opens a transaction with the message `begin`. Until that succeeds, it is unknown whether one is open, so the
+    /// connection would not return to the pool.
     pub(super) async fn begin(&mut self, begin: impl Into<std::sync::Arc<str>>) -> sqlx::Result<()> {
         self.returns = false;
         PgTransactionManager::begin(self, Some(AssertSqlSafe(begin.into()).into_sql_str())).await?;
@@ -52,19 +52,19 @@ impl Lease {
         Ok(())
     }
 
-    /// When it last was known to be alive.
+    /// When the connection was last known to be alive.
     #[cfg(test)]
     pub(super) fn proven(&self) -> Option<tokio::time::Instant> {
         self.held.as_ref().map(|held| held.proven)
     }
 
-    /// The connection, which is not the lease's any more.
+    /// The connection, taken out of the lease.
     #[cfg(test)]
     pub(super) fn into_held(mut self) -> Held {
         self.held.take().unwrap()
     }
 
-    /// Closes the connection at once, whatever is on its way; its pool may open another.
+    /// Closes the connection at once, whatever is in flight; its pool may open another.
     pub(super) fn close(mut self) {
         self.returns = false;
     }
@@ -106,8 +106,8 @@ impl Drop for Lease {
     }
 }
 
-/// Returns a connection to its pool once it is in order. It is closed unless it gets there, also when the runtime ends and
-/// drops this.
+/// Returns a connection to its pool once it is clean. Closes it if it cannot be cleaned up, or if the runtime shuts down
+/// and drops this future.
 async fn put_back_in_order(pool: Pool, mut held: Held) {
     match timeout(END_TIMEOUT, put_in_order(&mut held.connection)).await {
         Ok(Ok(())) => match pool.put_back(held) {
@@ -120,12 +120,12 @@ async fn put_back_in_order(pool: Pool, mut held: Held) {
     pool.give_up(held);
 }
 
-/// Reads what is still on its way, then rolls back: one request at a time.
+/// Reads the answers still in flight, then rolls back: one request at a time.
 async fn put_in_order(connection: &mut PgConnection) -> sqlx::Result<()> {
     use sqlx::Connection as _;
 
     while let Err(error) = connection.flush().await {
-        // The answer to a statement whose caller has gone; what follows it is read next.
+        // An error from a statement whose caller has gone; the answers after it are read next.
         if error.as_database_error().is_none() || is_connection_loss(&error) {
             return Err(error);
         }

@@ -17,13 +17,13 @@ pub const COUNT: usize = 3;
 /// The settings, by PostgreSQL's names. All are in milliseconds, and 0 is no limit.
 pub const NAMES: [&str; COUNT] = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"];
 
-/// Which of [`NAMES`]: a bit each, the first the lowest.
+/// A subset of [`NAMES`]: a bit for each, the first one the lowest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LimitSet(u8);
 
 impl LimitSet {
     pub const ALL: Self = Self(0b111);
-    /// Those that no single statement needs: of idle transactions.
+    /// The limit of idle transactions, which no single statement needs.
     pub const BETWEEN_STATEMENTS: Self = Self(0b100);
     /// How many sets there are.
     pub const SETS: usize = 8;
@@ -53,7 +53,7 @@ impl LimitSet {
         Self(self.0 & !other.0)
     }
 
-    /// Names, for a log.
+    /// The names, for a log.
     pub fn names(self) -> String {
         let names = (0..COUNT).filter(|limit| self.contains(Self::of(*limit))).map(|limit| NAMES[limit]);
         names.collect::<Vec<_>>().join(", ")
@@ -67,12 +67,12 @@ pub struct TimeLimits {
     millis: [u64; COUNT],
     /// The bits of a [`LimitSet`].
     set_by_door: AtomicU8,
-    /// Whether a statement has outrun its limit since the role was last asked.
+    /// Whether a statement has outrun its limits since [`take_doubt`](Self::take_doubt) was last called.
     is_doubtful: AtomicBool,
 }
 
 impl TimeLimits {
-    /// All of them are set by the door.
+    /// Has the door set all of them, at first.
     pub fn new(statement_timeout: Duration) -> Self {
         let limits = [statement_timeout, LOCK_TIMEOUT.min(statement_timeout), IDLE_IN_TRANSACTION_TIMEOUT];
         let millis = limits.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
@@ -84,7 +84,7 @@ impl TimeLimits {
         self.millis
     }
 
-    /// Those that the door sets itself, at the moment.
+    /// The limits that the door currently sets itself.
     pub fn set_by_door(&self) -> LimitSet {
         if self.is_doubtful.load(Ordering::Relaxed) {
             return LimitSet::ALL;
@@ -92,17 +92,25 @@ impl TimeLimits {
         LimitSet(self.set_by_door.load(Ordering::Relaxed))
     }
 
-    /// Takes note of those that every server has by itself.
+    /// Leaves `held`, which every server has by itself, to the role; the door sets all others.
     pub fn leave_to_role(&self, held: LimitSet) {
         self.set_by_door.store(LimitSet::ALL.without(held).0, Ordering::Relaxed);
     }
 
-    /// A statement got no answer in time, so its server may have lost its limits: the door sets all of them again.
+    /// Has the door set all limits again: a statement got no answer in time, so its server may have lost them.
     pub fn doubt(&self) {
         self.is_doubtful.store(true, Ordering::Relaxed);
     }
 
-    /// Whether there was a [`doubt`](Self::doubt) since this was last asked. If so, nothing is left to the role from now on.
+    /// As [`doubt`](Self::doubt), but only if a statement has been waited for longer than it may run. Otherwise its request
+    /// may simply have had less time left than that.
+    pub fn doubt_after(&self, waited: Duration) {
+        if waited.as_millis() > u128::from(self.millis[0]) {
+            self.doubt();
+        }
+    }
+
+    /// Whether [`doubt`](Self::doubt) was called since the last call of this. If so, nothing is left to the role any more.
     pub fn take_doubt(&self) -> bool {
         let is_doubtful = self.is_doubtful.load(Ordering::Acquire);
         if is_doubtful {
@@ -120,12 +128,12 @@ impl TimeLimits {
     }
 }
 
-/// The messages that open a transaction; the limits that the door sets ride along.
+/// The messages that open a transaction, one for each set of limits that the door sets in them.
 #[derive(Debug)]
 pub struct Begin([Arc<str>; LimitSet::SETS]);
 
 impl Begin {
-    /// `begin` is the statement by itself.
+    /// `begin` is the statement without any limits.
     pub fn new(begin: &str, limits: &TimeLimits) -> Self {
         Self(LimitSet::every().map(|set| {
             let mut message = begin.to_owned();
@@ -136,7 +144,7 @@ impl Begin {
         }))
     }
 
-    /// The one that sets these limits.
+    /// The message that sets these limits.
     pub fn setting(&self, limits: LimitSet) -> &Arc<str> {
         &self.0[limits.index()]
     }

@@ -21,10 +21,10 @@ use crate::url::ConnectionString;
 /// The port in the name of the socket; any would do.
 const PORT: u16 = 5432;
 
-/// How long after a panic, or a failure, connections are accepted again.
+/// How long after a panic or a failure connections are accepted again.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
-/// A socket, and the task that serves it. Dropped, it takes no more connections; those that it has end with their clients.
+/// A socket, and the task that serves it. Once dropped, it accepts no more connections; open ones end with their clients.
 #[derive(Debug)]
 pub struct LocalSocket {
     directory: PathBuf,
@@ -33,10 +33,10 @@ pub struct LocalSocket {
 }
 
 impl LocalSocket {
-    /// Listens, and has `serve` serve each connection in a task of its own.
+    /// Listens, and runs `serve` for each connection in a separate task.
     ///
     /// # Errors
-    /// A sentence: there can be no socket.
+    /// A sentence: the socket cannot be opened.
     pub fn open<F>(
         url: &ConnectionString,
         serve: impl Fn(UnixStream) -> F + Send + Sync + 'static,
@@ -53,7 +53,7 @@ impl LocalSocket {
         Ok(Self { directory, listener, is_accepting })
     }
 
-    /// Options of `url` that lead through the socket.
+    /// The connect options of `url`, but through the socket.
     #[must_use]
     pub fn options(&self, url: &ConnectionString, application_name: &str) -> PgConnectOptions {
         url.options_through(&self.directory, PORT, application_name)
@@ -65,7 +65,7 @@ impl LocalSocket {
         self.is_accepting.load(Ordering::Relaxed)
     }
 
-    /// Where it listens.
+    /// The path of the socket itself, inside its directory.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         socket_in(&self.directory)
@@ -80,7 +80,7 @@ impl Drop for LocalSocket {
     }
 }
 
-/// What sqlx takes for the directory of the socket: the beginning of an abstract name, which is what a leading NUL means.
+/// What sqlx takes for the directory of the socket: the beginning of an abstract name, marked by a leading NUL.
 #[cfg(target_os = "linux")]
 fn directory() -> PathBuf {
     format!("\0{}", unique_name()).into()
@@ -104,7 +104,7 @@ fn listen(directory: &Path) -> io::Result<UnixListener> {
     UnixListener::bind(socket_in(directory))
 }
 
-/// In a directory that nobody else may enter.
+/// Listens in a directory that nobody else may enter.
 #[cfg(not(target_os = "linux"))]
 fn listen(directory: &Path) -> io::Result<UnixListener> {
     use std::os::unix::fs::DirBuilderExt as _;
@@ -141,9 +141,9 @@ where
                     }
                 });
             }
-            // Closed without an answer.
+            // The connection is closed without an answer.
             Ok(_) => tracing::debug!("another process connected to a socket of this one: refused"),
-            // Out of files, most likely: connections end, and there is room again.
+            // Most likely out of file descriptors: some are freed as connections end.
             Err(error) => {
                 tracing::warn!(%error, "a connection within this process cannot be accepted");
                 tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 pub struct LastLoss(Arc<Mutex<Option<Instant>>>);
 
 impl LastLoss {
-    /// It has just happened.
+    /// Records that it has just happened.
     pub fn note(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }

@@ -14,9 +14,9 @@ use crate::relay::is_of_relay;
 /// What an error means for the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meaning {
-    /// The database, or the way to it, cannot serve at the moment: the same may succeed later.
+    /// The database, or the way to it, cannot serve at the moment: the same request may succeed later.
     TryAgainLater,
-    /// The database takes no writes at the moment, as Supabase's when its disk is nearly full. Reads go on.
+    /// The database accepts no writes at the moment, as Supabase does when its disk is nearly full. Reads still work.
     ReadOnly,
     /// What was asked can never succeed with these values.
     Never,
@@ -24,7 +24,7 @@ pub enum Meaning {
     OurFault,
 }
 
-/// SQLSTATEs, or the beginnings of them, after which the same may succeed.
+/// SQLSTATEs, or the beginnings of them, after which the same request may succeed later.
 const TRY_AGAIN_LATER: [(&str, &str); 11] = [
     ("08", "connection exception; PgBouncer's own complaints"),
     ("53", "insufficient resources: disk full, out of memory, too many connections"),
@@ -65,8 +65,8 @@ pub fn meaning(error: &sqlx::Error) -> Meaning {
     }
 }
 
-/// A write was refused where writes are meant: the database itself is read-only. The same SQLSTATE through a door that
-/// only reads is a defect of the caller, and stays what it is.
+/// A write was refused in a transaction that may write, because the database itself is read-only. The same SQLSTATE in a
+/// read is a defect of the caller, and is not converted.
 #[derive(Debug, thiserror::Error)]
 #[error("the database is read-only ({0})")]
 struct ReadOnlyDatabase(Box<dyn DatabaseError>);
@@ -96,8 +96,8 @@ pub(crate) fn is_dead(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Whether a session's prepared statement no longer suits the schema, and nothing was carried out: the result type has
-/// changed, a type was made anew, or the statement is gone.
+/// Whether a session's prepared statement no longer fits the schema, and nothing was carried out: the result type has
+/// changed, a type was recreated, or the statement is gone.
 pub(crate) fn is_stale_statement(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(reported) = error else { return false };
     match reported.code().as_deref() {
@@ -162,8 +162,8 @@ pub(crate) enum Refusal {
     NotReady,
 }
 
-/// What poolers say in words only: they answer most failures with 08P01 (PgBouncer) or XX000 (Supavisor). A part of the
-/// message in lower case, and what it means.
+/// Failures that poolers distinguish only in the message, since they report most as 08P01 (PgBouncer) or XX000 (Supavisor):
+/// a part of the message in lower case, and what it means.
 const BY_MESSAGE: [(&str, Refusal); 20] = [
     ("emaxconnsession", Refusal::NoSessionLeft),
     ("maxclientsinsessionmode", Refusal::NoSessionLeft),

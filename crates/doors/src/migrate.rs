@@ -13,7 +13,7 @@ use crate::{Direct, Pooler, sqlstate};
 /// How long to wait for another process that is migrating the same database.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Applies what of `migrator` is missing, under sqlx's advisory lock: of several processes that start at once, one
+/// Applies the missing migrations of `migrator`, under sqlx's advisory lock: of several processes that start at once, one
 /// migrates and the others wait. A database that is *ahead* of this build is accepted, so that an older
 /// process can start again during a rolling deploy.
 ///
@@ -32,13 +32,13 @@ pub async fn migrate(direct: &Direct, migrator: &mut Migrator) -> Result<(), Str
     // `run` is generic over what it acquires, so this future could not be proven `Send`, as Shuttle asks;
     // `run_direct` is the same without that.
     let migrated = migrator.set_ignore_missing(true).run_direct(None, &mut *session, false).await;
-    // The session has other limits than its siblings, and after a failure may hold the lock: it does not go back.
+    // The session has other limits than the pool's others, and after a failure may hold the lock: it is never reused.
     session.close();
     migrated.map_err(|error| failed(explain(&error)))
 }
 
-/// Whether nothing of `migrator` is missing. Only looks, so that a process can start on a read-only database; whatever is
-/// out of order is left to the migrator, which has words for it.
+/// Whether no migration of `migrator` is missing. Only reads, so that a process can start on a read-only database. Any other
+/// fault is left to the migrator, which reports it.
 async fn is_up_to_date(session: &mut PgConnection, migrator: &Migrator) -> sqlx::Result<bool> {
     let applied = format!("select version, checksum from {} where success", migrator.table_name);
     let applied: HashMap<i64, Vec<u8>> = match sqlx::query_as(AssertSqlSafe(applied)).fetch_all(session).await {
@@ -76,7 +76,7 @@ pub async fn check_same_database(pooler: &Pooler, direct: &Direct, migrator: &Mi
 }
 
 /// What distinguishes one migrated database from another: its oid, and when it was first migrated. Not when last: a
-/// newer build may be migrating between the two looks.
+/// newer build may be migrating between the two reads.
 async fn identity<'c>(
     door: impl Executor<'c, Database = Postgres>,
     table: &str,

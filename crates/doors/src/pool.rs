@@ -1,13 +1,13 @@
 //! The connections of a door, kept and lent.
 //!
-//! Three rules carry it:
+//! It rests on three rules:
 //!
-//! 1. A connection that is being made, lent or put in order has a [`Place`]; there are as many places as there may be
-//!    connections. Whoever drops the one drops the other, so no place is lost.
-//! 2. Only an [`Idle`] can be lent, and [`Idle::new`] takes nothing but a connection without an open transaction, with
-//!    everything sent and every answer read.
-//! 3. Places are given in the order of asking. The connection that was used last is lent next, so that those that are not
-//!    needed grow old.
+//! 1. A connection that is being opened, lent or cleaned up has a [`Place`]; there are as many places as there may be
+//!    connections. Connection and place are dropped together, so no place is lost.
+//! 2. Only an [`Idle`] connection can be lent again. [`Idle::new`] accepts only connections without an open transaction,
+//!    with everything sent and every answer read.
+//! 3. Places are granted first come, first served. The most recently used connection is lent next, so that the ones not
+//!    needed expire.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -31,17 +31,17 @@ const PING_AFTER_IDLE: Duration = Duration::from_secs(30);
 /// How long a connection may live.
 const MAX_AGE: Duration = Duration::from_secs(30 * 60);
 
-/// The pause before connecting is tried again: doubled from failure to failure, up to the second.
+/// The pause before the next attempt to connect: the first one, doubled after each failure up to the last one.
 const FIRST_BACK_OFF: Duration = Duration::from_millis(10);
 const LAST_BACK_OFF: Duration = Duration::from_secs(1);
 
 /// How long closing a connection may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The permission to have a connection.
+/// The permit to have a connection.
 pub(super) type Place = OwnedSemaphorePermit;
 
-/// What a pool keeps to.
+/// How many connections a pool may have and how long, and what a session begins with.
 #[derive(Debug)]
 pub(super) struct Limits {
     pub max_connections: u32,
@@ -57,7 +57,7 @@ impl Limits {
     }
 }
 
-/// A pool. Cheap to clone; without clones and leases its connections are closed.
+/// A pool. Cheap to clone. When the last clone and the last lease are dropped, its connections are closed.
 #[derive(Debug, Clone)]
 pub(super) struct Pool(Arc<Shared>);
 
@@ -66,7 +66,7 @@ struct Shared {
     options: Mutex<Arc<PgConnectOptions>>,
     limits: Limits,
     places: Arc<Semaphore>,
-    /// The last one is lent next.
+    /// A stack: the last one is lent next.
     idle: Mutex<Vec<Idle>>,
     is_closing: watch::Sender<bool>,
     last_loss: LastLoss,
@@ -80,31 +80,32 @@ struct Shared {
 /// The state of a door's pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolStatus {
-    /// Connections, those included that are being made or put in order.
+    /// All connections, including those that are being opened or cleaned up.
     pub connections: usize,
-    /// Those of them that nobody uses.
+    /// The connections that are not in use.
     pub idle: usize,
     /// Requests that wait for a connection.
     pub waiting: usize,
     /// Connections that were closed because of their age, or because they were not needed.
     pub expired: u64,
-    /// Connections that were found dead before they were lent again.
+    /// Connections that turned out to be dead, or older than a change of the schema, when they were about to be lent again.
     pub dead: u64,
-    /// Connections that were closed because they could not be used any more, or not be put in order.
+    /// Connections that were closed because they were no longer usable or could not be cleaned up, and sessions, which
+    /// never return.
     pub given_up: u64,
 }
 
-/// A connection with its place. Dropped, it is closed.
+/// A connection with its place. Closed when dropped.
 pub(super) struct Held {
     pub connection: PgConnection,
     made: Instant,
-    /// When it last was known to be alive.
+    /// When it was last known to be alive.
     pub proven: Instant,
-    /// Below the connection, because what stands above is dropped first.
+    /// Declared after the connection, because fields are dropped in order of declaration.
     place: Place,
 }
 
-/// A connection in order, to be lent.
+/// A clean connection, ready to be lent.
 #[derive(Debug)]
 struct Idle {
     connection: PgConnection,
@@ -114,9 +115,9 @@ struct Idle {
 }
 
 impl Idle {
-    /// Takes a connection with nothing on its way; returns any other.
+    /// Accepts a connection with nothing in flight and no open transaction; returns any other.
     fn new(mut held: Held) -> Result<(Self, Place), Held> {
-        // sqlx's `flush` waits for the answers that are due: it is ready at once if none is.
+        // sqlx's `flush` waits for the answers that are due, and is ready at once if none is.
         let is_clean = PgTransactionManager::get_transaction_depth(&held.connection) == 0
             && !held.connection.should_flush()
             && matches!(held.connection.flush().now_or_never(), Some(Ok(())));
@@ -132,7 +133,7 @@ impl Idle {
     }
 }
 
-/// Counts one who waits.
+/// Counts a waiting caller for as long as it lives.
 struct Waiting<'p>(&'p AtomicUsize);
 
 impl<'p> Waiting<'p> {
@@ -149,8 +150,8 @@ impl Drop for Waiting<'_> {
 }
 
 impl Pool {
-    /// Makes connections when they are needed. Within a Tokio runtime. Those last known to be alive before `last_loss` are
-    /// pinged before use.
+    /// Creates a pool that connects on demand. Must be called within a Tokio runtime. Connections last known to be alive
+    /// before `last_loss` are pinged before use.
     pub fn new(options: PgConnectOptions, limits: Limits, last_loss: LastLoss) -> Self {
         let places = usize::try_from(limits.max_connections).unwrap_or(Semaphore::MAX_PERMITS);
         let shared = Arc::new(Shared {
@@ -173,7 +174,7 @@ impl Pool {
     /// Lends a connection.
     ///
     /// # Errors
-    /// [`sqlx::Error::PoolTimedOut`] if none became free in time, [`sqlx::Error::PoolClosed`], and those of connecting.
+    /// [`sqlx::Error::PoolTimedOut`] if none became free in time, [`sqlx::Error::PoolClosed`], and the errors of connecting.
     pub async fn acquire(&self) -> sqlx::Result<Lease> {
         let deadline = Instant::now() + ACQUIRE_TIMEOUT;
         let lease = async {
@@ -183,19 +184,19 @@ impl Pool {
                 Err(place) => place,
             };
             let pool = self.clone();
-            // Otherwise callers without patience would never leave a connection to those who come after them.
+            // Otherwise, if every caller stopped waiting before it had connected, the pool would never get a connection.
             to_its_end(async move { pool.connect(place, deadline).await }).await
         };
         timeout_at(deadline, lease).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
 
-    /// A place; who asks first gets one first.
+    /// Waits for a place, first come, first served.
     async fn place(&self) -> sqlx::Result<Place> {
         let Shared { places, is_closing, waiting, .. } = &*self.0;
         if *is_closing.borrow() {
             return Err(sqlx::Error::PoolClosed);
         }
-        // Nobody is overtaken: a place for which somebody waits is never free.
+        // This overtakes nobody: a freed place goes to the first waiter and is never available to others.
         if let Ok(place) = places.clone().try_acquire_owned() {
             return Ok(place);
         }
@@ -208,7 +209,7 @@ impl Pool {
         }
     }
 
-    /// A place for a connection that the pool does not make, and does not get back. One of its own makes room.
+    /// A place for a connection that the pool neither opens nor gets back. An idle connection is closed to make room.
     pub async fn place_in_time(&self) -> sqlx::Result<Place> {
         let place = async {
             let place = self.place().await?;
@@ -221,7 +222,7 @@ impl Pool {
         timeout(ACQUIRE_TIMEOUT, place).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
 
-    /// Lends the connection that was used last, if it can be used.
+    /// Lends the most recently used idle connection, if it is still usable.
     async fn reuse(&self, place: Place) -> Result<Lease, Place> {
         let Some(idle) = self.0.idle().pop() else { return Err(place) };
         let Shared { limits, last_loss, last_change, expired, dead, .. } = &*self.0;
@@ -243,7 +244,7 @@ impl Pool {
         Ok(Lease::new(self.clone(), held))
     }
 
-    /// Connects; a server that is starting up is waited for.
+    /// Connects. Retries until `deadline` while nothing listens, the server is starting up, or the session cannot be set up.
     async fn connect(self, place: Place, deadline: Instant) -> sqlx::Result<Lease> {
         let mut back_off = FIRST_BACK_OFF;
         loop {
@@ -272,7 +273,7 @@ impl Pool {
         Ok(Some(connection))
     }
 
-    /// Keeps a connection that is in order; returns any other.
+    /// Keeps a clean connection; returns any other.
     pub fn put_back(&self, held: Held) -> Result<(), Held> {
         let (idle, place) = Idle::new(held)?;
         self.0.idle().push(idle);
@@ -280,18 +281,18 @@ impl Pool {
         Ok(())
     }
 
-    /// Closes a connection at once, whatever is on its way.
+    /// Closes a connection at once, whatever is in flight.
     pub fn give_up(&self, held: Held) {
         self.0.given_up.fetch_add(1, Ordering::Relaxed);
         drop(held);
     }
 
-    /// A connection has just been found dead.
+    /// Records that a connection has just been found dead.
     pub fn note_loss(&self) {
         self.0.last_loss.note();
     }
 
-    /// The schema has changed: no older connection is used again.
+    /// Records that the schema has changed: no older connection is used again.
     pub fn note_change(&self) {
         self.0.last_change.note();
     }
@@ -300,12 +301,12 @@ impl Pool {
         self.0.limits.max_connections
     }
 
-    /// How a connection of this pool is made.
+    /// The options that new connections are opened with.
     pub fn options(&self) -> Arc<PgConnectOptions> {
         self.0.options.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Has new connections made in another way.
+    /// Replaces the options that new connections are opened with.
     pub fn set_options(&self, options: PgConnectOptions) {
         *self.0.options.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(options);
     }
@@ -324,7 +325,7 @@ impl Pool {
         }
     }
 
-    /// Lends nothing more, waits for what is lent, and closes every connection.
+    /// Stops lending, waits for the connections in use, and closes all of them.
     pub async fn close(&self) {
         self.0.is_closing.send_replace(true);
         let _all = self.0.places.acquire_many(self.0.limits.max_connections).await;
@@ -341,7 +342,7 @@ impl Shared {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A connection that is too old, or has been idle for too long.
+    /// Removes a connection that is too old, or has been idle for too long.
     fn take_expired(&self) -> Option<Idle> {
         let Limits { idle_timeout, max_age, .. } = self.limits;
         let is_expired = |idle: &Idle| idle.since.elapsed() > idle_timeout || idle.made.elapsed() > max_age;
@@ -351,10 +352,10 @@ impl Shared {
     }
 }
 
-/// Closes what is too old or not needed, as long as there is a pool.
+/// Closes connections that are too old or not needed, for as long as the pool exists.
 async fn sweep(pool: Weak<Shared>) {
     while let Some(shared) = pool.upgrade() {
-        // With a place, because a connection that is being closed is one still.
+        // Takes a place, because a connection still counts while it is being closed.
         while let Ok(_place) = shared.places.try_acquire()
             && let Some(idle) = shared.take_expired()
         {
@@ -367,12 +368,12 @@ async fn sweep(pool: Weak<Shared>) {
     }
 }
 
-/// Takes leave of the server, which then frees its slot at once.
+/// Closes a connection with a Terminate message, so that the server frees its slot at once.
 async fn say_goodbye(connection: PgConnection) {
     let _closed = timeout(CLOSE_TIMEOUT, connection.close()).await;
 }
 
-/// Whether connecting may succeed in a moment: nothing listens, or the server starts up.
+/// Whether connecting may succeed shortly: nothing listens yet, or the server is starting up.
 fn may_pass(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,

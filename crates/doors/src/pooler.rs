@@ -1,10 +1,9 @@
 //! The transaction pooler: REST's door.
 //!
-//! Between two transactions the pooler may hand our server to somebody else. So a statement that travels
+//! Between two transactions the pooler may assign our server to another client. So a statement that is sent
 //! outside a transaction, or under a name that the next server does not know, can run as *somebody else's
-//! statement*. Here neither can be written: the pool is private, and what it lends is a transaction
-//! whose every statement is unnamed, or a way through the relay of [`relay`](crate::relay), where names stay within
-//! this process.
+//! statement*. Here neither can be expressed. The pool is private. It lends only transactions whose every statement
+//! is unnamed, or connections through the [`relay`](crate::relay), where names stay within this process.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -31,32 +30,32 @@ use crate::{ACQUIRE_TIMEOUT, Access, Door, PoolerLimits, PoolerSettings, PoolerW
 /// How long a connection may be idle before it is closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// How often [`Pooler::check`] makes a connection of its own, and reads the role's limits.
+/// How often at most [`Pooler::check`] opens a new connection and reads the role's limits.
 const CONNECT_EVERY: Duration = Duration::from_secs(10);
 
-/// The most readings of the role's limits at once, at the start.
+/// The most concurrent readings of the role's limits, at start.
 const MAX_READINGS: usize = 8;
 
 /// The transaction pooler. Cheap to clone.
 ///
-/// `&Pooler` is itself an executor for a *single reading statement*: it runs in a transaction of its own, where the
-/// database refuses a write that its text shows, and any with [`PoolerSettings::holds_reads`]. Its rows are collected
-/// before they are handed on, so that a slow reader does not hold a server.
+/// `&Pooler` is itself an executor for a *single reading statement*, which runs in a transaction of its own. There the
+/// database refuses a write that its text shows, and with [`PoolerSettings::holds_reads`] any write. All rows are
+/// collected before the first is returned, so that a slow consumer does not hold a server.
 #[derive(Debug, Clone)]
 pub struct Pooler {
     pool: Pool,
     limits: Arc<TimeLimits>,
-    /// What is known of the role's own limits; `None` if they do not count.
+    /// What is known of the role's own limits; `None` if they are ignored ([`PoolerLimits::Statement`]).
     role: Option<Arc<Mutex<Role>>>,
     begins: Arc<Begins>,
     way: Way,
-    /// Longer than the relay's own limit, which has words for what is wrong.
+    /// Longer than the relay's own limit, whose error says what is wrong.
     answer_timeout: Duration,
     /// When [`check`](Self::check) last made a connection.
-    last_connected: Arc<Mutex<Option<Instant>>>,
+    last_connected: Arc<tokio::sync::Mutex<Option<Instant>>>,
 }
 
-/// What lives as long as the connections that go through it.
+/// How connections reach the pooler; kept alive as long as they are.
 #[derive(Debug, Clone)]
 enum Way {
     Relay(Arc<Relay>),
@@ -74,14 +73,14 @@ impl Door for Pooler {
 }
 
 impl Pooler {
-    /// Prepares the pool; connections are made when they are needed. Within a Tokio runtime.
+    /// Creates the pool, which connects on demand. Must be called within a Tokio runtime.
     ///
     /// # Errors
     /// A sentence: the relay of [`PoolerWire::Pipelined`], or the tunnel for `sslmode=verify-ca`, cannot be started.
     pub fn new(url: &ConnectionString, settings: &PoolerSettings) -> Result<Self, String> {
         let PoolerSettings { max_connections, statement_timeout, wire, holds_reads, application_name, .. } = *settings;
         let limits = Arc::new(TimeLimits::new(statement_timeout));
-        // The pooler may need a while to find a free server; and COMMIT has a limit of its own.
+        // The pooler may take a while to find a free server, and COMMIT has a limit of its own.
         let answer_timeout = (statement_timeout + ACQUIRE_TIMEOUT).max(END_TIMEOUT);
         let (options, way) = match wire {
             PoolerWire::Plain => {
@@ -111,7 +110,7 @@ impl Pooler {
         })
     }
 
-    /// Opens a read-only transaction. End it by dropping it: the ROLLBACK is awaited behind the scenes, not by the caller.
+    /// Opens a read-only transaction. Drop it to end it: a background task awaits the ROLLBACK, not the caller.
     ///
     /// # Errors
     /// Those of the database; [`sqlx::Error::PoolTimedOut`] if no connection, or none of the pooler's
@@ -128,7 +127,7 @@ impl Pooler {
         self.begin(self.begins.write.setting(self.limits.set_by_door()), true).await
     }
 
-    /// Whether the pooler, and the database behind it, answer, and take writes.
+    /// Checks that the pooler and the database behind it answer. Returns whether the database takes writes.
     ///
     /// # Errors
     /// As [`read`](Self::read).
@@ -136,14 +135,15 @@ impl Pooler {
         access::ask(self).await
     }
 
-    /// As [`ping`](Self::ping), and now and then also whether a new connection can be made: those of the pool may live on
-    /// when no other can. Then also reads which time limits the role has.
+    /// As [`ping`](Self::ping), and every ten seconds at most also opens a new connection: those of the pool may still work
+    /// when no other can be opened. It then also reads which time limits the role has.
     ///
     /// # Errors
     /// As [`read`](Self::read), and those of connecting.
     pub async fn check(&self) -> sqlx::Result<Access> {
-        let last = *self.last_connected.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.is_none_or(|last| last.elapsed() >= CONNECT_EVERY) {
+        // One at a time: of concurrent calls only the first one connects.
+        let mut last_connected = self.last_connected.lock().await;
+        if last_connected.is_none_or(|last| last.elapsed() >= CONNECT_EVERY) {
             let connection = PgConnection::connect_with(&self.pool.options()).await?;
             let _closed = connection.close().await;
             let before = self.limits.set_by_door();
@@ -151,8 +151,9 @@ impl Pooler {
             if before != self.limits.set_by_door() {
                 tracing::info!("{}", self.limits_in_words());
             }
-            *self.last_connected.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            *last_connected = Some(Instant::now());
         }
+        drop(last_connected);
         self.ping().await
     }
 
@@ -171,8 +172,8 @@ impl Pooler {
         format!("time limits ride with each statement: {} ({why})", by_door.names())
     }
 
-    /// Reads which time limits the servers have by themselves, and leaves those to them from now on. Returns how many
-    /// servers would have to be looked at before more can be.
+    /// Reads which time limits the servers already have, and no longer sets those. Returns how many more servers must be
+    /// seen before further limits can be left to the role.
     #[doc(hidden)]
     pub async fn learn_limits(&self) -> usize {
         let Some(role) = &self.role else { return 0 };
@@ -189,14 +190,14 @@ impl Pooler {
         unseen
     }
 
-    /// Looks at so many servers at once, as far as the pooler lends different ones.
+    /// Reads the limits of `unseen` servers concurrently, as far as the pooler assigns different ones.
     pub(crate) async fn learn_limits_of(&self, unseen: usize) {
-        // One may be lent the server that has been seen.
+        // One of the readings may get the server that has been seen already.
         let readings = if unseen == 0 { 0 } else { (unseen + 1).min(MAX_READINGS) };
         futures_util::future::join_all((0..readings).map(|_| self.learn_limits())).await;
     }
 
-    /// A reading sets no limit of its own, or it would meet that one.
+    /// Reads the role's limits in a transaction that sets none, since it would read those instead.
     async fn read_role(&self) -> sqlx::Result<Reading> {
         let mut tx = self.begin(self.begins.read.setting(LimitSet::default()), false).await?;
         role::read(&mut tx).await
@@ -213,7 +214,7 @@ impl Pooler {
         self.pool.close().await;
     }
 
-    /// What the relay has done so far; `None` if there is none.
+    /// What the relay has done so far; `None` without a relay.
     #[must_use]
     pub fn relay_counters(&self) -> Option<RelayCounters> {
         self.relay().map(Relay::counters)
@@ -225,13 +226,13 @@ impl Pooler {
         self.relay().is_none_or(Relay::is_accepting)
     }
 
-    /// Has new connections go through the socket in this directory: for tests, which come between.
+    /// Routes new connections through the socket in this directory, for tests that intercept them.
     #[doc(hidden)]
     pub fn connect_through(&self, directory: &std::path::Path) {
         self.pool.set_options((*self.pool.options()).clone().socket(directory));
     }
 
-    /// The socket of the relay, if there is one: for tests, which come between.
+    /// The relay's socket, if there is a relay, for tests that intercept its connections.
     #[doc(hidden)]
     #[must_use]
     pub fn relay_socket(&self) -> Option<std::path::PathBuf> {
@@ -261,7 +262,7 @@ impl Pooler {
         Tx::open(opener, self.is_pipelined()).await
     }
 
-    /// All that a single reading statement answers.
+    /// All results of a single reading statement.
     async fn answers(&self, query: GuardedQuery) -> Vec<sqlx::Result<Either<PgQueryResult, PgRow>>> {
         if !self.is_pipelined() {
             return match self.read().await {
@@ -269,7 +270,7 @@ impl Pooler {
                 Err(error) => vec![Err(error)],
             };
         }
-        // It can only read, so it may be tried once more if its connection turns out to be dead.
+        // It is meant to read only, so it may be retried once if its connection turns out to be dead.
         let again = query.again();
         let rows = self.fetch_alone(query).await;
         match (rows.last(), again) {
@@ -278,14 +279,16 @@ impl Pooler {
         }
     }
 
-    /// A single statement, which the relay makes one read-only request.
+    /// Runs a single statement, which the relay sends as one request.
     async fn fetch_alone(&self, query: GuardedQuery) -> Vec<sqlx::Result<Either<PgQueryResult, PgRow>>> {
         let mut lease = match within_budget(self.pool.acquire()).await {
             Ok(lease) => lease,
             Err(error) => return vec![Err(error)],
         };
         let answers = answer_within(Duration::MAX, lease.fetch_many(query).collect()).await;
-        answers.unwrap_or_else(|NoAnswer| {
+        answers.unwrap_or_else(|NoAnswer { waited }| {
+            // The request's budget may end before the relay's own time limit.
+            self.limits.doubt_after(waited);
             lease.close();
             vec![Err(sqlx::Error::PoolTimedOut)]
         })

@@ -10,7 +10,7 @@ use sqlx::{Connection, Row};
 use crate::tls_tunnel::connect_options;
 use crate::url::ConnectionString;
 
-/// How long a session may wait while another one keeps a server: a pooler without a free one lets it wait for ever.
+/// How long a session may wait while another one keeps a server: a pooler without a free server lets it wait for ever.
 const STEP_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// How long connecting may take, encryption and authentication included; and an answer that should come.

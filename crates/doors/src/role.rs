@@ -1,8 +1,8 @@
-//! Whether the servers behind a pooler have our time limits by themselves, as defaults of the role they run under.
+//! Whether the servers behind a pooler already have our time limits, as defaults of the role they run under.
 //!
-//! A default counts for sessions that begin after it was set, and a pooler keeps its servers for hours. So a limit is left
-//! to the role only when the catalogue has it, and every session of the role that may be older than the default has
-//! been seen with it. A server on which somebody left another value is found when a reading meets it.
+//! A default applies to sessions that begin after it was set, and a pooler keeps its servers for hours. So a limit is left
+//! to the role only on two conditions: the catalogue has it, and every session of the role that may be older than the
+//! default has been seen with it. A server on which somebody left another value is detected only when a reading runs there.
 
 use std::collections::HashMap;
 
@@ -13,12 +13,12 @@ use crate::limits::{COUNT, LimitSet, NAMES, TimeLimits};
 /// A session's process id, and when it began: microseconds of the database's clock.
 type Session = (i32, i64);
 
-/// What one session of the pooler says.
+/// The limits of one server session and of the catalogue, at one moment.
 #[derive(Debug, Clone)]
 pub struct Reading {
-    /// When: microseconds of the database's clock, after the catalogue was read.
+    /// Microseconds of the database's clock, after the catalogue was read.
     now: i64,
-    /// Whose values these are.
+    /// The server process whose values these are.
     pid: i32,
     /// The larger of the present value and the one that RESET would bring back, in milliseconds.
     present: [u64; COUNT],
@@ -28,7 +28,7 @@ pub struct Reading {
     sessions: Vec<Session>,
 }
 
-/// The catalogue's defaults in the order in which they win: of the role in the database, of the role, of the database, of all.
+/// Takes the catalogue's defaults in order of precedence: of the role in the database, of the role, of the database, of all.
 const READ: &str = "
 select pg_catalog.pg_backend_pid() as pid,
        array(select greatest(coalesce(nullif(s.setting::int8, 0), 1::int8 << 40), coalesce(nullif(s.reset_val::int8, 0), 1::int8 << 40))
@@ -52,7 +52,7 @@ select pg_catalog.pg_backend_pid() as pid,
                   from pg_catalog.pg_stat_activity a
                  where a.usesysid = role.oid and a.datid = db.oid and a.backend_type = 'client backend') s";
 
-/// Reads what the session behind `door` has. In a transaction that sets no limit of its own.
+/// Reads the limits of the session behind `door`, which must be in a transaction that sets none itself.
 pub async fn read(door: impl Executor<'_, Database = Postgres>) -> sqlx::Result<Reading> {
     let row = sqlx::query(READ).bind(&NAMES[..]).fetch_one(door).await?;
     let incomplete = || sqlx::Error::Protocol("the role's settings cannot be read".into());
@@ -75,21 +75,21 @@ pub struct Role {
     since: [Option<i64>; COUNT],
     /// Sessions that have been seen, and with which limits.
     seen: HashMap<Session, LimitSet>,
-    /// When the limit was last missed; what was read before then does not count.
+    /// When the limit was last found missing; readings from before then do not count.
     missed: [i64; COUNT],
 }
 
-/// What a reading amounts to.
+/// The conclusion from a reading and those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
     /// The limits that every session has.
     pub held: LimitSet,
-    /// How many sessions have to be seen before the catalogue's other limits count.
+    /// How many more sessions have to be seen before the catalogue's other limits count.
     pub unseen: usize,
 }
 
 impl Role {
-    /// Takes note of a reading.
+    /// Adds a reading to the earlier ones.
     pub fn learn(&mut self, reading: &Reading, limits: &TimeLimits) -> Verdict {
         self.seen.retain(|session, _| reading.sessions.contains(session));
         let own = reading.sessions.iter().find(|(pid, _)| *pid == reading.pid);
@@ -125,7 +125,7 @@ impl Role {
         Verdict { held: LimitSet::default(), unseen: 0 }
     }
 
-    /// Nothing that was seen of this limit counts any more.
+    /// Forgets what is known of this limit.
     fn doubt(&mut self, n: usize) {
         self.since[n] = None;
         for seen in self.seen.values_mut() {
@@ -134,8 +134,8 @@ impl Role {
     }
 }
 
-/// A value of such a setting in milliseconds, as PostgreSQL reads it. What is written in another way than people write it is
-/// not understood: then the door sets the limit itself.
+/// Parses the value of such a setting into milliseconds, as PostgreSQL does. Returns `None` for unusual spellings; the door
+/// then sets the limit itself.
 fn millis(value: &str) -> Option<u64> {
     let value = value.trim();
     let digits = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
@@ -169,7 +169,7 @@ mod tests {
         TimeLimits::new(Duration::from_secs(5))
     }
 
-    /// A session that has what the catalogue has.
+    /// A session that has the limits of the catalogue.
     fn good(pid: i32, now: i64, sessions: &[Session]) -> Reading {
         Reading {
             now,
@@ -205,7 +205,7 @@ mod tests {
         assert_eq!(role.learn(&good(1, 10, &sessions), &limits), verdict(LimitSet::default(), 2));
         assert_eq!(role.learn(&good(1, 20, &sessions), &limits), verdict(LimitSet::default(), 2));
         assert_eq!(role.learn(&good(2, 30, &sessions), &limits), verdict(LimitSet::default(), 1));
-        // The third ends; another begins, which had the default from the catalogue.
+        // The third session ends; another begins, with the default from the catalogue.
         assert_eq!(role.learn(&good(1, 40, &[(1, 5), (2, 6), (4, 35)]), &limits), verdict(LimitSet::ALL, 0));
         // The same process id is not the same session.
         let again = [(1, 5), (2, 8)];
@@ -220,13 +220,13 @@ mod tests {
         assert_eq!(role.learn(&good(2, 20, &sessions), &limits), verdict(LimitSet::ALL, 0));
         let left_behind = Reading { present: [5000, 1 << 40, 10_000], ..good(2, 30, &sessions) };
         assert_eq!(role.learn(&left_behind, &limits), verdict(LimitSet::ALL.without(LimitSet::of(1)), 0));
-        // What was read before that, and comes later, does not count.
+        // A reading from before that, which arrives later, does not count.
         let without = verdict(LimitSet::ALL.without(LimitSet::of(1)), 0);
         assert_eq!(role.learn(&good(1, 25, &sessions), &limits), without);
-        // The other session is as it was, and this one has not been seen to be again.
+        // The first session is as it was; the second has not yet been seen with the limit again.
         assert_eq!(role.learn(&good(1, 40, &sessions), &limits), verdict(LimitSet::ALL.without(LimitSet::of(1)), 1));
         assert_eq!(role.learn(&good(2, 50, &sessions), &limits), verdict(LimitSet::ALL, 0));
-        // The role is altered: what began in between does not count as new later.
+        // The role is altered: a session that began in the meantime must be seen as well.
         let altered = Reading { defaults: ["0", "2000", "10s"].map(str::to_owned), ..good(1, 60, &sessions) };
         assert_eq!(role.learn(&altered, &limits), verdict(LimitSet::ALL.without(LimitSet::of(0)), 0));
         let sessions = [(1, 5), (2, 6), (3, 65)];

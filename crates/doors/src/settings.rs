@@ -1,4 +1,4 @@
-//! What can be set.
+//! The settings of both doors.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -37,10 +37,12 @@ impl fmt::Display for PoolerWire {
 /// Where the time limits of the pooler door's statements come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PoolerLimits {
-    /// From the defaults of the role, as far as every server behind the pooler has them; the others ride with each statement.
+    /// From the defaults of the role, as far as every server behind the pooler has them. The others are sent with each
+    /// statement.
     #[default]
     Role,
-    /// With each statement: for a role whose servers other clients of the pooler share, and may leave something on.
+    /// All are sent with each statement: for a role that other clients of the pooler use too, since they may change the
+    /// settings of a shared server.
     Statement,
 }
 
@@ -69,15 +71,15 @@ pub struct PoolerSettings {
     pub wire: PoolerWire,
     /// Where time limits come from.
     pub limits: PoolerLimits,
-    /// Whether the server too holds single reads to reading, whatever their text: it costs each a statement in front.
-    /// Without it, one whose text shows no write is not held, so a function that it calls could write.
+    /// Whether single reads are made read-only on the server, whatever their text, by a statement in front of each.
+    /// Without it, only those whose text shows a write are, so a function that another one calls could write.
     pub holds_reads: bool,
     /// Tells this door's connections apart in `pg_stat_activity`, unless the pooler drops it.
     pub application_name: &'static str,
 }
 
 impl PoolerSettings {
-    /// Limits of [`max_connections`](Self::max_connections).
+    /// The range of [`max_connections`](Self::max_connections).
     pub const MAX_CONNECTIONS: RangeInclusive<u32> = 1..=500;
 }
 

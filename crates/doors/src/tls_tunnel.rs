@@ -1,5 +1,5 @@
-//! A tunnel that does nothing but TLS, for `sslmode=verify-ca`: sqlx trusts the public authorities beside those of
-//! `sslrootcert`, so it cannot do `verify-ca`, which must not.
+//! A tunnel that does nothing but TLS, for `sslmode=verify-ca`. That mode must trust the authorities of `sslrootcert` alone,
+//! and sqlx trusts the public ones as well.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::local_socket::LocalSocket;
 use crate::upstream::Target;
 use crate::url::ConnectionString;
 
-/// A tunnel to one server. What sqlx says passes as it is.
+/// A tunnel to one server, which passes on what sqlx sends unchanged.
 #[derive(Debug)]
 pub struct TlsTunnel {
     socket: LocalSocket,
@@ -33,7 +33,7 @@ impl TlsTunnel {
 /// need one.
 ///
 /// # Errors
-/// A sentence: the file of root certificates, or the directory for the tunnel's socket, cannot be used.
+/// A sentence: the file of root certificates cannot be used, or the tunnel's socket cannot be opened.
 pub fn connect_options(
     url: &ConnectionString,
     application_name: &str,

@@ -1,4 +1,4 @@
-//! Work on a connection that nobody may leave half-done.
+//! Work on a connection that must not be left half-done.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 
-/// `work`, which runs to its end even if the caller stops waiting: what is left is then done by a task of its own. Without
-/// a runtime it is dropped.
+/// Runs `work` to completion even if the caller stops waiting: a separate task then does the rest. Without a Tokio runtime
+/// the rest is dropped.
 pub fn to_its_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> ToItsEnd<T> {
     ToItsEnd(Some(Box::pin(work)))
 }
@@ -19,7 +19,7 @@ impl<T: Send + 'static> Future for ToItsEnd<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        // Taken out, so that work which panics is not resumed.
+        // Taken out, so that work that has panicked is not polled again.
         let Some(mut work) = self.0.take() else { return Poll::Pending };
         let polled = work.as_mut().poll(cx);
         if polled.is_pending() {

@@ -39,11 +39,11 @@ pub trait Door: sealed::Sealed + Send + Sync + 'static {
 pub(super) struct Opener {
     pub pool: Pool,
     pub begin: Arc<str>,
-    /// How long the server may say nothing while an answer is due.
+    /// How long the server may stay silent while an answer is due.
     pub answer_timeout: Duration,
     /// The columns of named statements on sessions; `None` where there are no such statements.
     pub known_columns: Option<KnownColumns>,
-    /// Limits that the role may have by itself; `None` where the sessions set theirs.
+    /// Limits that the role's defaults may provide; `None` where each session sets its own.
     pub limits: Option<Arc<TimeLimits>>,
     /// Whether the transactions are meant to write.
     pub writes: bool,
@@ -67,15 +67,15 @@ impl Opener {
     }
 }
 
-/// To be run to its end: a connection whose `begin` is dropped half-way has to be closed
+/// Must run to completion: a connection whose `begin` is dropped half-way has to be closed
 /// (<https://github.com/launchbadge/sqlx/issues/4385>).
 async fn begin_on(mut lease: Lease, begin: Arc<str>) -> sqlx::Result<Lease> {
     timeout(ACQUIRE_TIMEOUT, lease.begin(begin)).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
     Ok(lease)
 }
 
-/// An open transaction. Dropped without [`commit`](Self::commit), it is rolled back by a task of its own, off the
-/// caller's path; the connection goes back to its pool when the ROLLBACK has been answered.
+/// An open transaction. If it is dropped without [`commit`](Self::commit), a separate task rolls it back, and the caller
+/// does not wait. The connection returns to its pool when the ROLLBACK has been answered.
 pub struct Tx<D> {
     /// `None` once the connection is lost.
     lease: Option<Lease>,
@@ -83,7 +83,7 @@ pub struct Tx<D> {
     is_aborted: bool,
     named: bool,
     opener: Opener,
-    /// Whether a statement has been sent. Until then the transaction can be opened anew.
+    /// Whether a statement has been sent. Until then the transaction can be reopened.
     has_begun: bool,
     door: PhantomData<fn() -> D>,
 }
@@ -97,8 +97,8 @@ impl<D> std::fmt::Debug for Tx<D> {
 impl<D: Door> Tx<D> {
     /// Opens a transaction. Its statements have names if `named`.
     ///
-    /// If the connection turns out to be dead when the first statement is sent, that is tried once more on another one:
-    /// nothing is committed yet, so repeating it is safe unless it acts outside the transaction.
+    /// If the connection turns out to be dead when the first statement is sent, the statement is retried once on another
+    /// one. Nothing is committed yet, so repeating it is safe unless it acts outside the transaction.
     pub(super) async fn open(opener: Opener, named: bool) -> sqlx::Result<Self> {
         let lease = Some(opener.open().await?);
         Ok(Self { lease, is_aborted: false, named, opener, has_begun: false, door: PhantomData })
@@ -106,10 +106,10 @@ impl<D: Door> Tx<D> {
 
     /// Commits. An error leaves the outcome unknown: COMMIT may or may not have been carried out.
     ///
-    /// Runs to its end even if the caller stops waiting.
+    /// Runs to completion even if the caller stops waiting.
     ///
     /// # Errors
-    /// Those of the database, among them deferred constraints, and the loss of the connection. A transaction
+    /// Those of the database, including deferred constraints, and the loss of the connection. A transaction
     /// in which a statement has failed cannot be committed: nothing of it is stored.
     pub async fn commit(self) -> sqlx::Result<()> {
         let Self { lease: Some(mut lease), is_aborted, .. } = self else { return Err(sqlx::Error::WorkerCrashed) };
@@ -134,15 +134,15 @@ impl<D: Door> Tx<D> {
         self.lease.as_deref_mut().ok_or(sqlx::Error::WorkerCrashed)
     }
 
-    /// The same query, for the first statement of the transaction, which may be tried once more.
+    /// A copy of the query if it is the transaction's first, which may be retried once.
     fn second_chance(&mut self, query: &GuardedQuery) -> Option<GuardedQuery> {
         if std::mem::replace(&mut self.has_begun, true) { None } else { query.again() }
     }
 
-    /// Takes note of an error. If there is a second chance, and the connection is dead or does not know the present schema,
-    /// the transaction is opened anew and the chance is returned; otherwise the error is.
+    /// Records an error. If `again` is `Some`, and the connection is dead or its prepared statement is outdated, reopens the
+    /// transaction and returns `again` to be sent. Otherwise returns the error.
     async fn on_error(&mut self, error: sqlx::Error, again: Option<GuardedQuery>) -> sqlx::Result<GuardedQuery> {
-        // What was never sent leaves the transaction as it is.
+        // An error from before anything was sent leaves the transaction as it is.
         let is_lost = is_connection_loss(&error);
         if is_lost || error.as_database_error().is_some() {
             self.is_aborted = true;
@@ -157,7 +157,7 @@ impl<D: Door> Tx<D> {
         let Some(again) = again.filter(|_| is_stale || is_dead(&error)) else {
             return Err(if self.opener.writes { of_write(error) } else { error });
         };
-        // Its place in the pool is needed.
+        // Frees its place in the pool, which the next connection needs.
         if let Some(lease) = self.lease.take() {
             lease.close();
         }
@@ -166,11 +166,11 @@ impl<D: Door> Tx<D> {
         Ok(again)
     }
 
-    /// Gives the connection up.
-    fn on_no_answer(&mut self) -> sqlx::Error {
+    /// Closes the connection. If the statement has outrun its limit, the server's limits become doubtful.
+    fn on_no_answer(&mut self, no_answer: &NoAnswer) -> sqlx::Error {
         self.is_aborted = true;
         if let Some(limits) = &self.opener.limits {
-            limits.doubt();
+            limits.doubt_after(no_answer.waited);
         }
         if let Some(lease) = self.lease.take() {
             lease.close();
@@ -203,12 +203,12 @@ impl GuardedQuery {
         Self { sql, arguments: Some(arguments), named }
     }
 
-    /// Its text, if it is prepared on the server.
+    /// The text, if it is prepared on the server.
     pub(super) fn prepared_text(&self) -> Option<SqlStr> {
         matches!(self.arguments, Some(Ok(Some(_)))).then(|| self.sql.clone())
     }
 
-    /// The same query, to be tried once more; `None` if it cannot be sent at all.
+    /// A copy of the query for a retry; `None` if it is raw SQL or cannot be sent at all.
     pub(super) fn again(&self) -> Option<Self> {
         // Without arguments it is raw SQL, which could commit.
         let Some(Ok(Some(arguments))) = &self.arguments else { return None };
@@ -238,7 +238,7 @@ impl Execute<'_, Postgres> for GuardedQuery {
         self.arguments.take().unwrap_or_else(|| Err("the arguments of a query can be taken once".into()))
     }
 
-    /// Only a statement that is not persistent travels unnamed; the `query!` macros cannot say so themselves.
+    /// sqlx sends a statement unnamed only if it is not persistent, and the `query!` macros cannot request that themselves.
     fn persistent(&self) -> bool {
         self.named
     }
@@ -281,7 +281,7 @@ impl<'c, D: Door> Executor<'c> for &'c mut Tx<D> {
                 drop(answers);
                 query = match failed {
                     Ok(error) => self.on_error(error, again.take()).await?,
-                    Err(NoAnswer) => return Err(self.on_no_answer()),
+                    Err(no_answer) => return Err(self.on_no_answer(&no_answer)),
                 };
             }
         }))
@@ -310,7 +310,7 @@ impl<'c, D: Door> Executor<'c> for &'c mut Tx<D> {
     }
 }
 
-/// The first row of what a query answers, once all of it has come without an error.
+/// The first row of a query's results, once all of them have arrived without an error.
 pub(super) async fn first_row(
     mut answers: impl Stream<Item = sqlx::Result<Either<PgQueryResult, PgRow>>> + Unpin,
 ) -> sqlx::Result<Option<PgRow>> {
@@ -321,7 +321,7 @@ pub(super) async fn first_row(
     Ok(first)
 }
 
-/// Statements prepared apart from their execution have no place here: `query!` does both.
+/// The error of preparing a statement apart from executing it, which no door offers: `query!` does both.
 pub(super) fn not_available(what: &str) -> sqlx::Error {
     sqlx::Error::Configuration(format!("{what} is not available: execute the query itself").into())
 }

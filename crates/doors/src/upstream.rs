@@ -31,7 +31,7 @@ pub const STARTUP_TIMEOUT: Duration = Duration::from_secs(10);
 /// The most bytes of a start-up packet.
 const MAX_STARTUP: usize = 10_000;
 
-/// How long a path may swallow what is sent before it counts as dead.
+/// How long sent data may stay unacknowledged before the path counts as dead.
 const DEAD_AFTER: Duration = Duration::from_secs(15);
 
 /// Codes in place of a protocol version, in the first packet of a connection.
@@ -79,7 +79,7 @@ pub enum Failure {
     /// The server does not answer, or cannot be found.
     #[error("the server cannot be reached ({0})")]
     Unreachable(io::Error),
-    /// There is no encryption, or not with whom it should be.
+    /// There is no encryption, or the certificate is not accepted.
     #[error("the encrypted connection to the server failed ({0}): check sslmode and sslrootcert")]
     Tls(io::Error),
 }
@@ -145,8 +145,8 @@ impl Target {
         Ok(Box::new(stream))
     }
 
-    /// Takes what a client sends first, and passes it on to a new connection. Returns that, or `None` if nothing follows:
-    /// the client wanted something cancelled, or has been sent the reason why there is no connection.
+    /// Reads a client's first packet, and passes it on to a new connection. Returns that connection, or `None` if nothing
+    /// follows: it was a cancel request, or the client has been sent the reason why there is no connection.
     pub async fn introduce(&self, client: &mut UnixStream) -> io::Result<Option<Box<dyn Upstream>>> {
         let (packet, code) = loop {
             let packet = timeout(STARTUP_TIMEOUT, read_packet(client)).await??;
@@ -211,7 +211,7 @@ async fn read_packet(client: &mut UnixStream) -> io::Result<Vec<u8>> {
     Ok(packet)
 }
 
-/// Closes the connection of a client, and says why.
+/// Sends a client the reason as a FATAL error, and closes its connection.
 pub async fn dismiss(client: &mut UnixStream, sqlstate: &str, why: &str) -> io::Result<()> {
     let mut out = BytesMut::new();
     put_error(&mut out, "FATAL", sqlstate, why);
@@ -223,7 +223,7 @@ fn unreachable(error: io::Error) -> Failure {
     if error.kind() == ErrorKind::ConnectionRefused { Failure::Refused } else { Failure::Unreachable(error) }
 }
 
-/// The client's pings do not get this far: that the path is alive, the kernel finds out.
+/// The client's pings do not get this far, so the kernel checks that the path is alive.
 fn configure(stream: TcpStream) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(&stream);
@@ -234,7 +234,7 @@ fn configure(stream: TcpStream) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// What of the server's certificate is checked.
+/// How much of the server's certificate is checked.
 /// <https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-SSLMODE-STATEMENTS>
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verify {
@@ -279,8 +279,8 @@ fn root_certificates(file: Option<&str>) -> Result<RootCertStore, String> {
     Ok(store)
 }
 
-/// Checks less than the whole: the authority but not the name, or nothing at all. The server still has to hold the
-/// key of the certificate that it shows.
+/// Checks the authority but not the name, or nothing at all. The server still has to hold the key of the certificate that
+/// it presents.
 #[derive(Debug)]
 struct Lenient {
     verifier: Option<Arc<WebPkiServerVerifier>>,

@@ -85,7 +85,7 @@ impl Proxy {
         self.shared.swallows.store(swallows, Ordering::Relaxed);
     }
 
-    /// Closes one of the connections, whatever is on its way. Returns whether there was one.
+    /// Closes one of the connections, whatever is in flight. Returns whether there was one.
     pub fn lose_one(&self) -> bool {
         let mut connections = lock(&self.shared.connections);
         connections.retain(|connection| !connection.is_finished());

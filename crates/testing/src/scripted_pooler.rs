@@ -1,7 +1,7 @@
-//! A transaction pooler of the tests' own, in front of a real PostgreSQL: it does what real ones were seen to do, at
-//! every opportunity, and watches what its clients send.
+//! The tests' own transaction pooler, in front of a real PostgreSQL. It does what real poolers were seen to do, at
+//! every opportunity, and records what its clients send.
 //!
-//! As Supavisor does, it passes none of the client's start-up parameters on.
+//! Like Supavisor, it passes none of the client's start-up parameters on.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
-/// How it behaves.
+/// The pooler's behaviour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Script {
     /// Frees the server after the first `ReadyForQuery` outside a transaction, whatever else was asked for in the same
@@ -22,7 +22,7 @@ pub enum Script {
     FreesEarly,
     /// Frees the server when every request has been answered.
     FreesWhenAnswered,
-    /// A server is the client's until it goes: a session pooler.
+    /// A server belongs to a client until it disconnects: a session pooler.
     Session,
     /// Refuses every client with this message, as Supavisor does: FATAL, XX000.
     Refuses(&'static str),
@@ -37,7 +37,7 @@ pub enum Script {
     RefusesBegin,
 }
 
-/// Gone, with its connections, when dropped.
+/// Closed, with its connections, when dropped.
 pub struct ScriptedPooler {
     url: String,
     shared: Arc<Shared>,
@@ -46,7 +46,7 @@ pub struct ScriptedPooler {
 
 struct Shared {
     script: Mutex<Script>,
-    /// Where PostgreSQL is, and who connects there.
+    /// The URL of PostgreSQL, including the user.
     server: url::Url,
     free: Mutex<VecDeque<Server>>,
     /// A permit for each server.
@@ -57,16 +57,16 @@ struct Shared {
     sent: Mutex<BytesMut>,
 }
 
-/// A connection to PostgreSQL, and what it has said that nobody has been given.
+/// A connection to PostgreSQL, and what it has sent that no client has received yet.
 struct Server {
     stream: TcpStream,
     said: BytesMut,
-    /// What it said at its start-up, for clients.
+    /// The parameters that it sent at its start-up, for clients.
     parameters: Bytes,
 }
 
 impl ScriptedPooler {
-    /// In front of PostgreSQL at `url`, with so many servers.
+    /// Starts a pooler in front of PostgreSQL at `url`, with this many servers.
     pub async fn before(url: &str, servers: usize, script: Script) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let server = url::Url::parse(url).expect("a URL");
@@ -84,12 +84,12 @@ impl ScriptedPooler {
         Self { url: here.into(), listener: tokio::spawn(accept(listener, shared.clone())), shared }
     }
 
-    /// The way through it.
+    /// The URL of PostgreSQL through this pooler.
     pub fn url(&self) -> String {
         self.url.clone()
     }
 
-    /// Behaves otherwise from now on.
+    /// Changes the behaviour from now on.
     pub fn behave(&self, script: Script) {
         *self.shared.script.lock().unwrap_or_else(PoisonError::into_inner) = script;
     }
@@ -99,7 +99,7 @@ impl ScriptedPooler {
         self.shared.clients.load(Ordering::Relaxed)
     }
 
-    /// What clients have sent since this was last asked, as text.
+    /// What clients have sent since the last call, as text.
     pub fn take_sent(&self) -> String {
         let sent = self.shared.sent.lock().unwrap_or_else(PoisonError::into_inner).split();
         String::from_utf8_lossy(&sent).into_owned()
@@ -183,7 +183,7 @@ async fn serve(mut client: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let mut held = None;
     let mut conversation = Conversation::default();
     let ended = conversation.relay(&mut client, &mut held, shared).await;
-    // What is in the middle of something is not given to anybody.
+    // A server with an answer due, or in a transaction, is given to nobody.
     match held {
         Some(server) if conversation.due == 0 && !conversation.is_in_transaction => shared.give_back(server),
         Some(_) => shared.servers.add_permits(1),
@@ -192,15 +192,15 @@ async fn serve(mut client: TcpStream, shared: &Shared) -> std::io::Result<()> {
     ended
 }
 
-/// What one client asks for.
+/// The state of one client's conversation.
 #[derive(Default)]
 struct Conversation {
-    /// Bytes of a message that is not whole yet.
+    /// Bytes of a message that is not complete yet.
     asked: BytesMut,
     /// How many `ReadyForQuery` are due.
     due: usize,
     is_in_transaction: bool,
-    /// Whether the client has said goodbye.
+    /// Whether the client has sent Terminate.
     has_ended: bool,
 }
 

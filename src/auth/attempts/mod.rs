@@ -2,8 +2,8 @@
 //!
 //! Nobody can lock somebody else out for good. Failed logins into an account are counted for each address by itself, so a
 //! stranger's failures are the stranger's. Against guesses from many addresses there is a quota for the whole account too,
-//! but only for addresses that the account was never logged in from. Quotas fill up again by the minute, and refused
-//! attempts use nothing of them.
+//! but only for addresses that the account was never logged in from. Quotas refill gradually, and refused attempts use
+//! nothing of them.
 
 mod queries;
 
@@ -102,14 +102,14 @@ impl Attempts {
         let counted = queries::count(&mut tx, &buckets, now).await?;
         tx.commit().await?;
         if counted < buckets.len() {
-            // Others were faster.
+            // Concurrent attempts have used it up.
             check(pooler, &buckets, now).await?;
             return Err(exceeded(buckets[0].policy, buckets[0].quota, buckets[0].quota.interval()));
         }
         Ok(())
     }
 
-    /// Gives an attempt back that was right.
+    /// Returns a successful attempt to its quotas.
     pub(crate) async fn give_back(
         &self,
         tx: &mut Tx<Pooler>,

@@ -1,7 +1,7 @@
 //! From nothing to a new job: `/jobs/create` and `/customer/booking`.
 //!
-//! Invariants: a booking is one transaction: job, chat, members, first messages and the provider's notification are all
-//! there or none is; a customer's bookings are decided one after the other.
+//! Invariants: a booking is one transaction, so job, chat, members, first messages and the provider's notification are all
+//! stored, or none is; a customer's bookings are decided one after the other.
 
 mod http;
 pub(super) mod queries;

@@ -1,4 +1,4 @@
-//! SQL of bookings, as functions of the database: one call for each request (migration 24).
+//! SQL of bookings, as database functions: one call for each request (migration 24).
 
 use std::collections::BTreeSet;
 
@@ -10,13 +10,13 @@ use crate::jobs::booking::{NEW_REQUEST, REQUESTED};
 use crate::types::{ChatId, CustomerId, JobId, NotificationId, ProviderId, Role, ServiceId, UserId};
 use doors::{Pooler, Tx};
 
-/// Books, if nothing prevents it: job, audit row, chat, members, messages and the provider's notification. Returns what the
-/// rules decide by in any case, or `None` if this user is not a customer.
+/// Inserts a booking if nothing prevents it: job, audit row, chat, members, messages and the provider's notification. In
+/// either case returns the facts that the rules decide by, or `None` if this user is not a customer.
 ///
-/// The customer's row is locked until the transaction ends: two bookings of one customer are decided one after the other.
+/// The customer's row is locked until the transaction ends, so two bookings of one customer are decided one after the other.
 pub(super) async fn book(tx: &mut Tx<Pooler>, user: UserId, booking: &Booking) -> sqlx::Result<Option<Attempt>> {
     let (opening, chat) = (booking.opening(), ChatId(Uuid::now_v7()));
-    // A picture may be there twice.
+    // A picture may be listed twice.
     let files = Vec::from_iter(booking.files.iter().map(|id| id.0).collect::<BTreeSet<Uuid>>());
     let row = sqlx::query!(
         r#"select is_banned as "is_banned!", service_name, is_active, offers_service, serves_zip_code,
@@ -88,7 +88,7 @@ pub(super) async fn book(tx: &mut Tx<Pooler>, user: UserId, booking: &Booking) -
     }))
 }
 
-/// A provider who is to take a job over.
+/// A provider who is to take over a job.
 #[derive(Debug)]
 pub(crate) struct SuccessorRow {
     pub service_name: String,
@@ -98,8 +98,8 @@ pub(crate) struct SuccessorRow {
     pub availability: Availability,
 }
 
-/// Reads an approved service and a provider, with all that decides whether the one can be booked with the other. The
-/// provider's row is share-locked until the transaction ends.
+/// Reads an approved service and a provider, with all that decides whether the service can be booked with the provider.
+/// The provider's row is share-locked until the transaction ends.
 pub(crate) async fn lock_successor(
     tx: &mut Tx<Pooler>,
     customer: CustomerId,

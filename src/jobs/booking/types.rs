@@ -31,7 +31,7 @@ pub(crate) struct Booking {
     pub customer_budget: Option<Cents>,
     /// References of files of ours, and URLs of pictures elsewhere.
     pub images: Vec<String>,
-    /// Those of the pictures that are files of ours.
+    /// The pictures that are files of ours.
     pub files: Vec<FileId>,
     pub project_size_sqft: Option<i32>,
 }
@@ -55,14 +55,13 @@ impl Booking {
     }
 }
 
-/// A booking that was tried: what the rules decide by, and what was inserted.
+/// An attempt to book: the facts that the rules decide by, and what was inserted.
 #[derive(Debug)]
 pub(super) struct Attempt {
-    /// Whether the customer is banned.
     pub is_banned: bool,
     /// `None` if there is no such provider, or no such approved service.
     pub candidate: Option<Candidate>,
-    /// Whether all files are the customer's, and still there.
+    /// Whether all files belong to the customer and still exist.
     pub has_all_files: bool,
     /// `None` if something prevents the booking.
     pub booked: Option<Booked>,
@@ -91,15 +90,15 @@ pub(super) struct Booked {
     pub notified_at: DateTime<Utc>,
     /// The text of the notification.
     pub notice: String,
-    /// How many unread notifications the provider has, this one included.
+    /// The provider's unread notifications, including this one.
     pub unread: i64,
 }
 
 impl Attempt {
-    /// Checks the rules of a booking, the first one first. Returns the service's name, and what was inserted.
+    /// Checks the rules of a booking in order. Returns the service's name, and what was inserted.
     ///
     /// # Errors
-    /// 400, 403, 404 or 409 with what prevents it.
+    /// 400, 403, 404 or 409, for the first rule that prevents the booking.
     pub(super) fn check(self) -> Result<(String, Booked), Error> {
         if self.is_banned {
             return Err(Error::Forbidden("banned", "this account is banned"));
@@ -231,8 +230,8 @@ impl FirstMessage<'_> {
     }
 }
 
-/// Writes answers to a service's questions, a line each: of an object its members, of a list its elements, which may be
-/// `{question, answer}`. Empty ones are left out, and so is the budget if it `is_told` already.
+/// Writes answers to a service's questions, one a line: the members of an object, or the elements of a list, which may be
+/// `{question, answer}`. Leaves out empty ones, and the budget if `is_budget_told` already.
 pub(crate) fn write_answers(text: &mut String, answers: &serde_json::Value, is_budget_told: bool) {
     let mut write = |question: Option<String>, answer: &serde_json::Value| {
         let is_told =
@@ -254,7 +253,7 @@ pub(crate) fn write_answers(text: &mut String, answers: &serde_json::Value, is_b
     }
 }
 
-/// A value for people. Returns `None` if it is empty.
+/// A value as text for people; `None` if it is empty.
 fn plain(value: &serde_json::Value) -> Option<String> {
     use serde_json::Value;
     let text = match value {

@@ -182,7 +182,7 @@ async fn reassign_to(
     let opening = FirstMessage { place, scheduled_at, budget: price, answers, images }.opening();
     let customer = Party { user: customer, text: name.as_str() };
     let template = Party { user: provider.user_id, text: provider.first_message_template.as_deref() };
-    let chat = job_chats::open(tx, row.id, service, customer, template, &opening).await?;
+    let chat = job_chats::open(tx, row.id, row.parties.chat_id, service, customer, template, &opening).await?;
     let message = format!("{name}{}{service}", booking::REQUESTED);
     let requested = booking::new_request(provider.user_id, message, row.id, chat.id);
     outbox.notify(tx, std::iter::once(requested).chain(no_longer_yours(job, service))).await?;

@@ -170,3 +170,25 @@ async fn ids_are_uuids_of_version_seven_in_order_of_time() {
         last = Some(id);
     }
 }
+
+/// The role of docs/supabase.md may call what reads, although the schema of extensions is not open to everybody.
+#[tokio::test]
+async fn the_documented_role_may_read() {
+    const READS: &str = "select format('select from stm.%I(%s)', p.proname, concat_ws(', ', variadic array(
+            select 'null::' || format_type(kind, null) from unnest(p.proargtypes) kind)))
+        from pg_proc p where p.pronamespace = 'stm'::regnamespace and p.proname ~ '_v[0-9]+$' and p.provolatile = 's'";
+    let database = Database::create().await;
+    let _server = Server::start(SERVE, &environment(&database, &[]));
+    let mut session = database.session().await;
+    let reads: Vec<String> = sqlx::query_scalar(READS).fetch_all(&mut session).await.expect("functions");
+    assert!(reads.iter().any(|read| read.contains("search_services_v1")), "{reads:?}");
+    let (_, documented) = include_str!("../../../docs/supabase.md").split_once("```sql\n").expect("SQL");
+    let (documented, _) = documented.split_once("```").expect("its end");
+    // A role of this test alone, which ends with its transaction.
+    let role = format!("{}_reader", database.direct_url().rsplit('/').next().expect("a name"));
+    execute(&mut session, &format!("begin; {}; set local role {role}", documented.replace("stm_service", &role))).await;
+    for read in reads {
+        let rows = sqlx::query(sqlx::AssertSqlSafe(read.as_str())).fetch_all(&mut session).await;
+        assert!(rows.is_ok(), "{read}: {rows:?}");
+    }
+}

@@ -55,7 +55,7 @@ async fn what_is_not_needed_is_closed() {
     backend(&mut kept).await;
 }
 
-/// Otherwise callers who never wait long enough would never leave a connection to anybody.
+/// Otherwise, if every caller stopped waiting before it had connected, the pool would never get a connection.
 #[tokio::test]
 async fn a_connection_is_made_although_nobody_waits_for_it() {
     let database = Database::create().await;
@@ -107,7 +107,7 @@ async fn what_does_not_know_the_schema_is_not_lent() {
     assert_eq!(backend(&mut pool.acquire().await.unwrap()).await, second);
 }
 
-/// A connection with an answer on its way, or in a transaction, is not one to lend.
+/// A connection with an answer in flight, or in a transaction, is not lent.
 #[tokio::test]
 async fn nothing_but_a_connection_in_order_is_kept() {
     let database = Database::create().await;

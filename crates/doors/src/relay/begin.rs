@@ -1,6 +1,8 @@
-//! The text that opens a transaction, as messages of the extended protocol: so it can travel in front of the
-//! transaction's first statement, which the server skips if any of it fails. And what goes in front of a statement outside
-//! BEGIN and COMMIT, in the implicit transaction that ends with its Sync.
+//! What is sent in front of a statement, in the same request: messages of the extended protocol. If any of them fails, the
+//! server skips the statement.
+//!
+//! In front of a transaction's first statement that is the text that opens the transaction. In front of a statement outside
+//! BEGIN and COMMIT it is what limits that statement, in the implicit transaction that ends with its Sync.
 
 use std::sync::Arc;
 
@@ -35,7 +37,7 @@ impl Opening {
         Self { wire: wire.freeze(), tags }
     }
 
-    /// Understands `begin [read only | read write | isolation level …][; set local name = value]…` and nothing else:
+    /// Accepts `begin [read only | read write | isolation level …][; set local name = value]…` and nothing else:
     /// whatever could do more is not held back.
     pub fn parse(sql: &str) -> Option<Self> {
         /// Which words may follow BEGIN.
@@ -78,14 +80,14 @@ impl Opening {
     }
 }
 
-/// What goes in front of a statement that runs alone: it may have to be made read-only, and the role's own limits need not
-/// be set.
+/// What goes in front of a statement outside a transaction: it makes the statement read-only where necessary, and sets the
+/// limits that the role does not have by itself.
 #[derive(Debug)]
 pub struct Fronts {
     pub limits: Arc<TimeLimits>,
     /// Every statement is made read-only, whatever its text.
     holds_reads: bool,
-    /// By the limits to be set; for a statement that may write, and for one that does not.
+    /// Indexed by the limits to be set: for a statement that is made read-only, and for one that is not.
     read_only: [Option<Opening>; LimitSet::SETS],
     plain: [Option<Opening>; LimitSet::SETS],
 }
@@ -94,7 +96,7 @@ impl Fronts {
     pub fn new(limits: Arc<TimeLimits>, holds_reads: bool) -> Self {
         let fronts = |first: Option<(&'static str, String)>| {
             LimitSet::every().map(|set| {
-                // The others bound what happens between the statements of a transaction.
+                // The limit of idle transactions never applies to a statement that runs alone.
                 let set = set.without(LimitSet::BETWEEN_STATEMENTS);
                 let limits = limits.settings(set).map(|(name, millis)| (name, millis.to_string()));
                 let calls = first.clone().into_iter().chain(limits);
@@ -108,7 +110,7 @@ impl Fronts {
         Self { limits, holds_reads, read_only, plain }
     }
 
-    /// That of a statement; `None` if it needs none.
+    /// What goes in front of a statement; `None` if it needs nothing.
     pub fn of(&self, may_write: bool) -> Option<&Opening> {
         let fronts = if may_write || self.holds_reads { &self.read_only } else { &self.plain };
         fronts[self.limits.set_by_door().index()].as_ref()

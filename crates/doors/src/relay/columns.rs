@@ -1,9 +1,9 @@
 //! What a statement returns, and whether code that was written for one shape can read another.
 //!
-//! The `query!` macros fix at build time which Rust type stands at which place, and sqlx does not check them again:
-//! the binary form of an `int4` reads as a short `text`, and the other way round. So a change of columns is harmless
-//! only if every column that was there is still there, in its place, under its name and with a type whose binary form
-//! reads the same.
+//! The `query!` macros fix at build time which Rust type each column has, and sqlx does not check that again:
+//! the binary form of an `int4` decodes as a short `text`, and the other way round. So a change of columns is harmless
+//! only if every earlier column is still there, in its place and under its name. Its type must have a binary form that
+//! decodes the same.
 
 use bytes::{Buf as _, Bytes};
 
@@ -75,7 +75,7 @@ fn columns(message: &Bytes) -> Option<Vec<Column>> {
     rest.is_empty().then_some(columns)
 }
 
-/// Types of one family read the same in their binary form: the integers are taken by their length, the texts are
+/// Types of one family decode the same from their binary form: integers are decoded by their length, and texts are
 /// the same bytes. Any other type is a family of its own. The numbers are those of `pg_type.dat`, which never change.
 const fn family(oid: u32) -> u32 {
     const INT2: u32 = 21;

@@ -1,7 +1,7 @@
 //! The I/O of one connection: reads, asks the conversation, writes.
 //!
-//! Memory is bounded: a request is read whole (at most 32 MiB), answers pass through as they come, and the server is
-//! not read from while the client does not take what it has been sent.
+//! Memory is bounded: a request is read whole (at most 32 MiB), and answers pass through as they come. Nothing is read
+//! from the server while the client does not read what it has been sent.
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use super::frame::{AnswerReader, RequestReader, put, take_whole};
 use crate::loss::LastLoss;
 use crate::upstream::{CANCEL_REQUEST, CONNECT_TIMEOUT, STARTUP_TIMEOUT, Target, Upstream, dismiss};
 
-/// How many bytes are read at once, and kept for requests that come before it is their turn.
+/// How many bytes are read at once, and buffered of requests that arrive while an answer is due.
 const CHUNK: usize = 16 << 10;
 
-/// Buffers that have grown beyond this are given back.
+/// Empty buffers that have grown beyond this are freed.
 const KEEP: usize = 256 << 10;
 
 /// What all connections of a relay share.
@@ -28,7 +28,7 @@ const KEEP: usize = 256 << 10;
 pub struct Context {
     pub target: Target,
     pub shared: Arc<Shared>,
-    /// How long the pooler may say nothing while an answer is due: its wait for a free server included.
+    /// How long the pooler may stay silent while an answer is due, including its wait for a free server.
     pub answer_timeout: Duration,
     /// When the pooler last ended a connection, or failed on one.
     pub last_loss: LastLoss,
@@ -71,19 +71,19 @@ struct Connection {
     from_client: BytesMut,
     from_server: BytesMut,
     out: Out,
-    /// The body of `BackendKeyData`: with it a running statement can be cancelled.
+    /// The body of `BackendKeyData`, which cancels a running statement.
     cancel_key: Bytes,
 }
 
 /// Why a connection ends.
 enum End {
-    /// The client said goodbye.
+    /// The client sent Terminate, or left during the start-up.
     Terminated,
-    /// The client went away without a word.
+    /// The client disconnected without Terminate.
     Abandoned,
-    /// The server ended the connection; it has said why itself.
+    /// The server ended the connection; any reason that it sent has been passed on.
     Closed,
-    /// The server cannot be relied upon any more.
+    /// The connection to the server is no longer usable.
     Lost(&'static str),
     /// The server has not answered in time.
     Late,
@@ -106,7 +106,7 @@ impl From<super::frame::Malformed> for End {
 const LOST: End = End::Lost("the connection to the pooler was lost");
 
 impl Connection {
-    /// Passes everything on until the server is ready for the first time: authentication is between the two.
+    /// Passes everything on until the server is ready for the first time: client and server authenticate by themselves.
     /// <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-START-UP>
     async fn start_up(&mut self) -> Result<(), End> {
         loop {
@@ -134,7 +134,7 @@ impl Connection {
                     if !matches!(read, Ok(1..)) {
                         return Err(End::Terminated);
                     }
-                    // Whole, because PgBouncer does not take them in pieces.
+                    // Only whole messages, because PgBouncer does not accept them in pieces.
                     while let Some(message) = take_whole(&mut self.from_client)? {
                         if message.tag != b'p' {
                             return Err(Violation::of_protocol("a message that does not authenticate").into());
@@ -147,7 +147,7 @@ impl Connection {
         }
     }
 
-    /// Goes on until there is a reason to end.
+    /// Relays until the connection has to end.
     async fn serve(&mut self) -> End {
         loop {
             if let Err(end) = self.turn().await {
@@ -171,8 +171,8 @@ impl Connection {
         self.read().await
     }
 
-    /// Waits for either side. The client is read from also when it is not its turn: that is how it is known that it
-    /// has gone.
+    /// Waits for either side. Reads from the client even while an answer is due, since only that shows that it has
+    /// disconnected.
     async fn read(&mut self) -> Result<(), End> {
         let awaits_answer = self.conversation.awaits_answer();
         let has_room = !awaits_answer || self.from_client.len() < CHUNK;
@@ -225,9 +225,9 @@ impl Connection {
         Ok(())
     }
 
-    /// Ends both connections, and sends the client the reason if it does not know.
+    /// Ends both connections, and sends the client the reason unless it knows it.
     async fn end(mut self, end: End) -> io::Result<()> {
-        // What the server had said before it went.
+        // What the server sent before it closed the connection.
         if !matches!(end, End::Abandoned) {
             let _read_or_not = timeout(CONNECT_TIMEOUT, self.flush_to_client()).await;
         }
@@ -239,22 +239,22 @@ impl Connection {
             End::Abandoned => return self.cancel().await,
             End::Closed => return self.client.shutdown().await,
             End::Lost(why) => ("08006", why),
-            // Another code, since a statement whose connection is lost may be tried once more.
+            // Not 08006: a statement whose connection is lost may be retried once, and this one must not be.
             End::Late => {
                 self.context.shared.doubt_limits();
                 ("08000", "the pooler did not answer in time: it is out of servers, or out of reach")
             }
             End::Broken(Violation { sqlstate, message }) => (sqlstate, message),
         };
-        // In the middle of a row an error would be taken for a part of it.
+        // In the middle of a row the client would take an error for a part of the row.
         if !self.answers.is_within_a_row() {
             let _read_or_not = timeout(CONNECT_TIMEOUT, dismiss(&mut self.client, sqlstate, why)).await;
         }
         self.cancel().await
     }
 
-    /// Nobody waits for the answer any more: the server need not work it out. It is asked to stop before its
-    /// connection ends, because after that it could be working for somebody else.
+    /// Cancels the running statement, if any, since nobody waits for its answer any more. The server's connection is still
+    /// open at that time: once it is closed, the server could be working for somebody else.
     /// <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-CANCELING-REQUESTS>
     async fn cancel(&mut self) -> io::Result<()> {
         if !self.conversation.runs_statement() || self.cancel_key.is_empty() {

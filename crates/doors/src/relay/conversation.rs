@@ -1,8 +1,8 @@
-//! What is said to the server and to the client: a state machine from requests and answers to bytes, without any I/O.
+//! A state machine, without any I/O, from requests and answers to the bytes to be sent to the server and the client.
 //!
 //! The client is sqlx, which prepares (Parse, Describe, Sync), waits, and executes (Bind, Execute, Close, Sync). Here
-//! the first of these is answered from memory, and the second becomes one request that depends on nothing before it:
-//! the transaction's BEGIN if it is the first of its transaction, then Parse, Describe, Bind, Execute, Sync
+//! the first request is answered from memory. The second becomes one that depends on nothing before it: the
+//! transaction's BEGIN if this is its first statement, then Parse, Describe, Bind, Execute, Sync
 //! (<https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-EXT-QUERY>).
 
 use std::sync::Arc;
@@ -27,8 +27,8 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// `limits` bound a statement that runs outside a transaction. With `holds_reads` it is made read-only whatever its
-    /// text; otherwise if it may write.
+    /// `limits` apply to a statement outside a transaction. With `holds_reads` it is made read-only whatever its text;
+    /// otherwise only if it may write.
     pub fn new(limits: Arc<TimeLimits>, holds_reads: bool) -> Self {
         Self {
             descriptions: Descriptions::default(),
@@ -37,7 +37,7 @@ impl Shared {
         }
     }
 
-    /// A statement has outrun every limit.
+    /// Has all limits set again, because a statement has outrun every one of them.
     pub fn doubt_limits(&self) {
         self.fronts.limits.doubt();
     }
@@ -68,11 +68,11 @@ impl Violation {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next {
     Continues,
-    /// The client has said goodbye.
+    /// The client has sent Terminate.
     Ends,
 }
 
-/// The transaction, as the server last said (`ReadyForQuery`).
+/// The state of the transaction, as the server last reported it (`ReadyForQuery`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Status {
     Idle,
@@ -80,17 +80,17 @@ enum Status {
     Failed,
 }
 
-/// A conversation after the start-up: begins when the server is ready for the first time.
+/// A conversation after the start-up, from when the server is ready for the first time.
 #[derive(Debug)]
 pub struct Conversation {
     shared: Arc<Shared>,
     status: Status,
-    /// The client's transaction, of which the server does not know yet.
+    /// The client's BEGIN, which has not been sent to the server yet.
     held: Option<Opening>,
-    /// The client's transaction can only be rolled back, whatever the server thinks of it.
+    /// Whether the client's transaction can only be rolled back, whatever state the server reports.
     doomed: bool,
     statements: Statements,
-    /// The request on its way to the server: there is no way to express two.
+    /// The request in flight: there is no way to express two.
     pending: Option<Pending>,
 }
 
@@ -112,20 +112,20 @@ impl Conversation {
         }
     }
 
-    /// Whether the server is due to answer. Until it has, no other request is taken.
+    /// Whether an answer of the server is due. Until it has come, no other request is accepted.
     pub fn awaits_answer(&self) -> bool {
         self.pending.is_some()
     }
 
-    /// Whether the server is working on a statement that may be given up. The end of a transaction is not.
+    /// Whether the server is running a statement that may be cancelled. COMMIT and ROLLBACK may not.
     pub fn runs_statement(&self) -> bool {
         self.pending.as_ref().is_some_and(|pending| !pending.ends_transaction())
     }
 
-    /// Something the client asks for.
+    /// Handles a request of the client.
     ///
     /// # Errors
-    /// The conversation cannot go on.
+    /// The request makes it impossible to continue the conversation.
     pub fn on_request(&mut self, request: Request, out: &mut Out) -> Result<Next, Violation> {
         let Request::Messages(messages) = request else {
             self.refuse("54000", "the request is longer than 32 MiB: send less at once", out);
@@ -145,18 +145,18 @@ impl Conversation {
         Ok(Next::Continues)
     }
 
-    /// Something the server says.
+    /// Handles a message of the server, or rows.
     ///
     /// # Errors
-    /// It is not what is due: the conversation cannot go on.
+    /// The message is not the one that is due: the conversation cannot go on.
     pub fn on_answer(&mut self, answer: Answer, out: &mut Out) -> Result<(), Violation> {
         let message = match answer {
-            // Told whenever the server likes: a changed parameter, a notice.
+            // May come at any time: a changed parameter, a notice.
             Answer::Message(Message { tag: tag @ (b'S' | b'N'), body }) => {
                 put(&mut out.to_client, tag, &[&body]);
                 return Ok(());
             }
-            // Of a LISTEN that somebody else left on a shared server; sqlx would take it for an answer.
+            // A notification for a LISTEN that somebody else left on a shared server; sqlx would take it for an answer.
             Answer::Message(Message { tag: b'A', .. }) => return Ok(()),
             Answer::Rows(rows) => {
                 return match &mut self.pending {
@@ -173,7 +173,8 @@ impl Conversation {
             Answer::Message(message) => message,
         };
         match &mut self.pending {
-            // The server, or the pooler, ends the connection and says why. Should it not: no transaction survives.
+            // The server or the pooler is ending the connection, and this is why. Even if it stays open, no transaction
+            // survives.
             None if message.tag == b'E' => {
                 self.doom();
                 put(&mut out.to_client, b'E', &[&message.body]);
@@ -202,8 +203,8 @@ impl Conversation {
 
     // --- requests ---------------------------------------------------------------------------
 
-    /// A bare Sync: the pool asks whether a connection that it is about to lend is alive. A transaction that has not begun
-    /// by then has been given up by its owner.
+    /// A bare Sync: the pool checks that a connection that it is about to lend is alive. A BEGIN that is still held back
+    /// then belongs to a transaction that its owner has dropped.
     fn ping(&mut self, out: &mut Out) {
         self.forget();
         self.ready(out);
@@ -259,7 +260,7 @@ impl Conversation {
             put(&mut request, b'S', &[]);
             self.send(pending, request, out);
         } else {
-            // sqlx would ask for it again and again: its connection is replaced instead.
+            // After an ordinary error sqlx would use the name again and again. Ending the connection has it replaced.
             return Err(Violation {
                 sqlstate: "26000",
                 message: "there is no prepared statement of this name on this connection",
@@ -347,8 +348,8 @@ impl Conversation {
 
     // --- parts of requests ------------------------------------------------------------------
 
-    /// A request for a statement, with what goes ahead of it written to `request`: the held BEGIN if it `begins` the
-    /// transaction, or what one that runs alone needs.
+    /// Starts a request for a statement. Writes what goes in front to `request`: the held BEGIN if the statement `begins`
+    /// its transaction, or what a statement outside a transaction needs.
     fn open(&mut self, what: What, begins: bool, request: &mut BytesMut) -> Pending {
         let held = if begins { self.held.take() } else { None };
         let opening = match &held {
@@ -367,7 +368,7 @@ impl Conversation {
         self.pending = Some(pending);
     }
 
-    /// Ends the client's transaction, on the server too if it knows of it.
+    /// Ends the client's transaction, and the server's if BEGIN has been sent.
     fn end(&mut self, how: What, out: &mut Out) {
         self.held = None;
         self.doomed = false;
@@ -382,7 +383,7 @@ impl Conversation {
         }
     }
 
-    /// Drops a transaction of which the server does not know. Returns whether there was one.
+    /// Drops a BEGIN that is held back. Returns whether there was one.
     fn forget(&mut self) -> bool {
         let forgotten = self.held.take().is_some();
         self.shared.counters.forgotten.add(forgotten.into());
@@ -391,7 +392,7 @@ impl Conversation {
 
     // --- answers ----------------------------------------------------------------------------
 
-    /// The server has answered a request to its end.
+    /// Handles the `ReadyForQuery` with which the server's answer to a request ends.
     fn settle(&mut self, status: &[u8], out: &mut Out) -> Result<(), Violation> {
         let Some(pending) = self.pending.take() else { return Ok(()) };
         let before = self.status;
@@ -412,7 +413,7 @@ impl Conversation {
             put_error(&mut out.to_client, "ERROR", "0A000", COLUMNS_CHANGED);
         }
         let failed = refused || pending.stage == Stage::Failed;
-        // Is there a transaction of which the server does not know that it has failed, or that it ever was?
+        // Whether the client has a transaction that has failed without the server knowing that, or knowing of it at all.
         self.doomed = match self.status {
             Status::Idle => pending.begins || failed && self.held.take().is_some(),
             Status::Open => refused,
@@ -422,7 +423,7 @@ impl Conversation {
         Ok(())
     }
 
-    /// Tells the client that it may go on, and how its transaction stands.
+    /// Sends the client `ReadyForQuery`, with the state of its transaction.
     fn ready(&self, out: &mut Out) {
         let status = match self.status {
             _ if self.doomed => b"E",
@@ -434,7 +435,7 @@ impl Conversation {
         put(&mut out.to_client, b'Z', &[status]);
     }
 
-    /// Answers with an error what is not passed on. As any error, it dooms the transaction it happens in.
+    /// Answers a request that is not passed on with an error. Like any error, it dooms the transaction it occurs in.
     fn refuse(&mut self, sqlstate: &str, why: &str, out: &mut Out) {
         self.shared.counters.refused.add(1);
         self.doom();
@@ -442,7 +443,7 @@ impl Conversation {
         self.ready(out);
     }
 
-    /// The client's transaction, if there is one, can only be rolled back.
+    /// Marks the client's transaction, if there is one: from now on it can only be rolled back.
     fn doom(&mut self) {
         self.doomed |= self.held.take().is_some() || self.status != Status::Idle;
     }

@@ -43,18 +43,18 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Statements that were described from memory.
+    /// Statements described from memory.
     hits,
     /// Statements that the server had to describe.
     misses,
-    /// Executions whose statement was no longer described as the client believed.
+    /// Executions for which the server's description differed from the one that the client had.
     changed,
     /// Requests that were not passed on, and executions whose rows were withheld.
     refused,
-    /// Descriptions and names that were given up to bound memory, or because they had become doubtful.
+    /// Descriptions and names that were dropped to bound memory, or because they had become doubtful.
     evicted,
-    /// Transactions whose BEGIN waited for their first statement.
+    /// Transactions whose BEGIN was held back until their first statement.
     held,
-    /// Such transactions that ended without a statement: the server never heard of them.
+    /// Such transactions that ended without a statement: nothing of them was ever sent.
     forgotten,
 }

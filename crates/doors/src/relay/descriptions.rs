@@ -1,4 +1,4 @@
-//! What is known of statements, shared by all connections of one door: bounded in bytes.
+//! The descriptions of statements, shared by all connections of one door and bounded in bytes.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,14 +12,14 @@ use crate::guard;
 /// The most bytes that texts and descriptions of statements may take together.
 pub const MAX_BYTES: usize = 8 << 20;
 
-/// A statement and what was last said of it.
+/// A statement and the server's latest description of it.
 #[derive(Debug)]
 pub struct Described {
     /// The rest of its Parse message after the name: text, NUL, parameter types.
     pub parse: Bytes,
     /// Its parameters and columns.
     pub description: Description,
-    /// What the guard sees in its text.
+    /// Whether its text shows that it only reads, as the guard sees it.
     pub only_reads: bool,
 }
 
@@ -45,9 +45,9 @@ struct Inner {
 
 #[derive(Debug)]
 struct Known {
-    /// As this process saw it first: what its code was written for.
+    /// The first description that this process saw: the one that its code was written for.
     first: Description,
-    /// As it was seen last; `None` once it has become doubtful.
+    /// The latest description; `None` once it has become doubtful.
     last: Option<Arc<Described>>,
     used: u64,
 }
@@ -56,7 +56,7 @@ impl Known {
     fn size(&self, parse: &Bytes) -> usize {
         /// Of the entry itself, roughly.
         const ENTRY: usize = 256;
-        // The text stands in the key and, shared with the connections, in `last`.
+        // The text is in the key and, shared with the connections, in `last`.
         let last = self.last.as_ref().map_or(0, |last| last.size());
         ENTRY + parse.len() + self.first.size() + last
     }
@@ -72,7 +72,7 @@ impl Descriptions {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was last said of a statement.
+    /// The latest description of a statement.
     pub fn get(&self, parse: &Bytes) -> Option<Arc<Described>> {
         let mut inner = self.lock();
         inner.clock += 1;
@@ -82,14 +82,14 @@ impl Descriptions {
         known.last.clone()
     }
 
-    /// Notes what has just been said of a statement. `None` if code that was written for what this process saw first
-    /// cannot read it. The second value counts the statements that were forgotten to make room.
+    /// Records a new description of a statement. Returns `None` if code that was written for the first description cannot
+    /// read it. The second value counts the statements that were dropped to make room.
     pub fn learn(&self, parse: &Bytes, description: Description) -> (Option<Arc<Described>>, u64) {
         let only_reads = only_reads(parse);
         let mut inner = self.lock();
         inner.clock += 1;
         let now = inner.clock;
-        // A copy: what was read must not keep its whole buffer in memory.
+        // A copy, because a slice would keep the whole buffer that was read into.
         let parse = Bytes::copy_from_slice(parse);
         let first = match inner.known.get(&parse) {
             Some(known) if !known.first.is_readable_as(&description) => return (None, 0),
@@ -116,7 +116,8 @@ impl Descriptions {
         (Some(described), evicted)
     }
 
-    /// Has a statement described again the next time it is prepared; what was seen first stays known.
+    /// Drops a statement's latest description, so that it is described again the next time it is prepared. The first one is
+    /// kept for comparison. Returns whether there was one to drop.
     pub fn doubt(&self, parse: &Bytes) -> bool {
         let mut inner = self.lock();
         let Some(known) = inner.known.get_mut(parse) else { return false };

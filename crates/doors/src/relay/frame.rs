@@ -14,11 +14,11 @@ pub const MAX_REQUEST: usize = 32 << 20;
 /// The most messages of one request. sqlx sends four, and closes at most a hundred statements at once.
 const MAX_MESSAGES: usize = 1000;
 
-/// The most bytes of any other message that is read as a whole. Rows are not: they pass in pieces. Errors and notices
-/// may quote what was sent, and be as long.
+/// The most bytes of any other message that is read as a whole. Rows pass in pieces instead. Errors and notices may quote
+/// what was sent, so they may be as long as a request.
 const MAX_WHOLE: usize = 1 << 20;
 
-/// Bytes that are no message, and why.
+/// Why bytes are not a valid message.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Malformed(pub &'static str);
 
@@ -55,22 +55,21 @@ fn take(buffer: &mut BytesMut, limit: usize) -> Result<Option<Message>, Malforme
     Ok(Some(Message { tag, body }))
 }
 
-/// Takes a message of modest length as a whole, whatever it is: what a server says beside rows, or anything of the
-/// start-up.
+/// Takes a message as a whole: any answer of a server but a row, or anything of the start-up.
 ///
 /// # Errors
-/// It is too long, or none.
+/// It is too long, or not a message.
 pub fn take_whole(buffer: &mut BytesMut) -> Result<Option<Message>, Malformed> {
     let limit = if matches!(buffer.first(), Some(b'E' | b'N')) { MAX_REQUEST } else { MAX_WHOLE };
     take(buffer, limit)
 }
 
-/// What a client asks for at once: messages up to a Sync, a Query or a Terminate.
+/// What a client sends as one request: messages up to a Sync, a Query or a Terminate.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Request {
     /// The messages, the last one included.
     Messages(Vec<Message>),
-    /// It was longer than [`MAX_REQUEST`], or of more than a thousand messages; its bytes are gone.
+    /// It was longer than [`MAX_REQUEST`], or of more than a thousand messages; its bytes have been discarded.
     TooLong,
 }
 
@@ -79,7 +78,7 @@ pub enum Request {
 pub struct RequestReader {
     messages: Vec<Message>,
     size: usize,
-    /// Bytes still to come of a message that is passed over, and whether it ends its request.
+    /// Bytes still to come of a message that is being discarded.
     skip: usize,
     ends: bool,
     too_long: bool,
@@ -89,7 +88,7 @@ impl RequestReader {
     /// Takes the next whole request from `buffer`, if it is there.
     ///
     /// # Errors
-    /// The client sent what is no message, or one that belongs to no request we know: COPY, Flush, a function call.
+    /// The client sent something that is not a message, or one that is not relayed: COPY, Flush, a function call.
     pub fn next(&mut self, buffer: &mut BytesMut) -> Result<Option<Request>, Malformed> {
         loop {
             if self.skip > 0 {
@@ -124,7 +123,7 @@ impl RequestReader {
     }
 }
 
-/// What a server says.
+/// A part of what a server sends.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Answer {
     /// A whole message, other than a row.
@@ -136,15 +135,15 @@ pub enum Answer {
 /// Reads answers.
 #[derive(Debug, Default)]
 pub struct AnswerReader {
-    /// Bytes still to come of the row that passes.
+    /// Bytes still to come of the row that is being passed on.
     rest: usize,
 }
 
 impl AnswerReader {
-    /// Takes what there is at the beginning of `buffer`.
+    /// Takes the rows, or the message, at the beginning of `buffer`.
     ///
     /// # Errors
-    /// The server sent what is no message, or a longer one than any but a row can be.
+    /// The server sent something that is not a message, or a message that is too long and not a row.
     pub fn next(&mut self, buffer: &mut BytesMut) -> Result<Option<Answer>, Malformed> {
         let mut end = 0;
         loop {
@@ -162,7 +161,7 @@ impl AnswerReader {
         Ok(take_whole(buffer)?.map(Answer::Message))
     }
 
-    /// Whether a row is passing of which the client has a part.
+    /// Whether only a part of a row has been passed on.
     pub fn is_within_a_row(&self) -> bool {
         self.rest > 0
     }
@@ -179,7 +178,7 @@ pub fn put(out: &mut BytesMut, tag: u8, body: &[&[u8]]) {
     }
 }
 
-/// Who reports the errors that are written here, in their field "routine".
+/// The field "routine" of the errors that are written here, which marks them as the relay's.
 pub const ROUTINE: &str = "stm_relay";
 
 /// Writes an `ErrorResponse` (<https://www.postgresql.org/docs/current/protocol-error-fields.html>).

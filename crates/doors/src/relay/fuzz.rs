@@ -12,7 +12,7 @@ use crate::limits::{LimitSet, TimeLimits};
 /// The most that may wait to be sent after one piece was read: a request, its opening, a description.
 const MAX_OUT: usize = 40 << 20;
 
-/// Reads `data` as a conversation: pieces of a byte for the side and the length, and so many bytes.
+/// Reads `data` as a conversation in pieces: one byte with the side and the length, then that many bytes.
 pub fn converse(data: &[u8]) {
     let limits = TimeLimits::new(Duration::from_secs(5));
     // Both with a statement in front and without.
@@ -28,7 +28,7 @@ pub fn converse(data: &[u8]) {
         data = rest;
         let from = if head & 1 == 0 { &mut from_client } else { &mut from_server };
         from.extend_from_slice(piece);
-        // As relay.rs does; an error ends both connections.
+        // As `connection.rs` does; an error ends both connections.
         loop {
             match answers.next(&mut from_server) {
                 Ok(Some(answer)) => {

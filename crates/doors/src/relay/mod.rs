@@ -1,22 +1,22 @@
 //! The relay between sqlx and a transaction pooler: one round trip for a statement.
 //!
-//! sqlx asks twice for every statement (Parse and Describe, then Bind and Execute), and a transaction pooler may send
-//! the two to different servers. [`Relay`] is inside this process. sqlx speaks to it over a Unix socket, names
-//! and caches its statements as it would on a session; the relay answers the first question from memory, and turns
-//! the second into one request that needs nothing from before it.
+//! sqlx takes two round trips for every statement (Parse and Describe, then Bind and Execute), and a transaction pooler
+//! may send the two to different servers. [`Relay`] is inside this process. sqlx connects to it over a Unix socket, and
+//! names and caches its statements as it would on a session. The relay answers the first request from memory, and
+//! turns the second into one that depends on nothing before it.
 //!
-//! Three invariants carry it:
+//! It rests on three invariants:
 //!
-//! 1. The pooler never hears a statement's name, and every Bind travels in the same Sync-terminated request as the
-//!    Parse it refers to. So no server can run anything else under it.
-//! 2. At most one request is on its way. So every answer belongs to it.
-//! 3. What sqlx believes of a statement's columns is compared, byte for byte, with a Describe in the same request.
+//! 1. The pooler never sees a statement's name, and every Bind travels in the same Sync-terminated request as the
+//!    Parse it refers to. So no server can run anything else for it.
+//! 2. At most one request is in flight. So every answer belongs to it.
+//! 3. What sqlx knows of a statement's columns is compared, byte for byte, with a Describe in the same request.
 //!    A difference is passed on before the first row, or the rows are withheld.
 //!
 //! A BEGIN is answered at once, held back, and sent in front of its transaction's first statement; if it fails, the
-//! server skips the statement. Outside a transaction a statement that may write is preceded by one that makes it
-//! read-only, and any by one that limits its time, unless the server does so by itself. Whatever is not understood is
-//! refused.
+//! server skips the statement. Outside a transaction, a statement that may write is preceded by one that makes it
+//! read-only. Every statement is preceded by one that limits its time, unless the server does so by itself. Whatever
+//! the relay does not understand is refused.
 //!
 //! | module | what |
 //! |---|---|
@@ -60,7 +60,7 @@ use crate::url::ConnectionString;
 use connection::Context;
 use conversation::Shared;
 
-/// A relay to one pooler. Dropped, it takes no more connections; those that it has end with their clients.
+/// A relay to one pooler. Once dropped, it accepts no more connections; open ones end with their clients.
 #[derive(Debug)]
 pub struct Relay {
     socket: LocalSocket,
@@ -70,11 +70,11 @@ pub struct Relay {
 impl Relay {
     /// Starts relaying to the pooler of `url`.
     ///
-    /// `limits` bound statements outside transactions, which are made read-only if they may write, or all if
-    /// `holds_reads`; `answer_timeout` is how long the pooler may say nothing while an answer is due.
+    /// `limits` apply to statements outside transactions. Those that may write, or all with `holds_reads`, are made
+    /// read-only. `answer_timeout` is how long the pooler may stay silent while an answer is due.
     ///
     /// # Errors
-    /// A sentence: the file of root certificates, or the directory for the socket, cannot be used.
+    /// A sentence: the file of root certificates cannot be used, or the socket cannot be opened.
     pub fn start(
         url: &ConnectionString,
         limits: Arc<TimeLimits>,
@@ -92,7 +92,7 @@ impl Relay {
         Ok(Self { socket, context })
     }
 
-    /// Options of `url` that lead through the relay.
+    /// The connect options of `url`, but through the relay.
     #[must_use]
     pub fn options(&self, url: &ConnectionString, application_name: &str) -> PgConnectOptions {
         self.socket.options(url, application_name)
@@ -104,7 +104,7 @@ impl Relay {
         self.socket.is_accepting()
     }
 
-    /// Where it listens.
+    /// The path of the socket it listens on.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
         self.socket.path()
@@ -123,7 +123,7 @@ impl Relay {
     }
 }
 
-/// Whether the relay reports `error`, as opposed to the server or the pooler.
+/// Whether `error` comes from the relay itself, as opposed to the server or the pooler.
 #[must_use]
 pub fn is_of_relay(error: &dyn DatabaseError) -> bool {
     error.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::routine) == Some(frame::ROUTINE)

@@ -28,13 +28,13 @@ enum Action {
         id: u8,
         value: u32,
     },
-    /// The caller goes away while the statement runs; its transaction is rolled back and the connection given back.
+    /// The caller goes away while the statement runs; its transaction is rolled back and the connection returned.
     Dropped {
         kind: Kind,
         id: u8,
         executes: bool,
     },
-    /// The caller goes away within `begin`, and the connection is given back.
+    /// The caller goes away within `begin`, and the connection is returned.
     DroppedBegin,
     Commit,
     Rollback,
@@ -43,7 +43,7 @@ enum Action {
     Forget {
         id: u8,
     },
-    /// What is not to be passed on.
+    /// A request that must not be passed on.
     Forbidden(&'static str),
     /// Somebody changes a table.
     Migrate {
@@ -57,7 +57,7 @@ enum Action {
     FailNextBegin,
     /// The client's connection is replaced by a new one.
     Reconnect,
-    /// The pooler reports the end of the connection, and does not end it.
+    /// The pooler reports that it is ending the connection, and does not.
     Fatal,
     /// Other statements take all the room there is for descriptions.
     Evict,
@@ -119,7 +119,7 @@ struct World {
     from_server: BytesMut,
     out: Out,
     to_client: BytesMut,
-    /// How many bytes the next piece has, again and again.
+    /// The sizes of the next pieces in bytes, repeated over and over.
     cuts: VecDeque<usize>,
     requests_sent: usize,
     ready_seen: usize,
@@ -135,7 +135,7 @@ struct World {
 }
 
 impl World {
-    /// Where single reads are held to reading, whatever their text, and the role has no limits.
+    /// All single reads are made read-only, whatever their text, and the role has no limits.
     fn new(cuts: Vec<usize>, order: Order, noise: bool) -> Self {
         Self::with(cuts, order, noise, true)
     }
@@ -214,7 +214,7 @@ impl World {
         moved
     }
 
-    /// Sends and waits for so many `ReadyForQuery`. Returns what was seen before the last one.
+    /// Sends, and waits for that many `ReadyForQuery`. Returns what was seen before the last one.
     fn ask(&mut self, mut request: BytesMut, ready: usize) -> Seen {
         let (mut seen, mut left) = (Seen::default(), ready);
         loop {
@@ -247,7 +247,7 @@ impl World {
         match kind {
             Kind::Select => format!("select {id}"),
             Kind::Insert => format!("insert {id}"),
-            // For the guard it is a statement like others.
+            // To the guard it is a statement like any other.
             Kind::Fail => format!("table {id}"),
         }
     }
@@ -409,7 +409,7 @@ impl World {
                     let description = Description { parameters: vec![0; bytes].into(), columns: None };
                     self.shared.descriptions.learn(&vec![n].into(), description);
                 }
-                // What is seen first from now on is what counts for those who ask from now on.
+                // The next description counts as the first one for every connection that prepares the statement from now on.
                 self.first.clear();
             }
             Action::LookUp { id } => self.look_up(id),
@@ -473,7 +473,7 @@ impl World {
         self.conversation = Conversation::new(self.shared.clone());
         (self.requests, self.answers, self.out) = Default::default();
         self.cache.clear();
-        // What was still on its way is gone.
+        // What was still in flight is lost.
         for buffer in [&mut self.from_client, &mut self.from_server, &mut self.server.output, &mut self.to_client] {
             buffer.clear();
         }
@@ -506,7 +506,7 @@ proptest! {
     }
 }
 
-/// Invariant 1, and what the round trips of ARCHITECTURE.md are made of.
+/// Invariant 1, and the requests behind the round trips of ARCHITECTURE.md.
 #[test]
 fn a_statement_is_one_request_with_its_parse_and_without_a_name() {
     let mut world = World::new(vec![7], Order::AsAsked, false);
@@ -544,7 +544,8 @@ fn a_statement_is_one_request_with_its_parse_and_without_a_name() {
     assert_eq!((counters.hits, counters.misses, counters.held, counters.forgotten), (1, 3, 3, 2));
 }
 
-/// What the role has by itself is not sent; what it has not, or what may write, has its statement in front.
+/// Limits that the role has by itself are not sent. A statement in front sets the others, and makes what may write
+/// read-only.
 #[test]
 fn nothing_goes_in_front_of_a_read_that_needs_nothing() {
     let mut world = World::with(vec![7], Order::AsAsked, false, false);
@@ -563,7 +564,7 @@ fn nothing_goes_in_front_of_a_read_that_needs_nothing() {
     world.look_up(1);
     assert_eq!(sent(&mut world), "PBEPDBES");
 
-    // Limits of idle transactions concern no single statement.
+    // The limit of idle transactions does not apply to single statements.
     world.act(Action::AlterRole { has: LimitSet::ALL.without(LimitSet::BETWEEN_STATEMENTS) });
     world.execute(Kind::Select, 1, 1);
     assert_eq!(sent(&mut world), "PDBES");
@@ -624,7 +625,7 @@ fn rows_of_another_shape_are_withheld_and_their_transaction_is_rolled_back() {
     let counters = world.shared.counters.now();
     assert_eq!((counters.changed, counters.refused), (2, 1));
 
-    // A new connection has the statement described anew: still not as this process knew it first.
+    // A new connection has the statement described again: still not as this process first saw it.
     world.act(Action::DropOrRestore { id: 1 });
     world.execute(Kind::Select, 1, 5);
     world.act(Action::DropOrRestore { id: 1 });
@@ -634,7 +635,7 @@ fn rows_of_another_shape_are_withheld_and_their_transaction_is_rolled_back() {
     assert!(world.prepare("select 1", 1).is_some());
 }
 
-/// A server that answers otherwise than it should: whatever it says, nothing is passed on as if it were due.
+/// A server that answers wrongly: whatever it sends, nothing is passed on as if it were due.
 #[test]
 fn an_answer_that_is_not_due_ends_the_conversation() {
     enum In {

@@ -1,4 +1,4 @@
-//! A request on its way to the server: which messages of the answer are due, and what of them concerns the client.
+//! A request in flight: which messages of its answer are due, and which of them are passed on to the client.
 
 use std::sync::Arc;
 
@@ -9,19 +9,19 @@ use super::conversation::{Shared, Violation};
 use super::descriptions::Described;
 use super::frame::{Message, put, put_error};
 
-/// A request on its way.
+/// A request in flight.
 #[derive(Debug)]
 pub struct Pending {
     pub what: What,
     pub stage: Stage,
-    /// How many `ParseComplete` are due. They carry nothing, and a pooler may send them ahead of what belongs before
-    /// them: any position before the statement's `BindComplete` is right.
+    /// How many `ParseComplete` are due. They carry nothing, and a pooler may send them earlier than PostgreSQL would: any
+    /// position before the statement's `BindComplete` is accepted.
     parses: usize,
     /// Whether BEGIN travelled with it.
     pub begins: bool,
-    /// `ParameterDescription`, while its fellow is awaited.
+    /// `ParameterDescription`, until the `RowDescription` or `NoData` that belongs to it has come.
     parameters: Bytes,
-    /// The client must not see the rows: they are not shaped as it believes.
+    /// Whether the rows are kept from the client, because it could not read them.
     pub withheld: bool,
 }
 
@@ -55,7 +55,7 @@ impl What {
         match self {
             Self::Prepare { .. } => false,
             Self::Execute { described } => !described.only_reads,
-            // Rare: not worth a look.
+            // Rare, so their text is not examined.
             Self::Query | Self::Commit | Self::Rollback { .. } => true,
         }
     }
@@ -64,7 +64,7 @@ impl What {
 /// Which message of the server is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// The answers to so many commands that went ahead; whether the first of them is bound.
+    /// The answers to this many commands in front of the statement; whether the first of these is bound already.
     Opening(usize, bool),
     Parameters,
     Columns,
@@ -128,13 +128,13 @@ impl Pending {
                 if !self.withheld {
                     put(out, tag, &[&message.body]);
                     if matches!(self.what, What::Execute { .. }) {
-                        // To the client's Close, which was not passed on.
+                        // Answers the client's Close, which was not passed on.
                         put(out, b'3', &[]);
                     }
                 }
                 Stage::Ready
             }
-            // So PostgreSQL answers the COMMIT of a transaction that has failed.
+            // PostgreSQL answers the COMMIT of a failed transaction with ROLLBACK.
             (Stage::End, b'C') if matches!(self.what, What::Commit) && message.body[..] != *b"COMMIT\0" => {
                 put_error(out, "ERROR", "25P02", "the transaction had failed: it has been rolled back");
                 Stage::Failed
@@ -148,8 +148,8 @@ impl Pending {
         Ok(prepared)
     }
 
-    /// Compares what the server says of a statement *now*, in the very request that executes it, with what the client
-    /// believes.
+    /// Handles the server's description of a statement. In a request that executes it, compares this *present* description
+    /// with the one that the client has.
     fn describe(&mut self, now: Description, shared: &Shared, out: &mut BytesMut) -> Option<Prepared> {
         let columns = now.columns.clone();
         match &self.what {

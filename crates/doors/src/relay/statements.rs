@@ -1,4 +1,4 @@
-//! The statements one client connection has prepared: by its names, which never leave this process.
+//! The statements that one client connection has prepared, by their names, which never leave this process.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::descriptions::Described;
 
-/// The most a connection may have. sqlx keeps the last hundred it used and closes the others, but forgets the name of
-/// one whose caller went away while it was prepared.
+/// The most statements of a connection. sqlx keeps the last hundred it used and closes the others, but forgets the name
+/// of a statement whose caller went away while it was being prepared.
 const MAX_STATEMENTS: usize = 256;
 
 /// The most bytes of their texts and descriptions, though most are shared with other connections.
@@ -28,12 +28,12 @@ struct Statement {
 }
 
 impl Statements {
-    /// Adds or replaces a statement. Returns how many others are forgotten for it, those that were used longest ago.
+    /// Adds or replaces a statement. Drops the least recently used ones if there is no room, and returns how many.
     pub fn insert(&mut self, name: &Bytes, described: Arc<Described>) -> u64 {
         self.clock += 1;
         self.remove(name);
         self.bytes += described.size();
-        // A copy: what was read must not keep its whole buffer in memory.
+        // A copy, because a slice would keep the whole buffer that was read into.
         self.named.insert(Bytes::copy_from_slice(name), Statement { described, used: self.clock });
         let mut forgotten = 0;
         while self.named.len() > MAX_STATEMENTS || self.bytes > MAX_BYTES && self.named.len() > 1 {
@@ -95,7 +95,7 @@ mod tests {
         let mut statements = Statements::default();
         let forgotten: u64 = (0..20).map(|n| statements.insert(&name(n), described(1 << 20))).sum();
         assert_eq!((forgotten, statements.named.len(), statements.bytes), (12, 8, 8 << 20));
-        // One that is larger than all may have by itself is still there.
+        // A statement that alone is larger than the limit is kept.
         assert_eq!(statements.insert(&name(20), described(MAX_BYTES + 1)), 8);
         assert!(statements.get(&name(20)).is_some());
         assert_eq!(statements.insert(&name(20), described(1)), 0);

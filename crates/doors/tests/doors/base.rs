@@ -60,7 +60,7 @@ pub fn wire() -> PoolerWire {
     }
 }
 
-/// Do the tests run against a `PgBouncer` that tracks prepared statements? See scripts/test.
+/// Whether the tests run against a `PgBouncer` that tracks prepared statements; see scripts/test.
 pub fn pooler_tracks_names() -> bool {
     std::env::var_os("POOLER_TRACKS").is_some()
 }
@@ -151,15 +151,15 @@ impl Tally {
         self.errors.values().sum()
     }
 
-    /// Nothing went wrong, `operations` times.
+    /// Asserts that nothing went wrong in `operations` operations.
     #[track_caller]
     pub fn assert_all_right(&self, operations: i32) {
         assert!(self.errors.is_empty(), "{:?}", self.errors);
         assert_eq!((self.right, self.wrong, self.unanswered), (operations.unsigned_abs(), 0, 0));
     }
 
-    /// Every acknowledged write is in the table once, and no write is there twice. Gives how many are there that were
-    /// not acknowledged.
+    /// Asserts that every acknowledged write is in the table once, and that no write is there twice. Returns how many are
+    /// there that were not acknowledged.
     pub async fn assert_stored(&self, database: &Database) -> usize {
         let mut session = database.session().await;
         let stored: Vec<i32> = sqlx::query_scalar("select n from hazard").fetch_all(&mut session).await.expect("rows");

@@ -33,7 +33,7 @@ async fn every_event_of_a_known_sequence_is_counted_once() {
     expected.misses = 1;
     until(&pooler, expected).await;
 
-    // A transaction that executes nothing is never heard of.
+    // The server never sees a transaction that executes nothing.
     drop(pooler.read().await.expect("a transaction"));
     expected.held = 1;
     expected.forgotten = 1;
@@ -43,7 +43,7 @@ async fn every_event_of_a_known_sequence_is_counted_once() {
     expected.forgotten = 2;
     until(&pooler, expected).await;
 
-    // One that executes something is.
+    // It does see one that executes something.
     let mut tx = pooler.read().await.expect("a transaction");
     sqlx::query("select 2").execute(&mut tx).await.expect("an answer");
     drop(tx);
@@ -162,4 +162,16 @@ async fn a_check_tries_a_new_connection() {
     pooler.ping().await.expect("the connection that there is");
     pooler.check().await.expect_err("no new connection");
     pooler.check().await.expect_err("and it stays so");
+}
+
+#[tokio::test]
+async fn checks_at_once_make_one_connection() {
+    let database = Database::create().await;
+    let proxy = Proxy::before(&database.database_url(), Cut::Nowhere).await;
+    let pooler = door(&proxy.url(), 1, base::wire());
+    pooler.ping().await.expect("an answer");
+    let before = proxy.connections();
+    let checks = futures_util::future::join_all((0..20).map(|_| pooler.check())).await;
+    assert!(checks.iter().all(Result::is_ok), "{checks:?}");
+    assert_eq!(proxy.connections(), before + 1);
 }

@@ -1,9 +1,9 @@
 //! Time limits that the role has by itself, and those that it has not; and what keeps single reads from writing.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use doors::url::{ConnectionString, Secret};
-use doors::{Pooler, PoolerLimits, PoolerSettings, PoolerWire};
+use doors::{Pooler, PoolerLimits, PoolerSettings, PoolerWire, with_budget};
 use sqlx::{Connection as _, PgConnection, Row as _};
 use testing::scripted_pooler::{Script, ScriptedPooler};
 use testing::{Database, PATIENCE, as_service, execute};
@@ -172,6 +172,46 @@ async fn a_limit_of_the_role_is_a_limit() {
         let mut tx = pooler.write().await.expect("a transaction");
         let error = sqlx::query(SLOW).fetch_one(&mut tx).await.expect_err("too slow");
         assert_eq!(code(&error), "57014", "{wire}");
+    }
+}
+
+/// A request's budget may end before the relay's own time limit. If the statement has outrun its limit by then, that is
+/// noticed. If only little time was left, that says nothing about the server.
+#[tokio::test]
+async fn a_statement_that_outruns_its_limit_within_a_budget_is_noticed() {
+    const LIMIT: Duration = Duration::from_secs(1);
+    const SLOW: &str = "select pg_sleep(600)::text";
+    for (wire, is_single) in [(PoolerWire::Pipelined, true), (PoolerWire::Pipelined, false), (PoolerWire::Plain, true)]
+    {
+        let database = Database::create().await;
+        alter_role(&database, "set statement_timeout = '1s'").await;
+        alter_role(&database, "set lock_timeout = '1s'").await;
+        let scripted = scripted(&database).await;
+        let pooler = door(&scripted.url(), &PoolerSettings { statement_timeout: LIMIT, ..settings(wire, false) });
+        until_door_sets(&pooler, &[]).await;
+        let slow = async || {
+            let slow = sqlx::query(SLOW);
+            if is_single {
+                return slow.fetch_one(&pooler).await.expect_err("too slow");
+            }
+            let mut tx = pooler.write().await.expect("a transaction");
+            slow.fetch_one(&mut tx).await.expect_err("too slow")
+        };
+        let cut = with_budget(LIMIT / 4, slow()).await;
+        assert!(matches!(cut, sqlx::Error::PoolTimedOut), "{cut:?}");
+        assert!(!pooler.limits_in_words().contains("statement_timeout"), "{wire}: {}", pooler.limits_in_words());
+
+        let mut other = PgConnection::connect(&scripted.url()).await.expect("a connection");
+        let started = Instant::now();
+        loop {
+            execute(&mut other, "set statement_timeout = 0").await;
+            if matches!(with_budget(2 * LIMIT, slow()).await, sqlx::Error::PoolTimedOut) {
+                break;
+            }
+            // The pooler assigned the other server.
+            assert!(started.elapsed() < PATIENCE, "each has its limit");
+        }
+        assert!(pooler.limits_in_words().contains("statement_timeout"), "{wire}: {}", pooler.limits_in_words());
     }
 }
 

@@ -235,6 +235,20 @@ async fn a_job_whose_date_has_passed_needs_a_new_one_for_another_provider() {
     assert_eq!(history.expect(200)["original_date"], json!(date));
 }
 
+/// Of two processes one may have a faster clock: the chat that was opened last is the job's, whatever the time in its id.
+#[tokio::test]
+async fn the_last_chat_is_the_present_one_whatever_the_clocks_say() {
+    let scene = Scene::booked().await;
+    let of_a_faster_clock = "insert into stm.chats (id, job_id, closed_at)
+        select overlay(id::text placing 'ffff' from 1 for 4)::uuid, job_id, now() from stm.chats where job_id";
+    scene.world.sql(&format!("{of_a_faster_clock} = {}", scene.job)).await;
+    for _ in 0..2 {
+        let other = scene.world.provider("Plumbing").await;
+        let given = scene.reassign_to(&other, &[]).await.expect(201);
+        assert_eq!(scene.customer_sees().await["chatId"], given["chat"]["id"]);
+    }
+}
+
 #[tokio::test]
 async fn a_rejected_job_keeps_its_chat_closed() {
     let scene = Scene::booked().await;

@@ -1,4 +1,4 @@
-//! PostgreSQL behind a transaction pooler, in as many words as the model needs. It panics where an invariant is broken.
+//! PostgreSQL behind a transaction pooler, as far as the model needs it. It panics where an invariant is broken.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -66,7 +66,7 @@ pub struct Server {
     pub read_only: bool,
     /// The limits that a session has by itself.
     pub by_role: LimitSet,
-    /// Those that the present request has set.
+    /// The limits that the present request has set.
     pub by_front: LimitSet,
     /// Whether every statement outside a transaction has to be made read-only.
     pub holds_reads: bool,
@@ -81,7 +81,7 @@ pub struct Server {
     pub log: String,
 }
 
-/// In which order a request is answered.
+/// The order in which a request is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Order {
     #[default]
