@@ -53,7 +53,7 @@ init_postgres() {
   as_run mv "$new" "$PGDATA_DIR"
 }
 start_postgres() {
-  local pid deadline=$((SECONDS + 30)) out
+  local pid deadline=$((SECONDS + 30)) out why passing='pre-existing shared memory block|Address already in use'
   trim_log "$PG_LOG"
   if ! running postgres; then
     [ -d "$PGDATA_DIR" ] || init_postgres
@@ -74,11 +74,12 @@ EOF
     if [[ $pid =~ ^[0-9]+$ ]] && kill -0 "$pid" 2>/dev/null; then as_run rm -f "$PGDATA_DIR/postmaster.pid"; fi
     # After a SIGKILL the old backends live on until they next wait for something: a moment, or
     # the rest of a long query. Until then PostgreSQL refuses to start. They have no pid file, so
-    # they are waited for, not killed.
+    # they are waited for, not killed. A port that nobody listens on may be the near end of some
+    # program's connection: that passes too.
     until out=$(daemon "$PG_BINDIR/pg_ctl" start -D "$PGDATA_DIR" -l "$PG_LOG" -w -t 30 -s 2>&1); do
-      as_run tail -n 3 "$PG_LOG" | grep -q 'pre-existing shared memory block' || failed "postgres did not start: $out" "$PG_LOG"
+      why=$(as_run tail -n 6 "$PG_LOG" | grep -oE "$passing" | tail -n 1) || failed "postgres did not start: $out" "$PG_LOG"
       [ "$SECONDS" -lt "$deadline" ] ||
-        die "a backend of the killed server is still running a query; run \`up\` again when it has ended"
+        die "postgres cannot start yet ($why): run \`up\` again when no query of a killed server runs and nothing uses port $PG_PORT"
       sleep 0.3
     done
   fi
@@ -139,7 +140,7 @@ EOF
 # Deliberately the least forgiving pooler: transaction mode, no ignore_startup_parameters, no
 # prepared statements unless asked for, few server connections. What works here works behind a hosted pooler.
 start_pooler() {
-  local program=$POOLER_PROGRAM prepared='' tls='' out
+  local program=$POOLER_PROGRAM prepared='' tls='' deadline=$((SECONDS + 30)) out
   trim_log "$POOLER_LOG"
   if ! running pooler; then
     # Said also when 0: 1.24 turned it on by default.
@@ -184,7 +185,11 @@ EOF
     # Plain: it must log in to the server too.
     put "$STORE/userlist.txt" <<<"\"stm\" \"$PASSWORD\""$'\n'"\"stm_service\" \"$PASSWORD\""
     as_run rm -f "$STORE/pgbouncer.pid"                   # stale, or it would not have come here
-    out=$(daemon "$program" -d "$INI" 2>&1) || failed "pooler did not start: $out" "$POOLER_LOG"
+    # As with PostgreSQL, the port may be in use for a moment; PgBouncer finds that out after it has detached itself.
+    while out=$(daemon "$program" -d "$INI" 2>&1) || failed "pooler did not start: $out" "$POOLER_LOG"; do
+      sleep 0.2
+      ! running pooler && [ "$SECONDS" -lt "$deadline" ] && as_run tail -n 1 "$POOLER_LOG" | grep -q 'nowhere to listen' || break
+    done
   fi
   wait_for pooler "$POOLER_PORT" "$POOLER_LOG"
 }
