@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use doors::Pooler;
 use doors::PoolerWire;
+use futures_util::TryStreamExt as _;
 use rand::RngExt as _;
 use sqlx::AssertSqlSafe;
 
@@ -186,4 +187,21 @@ async fn lost_idle_connections_are_replaced_without_an_error() {
             assert!(base::is_right(&pooler, 7, n).await.expect("no error"), "{round} {n}");
         }
     }
+}
+
+/// The first statement of a transaction is retried on another connection, but not once it has returned a row.
+#[tokio::test]
+async fn a_statement_that_is_lost_among_its_rows_is_not_repeated() {
+    let database = Database::create().await;
+    let proxy = Proxy::before(&database.database_url(), Cut::Nowhere).await;
+    let pooler = door(&proxy.url(), 1, base::wire());
+    let mut tx = pooler.read().await.expect("a transaction");
+    let mut rows = sqlx::query("select repeat('x', 1000) from generate_series(1, 100000)").fetch(&mut tx);
+    rows.try_next().await.expect("an answer").expect("a row");
+    assert!(proxy.lose_one());
+    let rest = async {
+        while rows.try_next().await?.is_some() {}
+        Ok::<_, sqlx::Error>(())
+    };
+    rest.await.expect_err("the connection is lost");
 }
