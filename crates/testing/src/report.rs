@@ -2,10 +2,11 @@
 
 use std::str::FromStr;
 
-/// A setting of the environment, or its default.
-pub fn setting<T: FromStr>(name: &str, default: T) -> T {
+/// A setting of the environment, above 0, or its default.
+pub fn setting<T: FromStr + Default + PartialOrd>(name: &str, default: T) -> T {
     let Ok(value) = std::env::var(name) else { return default };
-    value.parse().unwrap_or_else(|_| panic!("{name}={value} is not a number"))
+    let number = value.parse().ok().filter(|number| *number > T::default());
+    number.unwrap_or_else(|| panic!("{name}={value} is not a number above 0"))
 }
 
 /// Reports progress, on standard error: standard output is for figures.
