@@ -142,7 +142,7 @@ async fn a_caller_may_leave_while_connecting() {
     }
 }
 
-/// Requests are served in order of arrival, and one that gives up makes room.
+/// Requests get connections in order of arrival; one that stops waiting leaves the queue.
 #[tokio::test]
 async fn places_are_given_in_the_order_of_asking() {
     let database = Database::create().await;
