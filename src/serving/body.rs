@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use axum::BoxError;
 use axum::body::{Body, Bytes, HttpBody};
+use axum::http::{Request, header};
+use http_body_util::BodyExt as _;
 use hyper::body::{Frame, Incoming, SizeHint};
+use tokio::runtime::Handle;
 use tokio::time::Sleep;
 
 use super::connection::Activity;
@@ -16,8 +19,21 @@ use crate::web::layers::SlowBody;
 /// How fast a body must come once its time is up, in bytes a second: each second's worth gives it another second.
 const MIN_BYTES_PER_SECOND: u64 = 64 * 1024;
 
+/// The most that is read of a body that nobody wants, in bytes: more than the largest upload, and a film by mistake.
+const MAX_UNWANTED_BYTES: usize = 64 * 1024 * 1024;
+
 /// A request's body, which fails if it takes too long.
+///
+/// What its handler leaves unread is read and thrown away. A connection that is closed with unread bytes is reset, and a
+/// client that sends its whole request before it reads would never see why it was refused.
 pub(super) struct RequestBody {
+    /// `None` once dropped.
+    body: Option<TimedBody>,
+    /// The client waits with its body until it is told to send it (`Expect: 100-continue`).
+    waits_for_word: bool,
+}
+
+struct TimedBody {
     body: Incoming,
     /// `None` once the body is complete.
     reading: Option<Reading>,
@@ -33,18 +49,51 @@ struct Reading {
 
 impl RequestBody {
     /// A request has begun: its connection waits for the body, if there is one, and works when it is complete.
-    pub(super) fn begin(body: Incoming, activity: &Arc<Activity>, timeout: Duration, slow: &SlowBody) -> Self {
-        if body.is_end_stream() {
-            activity.works();
-            return Self { body, reading: None };
+    pub(super) fn begin(
+        request: Request<Incoming>,
+        activity: &Arc<Activity>,
+        timeout: Duration,
+        slow: &SlowBody,
+    ) -> Request<Self> {
+        let waits_for_word = request.headers().contains_key(header::EXPECT);
+        request.map(|body| {
+            let reading = (!body.is_end_stream()).then(|| Reading::begin(activity.clone(), timeout, slow.clone()));
+            if reading.is_none() {
+                activity.works();
+            }
+            Self { body: Some(TimedBody { body, reading }), waits_for_word }
+        })
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        let Some(mut body) = self.body.take() else { return };
+        let Some(reading) = &mut body.reading else { return };
+        // The response is no longer about the body.
+        reading.slow = SlowBody::default();
+        if let (false, Ok(runtime)) = (self.waits_for_word, Handle::try_current()) {
+            runtime.spawn(discard(body));
         }
-        activity.reads_body();
-        let deadline = Box::pin(tokio::time::sleep(timeout));
-        Self { body, reading: Some(Reading { deadline, bytes: 0, activity: activity.clone(), slow: slow.clone() }) }
+    }
+}
+
+/// Reads the rest of a body, within its time limit.
+async fn discard(mut body: TimedBody) {
+    let mut bytes = 0;
+    while bytes < MAX_UNWANTED_BYTES
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        bytes += frame.data_ref().map_or(0, Bytes::len);
     }
 }
 
 impl Reading {
+    fn begin(activity: Arc<Activity>, timeout: Duration, slow: SlowBody) -> Self {
+        activity.reads_body();
+        Self { deadline: Box::pin(tokio::time::sleep(timeout)), bytes: 0, activity, slow }
+    }
+
     fn received(&mut self, bytes: usize) {
         self.bytes += bytes as u64;
         let seconds = self.bytes / MIN_BYTES_PER_SECOND;
@@ -56,16 +105,20 @@ impl Reading {
     }
 }
 
-impl HttpBody for RequestBody {
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.activity.has_body();
+    }
+}
+
+impl HttpBody for TimedBody {
     type Data = Bytes;
     type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
-            if (frame.is_none() || self.body.is_end_stream())
-                && let Some(Reading { activity, .. }) = self.reading.take()
-            {
-                activity.works();
+            if frame.is_none() || self.body.is_end_stream() {
+                self.reading = None;
             }
             if let (Some(reading), Some(Ok(frame))) = (&mut self.reading, &frame) {
                 reading.received(frame.data_ref().map_or(0, Bytes::len));
@@ -77,13 +130,22 @@ impl HttpBody for RequestBody {
         reading.slow.is_too_slow();
         Poll::Ready(Some(Err("the body took too long".into())))
     }
+}
+
+impl HttpBody for RequestBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.body.as_mut().map_or(Poll::Ready(None), |body| Pin::new(body).poll_frame(cx))
+    }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(|timed| timed.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map_or_else(SizeHint::default, |timed| timed.body.size_hint())
     }
 }
 
@@ -101,7 +163,7 @@ impl ResponseBody {
 
 impl Drop for ResponseBody {
     fn drop(&mut self) {
-        self.activity.is_idle();
+        self.activity.has_answered();
     }
 }
 

@@ -1,7 +1,7 @@
 //! The open connections: what each waits for, since when, and which one goes when there is no room.
 
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, Read as _};
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,6 +27,8 @@ enum Phase {
     Head,
     /// Waits for the rest of a request's body, which has a time limit of its own.
     Body,
+    /// Waits for the rest of a request's body, which nobody wants: the response has been sent. Has the body's time limit.
+    Unwanted,
     /// Works for its client.
     Working,
     /// Waits for the next request.
@@ -45,43 +47,58 @@ pub(super) struct Activity {
 
 impl Activity {
     pub(super) fn reads_body(&self) {
-        self.set(Phase::Body);
+        self.change(|_| Phase::Body);
     }
 
     pub(super) fn works(&self) {
-        self.set(Phase::Working);
-    }
-
-    pub(super) fn is_idle(&self) {
-        self.set(Phase::Idle);
+        self.change(|_| Phase::Working);
     }
 
     pub(super) fn is_upgraded(&self) {
-        self.set(Phase::Upgraded);
+        self.change(|_| Phase::Upgraded);
+    }
+
+    /// The body is complete, or is read no further.
+    pub(super) fn has_body(&self) {
+        self.change(|phase| match phase {
+            Phase::Body => Phase::Working,
+            Phase::Unwanted => Phase::Idle,
+            other => other,
+        });
+    }
+
+    /// The response has been sent.
+    pub(super) fn has_answered(&self) {
+        self.change(|phase| if phase == Phase::Body { Phase::Unwanted } else { Phase::Idle });
     }
 
     /// Something has arrived.
     fn has_read(&self) {
-        match self.phase().0 {
-            Phase::Idle => self.set(Phase::Head),
-            Phase::Upgraded => self.set(Phase::Upgraded),
-            Phase::Head | Phase::Body | Phase::Working => {}
-        }
+        self.change(|phase| if phase == Phase::Idle { Phase::Head } else { phase });
     }
 
     /// Since when it has been waiting for its client; `None` if it has not, or is being cut.
     fn waits_since(&self) -> Option<Instant> {
         let (phase, since) = self.phase();
-        let is_waiting = matches!(phase, Phase::Head | Phase::Body | Phase::Idle);
+        let is_waiting = matches!(phase, Phase::Head | Phase::Body | Phase::Unwanted | Phase::Idle);
         (is_waiting && !self.cut.is_cancelled()).then_some(since)
     }
 
     fn phase(&self) -> (Phase, Instant) {
-        *self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.lock()
     }
 
-    fn set(&self, phase: Phase) {
-        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = (phase, Instant::now());
+    /// Changes the phase. Its time begins anew only with another phase, and with each arrival at a websocket.
+    fn change(&self, to: impl FnOnce(Phase) -> Phase) {
+        let mut current = self.lock();
+        let phase = to(current.0);
+        if phase != current.0 || phase == Phase::Upgraded {
+            *current = (phase, Instant::now());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (Phase, Instant)> {
+        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -110,7 +127,7 @@ impl Connections {
     /// Admits a connection, if need be in place of another one that waits. Answers 503 and closes it if there is no room.
     pub(super) fn admit(&self, stream: TcpStream, address: Option<IpAddr>) -> Option<(Io, Arc<Activity>)> {
         let Some((id, activity)) = self.enter(address) else {
-            let _best_effort = SockRef::from(&stream).send(NO_ROOM);
+            refuse(&stream);
             tracing::debug!("there is no room for a connection");
             return None;
         };
@@ -158,7 +175,7 @@ impl Connections {
                 Phase::Head => self.limits.head_timeout,
                 Phase::Idle => self.limits.keep_alive,
                 Phase::Upgraded => self.silence,
-                Phase::Body | Phase::Working => continue,
+                Phase::Body | Phase::Unwanted | Phase::Working => continue,
             };
             if now.duration_since(since) >= limit {
                 activity.cut.cancel();
@@ -180,6 +197,14 @@ impl Connections {
     fn open(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Answers that there is no room. The request is read if it has arrived: unread bytes would reset the connection, and the
+/// client might never see the answer.
+fn refuse(stream: &TcpStream) {
+    let socket = SockRef::from(stream);
+    let _best_effort = socket.send(NO_ROOM);
+    let _best_effort = (&*socket).read(&mut [0; 4096]);
 }
 
 impl Open {
@@ -289,7 +314,7 @@ mod tests {
         open[2].1.is_upgraded();
         open[3].1.works();
         assert!(connections.enter(None).is_none(), "nobody waits");
-        open[3].1.is_idle();
+        open[3].1.has_answered();
         assert!(connections.enter(None).is_some());
         assert!(open[3].1.cut.is_cancelled());
     }
@@ -311,13 +336,19 @@ mod tests {
         assert_eq!(connections.open().addresses[&address(1)], 2);
     }
 
+    fn answers_early(activity: &Activity) {
+        activity.reads_body();
+        activity.has_answered();
+    }
+
     #[test]
     fn every_phase_has_its_time() {
         for (set, limit_s) in [
             (Activity::has_read as fn(&Activity), Some(10)),
-            (Activity::is_idle, Some(75)),
+            (Activity::has_answered, Some(75)),
             (Activity::is_upgraded, Some(90)),
             (Activity::reads_body, None),
+            (answers_early, None),
             (Activity::works, None),
         ] {
             let connections = connections(10, 10);
@@ -332,10 +363,31 @@ mod tests {
     }
 
     #[test]
+    fn an_unwanted_body_waits_for_its_end() {
+        for (steps, phase) in [
+            (&[Activity::reads_body, Activity::has_body] as &[fn(&Activity)], Phase::Working),
+            (&[Activity::reads_body, Activity::has_body, Activity::has_answered], Phase::Idle),
+            (&[Activity::reads_body, Activity::has_answered, Activity::has_read], Phase::Unwanted),
+            (&[Activity::reads_body, Activity::has_answered, Activity::has_body], Phase::Idle),
+            (&[Activity::reads_body, Activity::has_answered, Activity::has_body, Activity::has_read], Phase::Head),
+            (&[Activity::works, Activity::has_body], Phase::Working),
+        ] {
+            let connections = connections(10, 10);
+            let (_, activity) = connections.enter(None).expect("room");
+            for step in steps {
+                step(&activity);
+            }
+            assert_eq!(activity.phase().0, phase);
+            let waits = phase != Phase::Working;
+            assert_eq!(activity.waits_since().is_some(), waits, "{phase:?}");
+        }
+    }
+
+    #[test]
     fn bytes_after_a_pause_begin_a_head_and_later_ones_do_not() {
         let connections = connections(10, 10);
         let (_, activity) = connections.enter(None).expect("room");
-        activity.is_idle();
+        activity.has_answered();
         activity.has_read();
         let begun = activity.phase();
         std::thread::sleep(Duration::from_millis(2));

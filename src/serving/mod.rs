@@ -160,7 +160,7 @@ async fn answer(
     body_timeout: Duration,
 ) -> Result<Response<ResponseBody>, std::convert::Infallible> {
     let slow = SlowBody::default();
-    let mut request = request.map(|body| RequestBody::begin(body, &activity, body_timeout, &slow));
+    let mut request = RequestBody::begin(request, &activity, body_timeout, &slow);
     request.extensions_mut().insert(slow);
     let response = site.answer(request.map(Body::new)).await?;
     Ok(response.map(|body| ResponseBody::new(body, activity)))

@@ -11,6 +11,7 @@ mod malware;
 mod outage;
 mod pause;
 mod read_only;
+mod refused_bodies;
 mod slow_clients;
 mod stalled;
 mod startup;
