@@ -29,10 +29,34 @@ where id >= 1000000;
 insert into stm.provider_services (provider_id, service_id)
 select id, 1000000 from stm.providers where id >= 1000000;
 
--- Five paid jobs each, so that a profile has something to count.
+-- Five paid jobs each, so that a profile has something to count, with the rows that bookings leave: on empty tables
+-- PostgreSQL plans, and keeps, scans of the whole table.
 insert into stm.jobs (customer_id, provider_id, service_id, status, price_cents, zipcode, response_deadline)
 select c.id, 2000000 + (c.id + n) % current_setting('stm_seed.providers')::int, 1000000, 'paid', 12000, '10001', now()
 from stm.customers c, generate_series(1, 5) n
 where c.id >= 1000000;
+
+insert into stm.job_events (job_id, actor_id, action, to_status)
+select id, customer_id, 'book', 'new' from stm.jobs where service_id = 1000000;
+
+insert into stm.notifications (recipient_id, type, title, message, metadata)
+select provider_id, 'job', 'New job request', 'Ann Archer has requested Benchmarking', jsonb_build_object('jobId', id)
+from stm.jobs where service_id = 1000000;
+
+insert into stm.chats (job_id, last_seq, member_ids)
+select id, 2, array[customer_id, provider_id] from stm.jobs where service_id = 1000000;
+
+insert into stm.chat_members (chat_id, user_id, side)
+select c.id, m.user_id, m.side
+from stm.chats c
+join stm.jobs j on j.id = c.job_id,
+lateral (values (j.customer_id, 'customer'), (j.provider_id, 'service_provider')) m (user_id, side)
+where j.service_id = 1000000;
+
+insert into stm.messages (chat_id, seq, sender_id, sender_type, message)
+select c.id, n, j.customer_id, 'customer', 'New booking request: Benchmarking'
+from stm.chats c
+join stm.jobs j on j.id = c.job_id, generate_series(1, 2) n
+where j.service_id = 1000000;
 
 commit;
