@@ -1,7 +1,5 @@
 //! Requests that are refused before their body is read: whoever sends all of it first sees the answer too.
 
-use std::time::Duration;
-
 use testing::PATIENCE;
 use testing::world::World;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -98,8 +96,16 @@ async fn an_unwanted_body_has_its_limits() {
 
     // A client that asks first is not told to send it.
     let mut stream = connect(&world).await;
-    let head = "POST /nowhere HTTP/1.1\r\nhost: stm\r\nexpect: 100-continue\r\ncontent-length: 1000\r\n\r\n";
+    let asks = "expect: 100-continue\r\ncontent-type: application/json\r\n";
+    let head = format!("POST /nowhere HTTP/1.1\r\nhost: stm\r\n{asks}content-length: 1000\r\n\r\n");
     stream.write_all(head.as_bytes()).await.expect("a head");
-    tokio::time::sleep(Duration::from_millis(100)).await;
     assert!(read_answer(&mut stream).await.starts_with("HTTP/1.1 404 "));
+
+    // One that is told to, and sends too much, sees the answer.
+    let mut stream = connect(&world).await;
+    let head = format!("POST /auth/login HTTP/1.1\r\nhost: stm\r\n{asks}content-length: {}\r\n\r\n", 12 * MIB);
+    stream.write_all(head.as_bytes()).await.expect("a head");
+    assert!(read_answer(&mut stream).await.starts_with("HTTP/1.1 100 "));
+    stream.write_all(&vec![b'x'; 12 * MIB]).await.expect("all of it is taken");
+    assert!(read_answer(&mut stream).await.starts_with("HTTP/1.1 413 "));
 }
