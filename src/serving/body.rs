@@ -7,20 +7,23 @@ use std::time::Duration;
 
 use axum::BoxError;
 use axum::body::{Body, Bytes, HttpBody};
-use axum::http::{Request, header};
+use axum::http::{Request, Version, header};
 use http_body_util::BodyExt as _;
 use hyper::body::{Frame, Incoming, SizeHint};
 use tokio::runtime::Handle;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
-use super::connection::Activity;
+use super::connection::{Activity, RequestNumber};
 use crate::web::layers::SlowBody;
 
 /// How fast a body must come once its time is up, in bytes a second: each second's worth gives it another second.
 const MIN_BYTES_PER_SECOND: u64 = 64 * 1024;
 
-/// The most that is read of a body that nobody wants, in bytes: more than the largest upload, and a film by mistake.
-const MAX_UNWANTED_BYTES: usize = 64 * 1024 * 1024;
+/// How long a body that nobody wants may pause: a client may wait for the end of the connection instead of sending it.
+const UNWANTED_PAUSE: Duration = Duration::from_secs(5);
+
+/// The most that is read of a body that nobody wants, in bytes: more than the largest upload.
+const MAX_UNWANTED_BYTES: usize = 128 * 1024 * 1024;
 
 /// A request's body, which fails if it takes too long.
 ///
@@ -40,6 +43,8 @@ struct TimedBody {
 }
 
 struct Reading {
+    request: RequestNumber,
+    timeout: Duration,
     deadline: Pin<Box<Sleep>>,
     /// What has come since the deadline was moved.
     bytes: u64,
@@ -55,7 +60,7 @@ impl RequestBody {
         timeout: Duration,
         slow: &SlowBody,
     ) -> Request<Self> {
-        let waits_for_word = request.headers().contains_key(header::EXPECT);
+        let waits_for_word = waits_for_word(&request);
         request.map(|body| {
             let reading = (!body.is_end_stream()).then(|| Reading::begin(activity.clone(), timeout, slow.clone()));
             if reading.is_none() {
@@ -70,19 +75,25 @@ impl Drop for RequestBody {
     fn drop(&mut self) {
         let Some(mut body) = self.body.take() else { return };
         let Some(reading) = &mut body.reading else { return };
-        // The response is no longer about the body.
-        reading.slow = SlowBody::default();
+        reading.becomes_unwanted();
         if let (false, Ok(runtime)) = (self.waits_for_word, Handle::try_current()) {
             runtime.spawn(discard(body));
         }
     }
 }
 
+/// Whether hyper will tell the client to send its body, when that is first asked for (RFC 9110, section 10.1.1).
+fn waits_for_word(request: &Request<Incoming>) -> bool {
+    let expected = request.headers().get_all(header::EXPECT).iter().next_back();
+    request.version() > Version::HTTP_10
+        && expected.is_some_and(|expected| expected.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
 /// Reads the rest of a body, within its time limit.
 async fn discard(mut body: TimedBody) {
     let mut bytes = 0;
     while bytes < MAX_UNWANTED_BYTES
-        && let Some(Ok(frame)) = body.frame().await
+        && let Ok(Some(Ok(frame))) = tokio::time::timeout(UNWANTED_PAUSE, body.frame()).await
     {
         bytes += frame.data_ref().map_or(0, Bytes::len);
     }
@@ -90,8 +101,14 @@ async fn discard(mut body: TimedBody) {
 
 impl Reading {
     fn begin(activity: Arc<Activity>, timeout: Duration, slow: SlowBody) -> Self {
-        activity.reads_body();
-        Self { deadline: Box::pin(tokio::time::sleep(timeout)), bytes: 0, activity, slow }
+        let (request, deadline) = (activity.reads_body(), Box::pin(tokio::time::sleep(timeout)));
+        Self { request, timeout, deadline, bytes: 0, activity, slow }
+    }
+
+    /// Nobody reads on: the rest has its own time, and the response is no longer about the body.
+    fn becomes_unwanted(&mut self) {
+        self.deadline.as_mut().reset(Instant::now() + self.timeout);
+        self.slow = SlowBody::default();
     }
 
     fn received(&mut self, bytes: usize) {
@@ -107,7 +124,7 @@ impl Reading {
 
 impl Drop for Reading {
     fn drop(&mut self) {
-        self.activity.has_body();
+        self.activity.has_body(self.request);
     }
 }
 
@@ -127,7 +144,7 @@ impl HttpBody for TimedBody {
         }
         let Some(reading) = &mut self.reading else { return Poll::Pending };
         ready!(reading.deadline.as_mut().poll(cx));
-        reading.slow.is_too_slow();
+        reading.slow.times_out();
         Poll::Ready(Some(Err("the body took too long".into())))
     }
 }

@@ -41,64 +41,80 @@ enum Phase {
 #[derive(Debug)]
 pub(super) struct Activity {
     address: Option<IpAddr>,
-    phase: Mutex<(Phase, Instant)>,
+    current: Mutex<Current>,
     cut: CancellationToken,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Current {
+    phase: Phase,
+    since: Instant,
+    request: RequestNumber,
+}
+
+/// Which of a connection's requests: what is said late about one is not taken for the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RequestNumber(u64);
+
 impl Activity {
-    pub(super) fn reads_body(&self) {
-        self.change(|_| Phase::Body);
+    /// A request with a body has begun.
+    pub(super) fn reads_body(&self) -> RequestNumber {
+        self.begins(Phase::Body)
     }
 
+    /// A request without a body has begun.
     pub(super) fn works(&self) {
-        self.change(|_| Phase::Working);
+        self.begins(Phase::Working);
+    }
+
+    fn begins(&self, phase: Phase) -> RequestNumber {
+        let mut current = self.lock();
+        let request = RequestNumber(current.request.0 + 1);
+        *current = Current { phase, since: Instant::now(), request };
+        request
     }
 
     pub(super) fn is_upgraded(&self) {
         self.change(|_| Phase::Upgraded);
     }
 
-    /// The body is complete, or is read no further.
-    pub(super) fn has_body(&self) {
-        self.change(|phase| match phase {
-            Phase::Body => Phase::Working,
-            Phase::Unwanted => Phase::Idle,
+    /// The body of a request is complete, or is read no further.
+    pub(super) fn has_body(&self, request: RequestNumber) {
+        self.change(|current| match current.phase {
+            Phase::Body if current.request == request => Phase::Working,
+            Phase::Unwanted if current.request == request => Phase::Idle,
             other => other,
         });
     }
 
     /// The response has been sent.
     pub(super) fn has_answered(&self) {
-        self.change(|phase| if phase == Phase::Body { Phase::Unwanted } else { Phase::Idle });
+        self.change(|current| if current.phase == Phase::Body { Phase::Unwanted } else { Phase::Idle });
     }
 
     /// Something has arrived.
     fn has_read(&self) {
-        self.change(|phase| if phase == Phase::Idle { Phase::Head } else { phase });
+        self.change(|current| if current.phase == Phase::Idle { Phase::Head } else { current.phase });
     }
 
     /// Since when it has been waiting for its client; `None` if it has not, or is being cut.
     fn waits_since(&self) -> Option<Instant> {
-        let (phase, since) = self.phase();
+        let Current { phase, since, .. } = *self.lock();
         let is_waiting = matches!(phase, Phase::Head | Phase::Body | Phase::Unwanted | Phase::Idle);
         (is_waiting && !self.cut.is_cancelled()).then_some(since)
     }
 
-    fn phase(&self) -> (Phase, Instant) {
-        *self.lock()
-    }
-
     /// Changes the phase. Its time begins anew only with another phase, and with each arrival at a websocket.
-    fn change(&self, to: impl FnOnce(Phase) -> Phase) {
+    fn change(&self, to: impl FnOnce(Current) -> Phase) {
         let mut current = self.lock();
-        let phase = to(current.0);
-        if phase != current.0 || phase == Phase::Upgraded {
-            *current = (phase, Instant::now());
+        let phase = to(*current);
+        if phase != current.phase || phase == Phase::Upgraded {
+            (current.phase, current.since) = (phase, Instant::now());
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, (Phase, Instant)> {
-        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -146,8 +162,8 @@ impl Connections {
         }
         let id = open.next_id;
         open.next_id += 1;
-        let phase = Mutex::new((Phase::Head, Instant::now()));
-        let activity = Arc::new(Activity { address, phase, cut: CancellationToken::new() });
+        let current = Current { phase: Phase::Head, since: Instant::now(), request: RequestNumber(0) };
+        let activity = Arc::new(Activity { address, current: Mutex::new(current), cut: CancellationToken::new() });
         open.connections.insert(id, activity.clone());
         if let Some(address) = address {
             *open.addresses.entry(address).or_default() += 1;
@@ -170,7 +186,7 @@ impl Connections {
     /// Cuts every connection whose client has taken too long.
     pub(super) fn cut_overdue(&self, now: Instant) {
         for activity in self.open().connections.values() {
-            let (phase, since) = activity.phase();
+            let Current { phase, since, .. } = *activity.lock();
             let limit = match phase {
                 Phase::Head => self.limits.head_timeout,
                 Phase::Idle => self.limits.keep_alive,
@@ -336,25 +352,28 @@ mod tests {
         assert_eq!(connections.open().addresses[&address(1)], 2);
     }
 
-    fn answers_early(activity: &Activity) {
+    /// What can happen to a connection.
+    const HAS_READ: fn(&Activity) = Activity::has_read;
+    const READS_BODY: fn(&Activity) = |activity| {
         activity.reads_body();
-        activity.has_answered();
-    }
+    };
+    const HAS_BODY: fn(&Activity) = |activity| activity.has_body(activity.lock().request);
+    const HAS_ANSWERED: fn(&Activity) = Activity::has_answered;
 
     #[test]
     fn every_phase_has_its_time() {
         for (set, limit_s) in [
-            (Activity::has_read as fn(&Activity), Some(10)),
-            (Activity::has_answered, Some(75)),
+            (HAS_READ, Some(10)),
+            (HAS_ANSWERED, Some(75)),
             (Activity::is_upgraded, Some(90)),
-            (Activity::reads_body, None),
-            (answers_early, None),
+            (READS_BODY, None),
+            (|activity| [READS_BODY, HAS_ANSWERED].iter().for_each(|happens| happens(activity)), None),
             (Activity::works, None),
         ] {
             let connections = connections(10, 10);
             let (_, activity) = connections.enter(None).expect("room");
             set(&activity);
-            let time_is_up = activity.phase().1 + Duration::from_secs(limit_s.unwrap_or(1000));
+            let time_is_up = activity.lock().since + Duration::from_secs(limit_s.unwrap_or(1000));
             connections.cut_overdue(time_is_up - Duration::from_millis(1));
             assert!(!activity.cut.is_cancelled(), "{activity:?}");
             connections.cut_overdue(time_is_up);
@@ -365,22 +384,35 @@ mod tests {
     #[test]
     fn an_unwanted_body_waits_for_its_end() {
         for (steps, phase) in [
-            (&[Activity::reads_body, Activity::has_body] as &[fn(&Activity)], Phase::Working),
-            (&[Activity::reads_body, Activity::has_body, Activity::has_answered], Phase::Idle),
-            (&[Activity::reads_body, Activity::has_answered, Activity::has_read], Phase::Unwanted),
-            (&[Activity::reads_body, Activity::has_answered, Activity::has_body], Phase::Idle),
-            (&[Activity::reads_body, Activity::has_answered, Activity::has_body, Activity::has_read], Phase::Head),
-            (&[Activity::works, Activity::has_body], Phase::Working),
+            (&[READS_BODY, HAS_BODY] as &[fn(&Activity)], Phase::Working),
+            (&[READS_BODY, HAS_BODY, HAS_ANSWERED], Phase::Idle),
+            (&[READS_BODY, HAS_ANSWERED, HAS_READ], Phase::Unwanted),
+            (&[READS_BODY, HAS_ANSWERED, HAS_BODY], Phase::Idle),
+            (&[READS_BODY, HAS_ANSWERED, HAS_BODY, HAS_READ], Phase::Head),
+            (&[Activity::works, HAS_BODY], Phase::Working),
         ] {
             let connections = connections(10, 10);
             let (_, activity) = connections.enter(None).expect("room");
             for step in steps {
                 step(&activity);
             }
-            assert_eq!(activity.phase().0, phase);
+            assert_eq!(activity.lock().phase, phase);
             let waits = phase != Phase::Working;
             assert_eq!(activity.waits_since().is_some(), waits, "{phase:?}");
         }
+    }
+
+    #[test]
+    fn the_end_of_a_body_says_nothing_about_the_next_request() {
+        let connections = connections(10, 10);
+        let (_, activity) = connections.enter(None).expect("room");
+        let first = activity.reads_body();
+        activity.has_answered();
+        let second = activity.reads_body();
+        activity.has_body(first);
+        assert_eq!(activity.lock().phase, Phase::Body);
+        activity.has_body(second);
+        assert_eq!(activity.lock().phase, Phase::Working);
     }
 
     #[test]
@@ -389,9 +421,9 @@ mod tests {
         let (_, activity) = connections.enter(None).expect("room");
         activity.has_answered();
         activity.has_read();
-        let begun = activity.phase();
+        let begun = *activity.lock();
         std::thread::sleep(Duration::from_millis(2));
         activity.has_read();
-        assert_eq!((activity.phase(), begun.0), (begun, Phase::Head));
+        assert_eq!((*activity.lock(), begun.phase), (begun, Phase::Head));
     }
 }

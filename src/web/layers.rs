@@ -50,7 +50,7 @@ pub(crate) struct SlowBody(Arc<AtomicBool>);
 
 impl SlowBody {
     /// Records that the body's time is up.
-    pub(crate) fn is_too_slow(&self) {
+    pub(crate) fn times_out(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 }

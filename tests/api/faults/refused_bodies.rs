@@ -86,7 +86,7 @@ async fn an_unwanted_body_has_its_limits() {
     while sent < 2048 && stream.write_all(&piece).await.is_ok() {
         sent += 1;
     }
-    assert!((64..512).contains(&sent), "{sent} MiB were taken");
+    assert!((128..512).contains(&sent), "{sent} MiB were taken");
 
     // A client that sends nothing.
     let mut stream = connect(&world).await;
@@ -108,4 +108,27 @@ async fn an_unwanted_body_has_its_limits() {
     assert!(read_answer(&mut stream).await.starts_with("HTTP/1.1 100 "));
     stream.write_all(&vec![b'x'; 12 * MIB]).await.expect("all of it is taken");
     assert!(read_answer(&mut stream).await.starts_with("HTTP/1.1 413 "));
+}
+
+/// The end of a refused body comes late, when the next request has begun: this one waits for its client all the same, so its
+/// connection makes room for another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_bodies_keep_no_connection_from_making_room() {
+    let world = World::start_with(SERVE, &[("MAX_CONNECTIONS", "16")]).await;
+    let refused = "GET /nowhere HTTP/1.1\r\nhost: stm\r\ncontent-length: 1\r\n\r\nx";
+    let unfinished =
+        "POST /auth/login HTTP/1.1\r\nhost: stm\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n";
+    let mut waiting = Vec::new();
+    for _ in 0..16 {
+        let mut stream = connect(&world).await;
+        stream.write_all(format!("{refused}{unfinished}").as_bytes()).await.expect("two requests");
+        assert!(read_answer(&mut stream).await.starts_with("HTTP/1.1 404 "));
+        waiting.push(stream);
+    }
+    for _ in 0..16 {
+        let mut stream = connect(&world).await;
+        stream.write_all(b"GET /livez HTTP/1.1\r\nhost: stm\r\n\r\n").await.expect("a request");
+        let answer = read_answer(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
 }
