@@ -357,7 +357,10 @@ mod tests {
     const READS_BODY: fn(&Activity) = |activity| {
         activity.reads_body();
     };
-    const HAS_BODY: fn(&Activity) = |activity| activity.has_body(activity.lock().request);
+    const HAS_BODY: fn(&Activity) = |activity| {
+        let request = activity.lock().request;
+        activity.has_body(request);
+    };
     const HAS_ANSWERED: fn(&Activity) = Activity::has_answered;
 
     #[test]
