@@ -1,4 +1,5 @@
-//! The bodies of requests, which have a time limit, and of responses, whose end makes a connection idle.
+//! The bodies of requests, which have a time limit and are read to their end even if nobody wants them, and of responses, whose
+//! end makes a connection idle.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,21 +20,21 @@ use crate::web::layers::SlowBody;
 /// How fast a body must come once its time is up, in bytes a second: each second's worth gives it another second.
 const MIN_BYTES_PER_SECOND: u64 = 64 * 1024;
 
-/// How long a body that nobody wants may pause: a client may wait for the end of the connection instead of sending it.
+/// The longest pause in a body that nobody wants: its client may be waiting for the connection to close.
 const UNWANTED_PAUSE: Duration = Duration::from_secs(5);
 
-/// The most that is read of a body that nobody wants, in bytes: more than the largest upload.
+/// The most that is read of a body that nobody wants, in bytes: more than the largest upload has.
 const MAX_UNWANTED_BYTES: usize = 128 * 1024 * 1024;
 
 /// A request's body, which fails if it takes too long.
 ///
-/// What its handler leaves unread is read and thrown away. A connection that is closed with unread bytes is reset, and a
-/// client that sends its whole request before it reads would never see why it was refused.
+/// What its handler leaves unread is read and discarded. Closing a connection with unread bytes resets it, and a client
+/// that sends its whole request before reading would never see why it was refused.
 pub(super) struct RequestBody {
     /// `None` once dropped.
     body: Option<TimedBody>,
-    /// The client waits with its body until it is told to send it (`Expect: 100-continue`).
-    waits_for_word: bool,
+    /// The client waits for `100 Continue` before it sends the body, and has not got it yet.
+    waits_for_continue: bool,
 }
 
 struct TimedBody {
@@ -60,13 +61,13 @@ impl RequestBody {
         timeout: Duration,
         slow: &SlowBody,
     ) -> Request<Self> {
-        let waits_for_word = waits_for_word(&request);
+        let waits_for_continue = waits_for_continue(&request);
         request.map(|body| {
             let reading = (!body.is_end_stream()).then(|| Reading::begin(activity.clone(), timeout, slow.clone()));
             if reading.is_none() {
                 activity.works();
             }
-            Self { body: Some(TimedBody { body, reading }), waits_for_word }
+            Self { body: Some(TimedBody { body, reading }), waits_for_continue }
         })
     }
 }
@@ -76,14 +77,15 @@ impl Drop for RequestBody {
         let Some(mut body) = self.body.take() else { return };
         let Some(reading) = &mut body.reading else { return };
         reading.becomes_unwanted();
-        if let (false, Ok(runtime)) = (self.waits_for_word, Handle::try_current()) {
+        if let (false, Ok(runtime)) = (self.waits_for_continue, Handle::try_current()) {
             runtime.spawn(discard(body));
         }
     }
 }
 
-/// Whether hyper will tell the client to send its body, when that is first asked for (RFC 9110, section 10.1.1).
-fn waits_for_word(request: &Request<Incoming>) -> bool {
+/// Whether the client waits for `100 Continue` (RFC 9110, section 10.1.1). The rule is hyper's, which sends it when the body is
+/// first polled.
+fn waits_for_continue(request: &Request<Incoming>) -> bool {
     let expected = request.headers().get_all(header::EXPECT).iter().next_back();
     request.version() > Version::HTTP_10
         && expected.is_some_and(|expected| expected.as_bytes().eq_ignore_ascii_case(b"100-continue"))
@@ -105,7 +107,7 @@ impl Reading {
         Self { request, timeout, deadline, bytes: 0, activity, slow }
     }
 
-    /// Nobody reads on: the rest has its own time, and the response is no longer about the body.
+    /// The handler reads no further: the rest gets the whole time again, and cannot change the response any more.
     fn becomes_unwanted(&mut self) {
         self.deadline.as_mut().reset(Instant::now() + self.timeout);
         self.slow = SlowBody::default();
@@ -154,8 +156,8 @@ impl HttpBody for RequestBody {
     type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        // Asked for the body, hyper tells the client to send it.
-        self.waits_for_word = false;
+        // This makes hyper send `100 Continue`.
+        self.waits_for_continue = false;
         self.body.as_mut().map_or(Poll::Ready(None), |body| Pin::new(body).poll_frame(cx))
     }
 

@@ -27,7 +27,7 @@ enum Phase {
     Head,
     /// Waits for the rest of a request's body, which has a time limit of its own.
     Body,
-    /// Waits for the rest of a request's body, which nobody wants: the response has been sent. Has the body's time limit.
+    /// Has answered, and waits for the rest of a body that nobody wants, which has a time limit of its own.
     Unwanted,
     /// Works for its client.
     Working,
@@ -52,7 +52,7 @@ struct Current {
     request: RequestNumber,
 }
 
-/// Which of a connection's requests: what is said late about one is not taken for the next.
+/// One of a connection's requests: its body may end when the next request has begun already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RequestNumber(u64);
 
@@ -78,7 +78,7 @@ impl Activity {
         self.change(|_| Phase::Upgraded);
     }
 
-    /// The body of a request is complete, or is read no further.
+    /// The body of a request is complete, or will not be read any further.
     pub(super) fn has_body(&self, request: RequestNumber) {
         self.change(|current| match current.phase {
             Phase::Body if current.request == request => Phase::Working,
@@ -215,7 +215,7 @@ impl Connections {
     }
 }
 
-/// Answers that there is no room. The request is read if it has arrived: unread bytes would reset the connection, and the
+/// Answers that there is no room. Reads the request if it has arrived: unread bytes would reset the connection, and the
 /// client might never see the answer.
 fn refuse(stream: &TcpStream) {
     let socket = SockRef::from(stream);

@@ -1,4 +1,5 @@
-//! The searches, and the lists of admins, on 10,000 providers and 100,000 jobs: none reads a large table from end to end.
+//! The searches, and the lists of admins, on 10,000 providers and 100,000 jobs, and the first booking of all: none reads a large
+//! table from end to end.
 
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
@@ -187,7 +188,7 @@ async fn no_search_reads_a_large_table_from_end_to_end() {
     assert!(found.contains(&"provider_services".to_owned()), "{found:?}");
 }
 
-/// One customer and what they can book: on the tables that a booking fills there is nothing yet.
+/// A customer, and a service that they can book. The tables that a booking fills are still empty.
 const ONE_CUSTOMER: &str = "
     insert into stm.services (id, name, category) overriding system value values (1, 'Roofing', 'Repairs');
     insert into stm.users (id, email, first_name, last_name, role) overriding system value values
@@ -201,8 +202,8 @@ const ONE_CUSTOMER: &str = "
     insert into stm.provider_zip_codes (provider_id, zip_code, position) values (2, '10001', 1);
     insert into stm.provider_services (provider_id, service_id) values (2, 1)";
 
-/// A pooled server keeps the plans of its first booking, when the tables may be empty: they are not read from end to end
-/// even then, nor are they for the checks of foreign keys.
+/// A pooled server keeps the plans of its first booking. They use indexes even if the tables are still empty, and so do the
+/// checks of foreign keys.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_booking_reads_no_table_from_end_to_end_even_if_it_is_the_first() {
     let database = Database::create().await;

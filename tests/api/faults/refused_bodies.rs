@@ -1,4 +1,7 @@
-//! Requests that are refused before their body is read: whoever sends all of it first sees the answer too.
+//! Requests that are refused before their body is read: a client that sends the whole body before it reads still gets the
+//! answer.
+
+use std::time::Duration;
 
 use testing::PATIENCE;
 use testing::world::World;
@@ -40,7 +43,7 @@ fn request(head: &str, length: usize, is_chunked: bool) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_sends_everything_first_sees_the_answer() {
+async fn a_client_that_sends_everything_first_gets_the_answer() {
     let world = World::start(SERVE).await;
     let customer = world.customer().await;
     let upload = |path: &str| {
@@ -76,42 +79,73 @@ async fn whoever_sends_everything_first_sees_the_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unwanted_body_has_its_limits() {
-    let world = World::start_with(SERVE, &[("REQUEST_BODY_TIMEOUT_S", "1")]).await;
+    let world = World::start_with(SERVE, &[("REQUEST_BODY_TIMEOUT_S", "300")]).await;
+    let announce = async |length: usize| {
+        let mut stream = connect(&world).await;
+        let head = format!("POST /nowhere HTTP/1.1\r\nhost: stm\r\ncontent-length: {length}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.expect("a head");
+        stream
+    };
 
-    // As many bytes as a film: not all of them are read.
-    let mut stream = connect(&world).await;
-    let head = format!("POST /nowhere HTTP/1.1\r\nhost: stm\r\ncontent-length: {}\r\n\r\n", 2048 * MIB);
-    stream.write_all(head.as_bytes()).await.expect("a head");
+    // More than anybody uploads: not all of it is read.
+    let mut stream = announce(2048 * MIB).await;
     let (mut sent, piece) = (0, vec![b'x'; MIB]);
     while sent < 2048 && stream.write_all(&piece).await.is_ok() {
         sent += 1;
     }
     assert!((128..512).contains(&sent), "{sent} MiB were taken");
 
-    // A client that sends nothing.
+    // A client that waits for the end of the connection instead of sending the body it announced.
+    let mut stream = announce(1000).await;
+    assert!(read_answer(&mut stream).await.starts_with("HTTP/1.1 404 "));
+    closed(&mut stream).await;
+}
+
+/// Waits until the server closes the connection.
+async fn closed(stream: &mut BufReader<TcpStream>) {
+    assert_eq!(timeout(PATIENCE, stream.read(&mut [0])).await.expect("it is closed in time").ok(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unwanted_body_that_trickles_is_cut_off() {
+    let world = World::start_with(SERVE, &[("REQUEST_BODY_TIMEOUT_S", "1")]).await;
     let mut stream = connect(&world).await;
     stream.write_all(b"POST /nowhere HTTP/1.1\r\nhost: stm\r\ncontent-length: 1000\r\n\r\n").await.expect("a head");
     assert!(read_answer(&mut stream).await.starts_with("HTTP/1.1 404 "));
-    assert_eq!(timeout(PATIENCE, stream.read(&mut [0])).await.expect("it is cut off in time").ok(), Some(0));
+    let trickle = async {
+        while stream.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), trickle).await.expect("cut off long before all 1,000 bytes");
+}
 
-    // A client that asks first is not told to send it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_waits_for_100_continue_gets_the_answer_too() {
+    let world = World::start(SERVE).await;
+    let asks = "host: stm\r\nexpect: 100-continue\r\ncontent-type: application/json\r\n";
+
+    // Refused before its body is wanted.
     let mut stream = connect(&world).await;
-    let asks = "expect: 100-continue\r\ncontent-type: application/json\r\n";
-    let head = format!("POST /nowhere HTTP/1.1\r\nhost: stm\r\n{asks}content-length: 1000\r\n\r\n");
+    let head = format!("POST /nowhere HTTP/1.1\r\n{asks}content-length: 1000\r\n\r\n");
     stream.write_all(head.as_bytes()).await.expect("a head");
-    assert!(read_answer(&mut stream).await.starts_with("HTTP/1.1 404 "));
+    let answer = read_answer(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+    // Its next request would be taken for the body.
+    assert!(answer.contains("connection: close\r\n"), "{answer}");
+    closed(&mut stream).await;
 
-    // One that is told to, and sends too much, sees the answer.
+    // Refused because its body is too large.
     let mut stream = connect(&world).await;
-    let head = format!("POST /auth/login HTTP/1.1\r\nhost: stm\r\n{asks}content-length: {}\r\n\r\n", 12 * MIB);
+    let head = format!("POST /auth/login HTTP/1.1\r\n{asks}content-length: {}\r\n\r\n", 12 * MIB);
     stream.write_all(head.as_bytes()).await.expect("a head");
     assert!(read_answer(&mut stream).await.starts_with("HTTP/1.1 100 "));
     stream.write_all(&vec![b'x'; 12 * MIB]).await.expect("all of it is taken");
     assert!(read_answer(&mut stream).await.starts_with("HTTP/1.1 413 "));
 }
 
-/// The end of a refused body comes late, when the next request has begun: this one waits for its client all the same, so its
-/// connection makes room for another one.
+/// A refused body may end when the next request has begun already. That one waits for its own body all the same, so its
+/// connection makes room for others.
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_bodies_keep_no_connection_from_making_room() {
     let world = World::start_with(SERVE, &[("MAX_CONNECTIONS", "16")]).await;
